@@ -1,0 +1,177 @@
+// Package rotation is the function behind Secrets Manager's scheduled rotation: it reads the event and the environment,
+// wires [ecs.Runner] and [rotate.Rotator], and answers.
+//
+// Secrets Manager invokes it once for each of the four steps. Only two of them act: createSecret drains, refreshes and
+// stages the answer; finishSecret moves AWSCURRENT, restarts the services and waits until the runner is back. setSecret
+// and testSecret confirm. Any error fails the step, and Secrets Manager retries the whole rotation with the same token.
+//
+//	handler := rotation.New(os.Environ(), slog.Default(), os.Stdout)
+//	lambda.Start(handler.Handle)
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
+)
+
+// Handler answers invocations. Nothing but clients and their tokens outlives one.
+type Handler struct {
+	config    Config
+	configErr error
+	log       *slog.Logger
+	metrics   io.Writer
+
+	mu      sync.Mutex
+	secrets *secretsmanager.Client
+	ecs     *awsecs.Client
+	maia    map[clientKey]*maia.Client
+}
+
+// clientKey tells clients of the Maia API apart: the credential may be rotated too.
+type clientKey struct {
+	region, clientID string
+	secret           maia.Fingerprint
+}
+
+// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every
+// invocation, so that whoever starts a rotation sees it.
+func New(environ []string, log *slog.Logger, metrics io.Writer) *Handler {
+	config, err := ParseConfig(environ)
+	return &Handler{config: config, configErr: err, log: log, metrics: metrics, maia: map[clientKey]*maia.Client{}}
+}
+
+// Handle answers one invocation. Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for
+// example NotReadyError, and whose message says what happened, in which state the runner is, and what to do.
+func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
+		}
+		if err != nil {
+			err = h.answer(ctx, err)
+		}
+	}()
+	if h.configErr != nil {
+		return h.configErr
+	}
+	event, err := parseEvent(payload)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := withMargin(ctx)
+	defer cancel()
+	if err := h.connect(ctx); err != nil {
+		return err
+	}
+	rotation := &rotation{
+		handler: h, event: event,
+		log: h.log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken),
+	}
+	return rotation.step(ctx)
+}
+
+// answer logs the error and gives it a stable type.
+func (h *Handler) answer(ctx context.Context, err error) error {
+	kind := rotate.KindOf(err)
+	name := map[rotate.Kind]string{
+		rotate.Configuration:  "ConfigurationError",
+		rotate.Permission:     "PermissionError",
+		rotate.NotReady:       "NotReadyError",
+		rotate.UnknownOutcome: "UnknownOutcomeError",
+		rotate.Vendor:         "VendorError",
+		rotate.Internal:       "InternalError",
+	}[kind]
+	if errors.Is(err, errAbandoned) {
+		name = "RotationAbandoned"
+	}
+	h.log.ErrorContext(ctx, "the step failed", "kind", kind, "error", err.Error())
+	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
+}
+
+// withMargin ends the work before Lambda ends the process, so that the function can still say in which state the runner
+// is: 10 s before, or a twentieth of the time if that is less.
+func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := min(10*time.Second, time.Until(deadline)/20)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
+// connect makes the AWS clients on the first invocation. Endpoints, region and credentials follow the SDK's own variables.
+func (h *Handler) connect(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.secrets != nil {
+		return nil
+	}
+	config, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(5))
+	if err != nil {
+		return rotate.Errorf(rotate.Configuration, "the AWS SDK cannot be configured: %w", err)
+	}
+	h.secrets, h.ecs = secretsmanager.NewFromConfig(config), awsecs.NewFromConfig(config)
+	return nil
+}
+
+// maiaClient is the client for a runner's region, with the credential as it is now.
+func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Client, error) {
+	region := h.config.Region
+	switch {
+	case h.config.APIURL != "":
+		region = ""
+	case region == "" && discovered == "":
+		return nil, configError("the runner's task definition has no MATILLION_REGION, and %s is not set", envRegion)
+	case region == "":
+		region = discovered
+	case discovered != "" && discovered != region:
+		return nil, configError("%s is %s, but the runner's task definition says %s", envRegion, region, discovered)
+	}
+	credentials, err := h.apiCredentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := clientKey{region, credentials.ClientID, credentials.ClientSecret.Fingerprint()}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if client := h.maia[key]; client != nil {
+		return client, nil
+	}
+	client, err := h.config.client(region, credentials)
+	if err == nil {
+		h.maia[key] = client
+	}
+	return client, err
+}
+
+func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) {
+	arn := h.config.CredentialsSecretARN
+	if arn == "" {
+		return h.config.Credentials, nil
+	}
+	out, err := h.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	if err != nil {
+		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
+	}
+	document, err := ecs.ParseDocument(aws.ToString(out.SecretString))
+	if err != nil {
+		return maia.Credentials{}, fmt.Errorf("the Maia API credential in %s: %w", arn, err)
+	}
+	return document.Credentials(), nil
+}

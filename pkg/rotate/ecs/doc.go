@@ -1,0 +1,31 @@
+// Package ecs is the [rotate.Runner] of a Maia runner on Amazon ECS: its secret in AWS Secrets Manager, its services on
+// ECS, its note in staging labels of the secret.
+//
+// [Discover] finds everything from the ARN of the secret: the services whose task definition takes a variable from it,
+// and there the agent and the region. The runner then works in one of two ways. With [Config.Stage] it belongs to
+// createSecret: the store is the version that Secrets Manager registered as AWSPENDING. Without, the store is
+// AWSCURRENT, and storing moves that label, to the pending version if it holds the value, else to a version under a
+// fresh token.
+//
+//	runner, err := ecs.Discover(ctx, secretsmanager.NewFromConfig(aws), awsecs.NewFromConfig(aws), ecs.Config{
+//		SecretARN: event.SecretID,
+//		Services:  []ecs.ServiceRef{{Cluster: "matillion", Service: "runner"}},
+//	})
+//
+// # The note
+//
+// AWS advises against calls that change a secret while it rotates. Staging labels of our own are the least that
+// survives a crash beside the secret, and need no right that a rotation does not need anyway. A secret can have 20
+// labels; these are at most six:
+//
+//	maia-rotate/applied/FINGERPRINT/TIME
+//	maia-rotate/intent/OVER/TIME/RUN
+//	maia-rotate/pausing/TIME           we were about to pause
+//	maia-rotate/paused/TIME/UNTIL      Maia reported the pause
+//	maia-rotate/rotated/OVER/NEW/TIME
+//
+// # What cannot be proved before a refresh
+//
+// Secrets Manager and ECS have no dry run of PutSecretValue and UpdateService: that the role may call them shows when
+// they are called. UpdateSecretVersionStage and every read are proved.
+package ecs

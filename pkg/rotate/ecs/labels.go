@@ -1,0 +1,117 @@
+package ecs
+
+import (
+	"strings"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// The staging labels of Secrets Manager.
+const (
+	awsCurrent = "AWSCURRENT"
+	awsPending = "AWSPENDING"
+)
+
+const (
+	labelPrefix = "maia-rotate/"
+	labelTime   = "20060102T150405.000Z"
+	noTime      = "none"
+	maxLabels   = 20 // on all versions of a secret
+	noteLabels  = 7  // that a change of the note may need at once: one of each kind, and one that is being replaced
+)
+
+// noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
+// the run named by own, else the newest.
+func noteOf(labels []string, own string) rotate.Note {
+	var note rotate.Note
+	var applied, rotated time.Time
+	for _, label := range labels {
+		kind, fields := splitLabel(label)
+		times := make([]time.Time, len(fields))
+		for i, field := range fields {
+			times[i], _ = time.Parse(labelTime, field)
+		}
+		switch {
+		case kind == "applied" && len(fields) == 2 && !times[1].Before(applied):
+			applied = times[1]
+			note.Applied = maia.Fingerprint(fields[0])
+		case kind == "rotated" && len(fields) == 3 && !times[2].Before(rotated):
+			rotated = times[2]
+			note.Rotated = &rotate.Rotation{Over: maia.Fingerprint(fields[0]), New: maia.Fingerprint(fields[1]), At: times[2]}
+		case kind == "intent" && len(fields) == 3:
+			found := &rotate.Intent{Over: maia.Fingerprint(fields[0]), At: times[1], By: fields[2]}
+			if note.Intent == nil || found.By == own || note.Intent.By != own && found.At.After(note.Intent.At) {
+				note.Intent = found
+			}
+		case kind == "pausing" && len(fields) == 1:
+			if note.Paused == nil || times[0].After(note.Paused.At) {
+				note.Paused = &rotate.OwnPause{At: times[0]}
+			}
+		case kind == "paused" && len(fields) == 2:
+			if note.Paused == nil || !times[0].Before(note.Paused.At) {
+				note.Paused = &rotate.OwnPause{At: times[0], Confirmed: true, Until: times[1]}
+			}
+		}
+	}
+	return note
+}
+
+// labelsOf writes the note as labels. The label of an unchanged fingerprint is kept as it stands among the present ones.
+func labelsOf(note rotate.Note, present []string) []string {
+	var labels []string
+	if note.Applied != "" {
+		label := labelPrefix + "applied/" + string(note.Applied) + "/"
+		if noteOf(present, "").Applied == note.Applied {
+			label = newest(present, label)
+		} else {
+			label += stamp(time.Now())
+		}
+		labels = append(labels, label)
+	}
+	if intent := note.Intent; intent != nil {
+		labels = append(labels, labelPrefix+"intent/"+string(intent.Over)+"/"+stamp(intent.At)+"/"+intent.By)
+	}
+	if paused := note.Paused; paused != nil && paused.Confirmed {
+		labels = append(labels, labelPrefix+"paused/"+stamp(paused.At)+"/"+stamp(paused.Until))
+	} else if paused != nil {
+		labels = append(labels, labelPrefix+"pausing/"+stamp(paused.At))
+	}
+	if rotated := note.Rotated; rotated != nil {
+		labels = append(labels, labelPrefix+"rotated/"+string(rotated.Over)+"/"+string(rotated.New)+"/"+stamp(rotated.At))
+	}
+	return labels
+}
+
+// newest is the last of the labels with the prefix: times sort as text.
+func newest(labels []string, prefix string) string {
+	var last string
+	for _, label := range labels {
+		if strings.HasPrefix(label, prefix) {
+			last = max(last, label)
+		}
+	}
+	return last
+}
+
+func splitLabel(label string) (kind string, fields []string) {
+	rest, ours := strings.CutPrefix(label, labelPrefix)
+	if !ours {
+		return "", nil
+	}
+	parts := strings.Split(rest, "/")
+	return parts[0], parts[1:]
+}
+
+func isIntent(label string) bool {
+	kind, _ := splitLabel(label)
+	return kind == "intent"
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return noTime
+	}
+	return t.UTC().Format(labelTime)
+}

@@ -1,0 +1,240 @@
+package ecs
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// Runner implements [rotate.Runner]. It belongs to one run.
+type Runner struct {
+	config   Config
+	ecs      ecsAPI
+	secret   *secret
+	services []*service
+	agentID  string
+	region   string
+
+	intent string // the run whose intent was saved last
+	fresh  string // token under which a value goes straight to AWSCURRENT
+}
+
+var _ rotate.Runner = (*Runner)(nil)
+
+// AgentID is what the task definition's AGENT_ID says.
+func (r *Runner) AgentID() string { return r.agentID }
+
+// Region is what the task definition's MATILLION_REGION says, in lower case; empty if it says nothing.
+func (r *Runner) Region() string { return r.region }
+
+// Services are the services that a rotation restarts.
+func (r *Runner) Services() []string {
+	names := make([]string, len(r.services))
+	for i, service := range r.services {
+		names[i] = service.String()
+	}
+	return names
+}
+
+// Observe implements [rotate.Runner].
+func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
+	if err := r.secret.describe(ctx); err != nil {
+		return rotate.Home{}, err
+	}
+	current, err := r.secret.current(ctx)
+	if err != nil {
+		return rotate.Home{}, err
+	}
+	home := rotate.Home{Store: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent)}
+	pending, staged, err := r.pending(ctx)
+	if err != nil {
+		return rotate.Home{}, err
+	}
+	if err := r.describeServices(ctx); err != nil {
+		return rotate.Home{}, err
+	}
+	home.Instances = r.instances(current.created)
+	switch {
+	case staged && r.config.Stage:
+		home.Store, home.Staged = pending.Credentials(), true
+		home.Instances.Read = rotate.ReadOlder // no task reads AWSPENDING
+	case staged:
+		home.Pending = pending.Credentials()
+	}
+	return home, nil
+}
+
+// pending is the version under AWSPENDING, if it has a value and is another than AWSCURRENT's.
+func (r *Runner) pending(ctx context.Context) (version, bool, error) {
+	id, labelled := r.secret.labels[awsPending]
+	if !labelled || id == r.secret.labels[awsCurrent] {
+		return version{}, false, nil
+	}
+	if r.config.Token == id && !r.config.Stage {
+		return r.secret.readWritten(ctx, id, awsPending)
+	}
+	if r.config.Stage && r.config.Token != id {
+		return version{}, false, nil
+	}
+	return r.secret.read(ctx, id, awsPending)
+}
+
+func (r *Runner) describeServices(ctx context.Context) error {
+	byCluster := map[string][]*service{}
+	for _, service := range r.services {
+		byCluster[service.Cluster] = append(byCluster[service.Cluster], service)
+	}
+	for cluster, services := range byCluster {
+		names := make([]string, len(services))
+		for i, service := range services {
+			names[i] = service.Service
+		}
+		described, err := describeServices(ctx, r.ecs, cluster, names)
+		if err != nil {
+			return err
+		}
+		for _, service := range services {
+			i := slices.IndexFunc(described, func(d types.Service) bool { return aws.ToString(d.ServiceArn) == service.Service })
+			if i < 0 {
+				return rotate.Errorf(rotate.Configuration, "service %s is gone", service)
+			}
+			service.seen = described[i]
+		}
+	}
+	return nil
+}
+
+// instances sums the services up: each as bad as the worst of them.
+func (r *Runner) instances(created time.Time) rotate.Instances {
+	states := []rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped}
+	reads := []rotate.ReadState{rotate.ReadCurrent, rotate.ReadUnknown, rotate.ReadOlder}
+	var state, read int
+	var details []string
+	for _, service := range r.services {
+		state = max(state, slices.Index(states, service.state()))
+		read = max(read, slices.Index(reads, service.read(created, r.secret.changed)))
+		details = append(details, service.detail())
+	}
+	return rotate.Instances{State: states[state], Read: reads[read], Detail: strings.Join(details, "; ")}
+}
+
+// Check implements [rotate.Runner]. The reads are proved by Observe, the labels by the note; see the package comment
+// for what cannot be proved.
+func (r *Runner) Check(ctx context.Context) error {
+	if others := len(r.secret.labels) - len(r.secret.ours()); others+noteLabels > maxLabels {
+		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand beside ours", others, maxLabels-noteLabels).
+			WithTodo("remove staging labels that nobody uses")
+	}
+	current, err := r.secret.current(ctx)
+	if err != nil {
+		return err
+	}
+	const growth = 1 << 10 // a new secret may be longer than the one it replaces
+	if length := len(current.Reveal()); length+growth > maxDocument {
+		return rotate.Errorf(rotate.Configuration, "the secret's value is %d bytes long, and a new client_secret might not fit into %d", length, maxDocument).
+			WithTodo("keep something else elsewhere")
+	}
+	return nil
+}
+
+// SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash between
+// leaves both. An intent stands only if a look after it was written shows no other that was not there before.
+func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
+	before := r.secret.ours()
+	wanted := labelsOf(note, before)
+	anchor, ok := r.secret.labels[awsCurrent]
+	if !ok {
+		return rotate.Errorf(rotate.Internal, "a note was saved before the secret was observed")
+	}
+	for _, label := range wanted {
+		if slices.Contains(before, label) {
+			continue
+		}
+		if err := r.secret.move(ctx, label, anchor); err != nil {
+			return err
+		}
+		if !isIntent(label) {
+			continue
+		}
+		if err := r.secret.describe(ctx); err != nil {
+			return err
+		}
+		for _, other := range r.secret.ours() {
+			if isIntent(other) && other != label && !slices.Contains(before, other) {
+				if err := r.secret.remove(ctx, label); err != nil {
+					return err
+				}
+				return rotate.Errorf(rotate.NotReady, "another run is about to refresh this runner")
+			}
+		}
+		r.intent = note.Intent.By
+	}
+	for _, label := range before {
+		if slices.Contains(wanted, label) {
+			continue
+		}
+		if err := r.secret.remove(ctx, label); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Store implements [rotate.Runner].
+func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error {
+	current, err := r.secret.current(ctx)
+	if err != nil {
+		return err
+	}
+	document, err := current.with(credentials.ClientSecret)
+	if err != nil {
+		return err
+	}
+	if r.config.Stage {
+		return r.secret.put(ctx, r.config.Token, awsPending, document)
+	}
+	if current.Equal(document.Secret) {
+		return nil
+	}
+	if pending, ok := r.secret.versions[r.secret.labels[awsPending]]; ok && pending.Equal(document.Secret) {
+		return r.secret.move(ctx, awsCurrent, r.secret.labels[awsPending])
+	}
+	if held, tried := r.secret.versions[r.fresh]; r.fresh == "" || tried && !held.Equal(document.Secret) {
+		r.fresh = rand.Text() + rand.Text()
+	}
+	return r.secret.put(ctx, r.fresh, awsCurrent, document)
+}
+
+// Restart implements [rotate.Runner]: every service gets a new deployment, except those that have had one from this run
+// that did not fail.
+func (r *Runner) Restart(ctx context.Context) error {
+	for _, service := range r.services {
+		if service.ordered != "" && service.state() != rotate.Failed {
+			continue
+		}
+		if err := service.restart(ctx, r.ecs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.
+func (r *Runner) Promoted() bool { return r.secret.labels[awsCurrent] == r.config.Token }
+
+// Abandon takes AWSPENDING off the version of this rotation, whose value Maia no longer accepts, so that the next
+// rotation can begin. It does nothing where that is not so.
+func (r *Runner) Abandon(ctx context.Context) error {
+	if r.secret.labels[awsPending] != r.config.Token || r.Promoted() {
+		return nil
+	}
+	return r.secret.remove(ctx, awsPending)
+}

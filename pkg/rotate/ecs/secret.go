@@ -1,0 +1,203 @@
+package ecs
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// secretsAPI is what is used of *secretsmanager.Client.
+type secretsAPI interface {
+	DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error)
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
+	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
+}
+
+// secret is one secret of Secrets Manager as this process knows it.
+type secret struct {
+	api           secretsAPI
+	arn           string
+	rotationToken string
+
+	labels  map[string]string // label → version ID, as last seen, with our own changes
+	changed time.Time         // LastChangedDate as last seen
+
+	versions map[string]version // by ID; the value of a version never changes
+	moved    map[string]string  // our label changes that DescribeSecret has not shown yet; "" for a removal
+}
+
+type version struct {
+	Document
+	created time.Time
+}
+
+// pendingReads are the waits between tries to read a pending version that must have a value: reads can lag a write.
+var pendingReads = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}
+
+// describe reads the labels. Our own changes count at once, even where a read lags.
+func (s *secret) describe(ctx context.Context) error {
+	out, err := s.api.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.arn})
+	if hasCode(err, "ResourceNotFoundException") {
+		return rotate.Errorf(rotate.Configuration, "there is no secret %s", s.arn)
+	}
+	if err != nil {
+		return Failure("DescribeSecret", s.arn, err)
+	}
+	labels := map[string]string{}
+	for id, stages := range out.VersionIdsToStages {
+		for _, stage := range stages {
+			labels[stage] = id
+		}
+	}
+	for label, id := range s.moved {
+		if labels[label] == id {
+			delete(s.moved, label)
+		} else if id == "" {
+			delete(labels, label)
+		} else {
+			labels[label] = id
+		}
+	}
+	s.labels, s.changed = labels, aws.ToTime(out.LastChangedDate)
+	return nil
+}
+
+// current is the version that tasks read.
+func (s *secret) current(ctx context.Context) (version, error) {
+	id, ok := s.labels[awsCurrent]
+	if !ok {
+		return version{}, rotate.Errorf(rotate.Configuration, "the secret %s has no value yet", s.arn).
+			WithTodo(`store the runner's {"client_id":"…","client_secret":"…"} in it before rotation is enabled`)
+	}
+	found, ok, err := s.read(ctx, id, awsCurrent)
+	if err == nil && !ok {
+		err = rotate.Errorf(rotate.NotReady, "version %s of secret %s cannot be read yet", id, s.arn)
+	}
+	return found, err
+}
+
+// read gives the value of a version; ok is false if it has none, which only ResourceNotFoundException says.
+func (s *secret) read(ctx context.Context, id, stage string) (found version, ok bool, err error) {
+	if found, ok = s.versions[id]; ok {
+		return found, true, nil
+	}
+	out, err := s.api.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.arn, VersionId: &id, VersionStage: &stage})
+	if hasCode(err, "ResourceNotFoundException") {
+		return version{}, false, nil
+	}
+	if err != nil {
+		return version{}, false, Failure("GetSecretValue", s.arn, err)
+	}
+	if out.SecretString == nil {
+		return version{}, false, documentError("is binary")
+	}
+	document, err := ParseDocument(*out.SecretString)
+	if err != nil {
+		return version{}, false, err
+	}
+	found = version{Document: document, created: aws.ToTime(out.CreatedDate)}
+	s.versions[id] = found
+	return found, true, nil
+}
+
+// readWritten is read for a version that was written a moment ago.
+func (s *secret) readWritten(ctx context.Context, id, stage string) (found version, ok bool, err error) {
+	for _, wait := range pendingReads {
+		if found, ok, err = s.read(ctx, id, stage); ok || err != nil {
+			return found, ok, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return version{}, false, ctx.Err()
+		}
+	}
+	return s.read(ctx, id, stage)
+}
+
+// put writes a version with one label.
+func (s *secret) put(ctx context.Context, token, stage string, document Document) error {
+	in := &secretsmanager.PutSecretValueInput{
+		SecretId:           &s.arn,
+		ClientRequestToken: &token,
+		SecretString:       aws.String(document.Reveal()),
+		VersionStages:      []string{stage},
+	}
+	if s.rotationToken != "" {
+		in.RotationToken = &s.rotationToken
+	}
+	_, err := s.api.PutSecretValue(ctx, in)
+	if hasCode(err, "ResourceExistsException") {
+		// An earlier try may have come through with these bytes; with others the version is frozen.
+		held, ok, readErr := s.readWritten(ctx, token, stage)
+		if readErr == nil && ok && !held.Equal(document.Secret) {
+			return rotate.Errorf(rotate.Vendor, "version %s of secret %s holds another value already", token, s.arn).
+				WithTodo("nothing: the next run puts what Maia holds under a fresh version")
+		}
+		if readErr == nil && ok {
+			err = nil
+		}
+	}
+	if err != nil {
+		return Failure("PutSecretValue", s.arn, err)
+	}
+	s.versions[token] = version{Document: document, created: time.Now()}
+	s.labels[stage], s.moved[stage] = token, token
+	return nil
+}
+
+// move attaches a label to a version, taking it off the one that has it.
+func (s *secret) move(ctx context.Context, label, to string) error {
+	from := s.labels[label]
+	if from == to {
+		return nil
+	}
+	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &s.arn, VersionStage: &label, MoveToVersionId: &to}
+	if from != "" {
+		in.RemoveFromVersionId = &from
+	}
+	if _, err := s.api.UpdateSecretVersionStage(ctx, in); err != nil {
+		return Failure("UpdateSecretVersionStage", s.arn, err)
+	}
+	s.labels[label], s.moved[label] = to, to
+	return nil
+}
+
+// remove takes a label off. That it is off already, by an earlier try, is a success.
+func (s *secret) remove(ctx context.Context, label string) error {
+	from, ok := s.labels[label]
+	if !ok {
+		return nil
+	}
+	_, err := s.api.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &s.arn, VersionStage: &label, RemoveFromVersionId: &from,
+	})
+	if err != nil {
+		if s.describe(ctx) == nil && s.labels[label] != from {
+			return nil
+		}
+		return Failure("UpdateSecretVersionStage", s.arn, err)
+	}
+	delete(s.labels, label)
+	s.moved[label] = ""
+	return nil
+}
+
+// ours lists our labels.
+func (s *secret) ours() []string {
+	var labels []string
+	for label := range maps.Keys(s.labels) {
+		if kind, _ := splitLabel(label); kind != "" {
+			labels = append(labels, label)
+		}
+	}
+	slices.Sort(labels)
+	return labels
+}

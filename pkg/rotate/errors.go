@@ -1,0 +1,114 @@
+package rotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// Kind sorts errors by who can mend them.
+type Kind string
+
+// The kinds of an [*Error].
+const (
+	Configuration  Kind = "configuration"   // a person must change the configuration
+	Permission     Kind = "permission"      // a person must grant a right
+	NotReady       Kind = "not ready"       // passes by itself: try later
+	UnknownOutcome Kind = "unknown outcome" // a refresh may or may not have been carried out
+	Vendor         Kind = "vendor"          // Maia, or the runner, does not do what it should
+	Internal       Kind = "internal"        // a fault of this program or of a cloud service
+)
+
+// State says where a run left the runner.
+type State string
+
+// The states, in the words of the reports.
+const (
+	Unseen      State = "nothing changed by this run"
+	Unchanged   State = "not refreshed, nothing changed"
+	NotStored   State = "refreshed, not stored: Maia holds the valid secret, the next run brings it to the runner"
+	NotMoved    State = "refreshed, stored, not restarted"
+	NotBack     State = "restarted, not connected"
+	StillPaused State = "connected, still paused by us"
+	Dark        State = "not connected"
+	Back        State = "connected"
+	Unresolved  State = "a refresh was sent and its outcome is not known yet: no other is sent meanwhile"
+)
+
+// Error is an error of a run.
+type Error struct {
+	Kind  Kind
+	State State  // empty where the place that failed cannot tell; Run fills it
+	What  string // what happened, in the caller's words, without secrets
+	Todo  string // what to do next; empty if there is nothing to add
+	Err   error
+}
+
+// Errorf makes an error of a kind. As with fmt.Errorf, %w wraps.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Kind: kind, What: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// WithTodo returns the error with advice for the reader.
+func (e *Error) WithTodo(format string, args ...any) *Error {
+	with := *e
+	with.Todo = fmt.Sprintf(format, args...)
+	return &with
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	var text strings.Builder
+	text.WriteString(string(e.Kind) + ": " + e.What)
+	if e.State != "" {
+		text.WriteString("; state: " + string(e.State))
+	}
+	if e.Todo != "" {
+		text.WriteString("; what to do: " + e.Todo)
+	}
+	return text.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf tells the kind of any error that a Runner or the Maia client may return.
+func KindOf(err error) Kind {
+	var typed *Error
+	switch {
+	case errors.As(err, &typed):
+		return typed.Kind
+	case errors.Is(err, maia.ErrOutcomeUnknown):
+		return UnknownOutcome
+	case errors.Is(err, maia.ErrUnauthorized), errors.Is(err, maia.ErrForbidden):
+		return Permission
+	case errors.Is(err, maia.ErrNotFound):
+		return Configuration
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return NotReady
+	case errors.Is(err, maia.ErrRateLimited), errors.Is(err, maia.ErrUnavailable):
+		return NotReady
+	case errors.Is(err, maia.ErrInvalidReply):
+		return Vendor
+	}
+	return Internal
+}
+
+// asError makes any error of a run an *Error with a state.
+func asError(err error, state State) *Error {
+	var typed *Error
+	if !errors.As(err, &typed) {
+		return &Error{Kind: KindOf(err), State: state, What: err.Error(), Err: err}
+	}
+	with := *typed
+	prefix, _ := strings.CutSuffix(err.Error(), typed.Error())
+	with.What, with.Err = prefix+typed.What, err
+	if with.State == "" {
+		with.State = state
+	}
+	return &with
+}

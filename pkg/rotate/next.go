@@ -1,0 +1,285 @@
+package rotate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// StepKind names what a run does next.
+type StepKind string
+
+// The steps.
+const (
+	Check          StepKind = "check"           // prove without effect that the way is clear
+	Pause          StepKind = "pause"           // note that the pause is ours, pause the runner, confirm the note
+	AwaitDrained   StepKind = "await drained"   // look again until running pipelines have finished
+	Refresh        StepKind = "refresh"         // note the intent, look again, refresh
+	AwaitOutcome   StepKind = "await outcome"   // look again until Maia shows what became of a refresh
+	Store          StepKind = "store"           // put what Maia holds into the store
+	Restart        StepKind = "restart"         // order new instances
+	AwaitConnected StepKind = "await connected" // look again until the new instances run and Maia says connected
+	Resume         StepKind = "resume"          // take our pause back
+	Done           StepKind = "done"
+	Refuse         StepKind = "refuse"
+)
+
+// Step is the one next thing to do, and why.
+type Step struct {
+	Kind   StepKind
+	Reason string
+	// Owes says, for Store, that a restart must follow which nothing else would show to be missing: the note says so
+	// first.
+	Owes bool
+	// Refusal is the error of Refuse, and of a Resume that cleans up before it.
+	Refusal *Error
+}
+
+// maxTries bounds what a run repeats when it has no effect.
+const maxTries = 2
+
+// Next is the whole logic of a rotation: a pure function without a clock. The first row that fits decides.
+//
+//	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
+//	the store names another client than Maia                Refuse
+//	store ≠ Maia   it explains nothing, never agreed        Refuse
+//	store ≠ Maia   else                                     Store
+//	store = Maia   Stage, and the value is staged           Done
+//	               a refresh may still be carried out       AwaitOutcome; Refuse when the quiet time is over
+//	               scaled to zero                           Refuse
+//	               instances run with an older secret       Restart, after a drain if they are alive
+//	               our restart failed                       Restart once more; Refuse
+//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up
+//	               not connected, nothing of ours           Refuse
+//	               a refresh is due                         Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
+//	               paused by us                             Resume
+//	               else                                     Done
+//
+// A Refuse of a runner that is connected and paused by us is preceded by a Resume.
+func Next(o Observation, p Policy, now time.Time) Step {
+	step := next(o, p, now)
+	if step.Kind == Refuse && o.pausedByUs() && o.Agent.Connected && o.Run.Answer.ClientSecret.IsZero() && o.Run.Resumes < maxTries {
+		if _, resume := o.mayResume(p, now); resume {
+			return Step{Kind: Resume, Reason: "giving up: " + step.Refusal.What, Refusal: step.Refusal}
+		}
+	}
+	return step
+}
+
+func next(o Observation, p Policy, now time.Time) Step {
+	if o.Run.Refusal != nil {
+		return Step{Kind: Refuse, Reason: o.Run.Refusal.What, Refusal: o.Run.Refusal}
+	}
+	valid, known := o.Valid()
+	if !known {
+		return o.awaitOutcome("Maia still shows the secret that was revoked", o.Run.Started.Add(p.QuietTime), now)
+	}
+	if o.Home.Store.ClientID != valid.ClientID {
+		return refuse(Errorf(Configuration, "the store holds credentials of client %q, Maia says that the runner's is %q", o.Home.Store.ClientID, valid.ClientID).
+			WithTodo("check that the store and the agent ID belong to the same runner"))
+	}
+	fingerprint := valid.ClientSecret.Fingerprint()
+	if !o.Home.Store.Equal(valid) {
+		return o.adopt(fingerprint)
+	}
+	if o.Run.Mode == Stage && o.Home.Staged {
+		return Step{Kind: Done, Reason: "the store holds what Maia holds"}
+	}
+	if o.unresolved(fingerprint) && (o.Run.Mode.mayRefresh() || !o.Agent.Connected) {
+		quiet := o.Home.Note.Intent.At.Add(p.QuietTime)
+		if now.Before(quiet) {
+			return o.awaitOutcome("a refresh was sent, and whether it will be carried out is not known", quiet, now)
+		}
+		if o.Run.Sent != nil {
+			return refuse(Errorf(UnknownOutcome, "the refresh got no answer, and Maia has held the former secret for %s since", p.QuietTime).
+				WithTodo("nothing: the next run may refresh again"))
+		}
+	}
+	if o.Home.Instances.State == Stopped {
+		return refuse(Errorf(NotReady, "the runner is scaled to zero: %s", o.Home.Instances.Detail).
+			WithTodo("scale it up; it reads what the store holds when it starts"))
+	}
+	if !o.fresh(fingerprint) {
+		return o.restart(p, now, fingerprint)
+	}
+	if step, decided := o.settle(p, now, fingerprint); decided {
+		return step
+	}
+	if o.due(fingerprint, p, now) {
+		return o.refresh(p, now)
+	}
+	if o.pausedByUs() {
+		return o.resume(p, now)
+	}
+	return Step{Kind: Done, Reason: "connected with what Maia holds, and so is the store"}
+}
+
+// adopt brings a value of Maia's that the store lacks.
+func (o Observation) adopt(valid maia.Fingerprint) Step {
+	ours := o.ours(valid)
+	if !ours && o.Agent.Connected && !o.agreed() {
+		return refuse(Errorf(Vendor, "Maia holds another secret than the store, though the runner is connected, and the two were never seen to agree").
+			WithTodo("if the secret was refreshed by hand, put the new one into the store and restart the runner; then start a rotation"))
+	}
+	applied := o.Home.Note.Applied
+	step := Step{Kind: Store, Reason: "the store lacks what Maia holds, which was not refreshed by us"}
+	if ours {
+		step.Reason = "the store lacks what our refresh made"
+	}
+	if applied == valid {
+		step.Owes = !o.Agent.Connected
+	} else {
+		step.Owes = !ours && applied != AppliedNothing
+	}
+	return step
+}
+
+// awaitOutcome waits for a read of Maia's until a time, or until the run must end.
+func (o Observation) awaitOutcome(reason string, until, now time.Time) Step {
+	if now.Before(until) && now.Before(o.Run.Deadline) {
+		return Step{Kind: AwaitOutcome, Reason: reason}
+	}
+	return refuse(Errorf(UnknownOutcome, "%s", reason).WithTodo("nothing: the next run looks again, and refreshes only when it is safe"))
+}
+
+// restart orders instances that read the store. Ones that are alive are drained before; ones that our refresh cut off,
+// or that are not connected, are not: they cannot drain.
+func (o Observation) restart(p Policy, now time.Time, valid maia.Fingerprint) Step {
+	if o.Run.Restarts >= maxTries {
+		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", o.Run.Restarts, o.Home.Instances.Detail).
+			WithTodo("look at the instances' logs; the next run restarts them again"))
+	}
+	if o.Agent.Connected && !o.ours(valid) {
+		if step, decided := o.drain(p, now, 0); decided {
+			return step
+		}
+	}
+	return Step{Kind: Restart, Reason: "the instances do not run with what the store holds"}
+}
+
+// settle waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are
+// steady and connected as far as this run needs it.
+func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (step Step, decided bool) {
+	owed, instances := o.owed(valid), o.Home.Instances
+	if owed || o.Run.Mode == Finish && !o.Agent.Connected {
+		if instances.State == Failed {
+			return o.restart(p, now, valid), true
+		}
+		if instances.State == Steady && o.Agent.Connected && o.Run.ConnectedReads >= 2 {
+			return Step{}, false
+		}
+		return o.awaitConnected(p, now), true
+	}
+	if !o.Agent.Connected {
+		return refuse(Errorf(NotReady, "Maia says that the runner is not connected (status %q), though store and instances hold the valid secret", o.Agent.Status).
+			WithTodo("look at the runner's logs and network; nothing is refreshed while it is down")), true
+	}
+	if instances.State != Steady && o.due(valid, p, now) {
+		return refuse(Errorf(NotReady, "the deployment is %s: %s", instances.State, instances.Detail).
+			WithTodo("wait until it is steady, or mend it")), true
+	}
+	return Step{}, false
+}
+
+func (o Observation) awaitConnected(p Policy, now time.Time) Step {
+	since := o.Run.RestartedAt
+	if since.IsZero() {
+		since = o.Run.Started
+	}
+	switch {
+	case !now.Before(since.Add(p.ConnectTimeout)):
+		return refuse(Errorf(Vendor, "the runner has not come back within %s (instances %s, Maia says status %q, connected %t): %s",
+			p.ConnectTimeout, o.Home.Instances.State, o.Agent.Status, o.Agent.Connected, o.Home.Instances.Detail).
+			WithTodo("look at the instances' logs; the store holds the valid secret"))
+	case !now.Before(o.Run.Deadline):
+		return refuse(Errorf(NotReady, "the time of this run is up while instances start: %s", o.Home.Instances.Detail).
+			WithTodo("nothing: the next run waits on; give the function more time if this repeats"))
+	}
+	return Step{Kind: AwaitConnected, Reason: "instances are starting"}
+}
+
+// refresh goes through everything that must hold before a secret is revoked.
+func (o Observation) refresh(p Policy, now time.Time) Step {
+	budget := p.budget(o.Run.Mode)
+	switch left := o.Run.Deadline.Sub(now); {
+	case o.Agent.Status != maia.StatusRunning && !o.paused():
+		return refuse(Errorf(NotReady, "Maia says that the runner's status is %q, expected running or paused", o.Agent.Status).
+			WithTodo("wait, or look at the runner in Maia's console"))
+	case left < budget:
+		return refuse(Errorf(NotReady, "%s are left in this run, a refresh needs %s", left.Round(time.Second), budget).
+			WithTodo("give the function more time"))
+	case !o.Run.Checked:
+		return Step{Kind: Check, Reason: "a rotation is due"}
+	}
+	if step, decided := o.drain(p, now, budget); decided {
+		return step
+	}
+	if until := o.Agent.PausedUntil; p.Drain == DrainPause && !until.IsZero() && until.Before(now.Add(p.darkBudget())) {
+		return refuse(Errorf(NotReady, "the runner's pause ends at %s, before it could be back", until.UTC().Format(time.RFC3339)).
+			WithTodo("nothing: the next run pauses it anew"))
+	}
+	return Step{Kind: Refresh, Reason: "a rotation is due and the way is clear"}
+}
+
+// drain sees to it that no pipeline runs; decided is false when that is so. reserve is the time that must be left then.
+func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step Step, decided bool) {
+	if p.Drain == DrainNone {
+		return Step{}, false
+	}
+	if !o.paused() {
+		if o.Agent.Status != maia.StatusRunning {
+			return refuse(Errorf(NotReady, "Maia says that the runner's status is %q: it cannot be drained", o.Agent.Status).
+				WithTodo("wait, or look at the runner in Maia's console")), true
+		}
+		if o.Run.Pauses > 0 {
+			return refuse(Errorf(NotReady, "the runner was resumed by somebody else while it drained").
+				WithTodo("nothing: the next run tries again")), true
+		}
+		return Step{Kind: Pause, Reason: "running pipelines must finish first"}, true
+	}
+	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
+		return Step{Kind: Pause, Reason: "the pause has taken effect: confirm that it is ours"}, true
+	}
+	if o.Agent.Status == maia.StatusPaused {
+		return Step{}, false
+	}
+	since := o.Run.DrainSince
+	if since.IsZero() {
+		since = now
+	}
+	limit := since.Add(p.DrainTimeout)
+	if latest := o.Run.Deadline.Add(-reserve); latest.Before(limit) {
+		limit = latest
+	}
+	if !now.Before(limit) {
+		return refuse(Errorf(NotReady, "pipelines were still running after %s", now.Sub(since).Round(time.Second)).
+			WithTodo("rotate when the runner is quiet, or allow a longer drain time-out")), true
+	}
+	return Step{Kind: AwaitDrained, Reason: "pipelines are running"}, true
+}
+
+func (o Observation) resume(p Policy, now time.Time) Step {
+	reason, resume := o.mayResume(p, now)
+	switch {
+	case !resume:
+		return Step{Kind: Done, Reason: reason}
+	case o.Run.Resumes >= maxTries:
+		return refuse(Errorf(Vendor, "the runner stays paused after %d RESUME commands", o.Run.Resumes).
+			WithTodo("resume it in Maia's console"))
+	}
+	return Step{Kind: Resume, Reason: reason}
+}
+
+// mayResume says whether our pause is this run's to take back: a healing run leaves the pause of a rotation that may be
+// under way.
+func (o Observation) mayResume(p Policy, now time.Time) (reason string, resume bool) {
+	if over := o.Home.Note.Paused.At.Add(p.DrainTimeout + p.darkBudget()); o.Run.Mode == Heal && o.Run.Pauses == 0 && now.Before(over) {
+		return fmt.Sprintf("paused for a rotation that may be under way until %s", over.UTC().Format(time.RFC3339)), false
+	}
+	return "the pause was ours and is over", true
+}
+
+func refuse(err *Error) Step {
+	return Step{Kind: Refuse, Reason: err.What, Refusal: err}
+}

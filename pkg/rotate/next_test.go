@@ -1,0 +1,246 @@
+package rotate
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+var (
+	epoch  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	oldest = credentials("the-oldest-secret")
+	before = credentials("the-secret-before")
+	live   = credentials("the-live-secret")
+	made   = credentials("the-refreshed-secret")
+)
+
+func credentials(secret string) maia.Credentials {
+	return maia.Credentials{ClientID: "client", ClientSecret: maia.NewSecret(secret)}
+}
+
+func fp(c maia.Credentials) maia.Fingerprint { return c.ClientSecret.Fingerprint() }
+
+// world plays everything around Next in the kindest way: each step has the effect that it should have.
+type world struct {
+	Observation
+	policy    Policy
+	now       time.Time
+	refreshes int
+}
+
+// take plays one step and returns what is wrong with its having been decided, if anything is.
+func (w *world) take(step Step) (wrong string) {
+	w.now = w.now.Add(time.Second)
+	run := &w.Run
+	switch step.Kind {
+	case Check:
+		run.Checked = true
+	case Pause:
+		if note := w.Home.Note.Paused; w.paused() && note != nil {
+			w.Home.Note.Paused = &OwnPause{At: note.At, Confirmed: true, Until: w.Agent.PausedUntil}
+			break
+		}
+		run.Pauses++
+		w.Home.Note.Paused = &OwnPause{At: w.now}
+		w.Agent.Status, w.Agent.PausedUntil = maia.StatusPausing, w.now.Add(time.Hour)
+	case AwaitDrained:
+		if run.DrainSince.IsZero() {
+			run.DrainSince = w.now
+		}
+		w.Agent.Status = maia.StatusPaused
+	case Refresh:
+		if !w.unsent() {
+			w.Home.Note.Intent = &Intent{At: w.now, Over: fp(w.Maia), By: run.ID}
+			break
+		}
+		w.refreshes++
+		wrong = w.wayNotClear()
+		sent := *w.Home.Note.Intent
+		run.Sent, run.Answer, w.Maia = &sent, made, made
+		w.Agent.Connected = false
+	case AwaitOutcome:
+		w.now = w.now.Add(time.Minute)
+	case Store:
+		valid, _ := w.Valid()
+		if step.Owes {
+			w.Home.Note.Applied = AppliedNothing
+		}
+		w.Home.Store, w.Home.Staged = valid, run.Mode == Stage
+		w.Home.Instances.Read = ReadOlder
+	case Restart:
+		if valid, _ := w.Valid(); w.Agent.Connected && w.Home.Note.Applied == fp(valid) {
+			wrong = "a healthy runner is restarted"
+		}
+		run.Restarts++
+		run.RestartedAt = w.now
+		run.ConnectedReads = 0
+		w.Home.Instances.Read, w.Home.Instances.State = ReadCurrent, Steady
+	case AwaitConnected:
+		w.Home.Instances.State, w.Agent.Connected = Steady, true
+		run.ConnectedReads++
+	case Resume:
+		if !w.pausedByUs() {
+			wrong = "a pause that is not ours is resumed"
+		}
+		run.Resumes++
+		run.Refusal = step.Refusal
+		w.Agent.Status, w.Agent.PausedUntil, w.Home.Note.Paused = maia.StatusRunning, time.Time{}, nil
+	}
+	return wrong
+}
+
+// wayNotClear names the first condition of promise 3 that does not hold at this moment.
+func (w *world) wayNotClear() string {
+	switch {
+	case !w.Home.Store.Equal(w.Maia):
+		return "the store does not hold what Maia does"
+	case !w.Run.Mode.mayRefresh():
+		return "the mode does not allow a refresh"
+	case !w.Run.Checked:
+		return "nothing was checked"
+	case !w.Agent.Connected:
+		return "the runner is not connected"
+	case w.Home.Instances.State != Steady:
+		return "the deployment is not steady"
+	case w.policy.Drain == DrainPause && w.Agent.Status != maia.StatusPaused:
+		return "the runner is not drained"
+	case w.policy.Drain == DrainPause && w.Agent.PausedUntil.Before(w.now.Add(w.policy.darkBudget()-time.Minute)):
+		return "the pause does not last"
+	case w.Run.Deadline.Sub(w.now) < w.policy.budget(w.Run.Mode)-time.Minute:
+		return "there is not enough time"
+	}
+	return ""
+}
+
+// play takes steps until the end and returns it, or what went wrong.
+func (w *world) play() (end Step, wrong string) {
+	for range 60 {
+		step := Next(w.Observation, w.policy, w.now)
+		if step.Kind == Refuse && (step.Refusal == nil || step.Refusal.What == "" || step.Refusal.Kind == "") {
+			return step, "a refusal without a reason"
+		}
+		if step.Kind == Done || step.Kind == Refuse {
+			return step, w.wrongEnd(step)
+		}
+		if wrong := w.take(step); wrong != "" {
+			return step, wrong
+		}
+	}
+	return Step{}, "no end"
+}
+
+func (w *world) wrongEnd(end Step) string {
+	valid, known := w.Valid()
+	switch {
+	case w.refreshes > 1:
+		return "more than one refresh"
+	case end.Kind == Refuse && w.refreshes > 0:
+		return "refused after a refresh, though all went well: " + end.Reason
+	case end.Kind == Done && (!known || !w.Home.Store.Equal(valid)):
+		return "done, and the store does not hold what Maia does"
+	case end.Kind == Done && w.Run.Mode != Stage && !w.Agent.Connected:
+		return "done, and the runner is not connected"
+	case end.Kind == Done && w.pausedByUs() && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
+		return "done, and our pause is left behind"
+	case end.Kind == Refuse && w.pausedByUs() && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0:
+		return "refused, and our pause is left behind"
+	}
+	return ""
+}
+
+// TestNextReachesAnEndFromEveryObservation enumerates observations over every value that Next tells apart.
+func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
+	pausedUntil := epoch.Add(time.Hour)
+	notes := enumerateNotes(pausedUntil)
+	played, ends := 0, map[StepKind]int{}
+	for _, mode := range []Mode{Rotate, Stage, Finish, Heal} {
+		for _, staged := range []bool{false, true} {
+			if staged && mode != Stage {
+				continue
+			}
+			for _, store := range []maia.Credentials{live, before} {
+				for _, status := range []maia.AgentStatus{maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown} {
+					for _, connected := range []bool{true, false} {
+						for _, state := range []InstanceState{Steady, Rolling, Failed, Stopped} {
+							for _, read := range []ReadState{ReadCurrent, ReadOlder, ReadUnknown} {
+								for _, left := range []time.Duration{time.Hour, 20 * time.Second} {
+									for _, drain := range []Drain{DrainPause, DrainNone} {
+										for _, note := range notes {
+											w := world{policy: DefaultPolicy(), now: epoch}
+											w.policy.Drain = drain
+											w.Home = Home{Store: store, Staged: staged, Instances: Instances{State: state, Read: read}, Note: note}
+											w.Agent = maia.Agent{Status: status, Connected: connected}
+											if w.paused() {
+												w.Agent.PausedUntil = pausedUntil
+											}
+											w.Maia = live
+											w.Run = RunState{ID: "this-run", Mode: mode, Started: epoch, Deadline: epoch.Add(left)}
+											start := w.Observation
+											end, wrong := w.play()
+											if wrong != "" {
+												t.Fatalf("%s\nat %v\nfrom %s", wrong, end, describe(start))
+											}
+											played++
+											ends[end.Kind]++
+										}
+									}
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d observations: %d end in done, %d in a refusal", played, ends[Done], ends[Refuse])
+	if ends[Done] == 0 || ends[Refuse] == 0 {
+		t.Errorf("one kind of end was never reached: %v", ends)
+	}
+}
+
+func enumerateNotes(pausedUntil time.Time) []Note {
+	var notes []Note
+	for _, applied := range []maia.Fingerprint{"", AppliedNothing, fp(live), fp(before)} {
+		for _, intent := range []*Intent{
+			nil,
+			{At: epoch.Add(-time.Second), Over: fp(live), By: "another"},
+			{At: epoch.Add(-time.Hour), Over: fp(live), By: "another"},
+			{At: epoch.Add(-time.Second), Over: fp(before), By: "another"},
+		} {
+			for _, paused := range []*OwnPause{
+				nil,
+				{At: epoch.Add(-time.Minute)},
+				{At: epoch.Add(-time.Minute), Confirmed: true, Until: pausedUntil},
+				{At: epoch.Add(-time.Minute), Confirmed: true, Until: pausedUntil.Add(-time.Minute)},
+			} {
+				for _, rotated := range []*Rotation{
+					nil,
+					{At: epoch.Add(-time.Hour), Over: fp(before), New: fp(live)},
+					{At: epoch.Add(-time.Hour), Over: fp(oldest), New: fp(before)},
+				} {
+					notes = append(notes, Note{Applied: applied, Intent: intent, Paused: paused, Rotated: rotated})
+				}
+			}
+		}
+	}
+	return notes
+}
+
+func describe(o Observation) string {
+	names := map[maia.Fingerprint]string{fp(live): "live", fp(before): "before", fp(oldest): "oldest", fp(made): "made"}
+	text := fmt.Sprintf("mode %s, store %s, maia %s, staged %t, connected %t, status %s, instances %s reading %s, left %s, applied %q",
+		o.Run.Mode, names[fp(o.Home.Store)], names[fp(o.Maia)], o.Home.Staged, o.Agent.Connected, o.Agent.Status,
+		o.Home.Instances.State, o.Home.Instances.Read, o.Run.Deadline.Sub(epoch), names[o.Home.Note.Applied])
+	if intent := o.Home.Note.Intent; intent != nil {
+		text += fmt.Sprintf(", intent over %s %s ago", names[intent.Over], epoch.Sub(intent.At))
+	}
+	if paused := o.Home.Note.Paused; paused != nil {
+		text += fmt.Sprintf(", paused by us (confirmed %t until %s, Maia says %s)", paused.Confirmed, paused.Until, o.Agent.PausedUntil)
+	}
+	if rotated := o.Home.Note.Rotated; rotated != nil {
+		text += fmt.Sprintf(", rotated %s to %s", names[rotated.Over], names[rotated.New])
+	}
+	return text
+}

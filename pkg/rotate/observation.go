@@ -1,0 +1,175 @@
+package rotate
+
+import (
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// Observation is all that [Next] decides by.
+type Observation struct {
+	Home  Home
+	Agent maia.Agent
+	Maia  maia.Credentials // what Maia says it holds; zero if that could not be read
+	Run   RunState
+}
+
+// RunState is what this run did so far, and how long it may go on. It dies with the run: nothing here is needed by the
+// next one.
+type RunState struct {
+	ID       string // marks this run's intent
+	Mode     Mode
+	Started  time.Time
+	Deadline time.Time // when the run stops itself
+
+	Checked        bool             // Runner.Check has passed
+	DrainSince     time.Time        // when waiting for the drain began
+	Sent           *Intent          // the refresh that this run sent
+	Answer         maia.Credentials // its answer; zero if none came
+	Restarts       int              // ordered by this run
+	RestartedAt    time.Time        // the last of them
+	ConnectedReads int              // reads in a row that said connected, of instances that had settled
+	Pauses         int              // PAUSE commands sent
+	Resumes        int              // RESUME commands sent
+	Refusal        *Error           // decided already; only cleaning up is left
+}
+
+// Valid is what Maia accepts now, as far as can be known: a read that still shows a secret that we revoked lags, and is
+// overruled by the answer of the refresh, from this run or, through the note, from an earlier one.
+func (o Observation) Valid() (maia.Credentials, bool) {
+	read := o.Maia.ClientSecret.Fingerprint()
+	unread := o.Maia.ClientSecret.IsZero()
+	if !o.Run.Answer.ClientSecret.IsZero() && (unread || read == o.Run.Sent.Over) {
+		return o.Run.Answer, true
+	}
+	if rotated := o.Home.Note.Rotated; rotated != nil && (unread || read == rotated.Over) {
+		for _, held := range []maia.Credentials{o.Home.Store, o.Home.Pending} {
+			if held.ClientSecret.Fingerprint() == rotated.New {
+				return held, true
+			}
+		}
+		return maia.Credentials{}, false
+	}
+	if staged := o.staged(); o.Home.Note.Intent != nil && !o.unsent() && !staged.ClientSecret.IsZero() {
+		over := o.Home.Note.Intent.Over
+		if (unread || read == over) && staged.ClientSecret.Fingerprint() != over {
+			return staged, true // the outcome was staged, and the note was not closed
+		}
+	}
+	return o.Maia, !unread
+}
+
+// staged is the value that this rotation has staged; zero if there is none.
+func (o Observation) staged() maia.Credentials {
+	switch {
+	case o.Home.Staged:
+		return o.Home.Store
+	case o.Run.Mode == Finish:
+		return o.Home.Pending
+	}
+	return maia.Credentials{}
+}
+
+// unsent says that the open intent is this run's own and its refresh has not been sent.
+func (o Observation) unsent() bool {
+	intent := o.Home.Note.Intent
+	return intent != nil && intent.By == o.Run.ID && o.Run.Sent == nil
+}
+
+// resolved says that an open intent has been carried out: Maia holds something else than it did.
+func (o Observation) resolved(valid maia.Fingerprint) bool {
+	intent := o.Home.Note.Intent
+	return intent != nil && !o.unsent() && intent.Over != valid
+}
+
+// unresolved says that a refresh may have been sent, and Maia holds what it did before.
+func (o Observation) unresolved(valid maia.Fingerprint) bool {
+	intent := o.Home.Note.Intent
+	return intent != nil && !o.unsent() && intent.Over == valid
+}
+
+// ours says that a refresh of ours made this secret: whatever instances ran before it are dead.
+func (o Observation) ours(valid maia.Fingerprint) bool {
+	rotated := o.Home.Note.Rotated
+	return o.Run.Sent != nil && o.Run.Answer.ClientSecret.Fingerprint() == valid ||
+		o.resolved(valid) ||
+		rotated != nil && rotated.New == valid
+}
+
+// agreed says that what Maia says it holds has been seen to be what a store held and a runner connected with.
+func (o Observation) agreed() bool {
+	note := o.Home.Note
+	return note.Applied != "" || note.Intent != nil || note.Rotated != nil
+}
+
+// fresh says that the instances run with the valid secret, or are on the way to. The note knows; where it does not,
+// the cloud's clocks tell; where nobody touched the runner, its connection does.
+func (o Observation) fresh(valid maia.Fingerprint) bool {
+	switch {
+	case o.Run.Restarts > 0 && o.Home.Instances.Read == ReadCurrent:
+		return true
+	case o.Home.Note.Applied == valid:
+		return o.Agent.Connected || o.Home.Instances.Read != ReadOlder
+	case o.ours(valid), o.Home.Note.Applied == AppliedNothing:
+		return o.Home.Instances.Read == ReadCurrent
+	}
+	return o.Agent.Connected || o.Home.Instances.Read == ReadCurrent
+}
+
+// owed says that the runner has yet to be seen back with the valid secret.
+func (o Observation) owed(valid maia.Fingerprint) bool {
+	if o.Run.Restarts > 0 {
+		return true
+	}
+	applied := o.Home.Note.Applied
+	return applied != valid && (o.ours(valid) || applied == AppliedNothing || !o.Agent.Connected)
+}
+
+// due says that a refresh is wanted.
+func (o Observation) due(valid maia.Fingerprint, p Policy, now time.Time) bool {
+	if !o.Run.Mode.mayRefresh() || o.Home.Staged || o.Run.Sent != nil || o.resolved(valid) {
+		return false
+	}
+	rotated := o.Home.Note.Rotated
+	return p.Every == 0 || rotated == nil || now.Sub(rotated.At) >= p.Every
+}
+
+// pausedByUs says that the runner is paused or pausing and that the pause is ours. A pause that the note does not yet
+// confirm is: it was written when the runner was not paused, right before the command.
+func (o Observation) pausedByUs() bool {
+	paused := o.Home.Note.Paused
+	if paused == nil || !o.paused() {
+		return false
+	}
+	return !paused.Confirmed || paused.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond))
+}
+
+func (o Observation) paused() bool {
+	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
+}
+
+// State says where the runner is.
+func (o Observation) State() State {
+	valid, known := o.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	settled := o.Run.Mode == Finish || o.Run.Sent != nil || o.Run.Restarts > 0
+	switch {
+	case !known:
+		return NotStored
+	case o.Run.Sent != nil && o.unresolved(fingerprint):
+		return Unresolved
+	case !o.Home.Store.Equal(valid):
+		return NotStored
+	case !o.fresh(fingerprint):
+		return NotMoved
+	case !o.Agent.Connected && o.owed(fingerprint):
+		return NotBack
+	case !o.Agent.Connected:
+		return Dark
+	case !settled:
+		return Unchanged
+	case o.pausedByUs():
+		return StillPaused
+	}
+	return Back
+}

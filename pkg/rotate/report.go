@@ -1,0 +1,38 @@
+package rotate
+
+import "time"
+
+// Outcome is what a run came to.
+type Outcome string
+
+// The outcomes.
+const (
+	Rotated Outcome = "rotated" // a refresh of ours has reached the runner (in Stage: the store)
+	Healed  Outcome = "healed"  // something was mended that no refresh of ours had left
+	NoOp    Outcome = "nothing to do"
+	Planned Outcome = "planned" // a dry run
+	Refused Outcome = "refused" // the run stopped by a decision: see the error
+	Broken  Outcome = "failed"  // the run stopped by a failure: see the error
+)
+
+// Report is what a run did. It holds no secret.
+type Report struct {
+	AgentID   string        `json:"agent_id"`
+	Mode      Mode          `json:"mode"`
+	Outcome   Outcome       `json:"outcome"`
+	State     State         `json:"state"`
+	Reason    string        `json:"reason"`               // of the last step
+	Steps     []StepReport  `json:"steps"`                // in order; waiting that repeats is one step
+	Refreshed bool          `json:"refreshed"`            // this run sent a refresh that was carried out
+	Dark      time.Duration `json:"dark_ns,omitempty"`    // from the sending of the refresh until connected, across runs; 0 if this run did not end it
+	Took      time.Duration `json:"took_ns"`              //
+	Rotated   *time.Time    `json:"rotated_at,omitempty"` // when the last refresh of ours whose outcome is known was sent
+}
+
+// StepReport is one step that was taken, or, in a dry run, would be.
+type StepReport struct {
+	Kind   StepKind      `json:"step"`
+	Reason string        `json:"reason"`
+	Took   time.Duration `json:"took_ns"`
+	Error  string        `json:"error,omitempty"`
+}

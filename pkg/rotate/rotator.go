@@ -1,0 +1,543 @@
+package rotate
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// Rotator runs rotations. It keeps nothing from one run to the next and may be used by several goroutines at a time.
+type Rotator struct {
+	Maia   *maia.Client
+	Policy Policy
+	Log    *slog.Logger // one line a transition; nil: no log
+}
+
+const (
+	pollInterval = 2 * time.Second  // between two looks of a waiting step
+	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
+	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
+	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
+	maxBackoff   = 15 * time.Second // between two tries after a refresh
+	maxFailures  = 3                // in a row, where a person must mend the cause or nothing is dark yet
+)
+
+// Run brings one runner as far as the mode says. It ends by ctx's deadline at the latest; without one it gives itself
+// as long as its policy could need. From the sending of a refresh until the restart is ordered (in [Stage]: until the
+// store holds the answer) only that deadline ends it, not ctx's cancellation.
+//
+// The error, if any, is an [*Error]. The report is complete in either case.
+func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Report, err error) {
+	started := time.Now()
+	report = Report{AgentID: runner.AgentID(), Mode: mode, Outcome: Broken, State: Unchanged}
+	if err := errors.Join(mode.validate(), r.Policy.Validate()); err != nil {
+		return report, asError(err, Unchanged)
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Policy.DrainTimeout+r.Policy.QuietTime+2*r.Policy.darkBudget())
+		defer cancel()
+	}
+	deadline, _ := ctx.Deadline()
+	run := &run{
+		rotator: r, runner: runner, report: &report, caller: ctx, ctx: ctx, log: r.Log,
+		seen: Observation{Run: RunState{ID: newRunID(), Mode: mode, Started: started, Deadline: deadline.Add(-lastWords)}},
+	}
+	if run.log == nil {
+		run.log = slog.New(slog.DiscardHandler)
+	}
+	defer run.endCritical()
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			// The value may hold anything: only its type is told.
+			err = &Error{Kind: Internal, State: run.state(), What: fmt.Sprintf("panic of type %T", panicked)}
+			report.Outcome = Broken
+		}
+		report.State, report.Took = run.state(), time.Since(started)
+		if rotated := run.seen.Home.Note.Rotated; rotated != nil {
+			report.Rotated = &rotated.At
+		}
+	}()
+	err = run.loop()
+	return report, err
+}
+
+// run is the state of one Run.
+type run struct {
+	rotator *Rotator
+	runner  Runner
+	report  *Report
+	log     *slog.Logger
+
+	caller context.Context
+	ctx    context.Context    // the caller's, or, while the runner is dark by our doing, one that only the deadline ends
+	cancel context.CancelFunc // of the latter, else nil
+
+	seen     Observation
+	observed bool // seen has been filled
+	current  bool // seen is as the world is, as far as this run knows: no need to look again
+	failures int  // in a row
+	mended   bool // something was stored, restarted or resumed
+	counts   bool // by a rotation of ours
+	last     StepKind
+}
+
+func (r *run) loop() error {
+	for {
+		if !r.current {
+			if err := r.observe(); err != nil {
+				if err := r.failed("observe", err); err != nil {
+					return r.giveUp(err)
+				}
+				continue
+			}
+		}
+		step := Next(r.seen, r.rotator.Policy, time.Now())
+		r.announce(step)
+		if r.rotator.Policy.DryRun && step.Kind != Check {
+			return r.plan(step)
+		}
+		if step.Kind == Refuse {
+			r.report.Outcome = Refused
+			return r.giveUp(step.Refusal)
+		}
+		began := time.Now()
+		err := r.take(step)
+		r.record(step, time.Since(began), err)
+		if err == nil {
+			r.failures = 0
+			if step.Kind == Done {
+				return nil
+			}
+			continue
+		}
+		r.current = false
+		if err := r.failed(step.Kind, err); err != nil {
+			return r.giveUp(err)
+		}
+	}
+}
+
+// take does one step.
+func (r *run) take(step Step) error {
+	switch step.Kind {
+	case Check:
+		err := r.runner.Check(r.ctx)
+		r.seen.Run.Checked = err == nil
+		return err
+	case Pause:
+		return r.pause()
+	case AwaitDrained:
+		if r.seen.Run.DrainSince.IsZero() {
+			r.seen.Run.DrainSince = time.Now()
+		}
+		return r.wait(r.readAgent)
+	case Refresh:
+		return r.refresh()
+	case AwaitOutcome:
+		r.current = false
+		return r.wait(nil)
+	case Store:
+		return r.store(step)
+	case Restart:
+		return r.restart()
+	case AwaitConnected:
+		r.current = false
+		return r.wait(nil)
+	case Resume:
+		return r.resume(step)
+	case Done:
+		return r.done()
+	}
+	return Errorf(Internal, "no way to take step %q", step.Kind)
+}
+
+// observe reads everything. After a refresh the answer counts more than a read of Maia that fails.
+func (r *run) observe() error {
+	home, err := r.runner.Observe(r.ctx)
+	if err != nil {
+		return err
+	}
+	if home.Store.ClientSecret.IsZero() {
+		return Errorf(Internal, "the store was read and holds no secret")
+	}
+	r.seen.Home = home
+	// Where the runner is dark by our doing, what to do next is known without Maia.
+	if err := r.readAgent(); err != nil {
+		if !r.dark() {
+			return err
+		}
+		r.seen.Agent = maia.Agent{}
+		r.log.WarnContext(r.ctx, "the agent could not be read and counts as not connected", "error", err)
+	}
+	r.seen.Maia = maia.Credentials{}
+	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
+	if err == nil {
+		r.seen.Maia = read
+	} else if _, known := r.seen.Valid(); !known {
+		return err
+	} else {
+		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
+	}
+	if r.seen.Agent.Connected && home.Instances.State == Steady {
+		r.seen.Run.ConnectedReads++
+	} else {
+		r.seen.Run.ConnectedReads = 0
+	}
+	r.observed, r.current = true, true
+	return nil
+}
+
+func (r *run) readAgent() error {
+	agent, err := r.rotator.Maia.Agent(r.ctx, r.runner.AgentID())
+	if err == nil {
+		r.seen.Agent = agent
+	}
+	return err
+}
+
+// wait pauses for one interval and then looks, if look is not nil; else the loop does.
+func (r *run) wait(look func() error) error {
+	if err := sleep(r.ctx, pollInterval); err != nil {
+		return err
+	}
+	if look == nil {
+		return nil
+	}
+	return look()
+}
+
+// pause writes the note, pauses, and confirms the note once Maia reports until when.
+func (r *run) pause() error {
+	note := r.seen.Home.Note
+	if !r.seen.paused() {
+		note.Paused = &OwnPause{At: now()}
+		if err := r.saveNote(note); err != nil {
+			return err
+		}
+		r.seen.Run.Pauses++
+		if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause); err != nil {
+			return err
+		}
+		if err := r.awaitAgent(r.seen.paused, "paused"); err != nil {
+			return err
+		}
+		if r.seen.Run.DrainSince.IsZero() {
+			r.seen.Run.DrainSince = time.Now()
+		}
+		return nil
+	}
+	note.Paused = &OwnPause{At: note.Paused.At, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	return r.saveNote(note)
+}
+
+// awaitAgent looks at the agent until a condition on what was seen holds.
+func (r *run) awaitAgent(holds func() bool, what string) error {
+	for until := time.Now().Add(settleTime); ; {
+		if err := r.readAgent(); err != nil {
+			return err
+		}
+		if holds() {
+			return nil
+		}
+		if !time.Now().Before(until) {
+			return Errorf(Vendor, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status)
+		}
+		if err := sleep(r.ctx, pollInterval); err != nil {
+			return err
+		}
+	}
+}
+
+// refresh notes the intent and has everything looked at again; the second time round it sends the refresh.
+func (r *run) refresh() error {
+	before := r.seen.Maia
+	if !r.seen.unsent() {
+		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
+			return err
+		}
+		note := r.seen.Home.Note
+		note.Intent = &Intent{At: now(), Over: before.ClientSecret.Fingerprint(), By: r.seen.Run.ID}
+		err := r.saveNote(note)
+		r.current = false
+		return err
+	}
+	if r.seen.Home.Note.Intent.Over != before.ClientSecret.Fingerprint() {
+		return Errorf(NotReady, "Maia's secret changed while a refresh was prepared")
+	}
+	// The sending is dated before the call: the outage begins with it.
+	intent := *r.seen.Home.Note.Intent
+	intent.At = now()
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	r.beginCritical()
+	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
+	switch {
+	case err == nil:
+		r.seen.Run.Sent, r.seen.Run.Answer = &intent, answer
+		r.seen.Maia = answer
+		r.seen.Agent.Connected = false
+		r.report.Refreshed = true
+		return nil // seen is current: the next step needs no look at anything
+	case errors.Is(err, maia.ErrOutcomeUnknown):
+		r.seen.Run.Sent = &intent
+		r.current = false
+		r.log.WarnContext(r.ctx, "the refresh may have been carried out: no other is sent, Maia is read", "error", err)
+		return nil
+	}
+	r.endCritical()
+	return err
+}
+
+func (r *run) store(step Step) error {
+	valid, _ := r.seen.Valid()
+	if step.Owes {
+		note := r.seen.Home.Note
+		note.Applied = AppliedNothing
+		if err := r.saveNote(note); err != nil {
+			return err
+		}
+	}
+	if r.seen.ours(valid.ClientSecret.Fingerprint()) || !r.seen.Agent.Connected {
+		r.beginCritical()
+	}
+	if err := r.runner.Store(r.ctx, valid); err != nil {
+		return err
+	}
+	r.mended = true
+	r.counts = r.counts || r.seen.ours(valid.ClientSecret.Fingerprint())
+	if r.seen.Run.Mode == Stage {
+		r.current = false
+		return nil
+	}
+	r.seen.Home.Store, r.seen.Home.Pending = valid, maia.Credentials{}
+	r.seen.Home.Instances.Read = ReadOlder
+	return nil
+}
+
+func (r *run) restart() error {
+	if err := r.runner.Restart(r.ctx); err != nil {
+		return err
+	}
+	r.mended = true
+	r.seen.Run.Restarts++
+	r.seen.Run.RestartedAt = time.Now()
+	r.seen.Run.ConnectedReads = 0
+	r.current = false
+	r.endCritical()
+	return nil
+}
+
+func (r *run) resume(step Step) error {
+	r.seen.Run.Refusal = step.Refusal
+	r.seen.Run.Resumes++
+	if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); err != nil {
+		return err
+	}
+	if err := r.awaitAgent(func() bool { return !r.seen.pausedByUs() }, "resumed"); err != nil {
+		return err
+	}
+	r.mended = true
+	note := r.seen.Home.Note
+	note.Paused = nil
+	return r.saveNote(note)
+}
+
+// done writes the note of a run that has nothing left to do.
+func (r *run) done() error {
+	valid, _ := r.seen.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	r.counts = r.counts || r.seen.resolved(fingerprint)
+	note := r.settledNote(fingerprint)
+	if r.seen.Run.Mode != Stage {
+		if note.Applied != fingerprint && r.seen.ours(fingerprint) && note.Rotated != nil {
+			r.counts = true
+			r.report.Dark = time.Since(note.Rotated.At)
+		}
+		note.Applied = fingerprint
+		if !r.seen.pausedByUs() {
+			note.Paused = nil
+		}
+	}
+	if !note.Equal(r.seen.Home.Note) {
+		if err := r.saveNote(note); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.counts:
+		r.report.Outcome = Rotated
+	case r.mended:
+		r.report.Outcome = Healed
+	default:
+		r.report.Outcome = NoOp
+	}
+	return nil
+}
+
+// settledNote is the note with an intent closed whose outcome is known, or that was never sent.
+func (r *run) settledNote(valid maia.Fingerprint) Note {
+	note := r.seen.Home.Note
+	intent := note.Intent
+	switch {
+	case intent == nil:
+	case r.seen.unsent():
+		note.Intent = nil
+	case intent.Over != valid:
+		sent := *intent
+		if r.seen.Run.Sent != nil {
+			sent = *r.seen.Run.Sent
+		}
+		note.Intent, note.Rotated = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}
+	case !time.Now().Before(intent.At.Add(r.rotator.Policy.QuietTime)):
+		note.Intent = nil
+	}
+	return note
+}
+
+func (r *run) saveNote(note Note) error {
+	if err := r.runner.SaveNote(r.ctx, note); err != nil {
+		return err
+	}
+	r.seen.Home.Note = note
+	return nil
+}
+
+// failed decides what a failure means: before a refresh it ends the run, after one it is tried again until the time is
+// up. It returns nil to go on.
+func (r *run) failed(what StepKind, err error) error {
+	r.failures++
+	kind := KindOf(err)
+	certain := kind == Permission || kind == Configuration || kind == Vendor
+	if !r.dark() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
+	r.log.WarnContext(r.ctx, "a step failed and is tried again", "step", what, "try", r.failures, "error", err, "in", backoff.String())
+	if waited := sleep(r.ctx, backoff); waited != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// giveUp takes back what can be taken back of a run that changed nothing for good, and gives the error its state.
+func (r *run) giveUp(err error) error {
+	if r.observed && r.seen.Run.Sent == nil && r.seen.Run.Mode != Finish && !r.rotator.Policy.DryRun {
+		if cleanup := r.cleanUp(); cleanup != nil {
+			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", "error", cleanup)
+		}
+	}
+	failure := asError(err, r.state())
+	r.log.ErrorContext(r.ctx, "the run ends", "error", failure.Error(), "kind", failure.Kind, "state", failure.State)
+	return failure
+}
+
+// cleanUp resumes a pause of this run's, and takes back an intent that was not sent. It may be called when the caller
+// has gone, and so has a little time of its own.
+func (r *run) cleanUp() error {
+	r.endCritical()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanupTime)
+	defer cancel()
+	r.ctx = ctx
+	var errs []error
+	if r.seen.Home.Note.Paused != nil && r.seen.Run.Resumes < maxTries {
+		if err := r.readAgent(); err != nil {
+			errs = append(errs, err)
+		} else if r.seen.pausedByUs() && r.seen.Agent.Connected {
+			if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
+				errs = append(errs, r.resume(Step{Kind: Resume}))
+			}
+		}
+	}
+	if r.seen.unsent() {
+		note := r.seen.Home.Note
+		note.Intent = nil
+		errs = append(errs, r.saveNote(note))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *run) plan(step Step) error {
+	r.report.Outcome, r.report.Reason = Planned, step.Reason
+	r.record(step, 0, nil)
+	if step.Kind != Refuse {
+		return nil
+	}
+	return asError(step.Refusal, r.state())
+}
+
+// beginCritical makes the run deaf to everything but its deadline.
+func (r *run) beginCritical() {
+	if r.cancel == nil {
+		deadline, _ := r.caller.Deadline()
+		r.ctx, r.cancel = context.WithDeadline(context.WithoutCancel(r.caller), deadline)
+	}
+}
+
+func (r *run) endCritical() {
+	if r.cancel != nil {
+		r.cancel()
+		r.ctx, r.cancel = r.caller, nil
+	}
+}
+
+// dark says that the runner may be down by a refresh of ours.
+func (r *run) dark() bool {
+	return r.cancel != nil || r.seen.Run.Restarts > 0 || r.seen.Run.Mode == Finish
+}
+
+func (r *run) state() State {
+	if r.observed {
+		return r.seen.State()
+	}
+	return Unseen
+}
+
+// announce logs a step when it is another than the last.
+func (r *run) announce(step Step) {
+	if step.Kind != r.last {
+		r.last = step.Kind
+		r.log.InfoContext(r.ctx, "next step", "step", step.Kind, "reason", step.Reason, "state", r.state())
+	}
+}
+
+// record adds a step to the report; waiting that repeats is one.
+func (r *run) record(step Step, took time.Duration, err error) {
+	r.report.Reason = step.Reason
+	steps := r.report.Steps
+	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == "" {
+		steps[last].Took += took
+	} else {
+		r.report.Steps = append(steps, StepReport{Kind: step.Kind, Reason: step.Reason, Took: took})
+	}
+	if err != nil {
+		r.report.Steps[len(r.report.Steps)-1].Error = err.Error()
+	}
+}
+
+// now is the time as notes hold it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
+
+func newRunID() string {
+	var mark [4]byte
+	rand.Read(mark[:]) // never fails
+	return hex.EncodeToString(mark[:])
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,84 @@
+package rotate
+
+import (
+	"context"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// Runner is one Maia runner in its home: the store of its secret, its running instances, and the note beside it.
+//
+// The engine calls its methods one at a time and never concurrently. Every method honours its context, is bounded (it
+// retries what its cloud says to retry, a few times, and returns), and returns an error that wraps an [*Error] where
+// the kind matters: [NotReady] for what passes by itself, [Configuration] and [Permission] for what a person must mend;
+// anything else is taken as transient. No error holds a secret.
+//
+// Two runs may work on one runner at the same time (a duplicate timer, a retry that overlaps). The engine relies on
+// SaveNote to keep them apart where it matters, before a refresh.
+type Runner interface {
+	// AgentID is the ID by which Maia knows the runner.
+	AgentID() string
+
+	// Observe reads the store, the instances and the note. It changes nothing. What it returns must be no older than
+	// the last change that this Runner made: a home with lagging reads remembers its own writes.
+	Observe(ctx context.Context) (Home, error)
+
+	// Check proves, without any effect, all that can be proved about what a rotation will do in this home: that the
+	// store can be written, a restart is permitted, the deployment can come back. It is called once in a run, before
+	// anything is changed for a refresh. A failure means that nothing is refreshed.
+	Check(ctx context.Context) error
+
+	// SaveNote makes the note durable before it returns. If another run has an intent of its own open that was not in
+	// the note last observed, the note's intent must not stand, and SaveNote fails with NotReady: of two concurrent
+	// runs at most one gets past this.
+	SaveNote(ctx context.Context, note Note) error
+
+	// Store puts credentials into the store, from which the next instance to start will read them, and changes nothing
+	// else there. Storing what is stored already is a success. After an error the store holds the old value or the
+	// new one, never a mixture; Observe tells.
+	Store(ctx context.Context, credentials maia.Credentials) error
+
+	// Restart orders new instances that read the store, and returns when they are ordered, not when they run.
+	Restart(ctx context.Context) error
+}
+
+// Home is what Observe found.
+type Home struct {
+	// Store is what an instance that starts now would read; where the home stages a new value first (Secrets
+	// Manager's AWSPENDING), the staged value during [Stage].
+	Store maia.Credentials
+	// Pending is a value that was staged and is not what an instance reads yet; zero if there is none.
+	Pending maia.Credentials
+	// Staged says that the home's own trigger has got its new value already, so that no refresh is due.
+	Staged    bool
+	Instances Instances
+	Note      Note
+}
+
+// Instances is the deployment of the runner as the cloud shows it.
+type Instances struct {
+	State  InstanceState
+	Read   ReadState
+	Detail string // for a person: which services, which deployments
+}
+
+// InstanceState is the state of the newest deployment.
+type InstanceState string
+
+// The states of a deployment.
+const (
+	Steady  InstanceState = "steady"  // rolled out, as many instances as wanted, nothing in progress
+	Rolling InstanceState = "rolling" // in progress
+	Failed  InstanceState = "failed"  // the cloud gave up on it
+	Stopped InstanceState = "stopped" // scaled to zero
+)
+
+// ReadState says, by the cloud's clocks, which value of the store the newest deployment read when it started.
+type ReadState string
+
+// The possible answers; anything that is not certain is ReadUnknown.
+const (
+	ReadCurrent ReadState = "current"
+	ReadOlder   ReadState = "older"
+	ReadUnknown ReadState = "unknown"
+)
