@@ -180,7 +180,7 @@ func (r *run) observe() error {
 	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
 	if err == nil {
 		r.seen.Maia = read
-	} else if _, known := r.seen.Valid(); !known {
+	} else if _, known := r.seen.Valid(); !known || !r.dark() {
 		return err
 	} else {
 		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
@@ -225,7 +225,7 @@ func (r *run) pause() error {
 		if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause); err != nil {
 			return err
 		}
-		if err := r.awaitAgent(r.seen.paused, "paused"); err != nil {
+		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
 			return err
 		}
 		if r.seen.Run.DrainSince.IsZero() {
@@ -298,6 +298,8 @@ func (r *run) refresh() error {
 
 func (r *run) store(step Step) error {
 	valid, _ := r.seen.Valid()
+	ours := r.seen.ours(valid.ClientSecret.Fingerprint())
+	r.counts = r.counts || ours && r.undelivered(valid.ClientSecret.Fingerprint())
 	if step.Owes {
 		note := r.seen.Home.Note
 		note.Applied = AppliedNothing
@@ -305,14 +307,13 @@ func (r *run) store(step Step) error {
 			return err
 		}
 	}
-	if r.seen.ours(valid.ClientSecret.Fingerprint()) || !r.seen.Agent.Connected {
+	if ours || !r.seen.Agent.Connected {
 		r.beginCritical()
 	}
 	if err := r.runner.Store(r.ctx, valid); err != nil {
 		return err
 	}
 	r.mended = true
-	r.counts = r.counts || r.seen.ours(valid.ClientSecret.Fingerprint())
 	if r.seen.Run.Mode == Stage {
 		r.current = false
 		return nil
@@ -320,6 +321,12 @@ func (r *run) store(step Step) error {
 	r.seen.Home.Store, r.seen.Home.Pending = valid, maia.Credentials{}
 	r.seen.Home.Instances.Read = ReadOlder
 	return nil
+}
+
+// undelivered says that the instances were never seen running with the valid secret.
+func (r *run) undelivered(valid maia.Fingerprint) bool {
+	applied := r.seen.Home.Note.Applied
+	return applied != valid && applied != AppliedNothing
 }
 
 func (r *run) restart() error {
@@ -330,6 +337,7 @@ func (r *run) restart() error {
 	r.seen.Run.Restarts++
 	r.seen.Run.RestartedAt = time.Now()
 	r.seen.Run.ConnectedReads = 0
+	r.seen.Home.Instances.State, r.seen.Home.Instances.Read = Rolling, ReadCurrent
 	r.current = false
 	r.endCritical()
 	return nil
@@ -357,7 +365,7 @@ func (r *run) done() error {
 	r.counts = r.counts || r.seen.resolved(fingerprint)
 	note := r.settledNote(fingerprint)
 	if r.seen.Run.Mode != Stage {
-		if note.Applied != fingerprint && r.seen.ours(fingerprint) && note.Rotated != nil {
+		if r.undelivered(fingerprint) && r.seen.ours(fingerprint) && note.Rotated != nil {
 			r.counts = true
 			r.report.Dark = time.Since(note.Rotated.At)
 		}
@@ -439,29 +447,38 @@ func (r *run) giveUp(err error) error {
 	return failure
 }
 
-// cleanUp resumes a pause of this run's, and takes back an intent that was not sent. It may be called when the caller
-// has gone, and so has a little time of its own.
+// cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
+// and so has a little time of its own.
 func (r *run) cleanUp() error {
 	r.endCritical()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanupTime)
 	defer cancel()
 	r.ctx = ctx
-	var errs []error
-	if r.seen.Home.Note.Paused != nil && r.seen.Run.Resumes < maxTries {
-		if err := r.readAgent(); err != nil {
-			errs = append(errs, err)
-		} else if r.seen.pausedByUs() && r.seen.Agent.Connected {
-			if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
-				errs = append(errs, r.resume(Step{Kind: Resume}))
+	note := r.seen.Home.Note
+	if note.Paused == nil && !r.seen.unsent() {
+		return nil
+	}
+	if err := r.readAgent(); err != nil {
+		return err
+	}
+	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
+		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
+			if err := r.resume(Step{Kind: Resume}); err != nil {
+				return err
 			}
 		}
 	}
-	if r.seen.unsent() {
-		note := r.seen.Home.Note
-		note.Intent = nil
-		errs = append(errs, r.saveNote(note))
+	note = r.seen.Home.Note
+	if !r.seen.pausedByUs() {
+		note.Paused = nil
 	}
-	return errors.Join(errs...)
+	if r.seen.unsent() {
+		note.Intent = nil
+	}
+	if note.Equal(r.seen.Home.Note) {
+		return nil
+	}
+	return r.saveNote(note)
 }
 
 func (r *run) plan(step Step) error {

@@ -1,0 +1,276 @@
+package rotate_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+const (
+	agentID  = "0b5a1a5e-5c1f-4b0a-9a55-0c6f3a1d2e3f"
+	clientID = "client-of-the-runner"
+	first    = "the-first-secret-of-the-runner"
+)
+
+// home is a runner's cloud in memory, and Maia beside it. It outlives the runs on it, as the real ones do.
+type home struct {
+	t    *testing.T
+	maia *maiatest.Server
+	log  bytes.Buffer // what all runs logged
+
+	mu         sync.Mutex
+	store      string
+	note       rotate.Note
+	state      rotate.InstanceState
+	readAt     time.Time // when the newest instances read the store
+	storedAt   time.Time
+	instance   *maiatest.Instance
+	restarts   int
+	starts     time.Duration // how long instances take to start
+	brokenFor  int           // restarts that fail
+	calls      []string
+	hooks      map[string][]func() error // by call, one for each time; nil entries do nothing
+	afterwards map[string][]func() error
+	checkErr   error
+	killable   bool
+}
+
+// newHome is a connected runner with running pipelines that finish within the drain time-out. No time is a multiple of
+// the polling interval: what happens at one instant happens in any order.
+func newHome(t *testing.T, options ...maiatest.Option) *home {
+	return newBusyHome(t, 30500*time.Millisecond, options...)
+}
+
+// newBusyHome is one whose pipelines take so long; 0 is for ever.
+func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) *home {
+	h := &home{
+		t: t, maia: maiatest.New(options...), store: first, state: rotate.Steady, starts: 20500 * time.Millisecond,
+		hooks: map[string][]func() error{}, afterwards: map[string][]func() error{},
+	}
+	h.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: first, RunningTasks: 2, TaskDuration: tasks})
+	h.storedAt = time.Now().Add(-time.Hour)
+	h.readAt = time.Now()
+	h.login()
+	t.Cleanup(h.maia.Close)
+	return h
+}
+
+func (h *home) login() {
+	h.instance, _ = h.maia.Connect(agentID, clientID, h.store)
+}
+
+// run does one run.
+func (h *home) run(mode rotate.Mode, change ...func(*rotate.Rotator)) (rotate.Report, error) {
+	return h.runWith(h.t.Context(), mode, change...)
+}
+
+func (h *home) runWith(ctx context.Context, mode rotate.Mode, change ...func(*rotate.Rotator)) (rotate.Report, error) {
+	rotator := &rotate.Rotator{
+		Maia: h.maia.Client(h.t), Policy: rotate.DefaultPolicy(),
+		Log: slog.New(slog.NewJSONHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, change := range change {
+		change(rotator)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	defer cancel()
+	return rotator.Run(ctx, h, mode)
+}
+
+// runUntilKilled does one run in which something calls kill, and returns when the run is no more.
+func (h *home) runUntilKilled(mode rotate.Mode) {
+	done := make(chan struct{})
+	h.killable = true
+	go func() {
+		defer close(done)
+		_, _ = h.run(mode)
+	}()
+	<-done
+	h.killable = false
+}
+
+// kill ends the goroutine of a run on the spot, as a SIGKILL ends a process. Where none runs it does nothing.
+func (h *home) kill() error {
+	if h.killable {
+		h.killable = false
+		runtime.Goexit()
+	}
+	return nil
+}
+
+// before and after have something done at the nth call (from 1) of a method; an error is the method's.
+func (h *home) before(call string, nth int, do func() error) { insert(h.hooks, call, nth, do) }
+func (h *home) after(call string, nth int, do func() error)  { insert(h.afterwards, call, nth, do) }
+
+func insert(hooks map[string][]func() error, call string, nth int, do func() error) {
+	for len(hooks[call]) < nth {
+		hooks[call] = append(hooks[call], nil)
+	}
+	hooks[call][nth-1] = do
+}
+
+func (h *home) hook(hooks map[string][]func() error, call string) error {
+	if len(hooks[call]) == 0 {
+		return nil
+	}
+	do := hooks[call][0]
+	hooks[call] = hooks[call][1:]
+	if do == nil {
+		return nil
+	}
+	return do()
+}
+
+// do counts a call and carries it out between its hooks.
+func (h *home) do(ctx context.Context, call string, act func()) error {
+	h.calls = append(h.calls, call)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := h.hook(h.hooks, call); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	act()
+	h.mu.Unlock()
+	return h.hook(h.afterwards, call)
+}
+
+func (h *home) AgentID() string { return agentID }
+
+func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
+	err = h.do(ctx, "observe", func() {
+		read := rotate.ReadOlder
+		if h.readAt.After(h.storedAt) {
+			read = rotate.ReadCurrent
+		}
+		seen = rotate.Home{
+			Store:     maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(h.store)},
+			Instances: rotate.Instances{State: h.state, Read: read, Detail: "one instance"},
+			Note:      h.note,
+		}
+	})
+	return seen, err
+}
+
+func (h *home) Check(ctx context.Context) error {
+	if err := h.do(ctx, "check", func() {}); err != nil {
+		return err
+	}
+	return h.checkErr
+}
+
+func (h *home) SaveNote(ctx context.Context, note rotate.Note) error {
+	return h.do(ctx, "save note", func() { h.note = note })
+}
+
+func (h *home) Store(ctx context.Context, credentials maia.Credentials) error {
+	return h.do(ctx, "store", func() { h.put(credentials.ClientSecret.Reveal()) })
+}
+
+// put changes the store, as anybody may.
+func (h *home) put(secret string) { h.store, h.storedAt = secret, time.Now() }
+
+func (h *home) Restart(ctx context.Context) error {
+	return h.do(ctx, "restart", func() { h.replace() })
+}
+
+// replace starts a new instance and then stops the old one. The new one reads the store when it is ordered.
+func (h *home) replace() {
+	h.restarts++
+	h.state, h.readAt = rotate.Rolling, time.Now().Add(time.Millisecond)
+	broken := h.brokenFor > 0
+	h.brokenFor--
+	time.AfterFunc(h.starts, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if broken {
+			h.state = rotate.Failed
+			return
+		}
+		if h.instance != nil {
+			h.instance.Close()
+		}
+		h.login()
+		h.state = rotate.Steady
+	})
+}
+
+// mustBeBack checks what is true of every runner at the end of a rotation that went well.
+func (h *home) mustBeBack() {
+	h.t.Helper()
+	live := h.maia.LiveSecret(agentID)
+	if h.store != live {
+		h.t.Errorf("the store does not hold what Maia holds")
+	}
+	if h.instance == nil || !h.instance.Connected() {
+		h.t.Errorf("the runner is not connected")
+	}
+	if want := maia.NewSecret(live).Fingerprint(); h.note.Applied != want {
+		h.t.Errorf("the note says applied %q, want %q", h.note.Applied, want)
+	}
+	if h.note.Intent != nil {
+		h.t.Errorf("an intent is left open: %+v", *h.note.Intent)
+	}
+	agent, err := h.maia.Client(h.t).Agent(h.t.Context(), agentID)
+	if err != nil { // a fault that the runs did not meet
+		if agent, err = h.maia.Client(h.t).Agent(h.t.Context(), agentID); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if agent.Status != maia.StatusRunning || h.note.Paused != nil {
+		h.t.Errorf("status %q, note of a pause %v; want running and none", agent.Status, h.note.Paused)
+	}
+	if h.maia.Lost(agentID) != 0 {
+		h.t.Errorf("%d pipelines were lost", h.maia.Lost(agentID))
+	}
+	h.mustNotLeak()
+}
+
+// mustNotLeak searches everything that was logged for every secret that there ever was.
+func (h *home) mustNotLeak() {
+	h.t.Helper()
+	_, api := h.maia.APICredential()
+	for _, secret := range append(h.maia.Revoked(agentID), h.maia.LiveSecret(agentID), api) {
+		if bytes.Contains(h.log.Bytes(), []byte(secret)) {
+			h.t.Errorf("the log holds a secret")
+		}
+	}
+}
+
+func (h *home) mustRefresh(times int) {
+	h.t.Helper()
+	if got := h.maia.Refreshes(agentID); got != times {
+		h.t.Errorf("%d refreshes were carried out, want %d", got, times)
+	}
+}
+
+// mustFail checks the kind and the state of an error.
+func mustFail(t *testing.T, err error, kind rotate.Kind, state rotate.State) {
+	t.Helper()
+	var typed *rotate.Error
+	if !errors.As(err, &typed) {
+		t.Fatalf("error %v, want a *rotate.Error", err)
+	}
+	if typed.Kind != kind || typed.State != state {
+		t.Errorf("error of kind %q in state %q, want %q in %q: %v", typed.Kind, typed.State, kind, state, err)
+	}
+}
+
+func kinds(report rotate.Report) string {
+	var text string
+	for _, step := range report.Steps {
+		text += fmt.Sprint(step.Kind, "; ")
+	}
+	return text
+}
