@@ -1,0 +1,117 @@
+package maia
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+const (
+	// DefaultTokenURL serves all regions.
+	DefaultTokenURL = "https://id.core.matillion.com/oauth/dpc/token"
+
+	defaultUserAgent = "maia-rotate"
+)
+
+// Config is all that a Client needs.
+type Config struct {
+	Region       string       // eu1, us1 or au1: that of the account. Not looked at if APIURL is set
+	APIURL       string       // instead of a region: the base below which /v1 lies
+	TokenURL     string       // "" is DefaultTokenURL
+	ClientID     string       // of the MAIA API credential (not of a runner), whose role must be Admin or Super Admin
+	ClientSecret Secret       // of the same
+	HTTPClient   *http.Client // nil is a client on http.DefaultTransport. It is copied, and the copy follows no redirects
+	UserAgent    string       // "" is maia-rotate
+}
+
+// regions that the public API is served in, see "Hosts" in the Maia API reference.
+func regions() []string { return []string{"au1", "eu1", "us1"} }
+
+// New checks cfg and returns a Client; it makes no call. An error names the field, what is wrong with it and what is expected.
+func New(cfg Config) (*Client, error) {
+	apiURL := cfg.APIURL
+	if apiURL == "" {
+		if !slices.Contains(regions(), cfg.Region) {
+			return nil, fmt.Errorf("maia: Config.Region is %q: expected one of %s, or an APIURL instead", cfg.Region, strings.Join(regions(), ", "))
+		}
+		apiURL = "https://" + cfg.Region + ".api.matillion.com/dpc"
+	}
+	if err := checkURL(apiURL); err != nil {
+		return nil, fmt.Errorf("maia: Config.APIURL %w", err)
+	}
+	tokenURL := cfg.TokenURL
+	if tokenURL == "" {
+		tokenURL = DefaultTokenURL
+	}
+	if err := checkURL(tokenURL); err != nil {
+		return nil, fmt.Errorf("maia: Config.TokenURL %w", err)
+	}
+	if cfg.ClientID == "" {
+		return nil, errors.New("maia: Config.ClientID is empty: expected the client ID of the MAIA API credential")
+	}
+	if err := checkToken("Config.ClientID", cfg.ClientID); err != nil {
+		return nil, fmt.Errorf("maia: %w: expected the client ID of the MAIA API credential", err)
+	}
+	if cfg.ClientSecret.IsZero() {
+		return nil, errors.New("maia: Config.ClientSecret is empty: expected the client secret of the MAIA API credential")
+	}
+	if err := checkToken("Config.ClientSecret", cfg.ClientSecret.Reveal()); err != nil {
+		return nil, fmt.Errorf("maia: %w: expected the client secret of the MAIA API credential", err)
+	}
+	userAgent := cfg.UserAgent
+	if userAgent == "" {
+		userAgent = defaultUserAgent
+	}
+	if strings.ContainsFunc(userAgent, unicode.IsControl) {
+		return nil, errors.New("maia: Config.UserAgent contains control characters: expected a single line such as maia-rotate/1.0")
+	}
+
+	httpClient := &http.Client{}
+	if cfg.HTTPClient != nil {
+		copied := *cfg.HTTPClient
+		httpClient = &copied
+	}
+	// A redirect would carry the token, or the API credential itself, to wherever the answer points.
+	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+	return &Client{
+		apiURL:    strings.TrimRight(apiURL, "/"),
+		http:      httpClient,
+		userAgent: userAgent,
+		tokens: &tokenCache{
+			url: tokenURL, clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
+			http: httpClient, userAgent: userAgent,
+		},
+	}, nil
+}
+
+// checkURL allows https, and http where nothing leaves the machine. The error does not repeat the URL: one with a user in it contains
+// a password.
+func checkURL(raw string) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return errors.New("is not a URL: expected https://host/path")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("is not an https URL: expected https://host/path")
+	case u.Hostname() == "":
+		return errors.New("has no host: expected https://host/path")
+	case u.User != nil:
+		return errors.New("contains a user: expected https://host/path")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#"):
+		return errors.New("has a query or fragment: expected https://host/path")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return fmt.Errorf("is plain http to %s: expected https (http only to a loopback host)", u.Hostname())
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

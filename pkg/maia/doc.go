@@ -1,0 +1,14 @@
+// Package maia is a client of the Maia control-plane API, as far as rotating a runner's credentials needs it: agents, their credentials,
+// refreshing these, and the commands pause, resume and restart.
+//
+// What a caller can rely on:
+//   - A refresh is sent once. If it may have reached Maia and no valid answer came back, the error is ErrOutcomeUnknown; any other error
+//     means that nothing was refreshed.
+//   - Reads, PAUSE and RESUME are repeated on 429, 502, 503, 504 and connection errors, at most 5 times in all and within the context. A
+//     Retry-After is honoured; if the context leaves no time for it, the call fails at once.
+//   - One access token serves all calls until 2 minutes before it expires. A 401 to it leads to one fresh token and one more try.
+//   - A reply is used only if it is whole, of the right shape and about the right agent; credentials only if they can be such.
+//   - No secret, no token and no body of a credentials or token call gets into an error. Redirects are not followed.
+//
+// Facts about the API are from its public reference (docs.maia.ai). Package maiatest has a fake to test against.
+package maia

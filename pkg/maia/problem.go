@@ -1,0 +1,60 @@
+package maia
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+// maxProblemText is how much of a problem's title or detail an Error repeats, in characters.
+const maxProblemText = 200
+
+// addProblem copies title and detail of a problem document (RFC 7807) into e. Bodies of other kinds are dropped. The token is cut out,
+// because some gateways quote what they refuse.
+func (e *Error) addProblem(header http.Header, body []byte, token Secret) {
+	if media := mediaType(header); media != "application/problem+json" && media != "application/json" {
+		return
+	}
+	var problem struct{ Title, Detail string }
+	if json.Unmarshal(body, &problem) != nil {
+		return
+	}
+	e.Title = cleanText(strings.ReplaceAll(problem.Title, token.Reveal(), redacted))
+	e.Detail = cleanText(strings.ReplaceAll(problem.Detail, token.Reveal(), redacted))
+}
+
+// cleanText makes what a server wrote fit for one line of a log: no control or invisible characters, and not long.
+func cleanText(text string) string {
+	var out []rune
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			continue
+		}
+		if len(out) == maxProblemText {
+			return string(out) + "…"
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// mediaType of an answer, in lower case and without parameters; "" if it has none or a malformed one.
+func mediaType(header http.Header) string {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
+}
+
+// redirectReason names the host of a redirect and nothing else of it: the rest may carry what the request carried.
+func redirectReason(header http.Header) string {
+	target, err := url.Parse(header.Get("Location"))
+	if err != nil || target.Hostname() == "" {
+		return "redirects are not followed"
+	}
+	return "redirects are not followed: target host " + cleanText(target.Hostname())
+}
