@@ -1,0 +1,443 @@
+package rotation
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	ecsemulator "github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
+	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+)
+
+func TestRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		if got, want := strings.Join(w.steps, " "), "createSecret setSecret testSecret finishSecret"; got != want {
+			t.Errorf("steps %s, want %s", got, want)
+		}
+		w.mustBeBack(1)
+		if got := w.deployments(); got != 1 {
+			t.Errorf("%d deployments were ordered, want 1", got)
+		}
+		for _, want := range []string{`"RotationDarkSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID, `"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
+			if !strings.Contains(w.output.String(), want) {
+				t.Errorf("the output lacks %s", want)
+			}
+		}
+		// A second one replaces the first one's note.
+		before := len(w.labels())
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		w.mustBeBack(2)
+		if got := len(w.labels()); got != before {
+			t.Errorf("%d labels after the second rotation, %d after the first: %v", got, before, w.labels())
+		}
+	})
+}
+
+// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is done, or after, or is where the process
+// is killed. Secrets Manager's retries must bring the runner back.
+func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
+	type call struct {
+		service string
+		name    string
+	}
+	var calls []call
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.rotate()
+		for _, c := range w.secrets.Calls() {
+			calls = append(calls, call{"secretsmanager", c.Operation})
+		}
+		for _, c := range w.ecs.Calls() {
+			calls = append(calls, call{"ecs", c.Operation})
+		}
+		for _, c := range w.maia.Calls() {
+			if c.Name != maiatest.GetAgent { // polled: one in a dozen is enough
+				calls = append(calls, call{"maia", string(c.Name)})
+			}
+		}
+		for range 12 {
+			calls = append(calls, call{"maia", string(maiatest.GetAgent)})
+		}
+	})
+	nth := map[call]int{}
+	scenarios := 0
+	run := func(name string, inject func(w *world)) {
+		scenarios++
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				inject(w)
+				if got := w.rotate(); got != smemulator.RotationSucceeded {
+					t.Errorf("%s: %v", got, w.errors)
+				}
+				w.mustBeBack(1)
+				if strings.Contains(name, "killed") != strings.Contains(strings.Join(w.errors, ""), "the process was killed") {
+					t.Errorf("errors %v; was the process killed?", w.errors)
+				}
+			})
+		})
+	}
+	for _, c := range calls {
+		nth[c]++
+		n := nth[c]
+		if c.service == "ecs" && c.name == "DescribeServices" && n > 12 {
+			continue // polled
+		}
+		name := fmt.Sprintf("%s-%s-%d", c.service, c.name, n)
+		if c.service == "maia" {
+			for kindName, kind := range map[string]maiatest.Kind{"drop-before": maiatest.DropBefore, "drop-after": maiatest.DropAfter, "5xx-after": maiatest.Status5xxAfter} {
+				run(name+"-"+kindName, func(w *world) {
+					w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: n, Kind: kind})
+				})
+			}
+			run(name+"-killed-before", func(w *world) {
+				w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: n, Before: w.kill})
+			})
+			run(name+"-killed-after", func(w *world) {
+				w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: n, After: w.kill})
+			})
+			continue
+		}
+		service := func(w *world) *awsjson.Handler {
+			if c.service == "ecs" {
+				return w.ecs.Handler
+			}
+			return w.secrets.Handler
+		}
+		for kindName, kind := range map[string]awsjson.Kind{"drop-before": awsjson.DropBefore, "drop-after": awsjson.DropAfter} {
+			run(name+"-"+kindName+"-through-all-retries", func(w *world) {
+				service(w).Inject(awsjson.Fault{Operation: c.name, Nth: n, Times: 3, Kind: kind})
+			})
+		}
+		run(name+"-denied", func(w *world) {
+			service(w).Inject(awsjson.Fault{Operation: c.name, Nth: n, Kind: awsjson.AccessDenied})
+		})
+		run(name+"-killed-before", func(w *world) { w.deadly = deadlyCall{c.name, n, false} })
+		run(name+"-killed-after", func(w *world) { w.deadly = deadlyCall{c.name, n, true} })
+	}
+	t.Logf("%d scenarios", scenarios)
+}
+
+// kill ends the goroutine of the function on the spot. Maia's faults are called in it: its transport is in memory.
+func (w *world) kill() {
+	if w.inFunction() {
+		runtime.Goexit()
+	}
+}
+
+// inFunction says whether the caller runs below the handler.
+func (w *world) inFunction() bool {
+	frames := make([]uintptr, 64)
+	found := runtime.CallersFrames(frames[:runtime.Callers(0, frames)])
+	for {
+		frame, more := found.Next()
+		if strings.HasSuffix(frame.Function, ".(*Handler).Handle") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+func TestPromise2FrozenPendingIsAbandonedAndHealed(t *testing.T) {
+	for _, step := range []string{stepSet, stepTest, stepFinish} {
+		t.Run("refreshed in the console before "+step, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				done := false
+				w.hook = func(at string) error {
+					if at == step && !done {
+						done = true
+						w.maia.ConsoleRefresh(agentID)
+					}
+					return nil
+				}
+				if got := w.rotate(); got == smemulator.RotationSucceeded {
+					t.Errorf("the rotation succeeded, want it abandoned")
+				}
+				if text := strings.Join(w.errors, "\n"); !strings.Contains(text, "RotationAbandoned") {
+					t.Errorf("errors %s", text)
+				}
+				w.mustBeBack(1)
+				if got := w.rotate(); got != smemulator.RotationSucceeded {
+					t.Fatalf("the next rotation: %s %v", got, w.errors)
+				}
+				w.mustBeBack(2)
+			})
+		})
+	}
+}
+
+func TestPromise2ANewTokenAdoptsWhatTheLastOneLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(w *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.Attempts = 1 })
+		w.hook = func(step string) error {
+			if step == stepSet {
+				return fmt.Errorf("the function could not be started")
+			}
+			return nil
+		}
+		if got := w.rotate(); got != smemulator.RotationFailed {
+			t.Fatal(got)
+		}
+		w.hook = nil
+		// A person clears the stuck label, as the documentation says, and starts another rotation.
+		w.clearPending()
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		w.mustBeBack(1)
+	})
+}
+
+func (w *world) clearPending() {
+	w.t.Helper()
+	for _, version := range w.secrets.Versions(w.arn) {
+		for _, stage := range version.Stages {
+			if stage == "AWSPENDING" {
+				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"AWSPENDING","RemoveFromVersionId":%q}`, w.arn, version.ID))
+			}
+		}
+	}
+}
+
+// post sends a call to Secrets Manager as an operator's command line would.
+func (w *world) post(operation, body string) {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://127.0.0.1/", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	request.Header.Set("X-Amz-Target", "secretsmanager."+operation)
+	request.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"+time.Now().UTC().Format("20060102")+"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	response, err := awsjson.Transport(w.secrets).RoundTrip(request)
+	if err != nil || response.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %v %v", operation, response, err)
+	}
+}
+
+func TestPromise3ConfigurationTestChangesNothing(t *testing.T) {
+	for name, options := range map[string]smemulator.Options{
+		"the pending version is empty":           {},
+		"the pending version is a copy":          {TestCopiesValue: true},
+		"rotation is not enabled yet":            {TestBeforeEnabled: true},
+		"not enabled yet, the version is a copy": {TestBeforeEnabled: true, TestCopiesValue: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) {
+					sm.TestCopiesValue, sm.TestBeforeEnabled = options.TestCopiesValue, options.TestBeforeEnabled
+				})
+				w.post("RotateSecret", fmt.Sprintf(`{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, w.arn, functionARN))
+				event, err := w.secrets.WaitRotation(t.Context(), w.arn)
+				if err != nil || event.Name != smemulator.TestRotationSucceeded {
+					t.Errorf("%s: %v %v", event.Name, err, w.errors)
+				}
+				if got := strings.Join(w.steps, " "); got != stepTest {
+					t.Errorf("steps %s", got)
+				}
+				if w.maia.Refreshes(agentID) != 0 || len(w.labels()) != 0 || w.deployments() != 0 || w.current() != document {
+					t.Errorf("something was changed")
+				}
+				for _, call := range w.maia.Calls() {
+					if call.Method == http.MethodPost && call.Name != maiatest.Token {
+						t.Errorf("%s was called", call.Name)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestPromise3ConfigurationTestSaysWhatIsInTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.maia.ConsoleRefresh(agentID)
+		w.post("RotateSecret", fmt.Sprintf(`{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, w.arn, functionARN))
+		event, err := w.secrets.WaitRotation(t.Context(), w.arn)
+		if err != nil || event.Name != smemulator.TestRotationFailed || !strings.Contains(strings.Join(w.errors, ""), "a rotation would first have to store") {
+			t.Errorf("%s: %v %v", event.Name, err, w.errors)
+		}
+	})
+}
+
+func TestPromise3NothingIsRefreshed(t *testing.T) {
+	tests := map[string]struct {
+		prepare func(w *world)
+		says    string
+	}{
+		"the service is scaled to zero": {func(w *world) { w.ecs.ScaleTo("matillion", "runner", 0) }, "scaled to zero"},
+		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") }, "the deployment is rolling"},
+		"AGENT_ID is not allowed":       {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" }, "not among the agents that this function may serve"},
+		"another client ID": {func(w *world) {
+			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "somebody-else"))
+		}, `credentials of client \"somebody-else\"`},
+		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") }, "MAIA_REGION is us1, but the runner's task definition says eu1"},
+		"too little time":    {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				test.prepare(w)
+				before := w.current()
+				if got := w.rotate(); got != smemulator.RotationFailed {
+					t.Errorf("%s", got)
+				}
+				if text := strings.Join(w.errors, "\n"); !strings.Contains(text, test.says) {
+					t.Errorf("errors %s\nwant one that says %s", text, test.says)
+				}
+				if w.maia.Refreshes(agentID) != 0 || w.current() != before || w.deployments() != 0 {
+					t.Errorf("something was changed")
+				}
+				w.mustNotLeak()
+			})
+		})
+	}
+}
+
+func TestPromise5RestartIsMadeSureOfAfterTheLabelMoved(t *testing.T) {
+	tests := map[string]func(w *world){
+		"UpdateService is refused throughout one invocation": func(w *world) {
+			w.ecs.Inject(awsjson.Fault{Operation: "UpdateService", Nth: 1, Times: 3, Kind: awsjson.AccessDenied})
+		},
+		"the deployment fails":                  func(w *world) { w.ecs.FailNextDeployment("matillion", "runner", false) },
+		"the deployment fails, is rolled back":  func(w *world) { w.ecs.FailNextDeployment("matillion", "runner", true) },
+		"killed between the move and the order": func(w *world) { w.deadly = deadlyCall{"UpdateService", 1, false} },
+	}
+	for name, prepare := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				prepare(w)
+				if got := w.rotate(); got != smemulator.RotationSucceeded {
+					t.Errorf("%s: %v", got, w.errors)
+				}
+				w.mustBeBack(1)
+			})
+		})
+	}
+}
+
+func TestPromise6RevertedSecretIsHealedWithoutARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.rotate()
+		time.Sleep(24 * time.Hour)
+		w.secrets.Put(w.arn, document) // as Terraform does
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		w.mustBeBack(1)
+		if got := w.deployments(); got != 1 {
+			t.Errorf("%d deployments were ordered, want only that of the first rotation", got)
+		}
+	})
+}
+
+func TestPromise6ConsoleRefreshIsAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.maia.ConsoleRefresh(agentID)
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		if !strings.Contains(w.output.String(), `"Outcome":"healed"`) {
+			t.Errorf("the metrics do not say healed")
+		}
+		w.maia.FinishTasks(agentID)
+		live := w.maia.LiveSecret(agentID)
+		if w.current() != strings.ReplaceAll(document, firstSecret, live) || !w.agent().Connected || w.maia.Refreshes(agentID) != 0 {
+			t.Errorf("connected %t, refreshes %d", w.agent().Connected, w.maia.Refreshes(agentID))
+		}
+	})
+}
+
+func TestPromise8OperatorsPauseStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.maia.ConsolePause(agentID, 3*time.Hour)
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		if agent := w.agent(); agent.Status != maia.StatusPaused || !agent.Connected {
+			t.Errorf("the agent is %q, connected %t; want the operator's pause kept", agent.Status, agent.Connected)
+		}
+	})
+}
+
+// A person who edits another key while the secret rotates keeps the edit.
+func TestPromise8AnEditOfAnotherKeySurvives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		done := false
+		w.hook = func(step string) error {
+			if step == stepFinish && !done {
+				done = true
+				w.secrets.Put(w.arn, strings.ReplaceAll(document, "kept", "edited"))
+			}
+			return nil
+		}
+		w.rotate()
+		want := strings.ReplaceAll(strings.ReplaceAll(document, "kept", "edited"), firstSecret, w.maia.LiveSecret(agentID))
+		for range 2 { // the edit abandons the rotation: the next brings the secret
+			if w.current() != want {
+				w.clearPending()
+				w.rotate()
+			}
+		}
+		if got := w.current(); !strings.Contains(got, "edited") || !strings.Contains(got, w.maia.LiveSecret(agentID)) {
+			t.Errorf("AWSCURRENT is %s", got)
+		}
+		if !w.agent().Connected {
+			t.Errorf("the runner is not connected; errors %v", w.errors)
+		}
+	})
+}
+
+func TestSeveralServicesAreAllRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "runner-2", TaskDefinition: "runner", DesiredCount: 1})
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		w.mustBeBack(1)
+		if got := w.deployments(); got != 2 {
+			t.Errorf("%d deployments were ordered, want one for each service", got)
+		}
+	})
+}
+
+func TestReadsThatLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(w *world, sm *smemulator.Options, _ *ecsemulator.Options) {
+			sm.ReadLag, sm.RotationToken = 2*time.Second, true
+			w.maia = maiatest.New(maiatest.WithReadLag(40*time.Second), maiatest.WithConnectedLag(10*time.Second))
+		})
+		time.Sleep(time.Minute)
+		if got := w.rotate(); got != smemulator.RotationSucceeded {
+			t.Fatalf("%s: %v", got, w.errors)
+		}
+		w.mustBeBack(1)
+		if len(w.errors) > 0 {
+			t.Errorf("errors %v", w.errors)
+		}
+	})
+}
