@@ -92,7 +92,7 @@ func KindOf(err error) Kind {
 		return NotReady
 	case errors.Is(err, maia.ErrRateLimited), errors.Is(err, maia.ErrUnavailable):
 		return NotReady
-	case errors.Is(err, maia.ErrInvalidReply):
+	case errors.Is(err, maia.ErrInvalidReply), errors.Is(err, maia.ErrRejected):
 		return Vendor
 	}
 	return Internal

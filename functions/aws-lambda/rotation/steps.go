@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -71,6 +72,9 @@ func (r *rotation) describe(ctx context.Context) (*secretsmanager.DescribeSecret
 	out, err := r.handler.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &r.event.SecretID})
 	if err != nil {
 		return nil, ecs.Failure("DescribeSecret", r.event.SecretID, err)
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(out.VersionIdsToStages)), func(stages []string) bool { return slices.Contains(stages, "AWSCURRENT") }) {
+		return nil, ecs.NoValueError(r.event.SecretID)
 	}
 	if _, known := out.VersionIdsToStages[r.event.ClientRequestToken]; !known {
 		return nil, configError("the event's ClientRequestToken %s is not a version of secret %s", r.event.ClientRequestToken, r.event.SecretID).

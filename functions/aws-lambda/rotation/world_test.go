@@ -109,7 +109,7 @@ func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecse
 	w.arn = w.secrets.AddSecret("matillion-oauth-credentials", document)
 	w.ecs.AddCluster("matillion")
 	w.ecs.RegisterTaskDefinition("runner", runnerContainer(w.arn))
-	w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "runner", TaskDefinition: "runner", DesiredCount: 1, CircuitBreaker: true, Rollback: true})
+	w.createService("runner")
 	w.environ = []string{
 		"MAIA_CLIENT_ID=api", "MAIA_CLIENT_SECRET=the-secret-of-the-api-credential", "MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID,
 	}
@@ -119,6 +119,11 @@ func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecse
 		w.maia.Close()
 	})
 	return w
+}
+
+// createService creates a service as the vendor's template does, from the task definition of the same name.
+func (w *world) createService(name string) {
+	w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: name, TaskDefinition: name, DesiredCount: 1, CircuitBreaker: true, Rollback: true})
 }
 
 func runnerContainer(arn string) ecsemulator.Container {

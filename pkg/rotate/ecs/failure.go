@@ -23,6 +23,8 @@ func Failure(operation, resource string, err error) error {
 		kind, todo = rotate.Permission, fmt.Sprintf("allow the function's role %s on %s", action(operation), resource)
 	case code == "ClusterNotFoundException", code == "ServiceNotFoundException":
 		kind, todo = rotate.Configuration, "check the cluster and service that the function is configured with"
+	case code == "ResourceNotFoundException":
+		kind, todo = rotate.Configuration, "check that it exists, in the function's own region and account"
 	case strings.Contains(code, "Throttl"), code == "TooManyRequestsException", code == "LimitExceededException":
 		kind = rotate.NotReady
 	}

@@ -69,12 +69,17 @@ func (s *secret) describe(ctx context.Context) error {
 	return nil
 }
 
+// NoValueError is the error of a secret that has no AWSCURRENT version.
+func NoValueError(arn string) error {
+	return rotate.Errorf(rotate.Configuration, "the secret %s has no value yet", arn).
+		WithTodo(`store the runner's {"client_id":"…","client_secret":"…"} in it before rotation is enabled`)
+}
+
 // current is the version that tasks read.
 func (s *secret) current(ctx context.Context) (version, error) {
 	id, ok := s.labels[awsCurrent]
 	if !ok {
-		return version{}, rotate.Errorf(rotate.Configuration, "the secret %s has no value yet", s.arn).
-			WithTodo(`store the runner's {"client_id":"…","client_secret":"…"} in it before rotation is enabled`)
+		return version{}, NoValueError(s.arn)
 	}
 	found, ok, err := s.read(ctx, id, awsCurrent)
 	if err == nil && !ok {

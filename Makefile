@@ -1,0 +1,33 @@
+# demo: the main job in an embedded sandbox.  test: all tests.  See README.md.
+
+GO ?= go
+
+# The race detector needs a C compiler. CI has one and must not lose it silently.
+RACE := $(if $(shell command -v $$($(GO) env CC) 2>/dev/null),-race)
+ifdef CI
+RACE := -race
+endif
+
+# The Lambda: what AWS runs, and what the sandbox builds for this machine.
+LAMBDA_FLAGS := -tags lambda.norpc -trimpath -ldflags "-s -w"
+
+.PHONY: demo test bench lint build-RotationFunction
+
+demo:
+	$(GO) run ./cmd/maia-rotate sandbox
+
+test:
+	$(if $(RACE),CGO_ENABLED=1 )$(GO) test $(RACE) -timeout 30m ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+# Called by sam build (BuildMethod: makefile).
+build-RotationFunction:
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build $(LAMBDA_FLAGS) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/aws-lambda

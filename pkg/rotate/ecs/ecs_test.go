@@ -1,0 +1,440 @@
+package ecs_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	ecsemulator "github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
+	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
+)
+
+const (
+	agentID = "0b5a1a5e-5c1f-4b0a-9a55-0c6f3a1d2e3f"
+	other   = "ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f"
+	value   = `{"client_id":"client","client_secret":"the-first-secret"}`
+)
+
+// cloud is the emulated services and the SDK's clients of them.
+type cloud struct {
+	t          *testing.T
+	secrets    *smemulator.Server
+	services   *ecsemulator.Server
+	secretsAPI *secretsmanager.Client
+	ecsAPI     *awsecs.Client
+	arn        string
+}
+
+func newCloud(t *testing.T) *cloud {
+	c := &cloud{t: t, secrets: smemulator.New(smemulator.Options{})}
+	c.services = ecsemulator.New(ecsemulator.Options{
+		StartDelay: 20 * time.Second, RollDelay: 7 * time.Second,
+		SecretValue: func(arn, stage, id string) (string, error) { return c.secrets.Value(arn, stage, id) },
+	})
+	t.Cleanup(func() {
+		c.secrets.Close()
+		c.services.Close()
+	})
+	config := func(server http.Handler) aws.Config {
+		return aws.Config{
+			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
+			HTTPClient: &http.Client{Transport: awsjson.Transport(server)}, BaseEndpoint: aws.String("http://127.0.0.1"),
+		}
+	}
+	c.secretsAPI = secretsmanager.NewFromConfig(config(c.secrets))
+	c.ecsAPI = awsecs.NewFromConfig(config(c.services))
+	c.arn = c.secrets.AddSecret("matillion-oauth-credentials", value)
+	c.services.AddCluster("matillion")
+	return c
+}
+
+// service creates one; change is applied to its container.
+func (c *cloud) service(name string, change ...func(*ecsemulator.Container)) {
+	container := ecsemulator.Container{
+		Name:        "runner",
+		Environment: map[string]string{"AGENT_ID": agentID, "MATILLION_REGION": "EU1"},
+		Secrets:     map[string]string{"OAUTH_CLIENT_ID": c.arn + ":client_id::", "OAUTH_CLIENT_SECRET": c.arn + ":client_secret::"},
+	}
+	for _, change := range change {
+		change(&container)
+	}
+	c.services.RegisterTaskDefinition(name, container)
+	c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: name, TaskDefinition: name, DesiredCount: 1})
+}
+
+func (c *cloud) discover(change ...func(*ecs.Config)) (*ecs.Runner, error) {
+	config := ecs.Config{SecretARN: c.arn, Clusters: []string{"matillion"}, AgentIDs: []string{agentID}}
+	for _, change := range change {
+		change(&config)
+	}
+	return ecs.Discover(c.t.Context(), c.secretsAPI, c.ecsAPI, config)
+}
+
+// runner is a discovered runner that has been observed.
+func (c *cloud) runner(change ...func(*ecs.Config)) (*ecs.Runner, rotate.Home) {
+	c.t.Helper()
+	runner, err := c.discover(change...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return runner, c.observe(runner)
+}
+
+func (c *cloud) observe(runner *ecs.Runner) rotate.Home {
+	c.t.Helper()
+	home, err := runner.Observe(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return home
+}
+
+func (c *cloud) labels() (labels []string) {
+	for _, version := range c.secrets.Versions(c.arn) {
+		for _, stage := range version.Stages {
+			if strings.HasPrefix(stage, "maia-rotate/") {
+				labels = append(labels, stage)
+			}
+		}
+	}
+	slices.Sort(labels)
+	return labels
+}
+
+func TestDiscover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		c.service("runner-b")
+		c.service("web", func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
+		for range 23 { // more than a page of DescribeServices
+			c.service("another-"+strings.ToLower(time.Now().Format("150405.000000000")), func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
+			time.Sleep(time.Millisecond)
+		}
+		runner, home := c.runner()
+		if runner.AgentID() != agentID || runner.Region() != "eu1" || !slices.Equal(runner.Services(), []string{"matillion/runner", "matillion/runner-b"}) {
+			t.Errorf("agent %s, region %s, services %v", runner.AgentID(), runner.Region(), runner.Services())
+		}
+		if home.Store.ClientID != "client" || home.Store.ClientSecret.Reveal() != "the-first-secret" || home.Staged {
+			t.Errorf("home %+v", home)
+		}
+		if home.Instances.State != rotate.Steady || !strings.Contains(home.Instances.Detail, "service matillion/runner: 1 of 1 running") {
+			t.Errorf("instances %+v", home.Instances)
+		}
+	})
+}
+
+func TestDiscoverNamedServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		c.service("runner-b")
+		runner, _ := c.runner(func(config *ecs.Config) {
+			config.Clusters, config.AgentIDs = nil, nil
+			config.Services = []ecs.ServiceRef{{Cluster: "matillion", Service: "runner-b"}}
+		})
+		if !slices.Equal(runner.Services(), []string{"matillion/runner-b"}) {
+			t.Errorf("services %v", runner.Services())
+		}
+	})
+}
+
+func TestDiscoverRefuses(t *testing.T) {
+	variable := func(name, value string) func(*ecsemulator.Container) {
+		return func(container *ecsemulator.Container) { container.Environment[name] = value }
+	}
+	from := func(suffix string) func(*ecsemulator.Container) {
+		return func(container *ecsemulator.Container) {
+			container.Secrets["OAUTH_CLIENT_SECRET"] = strings.TrimSuffix(container.Secrets["OAUTH_CLIENT_SECRET"], ":client_secret::") + suffix
+		}
+	}
+	tests := map[string]struct {
+		prepare func(c *cloud)
+		change  func(*ecs.Config)
+		says    string
+	}{
+		"no service": {prepare: func(*cloud) {}, says: "no service takes a variable from secret"},
+		"services of other secrets": {prepare: func(c *cloud) {
+			c.service("web", func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
+		}, says: "looked at 1 services of matillion"},
+		"two agents":  {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("AGENT_ID", other)) }, says: "name two agents"},
+		"two regions": {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("MATILLION_REGION", "us1")) }, says: "name two regions"},
+		"no agent": {prepare: func(c *cloud) {
+			c.service("a", func(container *ecsemulator.Container) { delete(container.Environment, "AGENT_ID") })
+		}, says: "has no plain variable AGENT_ID"},
+		"a foreign agent": {prepare: func(c *cloud) { c.service("a", variable("AGENT_ID", other)) }, says: "not among the agents that this function may serve"},
+		"pinned to a version": {prepare: func(c *cloud) { c.service("a", from(":client_secret::11111111-2222-3333-4444-555555555555")) },
+			says: "pinned to version 11111111-2222-3333-4444-555555555555"},
+		"pinned to a stage":  {prepare: func(c *cloud) { c.service("a", from(":client_secret:AWSPREVIOUS:")) }, says: "reads the staging label AWSPREVIOUS"},
+		"another key":        {prepare: func(c *cloud) { c.service("a", from(":secret::")) }, says: `takes the JSON key "secret" of the secret, expected "client_secret"`},
+		"the whole document": {prepare: func(c *cloud) { c.service("a", from("")) }, says: `takes the JSON key ""`},
+		"CODE_DEPLOY": {prepare: func(c *cloud) {
+			c.service("a")
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "a", DesiredCount: 1, DeploymentController: "CODE_DEPLOY"})
+		}, says: "has the deployment controller CODE_DEPLOY"},
+		"a missing service": {prepare: func(c *cloud) { c.service("a") }, change: func(config *ecs.Config) {
+			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "b"}}
+		}, says: "service b of cluster matillion cannot be described: MISSING"},
+		"a missing cluster": {prepare: func(*cloud) {}, change: func(config *ecs.Config) { config.Clusters = []string{"elsewhere"} }, says: "ClusterNotFoundException"},
+		"the agent's secret is elsewhere too": {prepare: func(c *cloud) {
+			c.service("a")
+			second := c.secrets.AddSecret("second", value)
+			c.service("b", func(container *ecsemulator.Container) {
+				container.Secrets = map[string]string{"OAUTH_CLIENT_SECRET": second + ":client_secret::"}
+			})
+		}, says: "is named by service matillion/b too"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCloud(t)
+				test.prepare(c)
+				change := func(*ecs.Config) {}
+				if test.change != nil {
+					change = test.change
+				}
+				_, err := c.discover(change)
+				var typed *rotate.Error
+				if !errors.As(err, &typed) || typed.Kind != rotate.Configuration || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("error %v, want a configuration error that says %s", err, test.says)
+				}
+			})
+		})
+	}
+}
+
+func TestNoteSurvivesInLabels(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	notes := []rotate.Note{
+		{},
+		{Applied: "aaaaaaaaaaaa"},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, Confirmed: true, Until: at.Add(time.Hour + 123*time.Millisecond)}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, Confirmed: true}, Intent: &rotate.Intent{At: at, Over: "aaaaaaaaaaaa", By: "0123abcd"}},
+		{Applied: rotate.AppliedNothing, Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
+		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
+		{},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		runner, home := c.runner()
+		if !home.Note.Equal(rotate.Note{}) {
+			t.Errorf("the note of an untouched secret is %+v", home.Note)
+		}
+		for i, note := range notes {
+			if err := runner.SaveNote(t.Context(), note); err != nil {
+				t.Fatal(err)
+			}
+			_, fresh := c.runner()
+			for _, home := range []rotate.Home{c.observe(runner), fresh} {
+				if !home.Note.Equal(note) {
+					t.Errorf("note %d: read %+v, want %+v; labels %v", i, home.Note, note, c.labels())
+				}
+			}
+		}
+		if labels := c.labels(); len(labels) != 0 {
+			t.Errorf("labels %v are left of an empty note", labels)
+		}
+	})
+}
+
+func TestNoteAfterACrashBetweenLabels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		runner, _ := c.runner()
+		if err := runner.SaveNote(t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		// The new label is attached; taking the old one off fails.
+		c.secrets.Inject(awsjson.Fault{Operation: "UpdateSecretVersionStage", Nth: 2, Kind: awsjson.AccessDenied})
+		if err := runner.SaveNote(t.Context(), rotate.Note{Applied: "bbbbbbbbbbbb"}); rotate.KindOf(err) != rotate.Permission {
+			t.Errorf("error %v", err)
+		}
+		next, home := c.runner()
+		if home.Note.Applied != "bbbbbbbbbbbb" {
+			t.Errorf("applied %s, want the newer one of %v", home.Note.Applied, c.labels())
+		}
+		if err := next.SaveNote(t.Context(), home.Note); err != nil {
+			t.Fatal(err)
+		}
+		if labels := c.labels(); len(labels) != 1 {
+			t.Errorf("labels %v, want one", labels)
+		}
+	})
+}
+
+func TestPromise2OfTwoIntentsAtMostOneStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		one, _ := c.runner()
+		two, _ := c.runner()
+		intent := func(by string) rotate.Note {
+			return rotate.Note{Intent: &rotate.Intent{At: time.Now().UTC(), Over: "aaaaaaaaaaaa", By: by}}
+		}
+		if err := one.SaveNote(t.Context(), intent("one")); err != nil {
+			t.Fatal(err)
+		}
+		err := two.SaveNote(t.Context(), intent("two"))
+		if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "another run") {
+			t.Errorf("error %v", err)
+		}
+		if home := c.observe(two); home.Note.Intent == nil || home.Note.Intent.By != "one" {
+			t.Errorf("the intent is %+v, want the first run's", home.Note.Intent)
+		}
+		// An intent that was there before is no obstacle: the engine has judged it.
+		three, _ := c.runner()
+		if err := three.SaveNote(t.Context(), intent("three")); err != nil {
+			t.Fatal(err)
+		}
+		if labels := c.labels(); len(labels) != 1 || !strings.HasSuffix(labels[0], "/three") {
+			t.Errorf("labels %v", labels)
+		}
+	})
+}
+
+func TestStoreOutsideOfARotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		runner, home := c.runner()
+		next := maia.Credentials{ClientID: "client", ClientSecret: maia.NewSecret("the-second-secret")}
+		for range 2 {
+			if err := runner.Store(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := runner.Store(t.Context(), home.Store); err != nil {
+			t.Fatal(err)
+		}
+		if err := runner.Store(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.observe(runner).Store; !got.Equal(next) {
+			t.Errorf("the store was not changed")
+		}
+		if got := len(c.secrets.Versions(c.arn)); got != 4 {
+			t.Errorf("%d versions, want the first and one for each change", got)
+		}
+		if runner.Promoted() {
+			t.Errorf("promoted outside of a rotation")
+		}
+	})
+}
+
+func TestClocksTellWhatInstancesRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		time.Sleep(time.Hour)
+		c.service("runner")
+		runner, home := c.runner()
+		if home.Instances.Read != rotate.ReadCurrent {
+			t.Errorf("a deployment after the value: %s", home.Instances.Read)
+		}
+		time.Sleep(time.Hour)
+		if err := runner.SaveNote(t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, home := c.runner(); home.Instances.Read != rotate.ReadUnknown {
+			t.Errorf("after a change of a label: %s", home.Instances.Read)
+		}
+		time.Sleep(time.Hour)
+		c.secrets.Put(c.arn, strings.ReplaceAll(value, "first", "second"))
+		if _, home := c.runner(); home.Instances.Read != rotate.ReadOlder {
+			t.Errorf("a deployment before the value: %s", home.Instances.Read)
+		}
+		time.Sleep(time.Hour)
+		if err := runner.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if home := c.observe(runner); home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Rolling {
+			t.Errorf("right after the order: %+v", home.Instances)
+		}
+		time.Sleep(time.Minute)
+		if home := c.observe(runner); home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Steady {
+			t.Errorf("a minute after the order: %+v", home.Instances)
+		}
+		if err := runner.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(c.services.Service("matillion", "runner").Deployments); got != 1 {
+			t.Errorf("a service that was restarted was restarted again")
+		}
+	})
+}
+
+func TestServiceStates(t *testing.T) {
+	tests := map[string]struct {
+		prepare func(c *cloud)
+		want    rotate.InstanceState
+	}{
+		"scaled to zero": {func(c *cloud) { c.services.ScaleTo("matillion", "runner", 0) }, rotate.Stopped},
+		"being deployed": {func(c *cloud) { c.services.Deploy("matillion", "runner") }, rotate.Rolling},
+		"failed": {func(c *cloud) {
+			c.services.FailNextDeployment("matillion", "runner", false)
+			c.services.Deploy("matillion", "runner")
+			time.Sleep(time.Minute)
+		}, rotate.Failed},
+		"rolled back": {func(c *cloud) {
+			c.services.FailNextDeployment("matillion", "runner", true)
+			c.services.Deploy("matillion", "runner")
+			time.Sleep(5 * time.Minute)
+		}, rotate.Steady},
+		"one of two is 0": {func(c *cloud) { c.service("b"); c.services.ScaleTo("matillion", "b", 0) }, rotate.Stopped},
+		"without rollout state": {func(c *cloud) {
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1, NoRolloutState: true})
+		}, rotate.Steady},
+		"without rollout state, being deployed": {func(c *cloud) {
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1, NoRolloutState: true})
+			c.services.Deploy("matillion", "b")
+		}, rotate.Rolling},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCloud(t)
+				c.service("runner")
+				test.prepare(c)
+				if _, home := c.runner(); home.Instances.State != test.want {
+					t.Errorf("%+v, want %s", home.Instances, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestCheckWantsRoomForLabels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		current := c.secrets.Versions(c.arn)[0].ID
+		for _, label := range "abcdefghijklm" {
+			_, err := c.secretsAPI.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
+				SecretId: &c.arn, VersionStage: aws.String("somebody-" + string(label)), MoveToVersionId: &current,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		runner, _ := c.runner()
+		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "14 staging labels") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
