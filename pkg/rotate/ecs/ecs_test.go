@@ -38,8 +38,8 @@ type cloud struct {
 	arn        string
 }
 
-func newCloud(t *testing.T) *cloud {
-	c := &cloud{t: t, secrets: smemulator.New(smemulator.Options{})}
+func newCloud(t *testing.T, options ...smemulator.Options) *cloud {
+	c := &cloud{t: t, secrets: smemulator.New(slices.Concat(options, []smemulator.Options{{}})[0])}
 	c.services = ecsemulator.New(ecsemulator.Options{
 		StartDelay: 20 * time.Second, RollDelay: 7 * time.Second,
 		SecretValue: func(arn, stage, id string) (string, error) { return c.secrets.Value(arn, stage, id) },
