@@ -25,7 +25,8 @@ const (
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
-	maxFailures  = 3                // in a row, where a person must mend the cause or nothing is dark yet
+	maxFailures  = 3                // in a row, where a person must mend the cause
+	maxRepeats   = 3                // of a step in a row that has no effect
 )
 
 // Run brings one runner as far as the mode says. It ends by ctx's deadline at the latest; without one it gives itself
@@ -85,7 +86,9 @@ type run struct {
 	failures int  // in a row
 	mended   bool // something was stored, restarted or resumed
 	counts   bool // by a rotation of ours
-	last     StepKind
+	last     StepKind // announced
+	taken    StepKind // without an error
+	repeats  int      // of taken, in a row
 }
 
 func (r *run) loop() error {
@@ -115,6 +118,9 @@ func (r *run) loop() error {
 			if step.Kind == Done {
 				return nil
 			}
+			if err := r.mustProgress(step.Kind); err != nil {
+				return r.giveUp(err)
+			}
 			continue
 		}
 		r.current = false
@@ -122,6 +128,22 @@ func (r *run) loop() error {
 			return r.giveUp(err)
 		}
 	}
+}
+
+// mustProgress ends a run whose steps succeed and have no effect: a store that does not keep what is put into it, say.
+func (r *run) mustProgress(step StepKind) error {
+	switch step {
+	case AwaitDrained, AwaitOutcome, AwaitConnected:
+		r.repeats = 0 // these repeat by design, and take their time
+		return nil
+	}
+	if step != r.taken {
+		r.taken, r.repeats = step, 0
+	}
+	if r.repeats++; r.repeats > maxRepeats {
+		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats)
+	}
+	return nil
 }
 
 // take does one step.
@@ -314,8 +336,8 @@ func (r *run) store(step Step) error {
 		return err
 	}
 	r.mended = true
-	if r.seen.Run.Mode == Stage {
-		r.current = false
+	if r.seen.Run.Mode == Stage || r.seen.Agent.Connected {
+		r.current = false // there is time to look at what was written
 		return nil
 	}
 	r.seen.Home.Store, r.seen.Home.Pending = valid, maia.Credentials{}

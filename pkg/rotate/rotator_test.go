@@ -362,6 +362,33 @@ func TestPromise5ALaggingConnectionIsNotBelieved(t *testing.T) {
 	})
 }
 
+// A store that somebody reverts at once must not be filled for ever.
+func TestPromise6AStoreThatDoesNotKeepIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		if _, err := h.run(rotate.Rotate); err != nil {
+			t.Fatal(err)
+		}
+		h.put(first)
+		for n := 1; n < 100; n++ {
+			h.before("observe", n, func() error { h.put(first); return nil })
+		}
+		_, err := h.run(rotate.Heal, func(r *rotate.Rotator) { r.Policy.Drain = rotate.DrainNone })
+		if err == nil {
+			t.Fatal("no error")
+		}
+		stores := 0
+		for _, call := range h.calls {
+			if call == "store" {
+				stores++
+			}
+		}
+		if stores > 10 {
+			t.Errorf("%d stores: %v", stores, err)
+		}
+	})
+}
+
 func TestPromise6HealsGently(t *testing.T) {
 	rotated := func(t *testing.T) *home {
 		h := newHome(t)
