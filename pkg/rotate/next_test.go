@@ -244,3 +244,85 @@ func describe(o Observation) string {
 	}
 	return text
 }
+
+// TestNextDecides spells out single decisions that an enumeration of ends cannot see.
+func TestNextDecides(t *testing.T) {
+	// settled is a runner that was rotated an hour ago, is connected, and has nothing due.
+	settled := func() Observation {
+		return Observation{
+			Home: Home{
+				Store: live, Instances: Instances{State: Steady, Read: ReadUnknown},
+				Note: Note{Applied: fp(live), Rotated: &Rotation{At: epoch.Add(-time.Hour), Over: fp(before), New: fp(live)}},
+			},
+			Agent: maia.Agent{Status: maia.StatusRunning, Connected: true},
+			Maia:  live,
+			Run:   RunState{ID: "this-run", Mode: Finish, Started: epoch, Deadline: epoch.Add(time.Hour)},
+		}
+	}
+	tests := map[string]struct {
+		change func(o *Observation)
+		want   StepKind
+		owes   bool
+	}{
+		"nothing is left to do": {change: func(*Observation) {}, want: Done},
+		"one read that says connected is not enough after a restart": {change: func(o *Observation) {
+			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Home.Instances.Read = 1, epoch, 1, ReadCurrent
+		}, want: AwaitConnected},
+		"two reads are": {change: func(o *Observation) {
+			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Home.Instances.Read = 1, epoch, 2, ReadCurrent
+		}, want: Done},
+		"a store that was mended by hand, the dead instances not restarted": {change: func(o *Observation) {
+			o.Agent.Connected, o.Home.Instances.Read = false, ReadOlder
+		}, want: Restart},
+		"a reverted store of a connected runner": {change: func(o *Observation) { o.Home.Store = before }, want: Store},
+		"a reverted store of instances that died of it": {change: func(o *Observation) {
+			o.Home.Store, o.Agent.Connected = before, false
+		}, want: Store, owes: true},
+		"a refresh in the console": {change: func(o *Observation) {
+			o.Maia, o.Agent.Connected = made, false
+		}, want: Store, owes: true},
+		"a refresh in the console, noted as owed already": {change: func(o *Observation) {
+			o.Maia, o.Agent.Connected, o.Home.Note.Applied = made, false, AppliedNothing
+		}, want: Store},
+		"a read that lags behind our refresh": {change: func(o *Observation) { o.Maia = before }, want: Done},
+		"a read that lags, and nobody holds the answer": {change: func(o *Observation) {
+			o.Maia, o.Home.Store = before, before
+		}, want: AwaitOutcome},
+		"staged and not moved, while the read lags": {change: func(o *Observation) {
+			o.Maia, o.Home.Store, o.Home.Pending, o.Home.Note.Applied = before, before, live, fp(before)
+		}, want: Store},
+		"staged, the note not closed, while the read lags": {change: func(o *Observation) {
+			o.Maia, o.Home.Store, o.Home.Pending = before, before, live
+			o.Home.Note = Note{Applied: fp(before), Intent: &Intent{At: epoch, Over: fp(before), By: "another"}}
+		}, want: Store},
+		"our refresh is stored and the instances are dead, whatever Maia says of the connection": {change: func(o *Observation) {
+			o.Home.Note.Applied = fp(before)
+		}, want: Restart},
+		"another secret that a person brought, instances alive": {change: func(o *Observation) {
+			o.Home.Note.Applied, o.Home.Note.Rotated = AppliedNothing, nil
+		}, want: Pause},
+		"a deployment of somebody else's, nothing due": {change: func(o *Observation) { o.Home.Instances.State = Rolling }, want: Done},
+		"a deployment of somebody else's, a rotation due": {change: func(o *Observation) {
+			o.Home.Instances.State, o.Run.Mode = Rolling, Rotate
+		}, want: Refuse},
+		"a rotation is due": {change: func(o *Observation) { o.Run.Mode = Rotate }, want: Check},
+		"an earlier run's refresh was carried out: nothing more is due": {change: func(o *Observation) {
+			o.Run.Mode, o.Home.Note.Rotated = Rotate, nil
+			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
+			o.Run.ConnectedReads = 2
+		}, want: Done},
+		"this run has sent a refresh: nothing more is due": {change: func(o *Observation) {
+			o.Run.Mode, o.Run.Sent, o.Run.Answer = Rotate, &Intent{At: epoch, Over: fp(before)}, live
+			o.Run.ConnectedReads = 2
+		}, want: Done},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := settled()
+			test.change(&o)
+			if step := Next(o, DefaultPolicy(), epoch); step.Kind != test.want || step.Owes != test.owes {
+				t.Errorf("%+v, want %s, owes %t", step, test.want, test.owes)
+			}
+		})
+	}
+}

@@ -59,7 +59,7 @@ func (p Policy) Validate() error {
 }
 
 // storeTimeout is set aside for storing the answer of a refresh, retries included.
-const storeTimeout = 10 * time.Second
+const storeTimeout = 20 * time.Second
 
 // budget is the time that must be left in a run of this mode when a refresh is sent.
 func (p Policy) budget(mode Mode) time.Duration {

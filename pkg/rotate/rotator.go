@@ -81,11 +81,11 @@ type run struct {
 	cancel context.CancelFunc // of the latter, else nil
 
 	seen     Observation
-	observed bool // seen has been filled
-	current  bool // seen is as the world is, as far as this run knows: no need to look again
-	failures int  // in a row
-	mended   bool // something was stored, restarted or resumed
-	counts   bool // by a rotation of ours
+	observed bool     // seen has been filled
+	current  bool     // seen is as the world is, as far as this run knows: no need to look again
+	failures int      // in a row
+	mended   bool     // something was stored, restarted or resumed
+	counts   bool     // by a rotation of ours
 	last     StepKind // announced
 	taken    StepKind // without an error
 	repeats  int      // of taken, in a row
@@ -336,7 +336,7 @@ func (r *run) store(step Step) error {
 		return err
 	}
 	r.mended = true
-	if r.seen.Run.Mode == Stage || r.seen.Agent.Connected {
+	if r.seen.Run.Mode == Stage || r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
 		r.current = false // there is time to look at what was written
 		return nil
 	}
@@ -450,7 +450,7 @@ func (r *run) failed(what StepKind, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
-	r.log.WarnContext(r.ctx, "a step failed and is tried again", "step", what, "try", r.failures, "error", err, "in", backoff.String())
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, "error", err, "in", backoff.String())
 	if waited := sleep(r.ctx, backoff); waited != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -543,7 +543,7 @@ func (r *run) state() State {
 func (r *run) announce(step Step) {
 	if step.Kind != r.last {
 		r.last = step.Kind
-		r.log.InfoContext(r.ctx, "next step", "step", step.Kind, "reason", step.Reason, "state", r.state())
+		r.log.InfoContext(r.ctx, "next action", "action", step.Kind, "reason", step.Reason, "state", r.state())
 	}
 }
 

@@ -247,7 +247,7 @@ func TestPromise3TooLittleTimeIsLeft(t *testing.T) {
 		defer cancel()
 		_, err := h.runWith(ctx, rotate.Stage)
 		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
-		if !strings.Contains(err.Error(), "25s are left in this run, a refresh needs 30s") {
+		if !strings.Contains(err.Error(), "25s are left in this run, a refresh needs 40s") {
 			t.Errorf("error %q", err)
 		}
 		h.mustRefresh(0)

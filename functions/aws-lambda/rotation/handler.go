@@ -5,13 +5,11 @@
 // stages the answer; finishSecret moves AWSCURRENT, restarts the services and waits until the runner is back. setSecret
 // and testSecret confirm. Any error fails the step, and Secrets Manager retries the whole rotation with the same token.
 //
-//	handler := rotation.New(os.Environ(), slog.Default(), os.Stdout)
-//	lambda.Start(handler.Handle)
+//	lambda.Start(rotation.New(os.Environ(), slog.Default(), os.Stdout))
 package rotation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,15 +54,21 @@ func New(environ []string, log *slog.Logger, metrics io.Writer) *Handler {
 	return &Handler{config: config, configErr: err, log: log, metrics: metrics, maia: map[clientKey]*maia.Client{}}
 }
 
+// Invoke implements lambda.Handler: it gets the payload as it came, so that one that is not JSON gets a clear error too.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return []byte("null"), h.Handle(ctx, payload)
+}
+
 // Handle answers one invocation. Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for
 // example NotReadyError, and whose message says what happened, in which state the runner is, and what to do.
-func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (err error) {
+func (h *Handler) Handle(ctx context.Context, payload []byte) (err error) {
+	log := h.log
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
 		}
 		if err != nil {
-			err = h.answer(ctx, err)
+			err = answer(ctx, log, err)
 		}
 	}()
 	if h.configErr != nil {
@@ -79,15 +83,13 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (err erro
 	if err := h.connect(ctx); err != nil {
 		return err
 	}
-	rotation := &rotation{
-		handler: h, event: event,
-		log: h.log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken),
-	}
+	log = h.log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken)
+	rotation := &rotation{handler: h, event: event, log: log}
 	return rotation.step(ctx)
 }
 
 // answer logs the error and gives it a stable type.
-func (h *Handler) answer(ctx context.Context, err error) error {
+func answer(ctx context.Context, log *slog.Logger, err error) error {
 	kind := rotate.KindOf(err)
 	name := map[rotate.Kind]string{
 		rotate.Configuration:  "ConfigurationError",
@@ -100,7 +102,7 @@ func (h *Handler) answer(ctx context.Context, err error) error {
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	h.log.ErrorContext(ctx, "the step failed", "kind", kind, "error", err.Error())
+	log.ErrorContext(ctx, "the step failed", "kind", kind, "error", err.Error())
 	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
 }
 

@@ -157,7 +157,7 @@ func TestPromise2FrozenPendingIsAbandonedAndHealed(t *testing.T) {
 	for _, step := range []string{stepSet, stepTest, stepFinish} {
 		t.Run("refreshed in the console before "+step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
+				w := newWorld(t, func(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.RotationToken = true })
 				done := false
 				w.hook = func(at string) error {
 					if at == step && !done {

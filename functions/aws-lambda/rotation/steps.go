@@ -127,15 +127,15 @@ func (r *rotation) compare(ctx context.Context, home rotate.Home) error {
 	}
 	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
 	if err != nil {
-		r.log.WarnContext(ctx, "Maia could not be read; what is pending stands", "error", err)
+		r.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "error", err)
 		return nil
 	}
 	valid, known := rotate.Observation{Home: home, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
 	if !known || home.Pending.Equal(valid) {
-		r.log.InfoContext(ctx, "what is pending is what Maia holds")
+		r.rotator.Log.InfoContext(ctx, "what is pending is what Maia holds")
 		return nil
 	}
-	r.log.WarnContext(ctx, "what is pending is not what Maia holds")
+	r.rotator.Log.WarnContext(ctx, "what is pending is not what Maia holds")
 	return r.finish(ctx)
 }
 
@@ -155,7 +155,7 @@ func (r *rotation) test(ctx context.Context, enabled bool) error {
 		}
 		return r.compare(ctx, home)
 	}
-	r.log.InfoContext(ctx, "there is nothing new to test: this is a test of the configuration")
+	r.rotator.Log.InfoContext(ctx, "there is nothing new to test: this is a test of the configuration")
 	if err := r.discover(ctx, ecs.Config{Stage: true}); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (r *rotation) run(ctx context.Context, mode rotate.Mode) error {
 	for _, step := range report.Steps {
 		attributes = append(attributes, slog.String("took "+string(step.Kind), step.Took.String()))
 	}
-	r.log.InfoContext(ctx, "report", attributes...)
+	r.rotator.Log.InfoContext(ctx, "report", attributes...)
 	return err
 }
 

@@ -81,15 +81,17 @@ func (s *secret) abandonFor(id string) {
 	r.abandon()
 }
 
+// checkRotationToken checks who puts a value: while a rotation with a token
+// runs, only that token is right, and its own version needs it.
 func (s *secret) checkRotationToken(token string, given *string) error {
-	want := ""
-	if r := s.rotation; r != nil && r.running() && r.token == token {
-		want = r.rotationToken
+	want, own := "", false
+	if r := s.rotation; r != nil && r.running() {
+		want, own = r.rotationToken, r.token == token
 	}
-	if given == nil && want == "" || given != nil && *given == want {
+	if given == nil && (want == "" || !own) || given != nil && *given == want {
 		return nil
 	}
-	return awsjson.Errorf("AccessDeniedException", "The RotationToken is missing or isn't that of the rotation of this version.")
+	return awsjson.Errorf("AccessDeniedException", "The RotationToken is missing or isn't that of the rotation.")
 }
 
 // startRotation registers the token's version as AWSPENDING, without a value,

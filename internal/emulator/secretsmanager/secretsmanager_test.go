@@ -127,7 +127,7 @@ func TestCreateSecret(t *testing.T) {
 	_, err = create("empty", "one", "")
 	wantError(t, err, "ValidationException", "greater than or equal to 1")
 
-	out, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty"), ClientRequestToken: aws.String("short")})
+	_, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty"), ClientRequestToken: aws.String("short")})
 	wantError(t, err, "InvalidParameterException", "32-64")
 	out, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty")})
 	wantError(t, err, "", "")

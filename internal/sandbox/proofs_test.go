@@ -1,0 +1,152 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"testing"
+
+	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// rotated does to the world what a rotation does, without a function.
+func rotated(w *World) {
+	w.Maia.FinishTasks(AgentID)
+	w.Maia.ConsoleRefresh(AgentID)
+	w.Secrets.Put(w.SecretARN, document(w.Maia.LiveSecret(AgentID)))
+	done := make(chan struct{})
+	w.journal.mu.Lock()
+	w.journal.onEvent = func(e Event) {
+		if e.Name == "task-stopped" {
+			close(done)
+		}
+	}
+	w.journal.mu.Unlock()
+	w.ECS.Deploy(Cluster, Service)
+	<-done
+}
+
+// TestProofsCatch breaks one thing at a time: the proofs must see it.
+func TestProofsCatch(t *testing.T) {
+	const (
+		refused   = "Maia refuses the old secret"
+		accepted  = "Maia accepts the stored one"
+		same      = "the store holds exactly what Maia holds"
+		untouched = "every other byte of the stored document is untouched"
+		connected = "the runner is connected"
+		resumed   = "the runner is resumed"
+		unlost    = "no pipeline was lost"
+		unleaked  = "no secret leaked into output, labels or errors"
+	)
+	for name, test := range map[string]struct {
+		do     func(w *World, printed *bytes.Buffer)
+		broken []string
+	}{
+		"nothing broken": {func(w *World, _ *bytes.Buffer) { rotated(w) }, nil},
+		"not rotated":    {func(*World, *bytes.Buffer) {}, []string{refused}},
+		"not stored": {func(w *World, _ *bytes.Buffer) {
+			w.Maia.FinishTasks(AgentID)
+			w.Maia.ConsoleRefresh(AgentID)
+		}, []string{accepted, same, untouched, connected, resumed}},
+		"not restarted": {func(w *World, _ *bytes.Buffer) {
+			w.Maia.FinishTasks(AgentID)
+			w.Maia.ConsoleRefresh(AgentID)
+			w.Secrets.Put(w.SecretARN, document(w.Maia.LiveSecret(AgentID)))
+		}, []string{connected, resumed}},
+		"encoded again": {func(w *World, _ *bytes.Buffer) {
+			rotated(w)
+			w.Secrets.Put(w.SecretARN, strings.ReplaceAll(document(w.Maia.LiveSecret(AgentID)), "12345678901234567890", "12345678901234567000"))
+		}, []string{untouched}},
+		"another client": {func(w *World, _ *bytes.Buffer) {
+			rotated(w)
+			w.Secrets.Put(w.SecretARN, strings.ReplaceAll(document(w.Maia.LiveSecret(AgentID)), ClientID, "another"))
+		}, []string{accepted, same, untouched}},
+		"left paused": {func(w *World, _ *bytes.Buffer) {
+			rotated(w)
+			w.Maia.ConsolePause(AgentID, pipelineTime)
+			w.Maia.SetStatus(AgentID, "paused")
+		}, []string{resumed}},
+		"a pipeline lost": {func(w *World, _ *bytes.Buffer) {
+			w.Maia.SetRunningTasks(AgentID, 1)
+			w.Maia.ConsoleRefresh(AgentID)
+			rotated(w)
+		}, []string{unlost}},
+		"old secret printed": {func(w *World, printed *bytes.Buffer) {
+			printed.WriteString("the secret was " + w.Maia.LiveSecret(AgentID) + "!")
+			rotated(w)
+		}, []string{unleaked}},
+		"new secret in a label": {func(w *World, _ *bytes.Buffer) {
+			rotated(w)
+			label, version := w.Maia.LiveSecret(AgentID), labelsOf(w.Secrets.Versions(w.SecretARN)).current
+			if _, err := w.client.UpdateSecretVersionStage(w.ctx, &awssecrets.UpdateSecretVersionStageInput{
+				SecretId: &w.SecretARN, VersionStage: &label, MoveToVersionId: &version,
+			}); err != nil {
+				panic(err)
+			}
+		}, []string{unleaked}},
+		"API credential in an answer": {func(w *World, _ *bytes.Buffer) {
+			rotated(w)
+			_, secret := w.Maia.APICredential()
+			w.answers.WriteString(secret)
+		}, []string{unleaked}},
+		"token printed": {func(w *World, printed *bytes.Buffer) {
+			rotated(w)
+			if _, err := w.maia.Agent(w.ctx, AgentID); err != nil {
+				panic(err)
+			}
+			for secret, what := range w.known {
+				if strings.Contains(what, "token") {
+					printed.WriteString(secret)
+				}
+			}
+		}, []string{unleaked}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, err := New(t.Context(), Options{Binary: "not-needed"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			var printed bytes.Buffer
+			test.do(w, &printed)
+			var broken []string
+			for _, proof := range w.Proofs(&printed) {
+				if !proof.OK {
+					broken = append(broken, proof.Text)
+					if proof.Detail == "" {
+						t.Errorf("%s: does not say what is so instead", proof.Text)
+					}
+				}
+			}
+			if !slices.Equal(broken, test.broken) {
+				t.Errorf("broken are %q, expected %q", broken, test.broken)
+			}
+		})
+	}
+}
+
+func TestContains(t *testing.T) {
+	const secret = "KZXW6YTBOJRGC6TJNZTQ"
+	for _, text := range []string{
+		secret,
+		"before" + secret + "after",
+		hex.EncodeToString([]byte("x" + secret)),
+		strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		base64.StdEncoding.EncodeToString([]byte(secret)),
+		base64.StdEncoding.EncodeToString([]byte(`{"a":"` + secret + `"}`)),
+		base64.StdEncoding.EncodeToString([]byte(`{"ab":"` + secret + `"}`)),
+		base64.URLEncoding.EncodeToString([]byte(`{"abc":"` + secret + `"}`)),
+	} {
+		if !contains([]byte(text), secret) {
+			t.Errorf("not found in %s", text)
+		}
+	}
+	for _, text := range []string{"", secret[:len(secret)-1], strings.ToLower(secret)} {
+		if contains([]byte(text), secret) {
+			t.Errorf("found in %q", text)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+)
+
+// Rotate asks Secrets Manager to rotate the secret, as an operator does, and waits for the end of the rotation, retries
+// included.
+func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
+	w.journal.add(FromSecretsManager, "rotation-started", "rotation of %s begins", SecretName)
+	input := &awssecrets.RotateSecretInput{SecretId: &w.SecretARN}
+	w.mu.Lock()
+	w.rotations++
+	if w.rotations == 1 {
+		input.RotationLambdaARN = aws.String(functionARN)
+		input.RotationRules = &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)}
+	}
+	w.mu.Unlock()
+	if _, err := w.client.RotateSecret(ctx, input); err != nil {
+		return secretsmanager.Event{}, fmt.Errorf("sandbox: %w", err)
+	}
+	end, err := w.Secrets.WaitRotation(ctx, w.SecretARN)
+	if err != nil {
+		return end, fmt.Errorf("sandbox: %w", err)
+	}
+	switch end.Name {
+	case secretsmanager.RotationSucceeded:
+		w.journal.add(FromSecretsManager, "rotation-succeeded", "rotation succeeded (attempt %d)", end.Attempts)
+	case secretsmanager.RotationAbandoned:
+		w.journal.fail(FromSecretsManager, "rotation-abandoned", "rotation abandoned")
+	default:
+		w.journal.fail(FromSecretsManager, "rotation-failed", "rotation failed (attempt %d)", end.Attempts)
+	}
+	return end, nil
+}
+
+// invoke is how Secrets Manager invokes the function.
+func (w *World) invoke(ctx context.Context, _ string, payload []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	var event struct{ Step string }
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return err
+	}
+	w.journal.add(FromSecretsManager, "step-started", "%s …", event.Step)
+	result, err := w.Function.Invoke(ctx, payload)
+	w.mu.Lock()
+	w.answers.Write(result.Payload)
+	w.mu.Unlock()
+	if err == nil && result.FunctionError != "" {
+		err = functionError(result.Payload)
+	}
+	if err != nil {
+		w.journal.fail(FromSecretsManager, "step-failed", "%s failed: %v", event.Step, err)
+	} else {
+		w.journal.add(FromSecretsManager, "step-ended", "%s ok (%.1f s)", event.Step, result.Duration.Seconds())
+	}
+	if w.afterStep != nil {
+		w.afterStep(event.Step, err)
+	}
+	return err
+}
+
+func functionError(payload []byte) error {
+	var reported struct {
+		Type    string `json:"errorType"`
+		Message string `json:"errorMessage"`
+	}
+	if err := json.Unmarshal(payload, &reported); err != nil {
+		return errors.New("the function failed without saying why")
+	}
+	return fmt.Errorf("%s: %s", reported.Type, reported.Message)
+}
