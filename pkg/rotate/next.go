@@ -1,7 +1,6 @@
 package rotate
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -271,11 +270,15 @@ func (o Observation) resume(p Policy, now time.Time) Step {
 	return Step{Kind: Resume, Reason: reason}
 }
 
-// mayResume says whether our pause is this run's to take back: a healing run leaves the pause of a rotation that may be
-// under way.
+// mayResume says whether our pause is this run's to take back. Not while a refresh may be under way: that of a run beside
+// this one, or one that was sent and may still be carried out.
 func (o Observation) mayResume(p Policy, now time.Time) (reason string, resume bool) {
-	if over := o.Home.Note.Paused.At.Add(p.DrainTimeout + p.darkBudget()); o.Run.Mode == Heal && o.Run.Pauses == 0 && now.Before(over) {
-		return fmt.Sprintf("paused for a rotation that may be under way until %s", over.UTC().Format(time.RFC3339)), false
+	if o.besideRotation(p, now) {
+		return "paused for a rotation that may be under way", false
+	}
+	valid, known := o.Valid()
+	if o.Run.Mode.mayRefresh() && known && o.unresolved(valid.ClientSecret.Fingerprint()) && now.Before(o.Home.Note.Intent.At.Add(p.QuietTime)) {
+		return "paused for a refresh that may be under way", false
 	}
 	return "the pause was ours and is over", true
 }

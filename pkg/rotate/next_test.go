@@ -144,7 +144,7 @@ func (w *world) wrongEnd(end Step) string {
 		return "done, and the runner is not connected"
 	case end.Kind == Done && w.pausedByUs() && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
 		return "done, and our pause is left behind"
-	case end.Kind == Refuse && w.pausedByUs() && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0:
+	case end.Kind == Refuse && w.pausedByUs() && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0 && !w.unresolved(fp(w.Maia)):
 		return "refused, and our pause is left behind"
 	}
 	return ""

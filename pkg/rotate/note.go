@@ -33,6 +33,7 @@ type Intent struct {
 // OwnPause says that we paused the runner, or were about to.
 type OwnPause struct {
 	At        time.Time // when the note was written, to the second
+	By        string    // the run that wrote it
 	Confirmed bool      // Maia has reported the pause
 	Until     time.Time // the pausedUntil that Maia reported, to the millisecond; zero if it reported none
 }
@@ -49,7 +50,7 @@ func (n Note) Equal(other Note) bool {
 	return n.Applied == other.Applied &&
 		equal(n.Intent, other.Intent, func(a, b Intent) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.By == b.By }) &&
 		equal(n.Paused, other.Paused, func(a, b OwnPause) bool {
-			return a.At.Equal(b.At) && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until)
+			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until)
 		}) &&
 		equal(n.Rotated, other.Rotated, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New })
 }

@@ -144,6 +144,11 @@ func (o Observation) pausedByUs() bool {
 	return !paused.Confirmed || paused.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond))
 }
 
+// besideRotation says that this is a healing run, and that the run which noted its pause may still be at work.
+func (o Observation) besideRotation(p Policy, now time.Time) bool {
+	return o.Run.Mode == Heal && o.Run.Pauses == 0 && now.Before(o.Home.Note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
+}
+
 func (o Observation) paused() bool {
 	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
 }

@@ -159,7 +159,10 @@ func (r *run) take(step Step) error {
 		if r.seen.Run.DrainSince.IsZero() {
 			r.seen.Run.DrainSince = time.Now()
 		}
-		return r.wait(r.readAgent)
+		err := r.wait(r.readAgent)
+		// What else may have changed meanwhile is looked at before anything is done.
+		r.current = err == nil && r.seen.Agent.Status == maia.StatusPausing
+		return err
 	case Refresh:
 		return r.refresh()
 	case AwaitOutcome:
@@ -182,6 +185,34 @@ func (r *run) take(step Step) error {
 
 // observe reads everything. After a refresh the answer counts more than a read of Maia that fails.
 func (r *run) observe() error {
+	if err := r.readHomeAndAgent(); err != nil {
+		return err
+	}
+	r.seen.Maia = maia.Credentials{}
+	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
+	if err == nil {
+		r.seen.Maia = read
+	} else if _, known := r.seen.Valid(); !known || !r.dark() {
+		return err
+	} else {
+		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
+	}
+	if !r.dark() && !r.seen.Home.Store.Equal(r.seen.Maia) {
+		// The secret may have been refreshed between the reads: what was read before does not go with it.
+		if err := r.readHomeAndAgent(); err != nil {
+			return err
+		}
+	}
+	if r.seen.Agent.Connected && r.seen.Home.Instances.State == Steady {
+		r.seen.Run.ConnectedReads++
+	} else {
+		r.seen.Run.ConnectedReads = 0
+	}
+	r.observed, r.current = true, true
+	return nil
+}
+
+func (r *run) readHomeAndAgent() error {
 	home, err := r.runner.Observe(r.ctx)
 	if err != nil {
 		return err
@@ -198,21 +229,6 @@ func (r *run) observe() error {
 		r.seen.Agent = maia.Agent{}
 		r.log.WarnContext(r.ctx, "the agent could not be read and counts as not connected", "error", err)
 	}
-	r.seen.Maia = maia.Credentials{}
-	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
-	if err == nil {
-		r.seen.Maia = read
-	} else if _, known := r.seen.Valid(); !known || !r.dark() {
-		return err
-	} else {
-		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
-	}
-	if r.seen.Agent.Connected && home.Instances.State == Steady {
-		r.seen.Run.ConnectedReads++
-	} else {
-		r.seen.Run.ConnectedReads = 0
-	}
-	r.observed, r.current = true, true
 	return nil
 }
 
@@ -239,7 +255,7 @@ func (r *run) wait(look func() error) error {
 func (r *run) pause() error {
 	note := r.seen.Home.Note
 	if !r.seen.paused() {
-		note.Paused = &OwnPause{At: now()}
+		note.Paused = &OwnPause{At: now(), By: r.seen.Run.ID}
 		if err := r.saveNote(note); err != nil {
 			return err
 		}
@@ -255,7 +271,7 @@ func (r *run) pause() error {
 		}
 		return nil
 	}
-	note.Paused = &OwnPause{At: note.Paused.At, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	note.Paused = &OwnPause{At: note.Paused.At, By: note.Paused.By, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
 	return r.saveNote(note)
 }
 
@@ -269,7 +285,7 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 			return nil
 		}
 		if !time.Now().Before(until) {
-			return Errorf(Vendor, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status)
+			return Errorf(NotReady, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status)
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {
 			return err
@@ -392,7 +408,7 @@ func (r *run) done() error {
 			r.report.Dark = time.Since(note.Rotated.At)
 		}
 		note.Applied = fingerprint
-		if !r.seen.pausedByUs() {
+		if note.Paused != nil && !r.seen.pausedByUs() && !r.seen.besideRotation(r.rotator.Policy, time.Now()) {
 			note.Paused = nil
 		}
 	}
@@ -476,12 +492,21 @@ func (r *run) cleanUp() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanupTime)
 	defer cancel()
 	r.ctx = ctx
-	note := r.seen.Home.Note
-	if note.Paused == nil && !r.seen.unsent() {
-		return nil
+	home, unseen := r.runner.Observe(r.ctx) // another run may have come
+	if unseen == nil {
+		r.seen.Home = home
+	}
+	if r.seen.Home.Note.Paused == nil && !r.seen.unsent() {
+		return unseen
 	}
 	if err := r.readAgent(); err != nil {
 		return err
+	}
+	if unseen != nil { // the note may be another by now: what is left of ours in it is for the next run
+		if r.seen.Run.Pauses > 0 && r.seen.pausedByUs() {
+			return errors.Join(unseen, r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume))
+		}
+		return unseen
 	}
 	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
 		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
@@ -490,8 +515,8 @@ func (r *run) cleanUp() error {
 			}
 		}
 	}
-	note = r.seen.Home.Note
-	if !r.seen.pausedByUs() {
+	note := r.seen.Home.Note
+	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.seen.pausedByUs() {
 		note.Paused = nil
 	}
 	if r.seen.unsent() {

@@ -182,6 +182,52 @@ func TestPromise2FrozenPendingIsAbandonedAndHealed(t *testing.T) {
 	}
 }
 
+// Runs that overlap on one token, as after a time-out of the caller's, refresh once between them, and none resumes a
+// runner that another is about to refresh.
+func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
+	for _, apart := range []time.Duration{0, 700 * time.Millisecond, 5 * time.Second, 33 * time.Second} {
+		for _, runs := range []int{2, 5} {
+			t.Run(fmt.Sprintf("%d runs %s apart", runs, apart), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					beside := make(chan error, runs)
+					started := 0
+					w.hook = func(step string) error {
+						if step != stepCreate || started > 0 {
+							return nil
+						}
+						event := fmt.Appendf(nil, `{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn, w.token("AWSPENDING"))
+						for started = 1; started < runs; started++ {
+							after := time.Duration(started) * apart
+							go func() {
+								time.Sleep(after)
+								beside <- w.handler().Handle(t.Context(), event)
+							}()
+						}
+						return nil
+					}
+					if got := w.rotate(); got != smemulator.RotationSucceeded {
+						t.Errorf("%s: %v", got, w.errors)
+					}
+					for range runs - 1 {
+						if err := <-beside; err != nil && errorType(err) != "NotReadyError" && errorType(err) != "UnknownOutcomeError" {
+							t.Errorf("error of a run beside: %v", err)
+						}
+					}
+					if w.maia.Refreshes(agentID) != 1 || w.maia.Lost(agentID) != 0 {
+						t.Errorf("%d refreshes, %d pipelines lost", w.maia.Refreshes(agentID), w.maia.Lost(agentID))
+					}
+					// What the runs beside have left, the next rotation clears.
+					if got := w.rotate(); got != smemulator.RotationSucceeded {
+						t.Errorf("%s: %v", got, w.errors)
+					}
+					w.mustBeBack(2)
+				})
+			})
+		}
+	}
+}
+
 func TestPromise2ANewTokenAdoptsWhatTheLastOneLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(w *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.Attempts = 1 })

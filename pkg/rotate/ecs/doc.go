@@ -20,8 +20,8 @@
 //
 //	maia-rotate/applied/FINGERPRINT/TIME
 //	maia-rotate/intent/OVER/TIME/RUN
-//	maia-rotate/pausing/TIME           we were about to pause
-//	maia-rotate/paused/TIME/UNTIL      Maia reported the pause
+//	maia-rotate/pausing/TIME/RUN       we were about to pause
+//	maia-rotate/paused/TIME/UNTIL/RUN  Maia reported the pause
 //	maia-rotate/rotated/OVER/NEW/TIME
 //
 // # What cannot be proved before a refresh

@@ -1,6 +1,7 @@
 package ecs_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -38,8 +39,11 @@ type cloud struct {
 	arn        string
 }
 
+// nobody is a function that cannot be called.
+func nobody(context.Context, string, []byte) error { return errors.New("nobody is there") }
+
 func newCloud(t *testing.T, options ...smemulator.Options) *cloud {
-	c := &cloud{t: t, secrets: smemulator.New(slices.Concat(options, []smemulator.Options{{}})[0])}
+	c := &cloud{t: t, secrets: smemulator.New(slices.Concat(options, []smemulator.Options{{Invoke: nobody, Attempts: 1}})[0])}
 	c.services = ecsemulator.New(ecsemulator.Options{
 		StartDelay: 20 * time.Second, RollDelay: 7 * time.Second,
 		SecretValue: func(arn, stage, id string) (string, error) { return c.secrets.Value(arn, stage, id) },
@@ -221,9 +225,9 @@ func TestNoteSurvivesInLabels(t *testing.T) {
 	notes := []rotate.Note{
 		{},
 		{Applied: "aaaaaaaaaaaa"},
-		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at}},
-		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, Confirmed: true, Until: at.Add(time.Hour + 123*time.Millisecond)}},
-		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, Confirmed: true}, Intent: &rotate.Intent{At: at, Over: "aaaaaaaaaaaa", By: "0123abcd"}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd"}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour + 123*time.Millisecond)}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true}, Intent: &rotate.Intent{At: at, Over: "aaaaaaaaaaaa", By: "0123abcd"}},
 		{Applied: rotate.AppliedNothing, Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{},

@@ -23,7 +23,8 @@ const (
 )
 
 // noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
-// the run named by own, else the newest.
+// the run named by own, else the newest; of two pauses of one second the one that is not confirmed, for it may have
+// come after the other.
 func noteOf(labels []string, own string) rotate.Note {
 	var note rotate.Note
 	var applied, rotated time.Time
@@ -45,13 +46,13 @@ func noteOf(labels []string, own string) rotate.Note {
 			if note.Intent == nil || found.By == own || note.Intent.By != own && found.At.After(note.Intent.At) {
 				note.Intent = found
 			}
-		case kind == "pausing" && len(fields) == 1:
-			if note.Paused == nil || times[0].After(note.Paused.At) {
-				note.Paused = &rotate.OwnPause{At: times[0]}
-			}
-		case kind == "paused" && len(fields) == 2:
+		case kind == "pausing" && len(fields) == 2:
 			if note.Paused == nil || !times[0].Before(note.Paused.At) {
-				note.Paused = &rotate.OwnPause{At: times[0], Confirmed: true, Until: times[1]}
+				note.Paused = &rotate.OwnPause{At: times[0], By: fields[1]}
+			}
+		case kind == "paused" && len(fields) == 3:
+			if note.Paused == nil || times[0].After(note.Paused.At) || times[0].Equal(note.Paused.At) && note.Paused.Confirmed {
+				note.Paused = &rotate.OwnPause{At: times[0], By: fields[2], Confirmed: true, Until: times[1]}
 			}
 		}
 	}
@@ -74,9 +75,9 @@ func labelsOf(note rotate.Note, present []string) []string {
 		labels = append(labels, labelPrefix+"intent/"+string(intent.Over)+"/"+stamp(intent.At)+"/"+intent.By)
 	}
 	if paused := note.Paused; paused != nil && paused.Confirmed {
-		labels = append(labels, labelPrefix+"paused/"+stamp(paused.At)+"/"+stamp(paused.Until))
+		labels = append(labels, labelPrefix+"paused/"+stamp(paused.At)+"/"+stamp(paused.Until)+"/"+paused.By)
 	} else if paused != nil {
-		labels = append(labels, labelPrefix+"pausing/"+stamp(paused.At))
+		labels = append(labels, labelPrefix+"pausing/"+stamp(paused.At)+"/"+paused.By)
 	}
 	if rotated := note.Rotated; rotated != nil {
 		labels = append(labels, labelPrefix+"rotated/"+string(rotated.Over)+"/"+string(rotated.New)+"/"+stamp(rotated.At))

@@ -49,6 +49,10 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.secret.describe(ctx); err != nil {
 		return rotate.Home{}, err
 	}
+	if r.config.Stage && r.config.Token != "" && (r.secret.labels[awsPending] != r.config.Token || r.Promoted()) {
+		return rotate.Home{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or somebody has abandoned it", r.config.Token).
+			WithTodo("nothing")
+	}
 	current, err := r.secret.current(ctx)
 	if err != nil {
 		return rotate.Home{}, err

@@ -185,6 +185,7 @@ func (s *secret) remove(ctx context.Context, label string) error {
 		SecretId: &s.arn, VersionStage: &label, RemoveFromVersionId: &from,
 	})
 	if err != nil {
+		delete(s.moved, label) // another run may have taken it off
 		if s.describe(ctx) == nil && s.labels[label] != from {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
@@ -35,6 +36,16 @@ func (c *cloud) put(value, token string, stages ...string) {
 	}
 }
 
+// pending has Secrets Manager register the token as AWSPENDING, without a value. No function is there to be called.
+func (c *cloud) pending() {
+	c.t.Helper()
+	c.secrets.EnableRotation(c.arn, "arn:aws:lambda:eu-west-1:123456789012:function:none")
+	_, err := c.secretsAPI.RotateSecret(c.t.Context(), &secretsmanager.RotateSecretInput{SecretId: &c.arn, ClientRequestToken: aws.String(token)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func (c *cloud) current() string {
 	value, err := c.secrets.Value(c.arn, "AWSCURRENT", "")
 	if err != nil {
@@ -47,6 +58,7 @@ func TestStageThenFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
+		c.pending()
 		staging, home := c.runner(stage)
 		if home.Staged || home.Store.ClientSecret.Reveal() != "the-first-secret" {
 			t.Errorf("before: %+v", home)
@@ -83,6 +95,7 @@ func TestStageCannotReplaceAValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
+		c.pending()
 		staging, _ := c.runner(stage)
 		c.put(strings.ReplaceAll(value, "first", "third"), token, "AWSPENDING")
 		err := staging.Store(t.Context(), second)
@@ -96,6 +109,7 @@ func TestPutWhoseAnswerIsLostIsASuccessOfTheNextTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
+		c.pending()
 		staging, _ := c.runner(stage)
 		c.secrets.Inject(awsjson.Fault{Operation: "PutSecretValue", Nth: 1, Times: 3, Kind: awsjson.DropAfter})
 		if err := staging.Store(t.Context(), second); err == nil {
@@ -112,6 +126,7 @@ func TestPromise8FinishKeepsAnEditOfAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
+		c.pending()
 		staging, _ := c.runner(stage)
 		if err := staging.Store(t.Context(), second); err != nil {
 			t.Fatal(err)
@@ -132,6 +147,7 @@ func TestAbandonTakesThePendingLabelOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
+		c.pending()
 		staging, _ := c.runner(stage)
 		if err := staging.Store(t.Context(), second); err != nil {
 			t.Fatal(err)
