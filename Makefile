@@ -8,7 +8,7 @@ ifdef CI
 RACE := -race
 endif
 
-# The Lambda: what AWS runs, and what the sandbox builds for this machine.
+# internal/sandbox builds the function with the same flags, for this machine; a test compares them.
 LAMBDA_FLAGS := -tags lambda.norpc -trimpath -ldflags "-s -w"
 
 .PHONY: demo test bench lint build-RotationFunction
@@ -30,4 +30,5 @@ lint:
 
 # Called by sam build (BuildMethod: makefile).
 build-RotationFunction:
+	@test -n "$(ARTIFACTS_DIR)" || { echo "ARTIFACTS_DIR is not set: where is the function to go?"; exit 1; }
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build $(LAMBDA_FLAGS) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/aws-lambda

@@ -29,8 +29,9 @@ type State string
 const (
 	Unseen      State = "nothing changed by this run"
 	Unchanged   State = "not refreshed, nothing changed"
-	NotStored   State = "refreshed, not stored: Maia holds the valid secret, the next run brings it to the runner"
-	NotMoved    State = "refreshed, stored, not restarted"
+	NotStored   State = "not stored: Maia holds the valid secret, the next run brings it to the runner"
+	OnlyStaged  State = "staged, not current"
+	NotMoved    State = "stored, not restarted"
 	NotBack     State = "restarted, not connected"
 	StillPaused State = "connected, still paused by us"
 	Dark        State = "not connected"

@@ -26,6 +26,7 @@ const (
 type home struct {
 	t    *testing.T
 	maia *maiatest.Server
+	id   string       // of the agent
 	log  bytes.Buffer // what all runs logged
 
 	mu         sync.Mutex
@@ -54,7 +55,7 @@ func newHome(t *testing.T, options ...maiatest.Option) *home {
 // newBusyHome is one whose pipelines take so long; 0 is for ever.
 func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) *home {
 	h := &home{
-		t: t, maia: maiatest.New(options...), store: first, state: rotate.Steady, starts: 20500 * time.Millisecond,
+		t: t, maia: maiatest.New(options...), id: agentID, store: first, state: rotate.Steady, starts: 20500 * time.Millisecond,
 		hooks: map[string][]func() error{}, afterwards: map[string][]func() error{},
 	}
 	h.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: first, RunningTasks: 2, TaskDuration: tasks})
@@ -66,7 +67,7 @@ func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) 
 }
 
 func (h *home) login() {
-	h.instance, _ = h.maia.Connect(agentID, clientID, h.store)
+	h.instance, _ = h.maia.Connect(h.id, clientID, h.store)
 }
 
 // run does one run.
@@ -146,7 +147,7 @@ func (h *home) do(ctx context.Context, call string, act func()) error {
 	return h.hook(h.afterwards, call)
 }
 
-func (h *home) AgentID() string { return agentID }
+func (h *home) AgentID() string { return h.id }
 
 func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
 	err = h.do(ctx, "observe", func() {

@@ -200,6 +200,10 @@ func (o Observation) awaitConnected(p Policy, now time.Time) Step {
 
 // refresh goes through everything that must hold before a secret is revoked.
 func (o Observation) refresh(p Policy, now time.Time) Step {
+	if valid, _ := o.Valid(); !o.Maia.Equal(valid) {
+		// What became of a refresh could not be told from such reads.
+		return o.awaitOutcome("Maia still shows the secret that the last rotation revoked", o.Run.Started.Add(p.QuietTime), now)
+	}
 	budget := p.budget(o.Run.Mode)
 	switch left := o.Run.Deadline.Sub(now); {
 	case o.Agent.Status != maia.StatusRunning && !o.paused():

@@ -150,7 +150,8 @@ func (w *world) wrongEnd(end Step) string {
 	return ""
 }
 
-// TestNextReachesAnEndFromEveryObservation enumerates observations over every value that Next tells apart.
+// TestNextReachesAnEndFromEveryObservation enumerates observations over every value that Next tells apart, of reads that
+// tell the truth; see TestNextDecides for reads that lag.
 func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 	pausedUntil := epoch.Add(time.Hour)
 	notes := enumerateNotes(pausedUntil)
@@ -311,6 +312,14 @@ func TestNextDecides(t *testing.T) {
 			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
 			o.Run.ConnectedReads = 2
 		}, want: Done},
+		"the time is up while a refresh may be under way: the pause stays": {change: func(o *Observation) {
+			o.Run.Mode, o.Run.Deadline, o.Agent.Status = Rotate, epoch, maia.StatusPaused
+			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another"}
+			o.Home.Note.Paused = &OwnPause{At: epoch.Add(-time.Minute), By: "another"}
+		}, want: Refuse},
+		"a rotation is due, and the read lags behind the last one": {change: func(o *Observation) {
+			o.Run.Mode, o.Run.Checked, o.Maia, o.Agent.Status = Rotate, true, before, maia.StatusPaused
+		}, want: AwaitOutcome},
 		"this run has sent a refresh: nothing more is due": {change: func(o *Observation) {
 			o.Run.Mode, o.Run.Sent, o.Run.Answer = Rotate, &Intent{At: epoch, Over: fp(before)}, live
 			o.Run.ConnectedReads = 2

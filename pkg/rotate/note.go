@@ -25,14 +25,14 @@ type Note struct {
 
 // Intent says that a refresh was about to be sent.
 type Intent struct {
-	At   time.Time        // when, to the second
+	At   time.Time        // when, to the millisecond
 	Over maia.Fingerprint // the secret that Maia held then
 	By   string           // the run that opened it, a short random mark
 }
 
 // OwnPause says that we paused the runner, or were about to.
 type OwnPause struct {
-	At        time.Time // when the note was written, to the second
+	At        time.Time // when the note was written, to the millisecond
 	By        string    // the run that wrote it
 	Confirmed bool      // Maia has reported the pause
 	Until     time.Time // the pausedUntil that Maia reported, to the millisecond; zero if it reported none
@@ -40,7 +40,7 @@ type OwnPause struct {
 
 // Rotation is a refresh of ours whose outcome is known.
 type Rotation struct {
-	At   time.Time        // when it was sent, to the second
+	At   time.Time        // when it was sent, to the millisecond
 	Over maia.Fingerprint // the secret it revoked
 	New  maia.Fingerprint // the secret it made
 }

@@ -163,6 +163,8 @@ func (o Observation) State() State {
 		return NotStored
 	case o.Run.Sent != nil && o.unresolved(fingerprint):
 		return Unresolved
+	case o.Home.Staged && o.Home.Store.Equal(valid), o.Home.Pending.Equal(valid):
+		return OnlyStaged
 	case !o.Home.Store.Equal(valid):
 		return NotStored
 	case !o.fresh(fingerprint):

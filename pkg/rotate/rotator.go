@@ -29,8 +29,8 @@ const (
 	maxRepeats   = 3                // of a step in a row that has no effect
 )
 
-// Run brings one runner as far as the mode says. It ends by ctx's deadline at the latest; without one it gives itself
-// as long as its policy could need. From the sending of a refresh until the restart is ordered (in [Stage]: until the
+// Run brings one runner as far as the mode says. It ends by ctx's deadline, and takes back what it can within 8 s more;
+// without a deadline it gives itself as long as its policy could need. From the sending of a refresh until the restart is ordered (in [Stage]: until the
 // store holds the answer) only that deadline ends it, not ctx's cancellation.
 //
 // The error, if any, is an [*Error]. The report is complete in either case.
@@ -81,14 +81,16 @@ type run struct {
 	cancel context.CancelFunc // of the latter, else nil
 
 	seen     Observation
-	observed bool     // seen has been filled
-	current  bool     // seen is as the world is, as far as this run knows: no need to look again
-	failures int      // in a row
-	mended   bool     // something was stored, restarted or resumed
-	counts   bool     // by a rotation of ours
-	last     StepKind // announced
-	taken    StepKind // without an error
-	repeats  int      // of taken, in a row
+	observed bool      // seen has been filled
+	current  bool      // seen is as the world is, as far as this run knows: no need to look again
+	down     bool      // this run has seen the runner down, or starting
+	cameBack time.Time // when this run then saw it back
+	failures int       // in a row
+	mended   bool      // something was stored, restarted or resumed
+	counts   bool      // by a rotation of ours
+	last     StepKind  // announced
+	taken    StepKind  // without an error
+	repeats  int       // of taken, in a row
 }
 
 func (r *run) loop() error {
@@ -124,7 +126,7 @@ func (r *run) loop() error {
 			continue
 		}
 		r.current = false
-		if err := r.failed(step.Kind, err); err != nil {
+		if err := r.failed(string(step.Kind), err); err != nil {
 			return r.giveUp(err)
 		}
 	}
@@ -203,13 +205,19 @@ func (r *run) observe() error {
 			return err
 		}
 	}
-	if r.seen.Agent.Connected && r.seen.Home.Instances.State == Steady {
-		r.seen.Run.ConnectedReads++
-	} else {
-		r.seen.Run.ConnectedReads = 0
-	}
+	r.countConnectedReads()
 	r.observed, r.current = true, true
 	return nil
+}
+
+func (r *run) countConnectedReads() {
+	if !r.seen.Agent.Connected || r.seen.Home.Instances.State != Steady {
+		r.seen.Run.ConnectedReads, r.down = 0, true
+		return
+	}
+	if r.seen.Run.ConnectedReads++; r.seen.Run.ConnectedReads == 1 && r.down {
+		r.cameBack = time.Now()
+	}
 }
 
 func (r *run) readHomeAndAgent() error {
@@ -295,19 +303,15 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 
 // refresh notes the intent and has everything looked at again; the second time round it sends the refresh.
 func (r *run) refresh() error {
-	before := r.seen.Maia
 	if !r.seen.unsent() {
 		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
 			return err
 		}
 		note := r.seen.Home.Note
-		note.Intent = &Intent{At: now(), Over: before.ClientSecret.Fingerprint(), By: r.seen.Run.ID}
+		note.Intent = &Intent{At: now(), Over: r.seen.Maia.ClientSecret.Fingerprint(), By: r.seen.Run.ID}
 		err := r.saveNote(note)
 		r.current = false
 		return err
-	}
-	if r.seen.Home.Note.Intent.Over != before.ClientSecret.Fingerprint() {
-		return Errorf(NotReady, "Maia's secret changed while a refresh was prepared")
 	}
 	// The sending is dated before the call: the outage begins with it.
 	intent := *r.seen.Home.Note.Intent
@@ -405,7 +409,9 @@ func (r *run) done() error {
 	if r.seen.Run.Mode != Stage {
 		if r.undelivered(fingerprint) && r.seen.ours(fingerprint) && note.Rotated != nil {
 			r.counts = true
-			r.report.Dark = time.Since(note.Rotated.At)
+			if !r.cameBack.IsZero() {
+				r.report.Dark = r.cameBack.Sub(note.Rotated.At)
+			}
 		}
 		note.Applied = fingerprint
 		if note.Paused != nil && !r.seen.pausedByUs() && !r.seen.besideRotation(r.rotator.Policy, time.Now()) {
@@ -458,7 +464,7 @@ func (r *run) saveNote(note Note) error {
 
 // failed decides what a failure means: before a refresh it ends the run, after one it is tried again until the time is
 // up. It returns nil to go on.
-func (r *run) failed(what StepKind, err error) error {
+func (r *run) failed(what string, err error) error {
 	r.failures++
 	kind := KindOf(err)
 	certain := kind == Permission || kind == Configuration || kind == Vendor
@@ -480,9 +486,7 @@ func (r *run) giveUp(err error) error {
 			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", "error", cleanup)
 		}
 	}
-	failure := asError(err, r.state())
-	r.log.ErrorContext(r.ctx, "the run ends", "error", failure.Error(), "kind", failure.Kind, "state", failure.State)
-	return failure
+	return asError(err, r.state())
 }
 
 // cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
@@ -587,7 +591,7 @@ func (r *run) record(step Step, took time.Duration, err error) {
 }
 
 // now is the time as notes hold it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func newRunID() string {
 	var mark [4]byte

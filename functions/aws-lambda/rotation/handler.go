@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,13 +63,13 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // Handle answers one invocation. Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for
 // example NotReadyError, and whose message says what happened, in which state the runner is, and what to do.
 func (h *Handler) Handle(ctx context.Context, payload []byte) (err error) {
-	log := h.log
+	invocation := &invocation{handler: h, log: h.log}
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
 		}
 		if err != nil {
-			err = answer(ctx, log, err)
+			err = answer(ctx, invocation.log, err)
 		}
 	}()
 	if h.configErr != nil {
@@ -83,9 +84,9 @@ func (h *Handler) Handle(ctx context.Context, payload []byte) (err error) {
 	if err := h.connect(ctx); err != nil {
 		return err
 	}
-	log = h.log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken)
-	rotation := &rotation{handler: h, event: event, log: log}
-	return rotation.step(ctx)
+	invocation.event = event
+	invocation.log = h.log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken)
+	return invocation.step(ctx)
 }
 
 // answer logs the error and gives it a stable type.
@@ -102,8 +103,13 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	log.ErrorContext(ctx, "the step failed", "kind", kind, "error", err.Error())
-	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
+	state := rotate.Unseen
+	var typed *rotate.Error
+	if errors.As(err, &typed) && typed.State != "" {
+		state = typed.State
+	}
+	log.ErrorContext(ctx, "the step failed", "kind", kind, "state", state, "error", err.Error())
+	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(err.Error(), string(kind)+": ")} // the type says it
 }
 
 // withMargin ends the work before Lambda ends the process, so that the function can still say in which state the runner

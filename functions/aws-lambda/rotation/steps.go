@@ -18,8 +18,8 @@ import (
 // errAbandoned marks the error of a rotation that was given up, because what it had staged is not valid any more.
 var errAbandoned = errors.New("rotation abandoned")
 
-// rotation is one invocation for one step.
-type rotation struct {
+// invocation is one call of the function, for one step of a rotation.
+type invocation struct {
 	handler *Handler
 	event   events.SecretsManagerSecretRotationEvent
 	log     *slog.Logger
@@ -38,47 +38,47 @@ type rotation struct {
 //  6. Its version has the value that Maia holds: the step goes on.
 //  7. Its version has another value: it can never be replaced. What Maia holds goes to AWSCURRENT under a fresh token,
 //     the runner is restarted, and the rotation is abandoned.
-func (r *rotation) step(ctx context.Context) error {
-	described, err := r.describe(ctx)
+func (i *invocation) step(ctx context.Context) error {
+	described, err := i.describe(ctx)
 	if err != nil {
 		return err
 	}
-	stages := described.VersionIdsToStages[r.event.ClientRequestToken]
+	stages := described.VersionIdsToStages[i.event.ClientRequestToken]
 	current := slices.Contains(stages, "AWSCURRENT")
 	if !current && !slices.Contains(stages, "AWSPENDING") {
-		return configError("version %s of secret %s is not AWSPENDING", r.event.ClientRequestToken, r.event.SecretID).
+		return configError("version %s of secret %s is not AWSPENDING", i.event.ClientRequestToken, i.event.SecretID).
 			WithTodo("nothing if the rotation was abandoned; else start one with aws secretsmanager rotate-secret")
 	}
 	enabled := aws.ToBool(described.RotationEnabled)
-	if !enabled && r.event.Step != stepTest {
-		return errNotEnabled(r.event.SecretID)
+	if !enabled && i.event.Step != stepTest {
+		return errNotEnabled(i.event.SecretID)
 	}
-	if current && r.event.Step != stepFinish {
-		r.log.InfoContext(ctx, "this version is AWSCURRENT already: nothing to do")
+	if current && i.event.Step != stepFinish {
+		i.log.InfoContext(ctx, "this version is AWSCURRENT already: nothing to do")
 		return nil
 	}
-	switch r.event.Step {
+	switch i.event.Step {
 	case stepCreate:
-		return r.create(ctx)
+		return i.create(ctx)
 	case stepSet:
-		return r.confirm(ctx)
+		return i.confirm(ctx)
 	case stepTest:
-		return r.test(ctx, enabled)
+		return i.test(ctx, enabled)
 	}
-	return r.finish(ctx)
+	return i.finish(ctx)
 }
 
-func (r *rotation) describe(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
-	out, err := r.handler.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &r.event.SecretID})
+func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+	out, err := i.handler.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &i.event.SecretID})
 	if err != nil {
-		return nil, ecs.Failure("DescribeSecret", r.event.SecretID, err)
+		return nil, ecs.Failure("DescribeSecret", i.event.SecretID, err)
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(out.VersionIdsToStages)), func(stages []string) bool { return slices.Contains(stages, "AWSCURRENT") }) {
-		return nil, ecs.NoValueError(r.event.SecretID)
+		return nil, ecs.NoValueError(i.event.SecretID)
 	}
-	if _, known := out.VersionIdsToStages[r.event.ClientRequestToken]; !known {
-		return nil, configError("the event's ClientRequestToken %s is not a version of secret %s", r.event.ClientRequestToken, r.event.SecretID).
-			WithTodo("start rotations with aws secretsmanager rotate-secret, not by invoking the function")
+	if _, known := out.VersionIdsToStages[i.event.ClientRequestToken]; !known {
+		return nil, configError("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that somebody puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
+			WithTodo("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager rotate-secret, which finishes it")
 	}
 	return out, nil
 }
@@ -88,84 +88,84 @@ func errNotEnabled(arn string) error {
 }
 
 // create brings a new value to AWSPENDING: a refresh of this rotation's, or one that Maia holds already.
-func (r *rotation) create(ctx context.Context) error {
-	if err := r.discover(ctx, ecs.Config{Stage: true, Token: r.event.ClientRequestToken}); err != nil {
+func (i *invocation) create(ctx context.Context) error {
+	if err := i.discover(ctx, true, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	home, err := r.runner.Observe(ctx)
+	home, err := i.runner.Observe(ctx)
 	if err != nil {
 		return err
 	}
 	if home.Staged {
-		return r.confirm(ctx)
+		return i.confirm(ctx)
 	}
-	return r.run(ctx, rotate.Stage)
+	return i.run(ctx, rotate.Stage)
 }
 
 // confirm makes sure that what is pending is what Maia holds. That Maia cannot be read is no reason to stop: it would
 // only lengthen the dark.
-func (r *rotation) confirm(ctx context.Context) error {
-	if err := r.discover(ctx, ecs.Config{Token: r.event.ClientRequestToken}); err != nil {
+func (i *invocation) confirm(ctx context.Context) error {
+	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	home, err := r.runner.Observe(ctx)
+	home, err := i.runner.Observe(ctx)
 	if err != nil {
 		return err
 	}
 	if home.Pending.ClientSecret.IsZero() {
-		return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", r.event.SecretID, r.event.ClientRequestToken).
+		return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID, i.event.ClientRequestToken).
 			WithTodo("if this repeats, clear it: aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s",
-				r.event.SecretID, r.event.ClientRequestToken)
+				i.event.SecretID, i.event.ClientRequestToken)
 	}
-	return r.compare(ctx, home)
+	return i.compare(ctx, home)
 }
 
 // compare handles cases 6 and 7 of step.
-func (r *rotation) compare(ctx context.Context, home rotate.Home) error {
+func (i *invocation) compare(ctx context.Context, home rotate.Home) error {
 	if home.Pending.ClientID != home.Store.ClientID {
-		return configError("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", r.event.SecretID, home.Pending.ClientID, home.Store.ClientID)
+		return configError("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, home.Pending.ClientID, home.Store.ClientID)
 	}
-	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
+	read, err := i.rotator.Maia.Credentials(ctx, i.runner.AgentID())
 	if err != nil {
-		r.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "error", err)
+		i.log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
 		return nil
 	}
 	valid, known := rotate.Observation{Home: home, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
 	if !known || home.Pending.Equal(valid) {
-		r.rotator.Log.InfoContext(ctx, "what is pending is what Maia holds")
+		i.log.InfoContext(ctx, "what is pending is what Maia holds", "state", rotate.OnlyStaged)
 		return nil
 	}
-	r.rotator.Log.WarnContext(ctx, "what is pending is not what Maia holds")
-	return r.finish(ctx)
+	i.log.WarnContext(ctx, "what is pending is not what Maia holds", "state", rotate.NotStored)
+	return i.finish(ctx)
 }
 
 // test confirms; where there is no new value to confirm, it is Secrets Manager's test of the configuration: everything
 // that precedes a refresh is checked, and nothing is changed.
-func (r *rotation) test(ctx context.Context, enabled bool) error {
-	if err := r.discover(ctx, ecs.Config{Token: r.event.ClientRequestToken}); err != nil {
+func (i *invocation) test(ctx context.Context, enabled bool) error {
+	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	home, err := r.runner.Observe(ctx)
+	home, err := i.runner.Observe(ctx)
 	if err != nil {
 		return err
 	}
 	if !home.Pending.ClientSecret.IsZero() && !home.Pending.Equal(home.Store) {
 		if !enabled {
-			return errNotEnabled(r.event.SecretID)
+			return errNotEnabled(i.event.SecretID)
 		}
-		return r.compare(ctx, home)
+		return i.compare(ctx, home)
 	}
-	r.rotator.Log.InfoContext(ctx, "there is nothing new to test: this is a test of the configuration")
-	if err := r.discover(ctx, ecs.Config{Stage: true}); err != nil {
+	i.log.InfoContext(ctx, "there is nothing new to test: this is a test of the configuration")
+	if err := i.discover(ctx, true, ""); err != nil {
 		return err
 	}
-	r.rotator.Policy.DryRun = true
-	report, err := r.rotator.Run(ctx, r.runner, rotate.Stage)
+	i.rotator.Policy.DryRun = true
+	report, err := i.rotator.Run(ctx, i.runner, rotate.Stage)
 	if err != nil {
 		return err
 	}
 	switch planned := report.Steps[len(report.Steps)-1]; planned.Kind {
-	case rotate.Pause, rotate.AwaitDrained, rotate.Refresh:
+	case rotate.Pause, rotate.AwaitDrained, rotate.Refresh, rotate.Done:
 		return nil
 	default:
 		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", planned.Kind, planned.Reason)
@@ -173,30 +173,30 @@ func (r *rotation) test(ctx context.Context, enabled bool) error {
 }
 
 // finish moves AWSCURRENT and brings the runner back.
-func (r *rotation) finish(ctx context.Context) error {
-	if err := r.discover(ctx, ecs.Config{Token: r.event.ClientRequestToken}); err != nil {
+func (i *invocation) finish(ctx context.Context) error {
+	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	if err := r.run(ctx, rotate.Finish); err != nil {
+	if err := i.run(ctx, rotate.Finish); err != nil {
 		return err
 	}
-	if r.runner.Promoted() {
+	if i.runner.Promoted() {
 		return nil
 	}
-	if err := r.runner.Abandon(ctx); err != nil {
+	if err := i.runner.Abandon(ctx); err != nil {
 		return err
 	}
 	return &rotate.Error{
 		Kind: rotate.NotReady, State: rotate.Back, Err: errAbandoned,
-		What: "rotation abandoned, runner healed: the secret was refreshed by somebody else while it rotated, and what Maia holds is AWSCURRENT now",
+		What: "rotation abandoned, runner healed: the secret was changed by somebody else while it rotated; what Maia holds is AWSCURRENT now",
 		Todo: "nothing: the next rotation comes by its schedule",
 	}
 }
 
 // run has the rotator do the work and publishes what came of it.
-func (r *rotation) run(ctx context.Context, mode rotate.Mode) error {
-	report, err := r.rotator.Run(ctx, r.runner, mode)
-	writeMetrics(r.handler.metrics, r.event.Step, report)
+func (i *invocation) run(ctx context.Context, mode rotate.Mode) error {
+	report, err := i.rotator.Run(ctx, i.runner, mode)
+	writeMetrics(i.handler.metrics, i.event.Step, report)
 	attributes := []any{"outcome", report.Outcome, "state", report.State, "took", report.Took.String()}
 	if report.Dark > 0 {
 		attributes = append(attributes, "dark", report.Dark.String())
@@ -204,24 +204,28 @@ func (r *rotation) run(ctx context.Context, mode rotate.Mode) error {
 	for _, step := range report.Steps {
 		attributes = append(attributes, slog.String("took "+string(step.Kind), step.Took.String()))
 	}
-	r.rotator.Log.InfoContext(ctx, "report", attributes...)
+	i.log.InfoContext(ctx, "report", attributes...)
 	return err
 }
 
-// discover finds the runner of the secret and wires it.
-func (r *rotation) discover(ctx context.Context, config ecs.Config) error {
-	handler := r.handler
-	config.SecretARN, config.RotationToken = r.event.SecretID, r.event.RotationToken
-	config.Clusters, config.Services, config.AgentIDs = handler.config.Clusters, handler.config.Services, handler.config.AgentIDs
-	runner, err := ecs.Discover(ctx, handler.secrets, handler.ecs, config)
+// discover finds the runner of the secret and wires it: to stage under the token, or to finish the token's rotation.
+func (i *invocation) discover(ctx context.Context, stage bool, token string) error {
+	config := i.handler.config
+	runner, err := ecs.Discover(ctx, i.handler.secrets, i.handler.ecs, ecs.Config{
+		SecretARN: i.event.SecretID, Clusters: config.Clusters, Services: config.Services, AgentIDs: config.AgentIDs,
+		Stage: stage, Token: token, RotationToken: i.event.RotationToken,
+	})
 	if err != nil {
 		return err
 	}
-	client, err := handler.maiaClient(ctx, runner.Region())
+	client, err := i.handler.maiaClient(ctx, runner.Region())
 	if err != nil {
 		return err
 	}
-	r.runner = runner
-	r.rotator = &rotate.Rotator{Maia: client, Policy: handler.config.Policy, Log: r.log.With("runner", runner.AgentID())}
+	if i.runner == nil {
+		i.log = i.log.With("runner", runner.AgentID())
+	}
+	i.runner = runner
+	i.rotator = &rotate.Rotator{Maia: client, Policy: config.Policy, Log: i.log}
 	return nil
 }

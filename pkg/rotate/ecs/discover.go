@@ -136,7 +136,12 @@ func findServices(ctx context.Context, api ecsAPI, config Config) ([]types.Servi
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, described...)
+		for _, service := range described {
+			if service.ClusterArn == nil {
+				service.ClusterArn = &cluster
+			}
+			found = append(found, service)
+		}
 	}
 	return found, nil
 }

@@ -16,7 +16,7 @@
 //
 // AWS advises against calls that change a secret while it rotates. Staging labels of our own are the least that
 // survives a crash beside the secret, and need no right that a rotation does not need anyway. A secret can have 20
-// labels; these are at most six:
+// labels; of these there are four at rest, and a few more while they change:
 //
 //	maia-rotate/applied/FINGERPRINT/TIME
 //	maia-rotate/intent/OVER/TIME/RUN

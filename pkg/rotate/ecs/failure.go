@@ -19,7 +19,13 @@ func Failure(operation, resource string, err error) error {
 	code, message := api.ErrorCode(), api.ErrorMessage()
 	kind, todo := rotate.Internal, ""
 	switch {
-	case strings.Contains(code, "AccessDenied"), code == "DecryptionFailure", code == "UnrecognizedClientException", code == "InvalidClientTokenId":
+	case code == "DecryptionFailure":
+		kind, todo = rotate.Permission, "allow the function's role kms:Decrypt with the key of the secret"
+	case code == "UnrecognizedClientException", code == "InvalidClientTokenId", code == "ExpiredTokenException":
+		kind, todo = rotate.Permission, "check the function's AWS credentials"
+	case strings.Contains(code, "AccessDenied") && operation == "DescribeTaskDefinition":
+		kind, todo = rotate.Permission, "allow the function's role ecs:DescribeTaskDefinition on * (IAM knows no narrower resource for it)"
+	case strings.Contains(code, "AccessDenied"):
 		kind, todo = rotate.Permission, fmt.Sprintf("allow the function's role %s on %s", action(operation), resource)
 	case code == "ClusterNotFoundException", code == "ServiceNotFoundException":
 		kind, todo = rotate.Configuration, "check the cluster and service that the function is configured with"
@@ -43,14 +49,7 @@ func action(operation string) string {
 }
 
 // hasCode says whether an AWS call failed with this code.
-func hasCode(err error, codes ...string) bool {
+func hasCode(err error, code string) bool {
 	var api smithy.APIError
-	if errors.As(err, &api) {
-		for _, code := range codes {
-			if api.ErrorCode() == code {
-				return true
-			}
-		}
-	}
-	return false
+	return errors.As(err, &api) && api.ErrorCode() == code
 }

@@ -19,7 +19,7 @@ const (
 	labelTime   = "20060102T150405.000Z"
 	noTime      = "none"
 	maxLabels   = 20 // on all versions of a secret
-	noteLabels  = 7  // that a change of the note may need at once: one of each kind, and one that is being replaced
+	noteLabels  = 7  // that there may be of ours at once: four at rest, those that are being replaced, those of a run beside
 )
 
 // noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
