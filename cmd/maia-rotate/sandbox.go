@@ -72,9 +72,10 @@ With --fault something goes wrong on the way; --fault list shows what can.
 
 With --json the output is one JSON object a line: events as they happen ("type":"event"), what was
 proved ("type":"proof"), and at last the result ("type":"result"), whose "ok" says whether all is
-true.
+true. A run that cannot be carried out has no result, but an error on standard error.
 
-Exit codes: 0 if all is true, 1 if anything is not, 2 if the command line is wrong.`,
+Exit codes: 0 if all is true, 1 if anything is not, 2 if the command line is wrong ("go run" makes
+each that is not 0 a 1).`,
 		Example: `  maia-rotate sandbox
   maia-rotate sandbox --fault list
   maia-rotate sandbox --fault killed-after-refresh

@@ -5,12 +5,11 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambda"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // binary is the function as Lambda runs it, but for this machine.
@@ -21,11 +20,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "bootstrap")
-	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+runtime.GOARCH)
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(string(out))
+	if binary, err = sandbox.Build(context.Background(), dir); err != nil {
+		panic(err)
 	}
 	code := m.Run()
 	_ = os.RemoveAll(dir)
@@ -87,5 +83,18 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 				t.Errorf("the function links %s", dependency)
 			}
 		}
+	}
+}
+
+// What the tests and the sandbox run is built as what AWS runs.
+func TestTheMakefileBuildsAsTheSandboxDoes(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, flags, _ := strings.Cut(string(makefile), "LAMBDA_FLAGS := ")
+	flags, _, _ = strings.Cut(flags, "\n")
+	if want := strings.Join(sandbox.BuildFlags, " "); strings.ReplaceAll(flags, `"`, "") != want {
+		t.Errorf("the Makefile has the flags %s, the sandbox %s", flags, want)
 	}
 }

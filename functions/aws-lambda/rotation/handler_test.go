@@ -114,8 +114,8 @@ func TestBadSecretsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.useSecret(w.secrets.AddBinarySecret("binary", []byte("hunter2hunter2")))
-			if w.rotate(); !strings.Contains(strings.Join(w.errors, ""), "is binary") {
-				t.Errorf("errors %v", w.errors)
+			if w.rotate(); !strings.Contains(strings.Join(w.errors, ""), "is binary") || w.maia.Refreshes(agentID) != 0 {
+				t.Errorf("errors %v, %d refreshes", w.errors, w.maia.Refreshes(agentID))
 			}
 		})
 	})
@@ -141,34 +141,30 @@ func (w *world) useSecret(arn string) {
 
 func TestBadRepliesOfMaia(t *testing.T) {
 	tests := map[string]struct {
-		faults    []maiatest.Fault
+		fault     maiatest.Fault
 		errorType string
 		says      string
 	}{
-		"truncated":            {[]maiatest.Fault{{Call: maiatest.GetCredentials, Kind: maiatest.Truncated}}, "", "maia: get credentials"},
-		"HTML":                 {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.HTML}}, "VendorError", "invalid reply"},
-		"wrong types":          {[]maiatest.Fault{{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody, Body: []byte(`{"clientId":1,"clientSecret":["x"]}`)}}, "VendorError", "invalid reply"},
-		"10 MB":                {[]maiatest.Fault{{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody, Body: []byte(`{"clientId":"` + strings.Repeat("x", 10<<20) + `"}`)}}, "VendorError", "larger than"},
-		"a redirect":           {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.Redirect, Location: "https://elsewhere.example/"}}, "VendorError", "redirect"},
-		"401":                  {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 401}}, "PermissionError", "credential not accepted"},
-		"403":                  {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 403}}, "PermissionError", "needs the role Admin"},
-		"404":                  {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 404}}, "ConfigurationError", agentID},
-		"429 for ever":         {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.RateLimited, RetryAfter: "30"}}, "NotReadyError", "rate limited"},
-		"another agent":        {[]maiatest.Fault{{Call: maiatest.GetAgent, Kind: maiatest.WrongAgent}}, "VendorError", "invalid reply"},
-		"masked":               {[]maiatest.Fault{{Call: maiatest.GetCredentials, Kind: maiatest.Masked}}, "VendorError", "masked"},
-		"no bodies":            {[]maiatest.Fault{{Call: maiatest.GetCredentials, Kind: maiatest.Empty}}, "VendorError", "invalid reply"},
-		"token refused":        {[]maiatest.Fault{{Call: maiatest.Token, Kind: maiatest.Status5xx, Status: 401}}, "PermissionError", "credential not accepted"},
-		"a command is refused": {[]maiatest.Fault{{Call: maiatest.Pause, Kind: maiatest.Status5xx, Status: 400}}, "VendorError", "pause"},
+		"truncated":            {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Truncated}, "NotReadyError", "maia: get credentials"},
+		"HTML":                 {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.HTML}, "VendorError", "invalid reply"},
+		"wrong types":          {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody, Body: []byte(`{"clientId":1,"clientSecret":["x"]}`)}, "VendorError", "invalid reply"},
+		"10 MB":                {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody, Body: []byte(`{"clientId":"` + strings.Repeat("x", 10<<20) + `"}`)}, "VendorError", "larger than"},
+		"a redirect":           {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Redirect, Location: "https://elsewhere.example/"}, "VendorError", "redirect"},
+		"401":                  {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 401}, "PermissionError", "credential not accepted"},
+		"403":                  {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 403}, "PermissionError", "needs the role Admin"},
+		"404":                  {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 404}, "ConfigurationError", agentID},
+		"429 for ever":         {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.RateLimited, RetryAfter: "30"}, "NotReadyError", "rate limited"},
+		"another agent":        {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.WrongAgent}, "VendorError", "invalid reply"},
+		"masked":               {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Masked}, "VendorError", "masked"},
+		"no bodies":            {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Empty}, "VendorError", "invalid reply"},
+		"token refused":        {maiatest.Fault{Call: maiatest.Token, Kind: maiatest.Status5xx, Status: 401}, "PermissionError", "credential not accepted"},
+		"a command is refused": {maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.Status5xx, Status: 400}, "VendorError", "pause"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				for _, fault := range test.faults {
-					w.maia.Inject(fault)
-				}
-				w.secrets.EnableRotation(w.arn, functionARN)
-				w.hook = nil
+				w.maia.Inject(test.fault)
 				if got := w.rotate(); got != smemulator.RotationFailed {
 					t.Errorf("%s", got)
 				}
