@@ -30,8 +30,8 @@ const (
 )
 
 // Run brings one runner as far as the mode says. It ends by ctx's deadline, and takes back what it can within 8 s more;
-// without a deadline it gives itself as long as its policy could need. From the sending of a refresh until the restart is ordered (in [Stage]: until the
-// store holds the answer) only that deadline ends it, not ctx's cancellation.
+// without a deadline it gives itself as long as its policy could need. From the sending of a refresh until the restart is
+// ordered (in [Stage]: until the store holds the answer) only that deadline ends it, not ctx's cancellation.
 //
 // The error, if any, is an [*Error]. The report is complete in either case.
 func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Report, err error) {
