@@ -1,6 +1,7 @@
 package maia
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,7 +95,7 @@ func (c *Client) send(ctx context.Context, k call, token Secret) ([]byte, *Error
 		return nil, k.fail(failed)
 	}
 	switch {
-	case mediaType(response.Header) == "text/html":
+	case mediaType(response.Header) == "text/html" && len(bytes.TrimSpace(content)) > 0:
 		// A proxy or a login page answered in Maia's place.
 		return nil, k.fail(invalidReply(response.StatusCode, "the answer is an HTML page"))
 	case k.noReply:

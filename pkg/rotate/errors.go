@@ -99,11 +99,11 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// asError makes any error of a run an *Error with a state.
-func asError(err error, state State) *Error {
+// AsError makes any error an *Error, with this state if it has none of its own.
+func AsError(err error, state State) *Error {
 	var typed *Error
 	if !errors.As(err, &typed) {
-		return &Error{Kind: KindOf(err), State: state, What: err.Error(), Err: err}
+		return &Error{Kind: KindOf(err), State: state, What: err.Error(), Todo: todo(err), Err: err}
 	}
 	with := *typed
 	prefix, _ := strings.CutSuffix(err.Error(), typed.Error())
@@ -112,4 +112,27 @@ func asError(err error, state State) *Error {
 		with.State = state
 	}
 	return &with
+}
+
+// todo is the advice for an error of the Maia client, or of a run whose time was up.
+func todo(err error) string {
+	for _, advice := range []struct {
+		is   error
+		todo string
+	}{
+		{maia.ErrUnauthorized, "check the Maia API credential that the function is configured with"},
+		{maia.ErrForbidden, "give the Maia API credential the role Admin"},
+		{maia.ErrNotFound, "check the agent ID, and that account and region are the agent's"},
+		{maia.ErrInvalidReply, "check that Maia itself answers, not a proxy; if it does, ask Matillion"},
+		{maia.ErrRejected, "check that the agent can be managed by this API credential; if it can, ask Matillion"},
+		{maia.ErrRateLimited, "nothing: the next run tries again"},
+		{maia.ErrUnavailable, "nothing: the next run tries again"},
+		{context.DeadlineExceeded, "nothing: the next run goes on; if this repeats, check the function's routes to AWS and to Maia"},
+		{context.Canceled, "nothing: the next run goes on"},
+	} {
+		if errors.Is(err, advice.is) {
+			return advice.todo
+		}
+	}
+	return "try again; if this repeats, look at the function's log"
 }

@@ -100,7 +100,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 			WithTodo("scale it up; it reads what the store holds when it starts"))
 	}
 	if !o.fresh(fingerprint) {
-		return o.restart(p, now, fingerprint)
+		return o.restart(p, now)
 	}
 	if step, decided := o.settle(p, now, fingerprint); decided {
 		return step
@@ -142,14 +142,14 @@ func (o Observation) awaitOutcome(reason string, until, now time.Time) Step {
 	return refuse(Errorf(UnknownOutcome, "%s", reason).WithTodo("nothing: the next run looks again, and refreshes only when it is safe"))
 }
 
-// restart orders instances that read the store. Ones that are alive are drained before; ones that our refresh cut off,
-// or that are not connected, are not: they cannot drain.
-func (o Observation) restart(p Policy, now time.Time, valid maia.Fingerprint) Step {
+// restart orders instances that read the store. Ones that are alive are drained before; ones that this run's refresh cut
+// off, or that are not connected, are not: they cannot drain.
+func (o Observation) restart(p Policy, now time.Time) Step {
 	if o.Run.Restarts >= maxTries {
 		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", o.Run.Restarts, o.Home.Instances.Detail).
 			WithTodo("look at the instances' logs; the next run restarts them again"))
 	}
-	if o.Agent.Connected && !o.ours(valid) {
+	if o.Agent.Connected && o.Run.Sent == nil && (o.Agent.Status == maia.StatusRunning || o.paused()) {
 		if step, decided := o.drain(p, now, 0); decided {
 			return step
 		}
@@ -163,7 +163,7 @@ func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (st
 	owed, instances := o.owed(valid), o.Home.Instances
 	if owed || o.Run.Mode == Finish && !o.Agent.Connected {
 		if instances.State == Failed {
-			return o.restart(p, now, valid), true
+			return o.restart(p, now), true
 		}
 		if instances.State == Steady && o.Agent.Connected && o.Run.ConnectedReads >= 2 {
 			return Step{}, false
@@ -171,6 +171,9 @@ func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (st
 		return o.awaitConnected(p, now), true
 	}
 	if !o.Agent.Connected {
+		if since := o.Run.DrainSince; !since.IsZero() && now.Before(since.Add(p.DrainTimeout)) && o.Run.Deadline.Sub(now) > p.budget(o.Run.Mode) {
+			return Step{Kind: AwaitDrained, Reason: "the runner lost its connection while it drained"}, true
+		}
 		return refuse(Errorf(NotReady, "Maia says that the runner is not connected (status %q), though store and instances hold the valid secret", o.Agent.Status).
 			WithTodo("look at the runner's logs and network; nothing is refreshed while it is down")), true
 	}
@@ -220,7 +223,7 @@ func (o Observation) refresh(p Policy, now time.Time) Step {
 	}
 	if until := o.Agent.PausedUntil; p.Drain == DrainPause && !until.IsZero() && until.Before(now.Add(p.darkBudget())) {
 		return refuse(Errorf(NotReady, "the runner's pause ends at %s, before it could be back", until.UTC().Format(time.RFC3339)).
-			WithTodo("nothing: the next run pauses it anew"))
+			WithTodo("if pauses are always that short, lower the connect time-out (%s now): a pause must outlast it", p.ConnectTimeout))
 	}
 	return Step{Kind: Refresh, Reason: "a rotation is due and the way is clear"}
 }

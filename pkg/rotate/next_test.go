@@ -297,8 +297,17 @@ func TestNextDecides(t *testing.T) {
 			o.Home.Note = Note{Applied: fp(before), Intent: &Intent{At: epoch, Over: fp(before), By: "another"}}
 		}, want: Store},
 		"our refresh is stored and the instances are dead, whatever Maia says of the connection": {change: func(o *Observation) {
-			o.Home.Note.Applied = fp(before)
+			o.Home.Note.Applied, o.Agent.Status = fp(before), maia.StatusUnknown
 		}, want: Restart},
+		"our refresh is stored, and a runner that came back by itself runs pipelines": {change: func(o *Observation) {
+			o.Home.Note.Applied = fp(before)
+		}, want: Pause},
+		"never rotated, and the connection blinks": {change: func(o *Observation) {
+			o.Home.Note, o.Run.Mode, o.Agent.Connected = Note{}, Rotate, false
+		}, want: Refuse},
+		"the connection blinks while pipelines finish": {change: func(o *Observation) {
+			o.Home.Note, o.Run.Mode, o.Agent.Connected, o.Run.DrainSince = Note{}, Rotate, false, epoch
+		}, want: AwaitDrained},
 		"another secret that a person brought, instances alive": {change: func(o *Observation) {
 			o.Home.Note.Applied, o.Home.Note.Rotated = AppliedNothing, nil
 		}, want: Pause},

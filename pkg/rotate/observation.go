@@ -113,7 +113,7 @@ func (o Observation) fresh(valid maia.Fingerprint) bool {
 	case o.ours(valid), o.Home.Note.Applied == AppliedNothing:
 		return o.Home.Instances.Read == ReadCurrent
 	}
-	return o.Agent.Connected || o.Home.Instances.Read == ReadCurrent
+	return o.Agent.Connected || o.Home.Instances.Read != ReadOlder
 }
 
 // owed says that the runner has yet to be seen back with the valid secret.
@@ -122,7 +122,7 @@ func (o Observation) owed(valid maia.Fingerprint) bool {
 		return true
 	}
 	applied := o.Home.Note.Applied
-	return applied != valid && (o.ours(valid) || applied == AppliedNothing || !o.Agent.Connected)
+	return applied != valid && (o.ours(valid) || applied == AppliedNothing)
 }
 
 // due says that a refresh is wanted.
@@ -161,6 +161,8 @@ func (o Observation) State() State {
 	switch {
 	case !known:
 		return NotStored
+	case o.Home.Store.ClientID != valid.ClientID && o.Run.Sent == nil:
+		return Unseen
 	case o.Run.Sent != nil && o.unresolved(fingerprint):
 		return Unresolved
 	case o.Home.Staged && o.Home.Store.Equal(valid), o.Home.Pending.Equal(valid):

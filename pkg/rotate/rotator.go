@@ -38,7 +38,7 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 	started := time.Now()
 	report = Report{AgentID: runner.AgentID(), Mode: mode, Outcome: Broken, State: Unchanged}
 	if err := errors.Join(mode.validate(), r.Policy.Validate()); err != nil {
-		return report, asError(err, Unchanged)
+		return report, AsError(err, Unchanged)
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
@@ -80,17 +80,18 @@ type run struct {
 	ctx    context.Context    // the caller's, or, while the runner is dark by our doing, one that only the deadline ends
 	cancel context.CancelFunc // of the latter, else nil
 
-	seen     Observation
-	observed bool      // seen has been filled
-	current  bool      // seen is as the world is, as far as this run knows: no need to look again
-	down     bool      // this run has seen the runner down, or starting
-	cameBack time.Time // when this run then saw it back
-	failures int       // in a row
-	mended   bool      // something was stored, restarted or resumed
-	counts   bool      // by a rotation of ours
-	last     StepKind  // announced
-	taken    StepKind  // without an error
-	repeats  int       // of taken, in a row
+	seen      Observation
+	observed  bool      // seen has been filled
+	current   bool      // seen is as the world is, as far as this run knows: no need to look again
+	down      bool      // this run has seen the runner down, or starting
+	cameBack  time.Time // when this run then saw it back
+	failures  int       // in a row
+	pauseSeen bool      // a PAUSE of this run's has shown
+	mended    bool      // something was stored, restarted or resumed
+	counts    bool      // by a rotation of ours
+	last      StepKind  // announced
+	taken     StepKind  // without an error
+	repeats   int       // of taken, in a row
 }
 
 func (r *run) loop() error {
@@ -163,7 +164,7 @@ func (r *run) take(step Step) error {
 		}
 		err := r.wait(r.readAgent)
 		// What else may have changed meanwhile is looked at before anything is done.
-		r.current = err == nil && r.seen.Agent.Status == maia.StatusPausing
+		r.current = err == nil && r.seen.Agent.Status == maia.StatusPausing && r.seen.Agent.Connected
 		return err
 	case Refresh:
 		return r.refresh()
@@ -274,6 +275,7 @@ func (r *run) pause() error {
 		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
 			return err
 		}
+		r.pauseSeen = true
 		if r.seen.Run.DrainSince.IsZero() {
 			r.seen.Run.DrainSince = time.Now()
 		}
@@ -387,6 +389,16 @@ func (r *run) restart() error {
 
 func (r *run) resume(step Step) error {
 	r.seen.Run.Refusal = step.Refusal
+	if step.Refusal == nil && r.seen.Run.Mode != Stage {
+		// Noted before pipelines run again: a later run must not take the instances for old ones.
+		if err := r.settle(); err != nil {
+			return err
+		}
+	}
+	return r.takePauseBack()
+}
+
+func (r *run) takePauseBack() error {
 	r.seen.Run.Resumes++
 	if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); err != nil {
 		return err
@@ -402,6 +414,22 @@ func (r *run) resume(step Step) error {
 
 // done writes the note of a run that has nothing left to do.
 func (r *run) done() error {
+	if err := r.settle(); err != nil {
+		return err
+	}
+	switch {
+	case r.counts:
+		r.report.Outcome = Rotated
+	case r.mended:
+		r.report.Outcome = Healed
+	default:
+		r.report.Outcome = NoOp
+	}
+	return nil
+}
+
+// settle notes what is settled: the outcome of a refresh, and, but for [Stage], that the instances run with what is valid.
+func (r *run) settle() error {
 	valid, _ := r.seen.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
 	r.counts = r.counts || r.seen.resolved(fingerprint)
@@ -418,20 +446,10 @@ func (r *run) done() error {
 			note.Paused = nil
 		}
 	}
-	if !note.Equal(r.seen.Home.Note) {
-		if err := r.saveNote(note); err != nil {
-			return err
-		}
+	if note.Equal(r.seen.Home.Note) {
+		return nil
 	}
-	switch {
-	case r.counts:
-		r.report.Outcome = Rotated
-	case r.mended:
-		r.report.Outcome = Healed
-	default:
-		r.report.Outcome = NoOp
-	}
-	return nil
+	return r.saveNote(note)
 }
 
 // settledNote is the note with an intent closed whose outcome is known, or that was never sent.
@@ -486,7 +504,7 @@ func (r *run) giveUp(err error) error {
 			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", "error", cleanup)
 		}
 	}
-	return asError(err, r.state())
+	return AsError(err, r.state())
 }
 
 // cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
@@ -514,13 +532,14 @@ func (r *run) cleanUp() error {
 	}
 	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
 		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
-			if err := r.resume(Step{Kind: Resume}); err != nil {
+			if err := r.takePauseBack(); err != nil {
 				return err
 			}
 		}
 	}
 	note := r.seen.Home.Note
-	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.seen.pausedByUs() {
+	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.seen.pausedByUs() &&
+		(r.pauseSeen || r.seen.Run.Pauses == 0) { // a PAUSE that has not shown may yet take effect: the note stays
 		note.Paused = nil
 	}
 	if r.seen.unsent() {
@@ -538,7 +557,7 @@ func (r *run) plan(step Step) error {
 	if step.Kind != Refuse {
 		return nil
 	}
-	return asError(step.Refusal, r.state())
+	return AsError(step.Refusal, r.state())
 }
 
 // beginCritical makes the run deaf to everything but its deadline.

@@ -461,7 +461,7 @@ func TestPromise6HealsGently(t *testing.T) {
 			h.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.WrongAgent})
 			store := h.store
 			_, err := h.run(rotate.Heal)
-			mustFail(t, err, rotate.Configuration, rotate.NotStored)
+			mustFail(t, err, rotate.Configuration, rotate.Unseen)
 			if h.store != store || h.restarts != 0 {
 				t.Errorf("the store changed or %d restarts", h.restarts)
 			}
@@ -596,6 +596,24 @@ func TestPromise9AFailureStaysWithItsRunner(t *testing.T) {
 	})
 }
 
+// A run that is killed between RESUME and its end must not have the next one restart a runner at work.
+func TestPromise5AResumedRunnerIsNotRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 1, After: func() { _ = h.kill() }})
+		h.runUntilKilled(rotate.Rotate)
+		h.maia.SetRunningTasks(agentID, 1)
+		time.Sleep(time.Hour)
+		if _, err := h.run(rotate.Finish); err != nil {
+			t.Fatal(err)
+		}
+		if h.restarts != 1 {
+			t.Errorf("%d restarts, want only that of the rotation", h.restarts)
+		}
+		h.mustBeBack()
+	})
+}
+
 // While Maia still shows the secret before last, what a refresh did could not be told from what is shown.
 func TestPromise2NoRefreshWhileReadsLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -641,9 +659,15 @@ func TestCommandsThatDoNotShow(t *testing.T) {
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsoleResume(agentID) }})
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
-		if !strings.Contains(err.Error(), "the runner is not paused") || h.note.Paused != nil {
-			t.Errorf("error %q, note %+v", err, h.note)
+		if !strings.Contains(err.Error(), "the runner is not paused") || h.note.Paused == nil || h.note.Paused.Confirmed {
+			t.Errorf("error %q, note %+v; want it kept that we sent a PAUSE", err, h.note)
 		}
+		// It takes effect after all: the next run knows that the pause is ours.
+		h.maia.ConsolePause(agentID, time.Hour)
+		if _, err := h.run(rotate.Rotate); err != nil {
+			t.Fatal(err)
+		}
+		h.mustBeBack()
 	})
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)

@@ -111,7 +111,7 @@ func (c *Config) parseTargets(env map[string]string) error {
 	for _, name := range services {
 		ref, ok := parseServiceRef(name)
 		if !ok {
-			return configError("%s has %q, expected cluster/service or the ARN of a service", envServices, name)
+			return configError("%s has %q, expected cluster/service, or the ARN of a service that names its cluster", envServices, name)
 		}
 		c.Services = append(c.Services, ref)
 	}

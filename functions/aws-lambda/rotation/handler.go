@@ -20,6 +20,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -103,13 +104,9 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	state := rotate.Unseen
-	var typed *rotate.Error
-	if errors.As(err, &typed) && typed.State != "" {
-		state = typed.State
-	}
-	log.ErrorContext(ctx, "the step failed", "kind", kind, "state", state, "error", err.Error())
-	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(err.Error(), string(kind)+": ")} // the type says it
+	typed := rotate.AsError(err, rotate.Unseen)
+	log.ErrorContext(ctx, "the step failed", "kind", kind, "state", typed.State, "error", typed.Error())
+	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
 }
 
 // withMargin ends the work before Lambda ends the process, so that the function can still say in which state the runner
@@ -123,6 +120,9 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
+// attemptTimeout is how long one try of a call to AWS may take: an answer that never comes must not hold a dark runner.
+const attemptTimeout = 5 * time.Second
+
 // connect makes the AWS clients on the first invocation. Endpoints, region and credentials follow the SDK's own variables.
 func (h *Handler) connect(ctx context.Context) error {
 	h.mu.Lock()
@@ -130,7 +130,7 @@ func (h *Handler) connect(ctx context.Context) error {
 	if h.secrets != nil {
 		return nil
 	}
-	config, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(5))
+	config, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(5), awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)))
 	if err != nil {
 		return rotate.Errorf(rotate.Configuration, "the AWS SDK cannot be configured: %w", err)
 	}

@@ -3,6 +3,7 @@ package rotation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -46,8 +47,7 @@ func (i *invocation) step(ctx context.Context) error {
 	stages := described.VersionIdsToStages[i.event.ClientRequestToken]
 	current := slices.Contains(stages, "AWSCURRENT")
 	if !current && !slices.Contains(stages, "AWSPENDING") {
-		return configError("version %s of secret %s is not AWSPENDING", i.event.ClientRequestToken, i.event.SecretID).
-			WithTodo("nothing if the rotation was abandoned; else start one with aws secretsmanager rotate-secret")
+		return i.notPending(described)
 	}
 	enabled := aws.ToBool(described.RotationEnabled)
 	if !enabled && i.event.Step != stepTest {
@@ -83,6 +83,28 @@ func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecr
 	return out, nil
 }
 
+// notPending is the error of an event whose version is not AWSPENDING: it names the one that is, and how to clear it.
+func (i *invocation) notPending(described *secretsmanager.DescribeSecretOutput) error {
+	for id, stages := range described.VersionIdsToStages {
+		if slices.Contains(stages, "AWSPENDING") {
+			return configError("version %s of secret %s is not AWSPENDING, version %s is", i.event.ClientRequestToken, i.event.SecretID, id).
+				WithTodo("if no other rotation is under way, clear it: %s", clearPending(i.event.SecretID, id))
+		}
+	}
+	return configError("version %s of secret %s is not AWSPENDING, and none is", i.event.ClientRequestToken, i.event.SecretID).
+		WithTodo("nothing if the rotation was abandoned; else start one with aws secretsmanager rotate-secret")
+}
+
+// noValue is the error of a version that should have one by now.
+func (i *invocation) noValue() error {
+	return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID, i.event.ClientRequestToken).
+		WithTodo("if this repeats, clear it: %s", clearPending(i.event.SecretID, i.event.ClientRequestToken))
+}
+
+func clearPending(secret, version string) string {
+	return fmt.Sprintf("aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s", secret, version)
+}
+
 func errNotEnabled(arn string) error {
 	return configError("rotation is not enabled for secret %s", arn).WithTodo("enable it with aws secretsmanager rotate-secret")
 }
@@ -113,9 +135,7 @@ func (i *invocation) confirm(ctx context.Context) error {
 		return err
 	}
 	if home.Pending.ClientSecret.IsZero() {
-		return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID, i.event.ClientRequestToken).
-			WithTodo("if this repeats, clear it: aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s",
-				i.event.SecretID, i.event.ClientRequestToken)
+		return i.noValue()
 	}
 	return i.compare(ctx, home)
 }
@@ -182,6 +202,9 @@ func (i *invocation) finish(ctx context.Context) error {
 	}
 	if i.runner.Promoted() {
 		return nil
+	}
+	if !i.runner.HasValue() {
+		return i.noValue()
 	}
 	if err := i.runner.Abandon(ctx); err != nil {
 		return err

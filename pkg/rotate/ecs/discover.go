@@ -132,7 +132,7 @@ func findServices(ctx context.Context, api ecsAPI, config Config) ([]types.Servi
 	}
 	var found []types.Service
 	for _, cluster := range clusters {
-		described, err := describeServices(ctx, api, cluster, names[cluster])
+		described, err := describeServices(ctx, api, cluster, names[cluster], len(config.Clusters) > 0)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +140,9 @@ func findServices(ctx context.Context, api ecsAPI, config Config) ([]types.Servi
 			if service.ClusterArn == nil {
 				service.ClusterArn = &cluster
 			}
-			found = append(found, service)
+			if !slices.ContainsFunc(found, func(f types.Service) bool { return aws.ToString(f.ServiceArn) == aws.ToString(service.ServiceArn) }) {
+				found = append(found, service) // it may be named twice
+			}
 		}
 	}
 	return found, nil

@@ -29,6 +29,9 @@ type Runner struct {
 
 var _ rotate.Runner = (*Runner)(nil)
 
+// intentSettles is how long a read of the labels may lag: two runs at once see each other's intents after that.
+const intentSettles = 3 * time.Second
+
 // AgentID is what the task definition's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
 
@@ -101,7 +104,7 @@ func (r *Runner) describeServices(ctx context.Context) error {
 		for i, service := range services {
 			names[i] = service.Service
 		}
-		described, err := describeServices(ctx, r.ecs, cluster, names)
+		described, err := describeServices(ctx, r.ecs, cluster, names, false)
 		if err != nil {
 			return err
 		}
@@ -168,6 +171,12 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 		if !isIntent(label) {
 			continue
 		}
+		// A read may lag a write: another run's intent must have had the time to show.
+		select {
+		case <-time.After(intentSettles):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if err := r.secret.describe(ctx); err != nil {
 			return err
 		}
@@ -208,6 +217,9 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	if current.Equal(document.Secret) {
 		return nil
 	}
+	for _, service := range r.services {
+		service.ordered = "" // what was ordered before reads an older value
+	}
 	if pending, ok := r.secret.versions[r.secret.labels[awsPending]]; ok && pending.Equal(document.Secret) {
 		return r.secret.move(ctx, awsCurrent, r.secret.labels[awsPending])
 	}
@@ -233,6 +245,12 @@ func (r *Runner) Restart(ctx context.Context) error {
 
 // Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.
 func (r *Runner) Promoted() bool { return r.secret.labels[awsCurrent] == r.config.Token }
+
+// HasValue says whether the version of this rotation was seen to have a value.
+func (r *Runner) HasValue() bool {
+	_, ok := r.secret.versions[r.config.Token]
+	return ok
+}
 
 // Abandon takes AWSPENDING off the version of this rotation, whose value Maia no longer accepts, so that the next
 // rotation can begin. It does nothing where that is not so.

@@ -126,8 +126,8 @@ func (s *service) restart(ctx context.Context, api ecsAPI) error {
 	return nil
 }
 
-// describeServices describes services of one cluster, ten a call.
-func describeServices(ctx context.Context, api ecsAPI, cluster string, names []string) ([]types.Service, error) {
+// describeServices describes services of one cluster, ten a call. One that is missing is an error unless it may be gone.
+func describeServices(ctx context.Context, api ecsAPI, cluster string, names []string, mayBeGone bool) ([]types.Service, error) {
 	var all []types.Service
 	for chunk := range slices.Chunk(names, 10) {
 		out, err := api.DescribeServices(ctx, &awsecs.DescribeServicesInput{Cluster: &cluster, Services: chunk})
@@ -135,6 +135,9 @@ func describeServices(ctx context.Context, api ecsAPI, cluster string, names []s
 			return nil, Failure("DescribeServices", cluster, err)
 		}
 		for _, missing := range out.Failures {
+			if mayBeGone && aws.ToString(missing.Reason) == "MISSING" {
+				continue
+			}
 			return nil, rotate.Errorf(rotate.Configuration, "service %s of cluster %s cannot be described: %s",
 				shortName(aws.ToString(missing.Arn)), shortName(cluster), aws.ToString(missing.Reason)).
 				WithTodo("check the services that the function is configured with")
