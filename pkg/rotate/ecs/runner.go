@@ -185,7 +185,8 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 				if err := r.secret.remove(ctx, label); err != nil {
 					return err
 				}
-				return rotate.Errorf(rotate.NotReady, "another run is about to refresh this runner")
+				return rotate.Errorf(rotate.NotReady, "another run is about to refresh this runner").
+					WithTodo("nothing: that run goes on, or the next one does")
 			}
 		}
 		r.intent = note.Intent.By

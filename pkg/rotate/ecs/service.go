@@ -85,10 +85,10 @@ func (s *service) read(created, changed time.Time) rotate.ReadState {
 	}
 	started := aws.ToTime(primary.CreatedAt)
 	switch {
-	case started.IsZero() || changed.IsZero():
-		return rotate.ReadUnknown
 	case s.ordered != "" && (aws.ToString(primary.Id) == s.ordered || started.After(s.orderedAt)):
 		return rotate.ReadCurrent
+	case started.IsZero() || changed.IsZero():
+		return rotate.ReadUnknown
 	case s.ordered == "" && started.After(changed):
 		return rotate.ReadCurrent
 	case started.Before(created):

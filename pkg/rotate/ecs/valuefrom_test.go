@@ -2,8 +2,13 @@ package ecs
 
 import (
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 func TestParseValueFrom(t *testing.T) {
@@ -58,6 +63,26 @@ func TestDocumentKeepsEveryOtherByte(t *testing.T) {
 			}
 			if changed.Credentials().ClientSecret.Reveal() != test.secret || changed.Credentials().ClientID != "c" {
 				t.Errorf("read back as something else")
+			}
+		})
+	}
+}
+
+// Not every emulator of the services has every date.
+func TestReadWithoutDates(t *testing.T) {
+	primary := types.Deployment{Id: aws.String("ecs-svc/1"), Status: aws.String("PRIMARY")}
+	tests := map[string]struct {
+		ordered string
+		want    rotate.ReadState
+	}{
+		"a deployment of this run's": {"ecs-svc/1", rotate.ReadCurrent},
+		"one that was there before":  {"", rotate.ReadUnknown},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := service{ordered: test.ordered, seen: types.Service{Deployments: []types.Deployment{primary}}}
+			if got := s.read(time.Time{}, time.Time{}); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
 			}
 		})
 	}
