@@ -190,6 +190,7 @@ func TestProblemTexts(t *testing.T) {
 	for _, tt := range []struct{ name, media, body, title, detail string }{
 		{"long", "application/problem+json", `{"title":"` + long + `"}`, long[:400] + "…", ""},
 		{"quotes the token", "application/problem+json; charset=utf-8", `{"detail":"bad token ` + apiToken + `"}`, "", "bad token [redacted]"},
+		{"quotes the API credential", "application/problem+json", `{"title":"for ` + apiSecret + `"}`, "for [redacted]", ""},
 		{"plain JSON", "application/json", `{"title":"a"}`, "a", ""},
 		{"HTML", "text/html", `<title>a</title>`, "", ""},
 		{"broken media type", "application/;", `{"title":"a"}`, "", ""},

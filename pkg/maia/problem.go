@@ -12,9 +12,9 @@ import (
 // maxProblemText is how much of a problem's title or detail an Error repeats, in characters.
 const maxProblemText = 200
 
-// addProblem copies title and detail of a problem document (RFC 7807) into e. Bodies of other kinds are dropped. The token is cut out,
+// addProblem copies title and detail of a problem document (RFC 7807) into e. Bodies of other kinds are dropped. The secrets are cut out,
 // because some gateways quote what they refuse.
-func (e *Error) addProblem(header http.Header, body []byte, token Secret) {
+func (e *Error) addProblem(header http.Header, body []byte, secrets ...Secret) {
 	if media := mediaType(header); media != "application/problem+json" && media != "application/json" {
 		return
 	}
@@ -22,8 +22,11 @@ func (e *Error) addProblem(header http.Header, body []byte, token Secret) {
 	if json.Unmarshal(body, &problem) != nil {
 		return
 	}
-	e.Title = cleanText(strings.ReplaceAll(problem.Title, token.Reveal(), redacted))
-	e.Detail = cleanText(strings.ReplaceAll(problem.Detail, token.Reveal(), redacted))
+	for _, secret := range secrets {
+		problem.Title = strings.ReplaceAll(problem.Title, secret.Reveal(), redacted)
+		problem.Detail = strings.ReplaceAll(problem.Detail, secret.Reveal(), redacted)
+	}
+	e.Title, e.Detail = cleanText(problem.Title), cleanText(problem.Detail)
 }
 
 // cleanText makes what a server wrote fit for one line of a log: no control or invisible characters, and not long.

@@ -90,7 +90,7 @@ func (c *Client) send(ctx context.Context, k call, token Secret) ([]byte, *Error
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		failed := statusError(response.StatusCode, response.Header)
 		if !k.private {
-			failed.addProblem(response.Header, content, token)
+			failed.addProblem(response.Header, content, token, c.tokens.clientSecret)
 		}
 		return nil, k.fail(failed)
 	}
