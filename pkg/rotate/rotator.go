@@ -144,7 +144,8 @@ func (r *run) mustProgress(step StepKind) error {
 		r.taken, r.repeats = step, 0
 	}
 	if r.repeats++; r.repeats > maxRepeats {
-		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats)
+		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats).
+			WithTodo("look who else changes what this run changes; the next run tries again")
 	}
 	return nil
 }
@@ -295,7 +296,8 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 			return nil
 		}
 		if !time.Now().Before(until) {
-			return Errorf(NotReady, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status)
+			return Errorf(NotReady, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
+				WithTodo("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {
 			return err
