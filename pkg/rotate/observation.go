@@ -102,27 +102,26 @@ func (o Observation) agreed() bool {
 	return note.Applied != "" || note.Intent != nil || note.Rotated != nil
 }
 
-// fresh says that the instances run with the valid secret, or are on the way to. The note knows; where it does not,
-// the cloud's clocks tell; where nobody touched the runner, its connection does.
+// unseen says that no instances have been seen running with the valid secret, and that the ones before are dead or to be
+// replaced.
+func (o Observation) unseen(valid maia.Fingerprint) bool {
+	applied := o.Home.Note.Applied
+	return applied != valid && (o.ours(valid) || applied == AppliedNothing)
+}
+
+// fresh says that the instances run with the valid secret, or are on the way to. The note knows; where it does not, the
+// cloud's clocks tell; where they are not certain, the connection does.
 func (o Observation) fresh(valid maia.Fingerprint) bool {
-	switch {
-	case o.Run.Restarts > 0 && o.Home.Instances.Read == ReadCurrent:
+	read := o.Home.Instances.Read
+	if read == ReadCurrent {
 		return true
-	case o.Home.Note.Applied == valid:
-		return o.Agent.Connected || o.Home.Instances.Read != ReadOlder
-	case o.ours(valid), o.Home.Note.Applied == AppliedNothing:
-		return o.Home.Instances.Read == ReadCurrent
 	}
-	return o.Agent.Connected || o.Home.Instances.Read != ReadOlder
+	return !o.unseen(valid) && (o.Agent.Connected || read != ReadOlder)
 }
 
 // owed says that the runner has yet to be seen back with the valid secret.
 func (o Observation) owed(valid maia.Fingerprint) bool {
-	if o.Run.Restarts > 0 {
-		return true
-	}
-	applied := o.Home.Note.Applied
-	return applied != valid && (o.ours(valid) || applied == AppliedNothing)
+	return o.Run.Restarts > 0 || o.unseen(valid)
 }
 
 // due says that a refresh is wanted.
