@@ -13,5 +13,5 @@ import (
 
 func main() {
 	log := slog.New(lambdacontext.NewLogHandler())
-	lambda.Start(rotation.New(os.Environ(), log, os.Stdout))
+	lambda.Start(rotation.New(os.Environ(), rotation.LoadAWS, log, os.Stdout))
 }

@@ -39,6 +39,9 @@ const (
 	Unresolved  State = "a refresh was sent and its outcome is not known yet: no other is sent meanwhile"
 )
 
+// ErrStopped is wrapped by the refusal of a runner that is scaled to zero: there is nothing to bring back.
+var ErrStopped = errors.New("the runner is scaled to zero")
+
 // Error is an error of a run.
 type Error struct {
 	Kind  Kind

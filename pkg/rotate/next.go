@@ -40,6 +40,7 @@ const maxTries = 2
 
 // Next is the whole logic of a rotation: a pure function without a clock. The first row that fits decides.
 //
+//	Heal, and another run is in the middle of its refresh   AwaitOutcome
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
 //	store ≠ Maia   it explains nothing, never agreed        Refuse
@@ -70,6 +71,9 @@ func next(o Observation, p Policy, now time.Time) Step {
 	if o.Run.Refusal != nil {
 		return Step{Kind: Refuse, Reason: o.Run.Refusal.What, Refusal: o.Run.Refusal}
 	}
+	if until, underWay := o.besideRefresh(); underWay && now.Before(until) {
+		return o.awaitOutcome("another run is about to refresh, or has just done it and stores the answer", until, now)
+	}
 	valid, known := o.Valid()
 	if !known {
 		return o.awaitOutcome("Maia still shows the secret that was revoked", o.Run.Started.Add(p.QuietTime), now)
@@ -96,7 +100,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 		}
 	}
 	if o.Home.Instances.State == Stopped {
-		return refuse(Errorf(NotReady, "the runner is scaled to zero: %s", o.Home.Instances.Detail).
+		return refuse(Errorf(NotReady, "%w: %s", ErrStopped, o.Home.Instances.Detail).
 			WithTodo("scale it up; it reads what the store holds when it starts"))
 	}
 	if !o.fresh(fingerprint) {

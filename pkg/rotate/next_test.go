@@ -183,6 +183,9 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 											if wrong != "" {
 												t.Fatalf("%s\nat %v\nfrom %s", wrong, end, describe(start))
 											}
+											if plan := Plan(start, w.policy, epoch); len(plan) > 12 {
+												t.Fatalf("a plan of %d steps: %v\nfrom %s", len(plan), plan, describe(start))
+											}
 											played++
 											ends[end.Kind]++
 										}

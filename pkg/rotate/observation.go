@@ -148,6 +148,34 @@ func (o Observation) besideRotation(p Policy, now time.Time) bool {
 	return o.Run.Mode == Heal && o.Run.Pauses == 0 && now.Before(o.Home.Note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
 }
 
+// besideRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until
+// when at most. It stores the answer itself, sooner than anybody else could.
+func (o Observation) besideRefresh() (until time.Time, underWay bool) {
+	intent := o.Home.Note.Intent
+	if o.Run.Mode != Heal || intent == nil {
+		return time.Time{}, false
+	}
+	return intent.At.Add(maia.RefreshTimeout + storeTimeout), true
+}
+
+// darkSince is when a refresh of ours cut off the runner that has not been seen back since; zero if none did.
+func (o Observation) darkSince() time.Time {
+	note := o.Home.Note
+	valid, known := o.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	switch {
+	case known && note.Applied == fingerprint:
+		return time.Time{}
+	case o.Run.Sent != nil && (!known || !o.unresolved(fingerprint)):
+		return o.Run.Sent.At
+	case known && o.resolved(fingerprint):
+		return note.Intent.At
+	case note.Rotated != nil && note.Applied != note.Rotated.New && (!known || note.Rotated.New == fingerprint):
+		return note.Rotated.At
+	}
+	return time.Time{}
+}
+
 func (o Observation) paused() bool {
 	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
 }

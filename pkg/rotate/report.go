@@ -25,6 +25,8 @@ type Report struct {
 	Steps     []StepReport  `json:"steps"`                // in order; waiting that repeats is one step
 	Refreshed bool          `json:"refreshed"`            // this run sent a refresh that was carried out
 	Dark      time.Duration `json:"dark_ns,omitempty"`    // from the sending of the refresh until connected, across runs; 0 if this run did not end it
+	DarkSince *time.Time    `json:"dark_since,omitempty"` // when a refresh of ours cut the runner off; nil once it was seen back
+	Connected bool          `json:"connected"`            // as Maia said last
 	Took      time.Duration `json:"took_ns"`              //
 	Rotated   *time.Time    `json:"rotated_at,omitempty"` // when the last refresh of ours whose outcome is known was sent
 }

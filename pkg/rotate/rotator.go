@@ -61,6 +61,10 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 			report.Outcome = Broken
 		}
 		report.State, report.Took = run.state(), time.Since(started)
+		report.Connected = run.seen.Agent.Connected
+		if since := run.seen.darkSince(); run.observed && !since.IsZero() {
+			report.DarkSince = &since
+		}
 		if rotated := run.seen.Home.Note.Rotated; rotated != nil {
 			report.Rotated = &rotated.At
 		}
@@ -107,7 +111,7 @@ func (r *run) loop() error {
 		step := Next(r.seen, r.rotator.Policy, time.Now())
 		r.announce(step)
 		if r.rotator.Policy.DryRun && step.Kind != Check {
-			return r.plan(step)
+			return r.plan()
 		}
 		if step.Kind == Refuse {
 			r.report.Outcome = Refused
@@ -553,13 +557,17 @@ func (r *run) cleanUp() error {
 	return r.saveNote(note)
 }
 
-func (r *run) plan(step Step) error {
-	r.report.Outcome, r.report.Reason = Planned, step.Reason
-	r.record(step, 0, nil)
-	if step.Kind != Refuse {
-		return nil
+// plan records what Next would have the run do from here on.
+func (r *run) plan() error {
+	steps := Plan(r.seen, r.rotator.Policy, time.Now())
+	r.report.Outcome = Planned
+	for _, step := range steps {
+		r.record(step, 0, nil)
 	}
-	return AsError(step.Refusal, r.state())
+	if last := steps[len(steps)-1]; last.Kind == Refuse {
+		return AsError(last.Refusal, r.state())
+	}
+	return nil
 }
 
 // beginCritical makes the run deaf to everything but its deadline.

@@ -693,7 +693,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		report, err := h.run(rotate.Rotate, func(r *rotate.Rotator) { r.Policy.DryRun = true })
-		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; " {
+		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; await drained; refresh; store; restart; await connected; resume; done; " {
 			t.Errorf("outcome %q, steps %s, error %v", report.Outcome, kinds(report), err)
 		}
 		if h.note != (rotate.Note{}) || h.store != first || h.restarts != 0 {

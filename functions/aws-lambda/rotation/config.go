@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	envClusters          = "MAIA_ECS_CLUSTERS"
 	envServices          = "MAIA_ECS_SERVICES"
 	envAgentIDs          = "MAIA_AGENT_IDS"
+	envSecrets           = "MAIA_SECRET_ARNS"
 	envRegion            = "MAIA_REGION"
 	envAPIURL            = "MAIA_API_URL"
 	envTokenURL          = "MAIA_TOKEN_URL"
@@ -30,7 +32,7 @@ const (
 )
 
 var known = []string{
-	envCredentialsSecret, envClientID, envClientSecret, envClusters, envServices, envAgentIDs,
+	envCredentialsSecret, envClientID, envClientSecret, envClusters, envServices, envAgentIDs, envSecrets,
 	envRegion, envAPIURL, envTokenURL, envDrain, envDrainTimeout, envConnectTimeout,
 }
 
@@ -42,6 +44,7 @@ type Config struct {
 	Clusters []string
 	Services []ecs.ServiceRef
 	AgentIDs []string
+	Secrets  []string // ARNs of the runners' secrets that the function serves; empty: whichever it is asked to
 
 	Region, APIURL, TokenURL string
 
@@ -68,6 +71,7 @@ func ParseConfig(environ []string) (Config, error) {
 		Credentials:          maia.Credentials{ClientID: env[envClientID], ClientSecret: maia.NewSecret(env[envClientSecret])},
 		Clusters:             list(env[envClusters]),
 		AgentIDs:             list(env[envAgentIDs]),
+		Secrets:              list(env[envSecrets]),
 		Region:               strings.ToLower(env[envRegion]),
 		APIURL:               env[envAPIURL],
 		TokenURL:             env[envTokenURL],
@@ -125,7 +129,33 @@ func (c *Config) parseTargets(env map[string]string) error {
 			return configError("%s has %q, expected agent IDs (UUIDs), comma-separated", envAgentIDs, id)
 		}
 	}
+	for i, arn := range c.Secrets {
+		if err := checkSecretARN(fmt.Sprintf("item %d of %s", i+1, envSecrets), arn); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// places says where runners are looked for.
+func (c *Config) places() ecs.Config {
+	return ecs.Config{Clusters: c.Clusters, Services: c.Services, AgentIDs: c.AgentIDs}
+}
+
+// of is the configuration of the runner of one secret.
+func (c *Config) of(arn string) ecs.Config {
+	config := c.places()
+	config.SecretARN = arn
+	return config
+}
+
+// serves checks that the function may work on a secret.
+func (c *Config) serves(arn string) error {
+	if len(c.Secrets) == 0 || slices.Contains(c.Secrets, arn) {
+		return nil
+	}
+	return configError("secret %s is not among those that this function serves", arn).
+		WithTodo("add it to %s if it is yours; if not, find out who asked for it", envSecrets)
 }
 
 // parseServiceRef takes cluster/service, or arn:…:service/cluster/service.

@@ -34,8 +34,9 @@ import (
 type Handler struct {
 	config    Config
 	configErr error
+	load      func(context.Context) (aws.Config, error)
 	log       *slog.Logger
-	metrics   io.Writer
+	metrics   metrics
 
 	mu      sync.Mutex
 	secrets *secretsmanager.Client
@@ -50,44 +51,44 @@ type clientKey struct {
 }
 
 // New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every
-// invocation, so that whoever starts a rotation sees it.
-func New(environ []string, log *slog.Logger, metrics io.Writer) *Handler {
+// invocation, so that whoever starts a rotation sees it. load yields the configuration of the AWS clients, see [LoadAWS].
+func New(environ []string, load func(context.Context) (aws.Config, error), log *slog.Logger, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, log: log, metrics: metrics, maia: map[clientKey]*maia.Client{}}
+	return &Handler{config: config, configErr: err, load: load, log: log, metrics: newMetrics(environ, out), maia: map[clientKey]*maia.Client{}}
 }
 
 // Invoke implements lambda.Handler: it gets the payload as it came, so that one that is not JSON gets a clear error too.
-func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	return []byte("null"), h.Handle(ctx, payload)
-}
-
-// Handle answers one invocation. Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for
-// example NotReadyError, and whose message says what happened, in which state the runner is, and what to do.
-func (h *Handler) Handle(ctx context.Context, payload []byte) (err error) {
-	invocation := &invocation{handler: h, log: h.log}
+// Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for example NotReadyError, and whose
+// message says what happened, in which state the runner is, and what to do.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err error) {
+	log := h.log
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
 		}
 		if err != nil {
-			err = answer(ctx, invocation.log, err)
+			err = answer(ctx, log, err)
 		}
 	}()
 	if h.configErr != nil {
-		return h.configErr
+		return nil, h.configErr
 	}
 	event, err := parseEvent(payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := withMargin(ctx)
 	defer cancel()
 	if err := h.connect(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	invocation.event = event
-	invocation.log = h.log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken)
-	return invocation.step(ctx)
+	if event.Action != "" {
+		log = log.With("action", event.Action)
+		return h.act(ctx, event, log)
+	}
+	log = log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken)
+	invocation := &invocation{handler: h, event: event.SecretsManagerSecretRotationEvent, log: log}
+	return []byte("null"), invocation.step(ctx)
 }
 
 // answer logs the error and gives it a stable type.
@@ -105,7 +106,7 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 		name = "RotationAbandoned"
 	}
 	typed := rotate.AsError(err, rotate.Unseen)
-	log.ErrorContext(ctx, "the step failed", "kind", kind, "state", typed.State, "error", typed.Error())
+	log.ErrorContext(ctx, "the invocation failed", "kind", kind, "state", typed.State, "error", typed.Error())
 	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
 }
 
@@ -123,19 +124,38 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 // attemptTimeout is how long one try of a call to AWS may take: an answer that never comes must not hold a dark runner.
 const attemptTimeout = 5 * time.Second
 
-// connect makes the AWS clients on the first invocation. Endpoints, region and credentials follow the SDK's own variables.
+// LoadAWS is the configuration of a function's AWS clients: endpoints, region and credentials follow the SDK's own
+// variables.
+func LoadAWS(ctx context.Context) (aws.Config, error) {
+	return awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(5), awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)))
+}
+
+// connect makes the AWS clients on the first invocation.
 func (h *Handler) connect(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.secrets != nil {
 		return nil
 	}
-	config, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(5), awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)))
+	config, err := h.load(ctx)
 	if err != nil {
 		return rotate.Errorf(rotate.Configuration, "the AWS SDK cannot be configured: %w", err)
 	}
 	h.secrets, h.ecs = secretsmanager.NewFromConfig(config), awsecs.NewFromConfig(config)
 	return nil
+}
+
+// wire finds the runner of a secret and makes what works on it.
+func (h *Handler) wire(ctx context.Context, looked *ecs.Services, config ecs.Config, log *slog.Logger) (*ecs.Runner, *rotate.Rotator, error) {
+	runner, err := looked.Runner(h.secrets, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := h.maiaClient(ctx, runner.Region())
+	if err != nil {
+		return nil, nil, err
+	}
+	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
 }
 
 // maiaClient is the client for a runner's region, with the credential as it is now.

@@ -40,7 +40,7 @@ func TestHandleRefusesBadEvents(t *testing.T) {
 			"finish, not enabled":  {event(stepFinish, w.arn, w.token("AWSCURRENT")), "rotation is not enabled"},
 		}
 		for name, test := range tests {
-			err := w.handler().Handle(t.Context(), []byte(test.payload))
+			_, err := w.handler().Invoke(t.Context(), []byte(test.payload))
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%s: error %v, want one that says %s", name, err, test.says)
 			}
@@ -70,7 +70,7 @@ func TestHandleRefusesBadEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.environ = append(w.environ, "MAIA_ECS_CLUSTER=x")
-		err := w.handler().Handle(t.Context(), []byte(`{}`))
+		_, err := w.handler().Invoke(t.Context(), []byte(`{}`))
 		if errorType(err) != "ConfigurationError" || !strings.Contains(err.Error(), "did you mean MAIA_ECS_CLUSTERS?") {
 			t.Errorf("error %v", err)
 		}
@@ -123,7 +123,7 @@ func TestBadSecretsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.useSecret(w.secrets.AddEmptySecret("empty"))
-			err := w.handler().Handle(t.Context(), []byte(fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn, someToken)))
+			_, err := w.handler().Invoke(t.Context(), []byte(fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn, someToken)))
 			if errorType(err) != "ConfigurationError" || !strings.Contains(err.Error(), "has no value yet") {
 				t.Errorf("error %v", err)
 			}
@@ -210,10 +210,10 @@ func TestPromise7PanicOfTheHandlerTellsOnlyItsType(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		handler := w.handler()
-		handler.metrics = nil // dereferenced when the step is measured
+		handler.metrics.out = nil // dereferenced when the step is measured
 		w.secrets.EnableRotation(w.arn, functionARN)
 		token := w.register()
-		err := handler.Handle(t.Context(), []byte(fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn, token)))
+		_, err := handler.Invoke(t.Context(), []byte(fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn, token)))
 		if errorType(err) != "InternalError" || !strings.Contains(err.Error(), "panic of type runtime.errorString") {
 			t.Errorf("error %v", err)
 		}

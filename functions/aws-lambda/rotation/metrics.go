@@ -3,17 +3,44 @@ package rotation
 import (
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// metricsNamespace is the CloudWatch namespace of the function's metrics.
-const metricsNamespace = "MaiaRotate"
+// MetricsNamespace is the CloudWatch namespace of the function's metrics.
+const MetricsNamespace = "MaiaRotate"
+
+// The metrics of the function. Each has the dimension sets [Function] and [Function, Runner] unless it says otherwise.
+const (
+	MetricOutcome   = "RotationOutcome"         // 1 for every run; [Function, Outcome] and [Function, Runner, Step, Outcome]
+	MetricDuration  = "RotationDurationSeconds" // of every run; [Function, Runner, Step]
+	MetricDark      = "RotationDarkSeconds"     // from refresh to connected, when a run has ended the dark
+	MetricDarkNow   = "DarkSeconds"             // for how long the runner has been dark by a refresh of ours; 0: it is not
+	MetricAge       = "CredentialAgeDays"       // since the last rotation, or, before the first, since the stored value was made; by heal
+	MetricConnected = "RunnerConnected"         // 1 or 0, as Maia says; by heal
+)
+
+// metrics writes lines in CloudWatch's embedded metric format.
+type metrics struct {
+	out      io.Writer
+	function string
+}
+
+func newMetrics(environ []string, out io.Writer) metrics {
+	m := metrics{out: out, function: "maia-rotate"}
+	for _, variable := range environ {
+		if name, ok := strings.CutPrefix(variable, "AWS_LAMBDA_FUNCTION_NAME="); ok {
+			m.function = name
+		}
+	}
+	return m
+}
 
 type emfMetric struct {
 	Name string
-	Unit string
+	Unit string `json:",omitempty"`
 }
 
 type emfDirective struct {
@@ -22,28 +49,45 @@ type emfDirective struct {
 	Metrics    []emfMetric
 }
 
-// writeMetrics writes one line in CloudWatch's embedded metric format: RotationDurationSeconds of the step,
-// RotationOutcome (1, by the dimension Outcome), and RotationDarkSeconds where the run ended a dark time.
-func writeMetrics(out io.Writer, step string, report rotate.Report) {
-	line := map[string]any{
-		"Runner":                  report.AgentID,
-		"Step":                    step,
-		"Outcome":                 report.Outcome,
-		"RotationOutcome":         1,
-		"RotationDurationSeconds": report.Took.Seconds(),
+var byRunner = [][]string{{"Function"}, {"Function", "Runner"}}
+
+// run tells what came of a run.
+func (m metrics) run(step string, report rotate.Report) {
+	dark := 0.0
+	if report.DarkSince != nil {
+		dark = time.Since(*report.DarkSince).Seconds()
+	}
+	values := map[string]any{
+		"Step": step, "Outcome": report.Outcome,
+		MetricOutcome: 1, MetricDuration: report.Took.Seconds(), MetricDarkNow: dark,
 	}
 	directives := []emfDirective{
-		{metricsNamespace, [][]string{{"Runner", "Step"}}, []emfMetric{{"RotationDurationSeconds", "Seconds"}}},
-		{metricsNamespace, [][]string{{"Runner", "Step", "Outcome"}}, []emfMetric{{"RotationOutcome", "Count"}}},
+		{MetricsNamespace, [][]string{{"Function", "Runner", "Step"}}, []emfMetric{{MetricDuration, "Seconds"}}},
+		{MetricsNamespace, [][]string{{"Function", "Outcome"}, {"Function", "Runner", "Step", "Outcome"}}, []emfMetric{{MetricOutcome, "Count"}}},
+		{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}}},
 	}
 	if report.Dark > 0 {
-		line["RotationDarkSeconds"] = report.Dark.Seconds()
-		directives = append(directives, emfDirective{metricsNamespace, [][]string{{"Runner"}}, []emfMetric{{"RotationDarkSeconds", "Seconds"}}})
+		values[MetricDark] = report.Dark.Seconds()
+		directives = append(directives, emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDark, "Seconds"}}})
 	}
-	line["_aws"] = map[string]any{"Timestamp": time.Now().UnixMilli(), "CloudWatchMetrics": directives}
-	text, err := json.Marshal(line)
+	m.write(report.AgentID, values, directives)
+}
+
+// look tells what a healing run saw of a runner.
+func (m metrics) look(agentID string, connected bool, age time.Duration) {
+	values := map[string]any{MetricAge: age.Hours() / 24, MetricConnected: 0}
+	if connected {
+		values[MetricConnected] = 1
+	}
+	m.write(agentID, values, []emfDirective{{MetricsNamespace, byRunner, []emfMetric{{Name: MetricAge}, {MetricConnected, "Count"}}}})
+}
+
+func (m metrics) write(agentID string, values map[string]any, directives []emfDirective) {
+	values["Function"], values["Runner"] = m.function, agentID
+	values["_aws"] = map[string]any{"Timestamp": time.Now().UnixMilli(), "CloudWatchMetrics": directives}
+	text, err := json.Marshal(values)
 	if err != nil {
 		return // strings and numbers only: cannot be
 	}
-	_, _ = out.Write(append(text, '\n'))
+	_, _ = m.out.Write(append(text, '\n'))
 }

@@ -144,7 +144,7 @@ func (w *world) inFunction() bool {
 	found := runtime.CallersFrames(frames[:runtime.Callers(0, frames)])
 	for {
 		frame, more := found.Next()
-		if strings.HasSuffix(frame.Function, ".(*Handler).Handle") {
+		if strings.HasSuffix(frame.Function, ".(*Handler).Invoke") {
 			return true
 		}
 		if !more {
@@ -201,7 +201,8 @@ func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 							after := time.Duration(started) * apart
 							go func() {
 								time.Sleep(after)
-								beside <- w.handler().Handle(t.Context(), event)
+								_, err := w.handler().Invoke(t.Context(), event)
+								beside <- err
 							}()
 						}
 						return nil

@@ -40,6 +40,9 @@ type invocation struct {
 //  7. Its version has another value: it can never be replaced. What Maia holds goes to AWSCURRENT under a fresh token,
 //     the runner is restarted, and the rotation is abandoned.
 func (i *invocation) step(ctx context.Context) error {
+	if err := i.handler.config.serves(i.event.SecretID); err != nil {
+		return err
+	}
 	described, err := i.describe(ctx)
 	if err != nil {
 		return err
@@ -147,15 +150,15 @@ func (i *invocation) compare(ctx context.Context, home rotate.Home) error {
 	}
 	read, err := i.rotator.Maia.Credentials(ctx, i.runner.AgentID())
 	if err != nil {
-		i.log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
+		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
 		return nil
 	}
 	valid, known := rotate.Observation{Home: home, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
 	if !known || home.Pending.Equal(valid) {
-		i.log.InfoContext(ctx, "what is pending is what Maia holds", "state", rotate.OnlyStaged)
+		i.rotator.Log.InfoContext(ctx, "what is pending is what Maia holds", "state", rotate.OnlyStaged)
 		return nil
 	}
-	i.log.WarnContext(ctx, "what is pending is not what Maia holds", "state", rotate.NotStored)
+	i.rotator.Log.WarnContext(ctx, "what is pending is not what Maia holds", "state", rotate.NotStored)
 	return i.finish(ctx)
 }
 
@@ -184,11 +187,12 @@ func (i *invocation) test(ctx context.Context, enabled bool) error {
 	if err != nil {
 		return err
 	}
-	switch planned := report.Steps[len(report.Steps)-1]; planned.Kind {
+	first := report.Steps[slices.IndexFunc(report.Steps, func(s rotate.StepReport) bool { return s.Kind != rotate.Check })]
+	switch first.Kind {
 	case rotate.Pause, rotate.AwaitDrained, rotate.Refresh, rotate.Done:
 		return nil
 	default:
-		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", planned.Kind, planned.Reason)
+		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind, first.Reason)
 	}
 }
 
@@ -219,7 +223,12 @@ func (i *invocation) finish(ctx context.Context) error {
 // run has the rotator do the work and publishes what came of it.
 func (i *invocation) run(ctx context.Context, mode rotate.Mode) error {
 	report, err := i.rotator.Run(ctx, i.runner, mode)
-	writeMetrics(i.handler.metrics, i.event.Step, report)
+	i.handler.metrics.run(i.event.Step, report)
+	logReport(ctx, i.rotator.Log, report)
+	return err
+}
+
+func logReport(ctx context.Context, log *slog.Logger, report rotate.Report) {
 	attributes := []any{"outcome", report.Outcome, "state", report.State, "took", report.Took.String()}
 	if report.Dark > 0 {
 		attributes = append(attributes, "dark", report.Dark.String())
@@ -227,28 +236,17 @@ func (i *invocation) run(ctx context.Context, mode rotate.Mode) error {
 	for _, step := range report.Steps {
 		attributes = append(attributes, slog.String("took "+string(step.Kind), step.Took.String()))
 	}
-	i.log.InfoContext(ctx, "report", attributes...)
-	return err
+	log.InfoContext(ctx, "report", attributes...)
 }
 
 // discover finds the runner of the secret and wires it: to stage under the token, or to finish the token's rotation.
 func (i *invocation) discover(ctx context.Context, stage bool, token string) error {
-	config := i.handler.config
-	runner, err := ecs.Discover(ctx, i.handler.secrets, i.handler.ecs, ecs.Config{
-		SecretARN: i.event.SecretID, Clusters: config.Clusters, Services: config.Services, AgentIDs: config.AgentIDs,
-		Stage: stage, Token: token, RotationToken: i.event.RotationToken,
-	})
+	config := i.handler.config.of(i.event.SecretID)
+	config.Stage, config.Token, config.RotationToken = stage, token, i.event.RotationToken
+	looked, err := ecs.Look(ctx, i.handler.ecs, config)
 	if err != nil {
 		return err
 	}
-	client, err := i.handler.maiaClient(ctx, runner.Region())
-	if err != nil {
-		return err
-	}
-	if i.runner == nil {
-		i.log = i.log.With("runner", runner.AgentID())
-	}
-	i.runner = runner
-	i.rotator = &rotate.Rotator{Maia: client, Policy: config.Policy, Log: i.log}
-	return nil
+	i.runner, i.rotator, err = i.handler.wire(ctx, looked, config, i.log)
+	return err
 }

@@ -155,7 +155,7 @@ func (w *world) stop(task ecsemulator.Task) {
 
 // handler is a new process of the function.
 func (w *world) handler() *Handler {
-	handler := New(w.environ, slog.New(slog.NewJSONHandler(lockedWriter{w}, nil)), lockedWriter{w})
+	handler := New(w.environ, LoadAWS, slog.New(slog.NewJSONHandler(lockedWriter{w}, nil)), lockedWriter{w})
 	options := func(server http.Handler) aws.Config {
 		return aws.Config{
 			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
@@ -190,7 +190,7 @@ func (w *world) invoke(ctx context.Context, _ string, payload []byte) error {
 	go func() {
 		err := errors.New("the process was killed")
 		defer func() { result <- err }()
-		err = w.handler().Handle(ctx, payload)
+		_, err = w.handler().Invoke(ctx, payload)
 	}()
 	err := <-result
 	if err != nil {

@@ -39,42 +39,72 @@ type user struct {
 	region  string
 }
 
-// Discover finds the runner of a secret. Everything that would keep a rotation from reaching it is a Configuration
-// error here, before anything is changed.
+// Services are the services of some places with their task definitions, as looked up once, for one secret or many.
+type Services struct {
+	api         ecsAPI
+	places      string // for a person
+	described   []types.Service
+	definitions map[string]*types.TaskDefinition // by ARN
+}
+
+// Look looks up the services that a configuration names: its SecretARN and what follows it do not matter.
+func Look(ctx context.Context, api ecsAPI, config Config) (*Services, error) {
+	described, err := findServices(ctx, api, config)
+	if err != nil {
+		return nil, err
+	}
+	looked := &Services{api: api, places: config.places(), described: described, definitions: map[string]*types.TaskDefinition{}}
+	for _, service := range described {
+		arn := aws.ToString(service.TaskDefinition)
+		if !runs(service) || looked.definitions[arn] != nil {
+			continue
+		}
+		out, err := api.DescribeTaskDefinition(ctx, &awsecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
+		if err != nil {
+			return nil, Failure("DescribeTaskDefinition", shortName(arn), err)
+		}
+		if out.TaskDefinition == nil {
+			return nil, rotate.Errorf(rotate.Internal, "DescribeTaskDefinition %s: the reply holds no task definition", shortName(arn))
+		}
+		looked.definitions[arn] = out.TaskDefinition
+	}
+	return looked, nil
+}
+
+// runs says whether the service can have tasks of a task definition.
+func runs(service types.Service) bool {
+	return aws.ToString(service.TaskDefinition) != "" && aws.ToString(service.Status) != "INACTIVE"
+}
+
+// Discover is [Look] and [Services.Runner] for one secret.
 func Discover(ctx context.Context, secrets secretsAPI, services ecsAPI, config Config) (*Runner, error) {
+	looked, err := Look(ctx, services, config)
+	if err != nil {
+		return nil, err
+	}
+	return looked.Runner(secrets, config)
+}
+
+// Runner finds the runner of a secret among the services. Everything that would keep a rotation from reaching it is a
+// Configuration error here, before anything is changed.
+func (s *Services) Runner(secrets secretsAPI, config Config) (*Runner, error) {
 	runner := &Runner{
 		config: config,
-		ecs:    services,
+		ecs:    s.api,
 		secret: &secret{
 			api: secrets, arn: config.SecretARN, rotationToken: config.RotationToken,
 			labels: map[string]string{}, versions: map[string]version{}, moved: map[string]string{},
 		},
 	}
-	found, err := findServices(ctx, services, config)
-	if err != nil {
-		return nil, err
-	}
-	definitions := map[string]*types.TaskDefinition{}
 	var users []user
 	others := map[string]ServiceRef{} // agent ID → a service that takes that agent's secret from elsewhere
-	for _, described := range found {
-		ref := ServiceRef{Cluster: aws.ToString(described.ClusterArn), Service: aws.ToString(described.ServiceArn)}
-		arn := aws.ToString(described.TaskDefinition)
-		if arn == "" || aws.ToString(described.Status) == "INACTIVE" {
+	for _, described := range s.described {
+		if !runs(described) {
 			continue
 		}
-		if definitions[arn] == nil {
-			out, err := services.DescribeTaskDefinition(ctx, &awsecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
-			if err != nil {
-				return nil, Failure("DescribeTaskDefinition", shortName(arn), err)
-			}
-			if out.TaskDefinition == nil {
-				return nil, rotate.Errorf(rotate.Internal, "DescribeTaskDefinition %s: the reply holds no task definition", shortName(arn))
-			}
-			definitions[arn] = out.TaskDefinition
-		}
+		ref := ServiceRef{Cluster: aws.ToString(described.ClusterArn), Service: aws.ToString(described.ServiceArn)}
 		before := len(users)
-		for _, container := range definitions[arn].ContainerDefinitions {
+		for _, container := range s.definitions[aws.ToString(described.TaskDefinition)].ContainerDefinitions {
 			uses, err := usesSecret(container, config.SecretARN)
 			if err != nil {
 				return nil, fmt.Errorf("service %s, container %s: %w", ref, aws.ToString(container.Name), err)
@@ -94,7 +124,7 @@ func Discover(ctx context.Context, secrets secretsAPI, services ecsAPI, config C
 		}
 	}
 	if len(runner.services) == 0 {
-		return nil, rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(found), config.places()).
+		return nil, rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(s.described), s.places).
 			WithTodo("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
 	}
 	if err := runner.identify(users, others); err != nil {

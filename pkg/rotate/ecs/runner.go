@@ -253,6 +253,26 @@ func (r *Runner) HasValue() bool {
 	return ok
 }
 
+// deadAfter is how long after it was made a pending value that Maia does not accept counts as nobody's any more: no
+// invocation of a rotation lives that long.
+const deadAfter = 15 * time.Minute
+
+// ClearDead takes AWSPENDING off a version whose value is not AWSCURRENT's, outside of a rotation whose run has just seen
+// that AWSCURRENT holds what Maia does. Such a value can be neither used nor replaced, and while it is pending Secrets
+// Manager begins no new rotation. It says whether there was one.
+func (r *Runner) ClearDead(ctx context.Context) (bool, error) {
+	id, current := r.secret.labels[awsPending], r.secret.labels[awsCurrent]
+	pending, read := r.secret.versions[id]
+	if r.config.Token != "" || id == current || !read || time.Since(pending.created) < deadAfter ||
+		pending.Credentials().Equal(r.secret.versions[current].Credentials()) {
+		return false, nil
+	}
+	return true, r.secret.remove(ctx, awsPending)
+}
+
+// CurrentSince is when the version under AWSCURRENT was made, as last observed.
+func (r *Runner) CurrentSince() time.Time { return r.secret.versions[r.secret.labels[awsCurrent]].created }
+
 // Abandon takes AWSPENDING off the version of this rotation, whose value Maia no longer accepts, so that the next
 // rotation can begin. It does nothing where that is not so.
 func (r *Runner) Abandon(ctx context.Context) error {

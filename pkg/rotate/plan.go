@@ -1,0 +1,79 @@
+package rotate
+
+import (
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// Plan is what [Next] would have a run do from here on if every step had the effect that is hoped for, up to [Done] or
+// [Refuse], or to an [AwaitOutcome] behind which nothing can be foreseen. The plan of a [Stage] goes on with the [Finish]
+// that follows it. No time passes in it.
+func Plan(o Observation, p Policy, now time.Time) []Step {
+	var steps []Step
+	for {
+		step := Next(o, p, now)
+		if step.Kind == Done && o.Run.Mode == Stage {
+			o = o.finishing()
+			continue
+		}
+		steps = append(steps, step)
+		switch step.Kind {
+		case Done, Refuse, AwaitOutcome:
+			return steps
+		}
+		if len(steps) == maxPlan {
+			return append(steps, refuse(Errorf(Internal, "the plan has no end")))
+		}
+		o = o.after(step, now)
+	}
+}
+
+// maxPlan is more steps than any plan has: a rotation has nine.
+const maxPlan = 30
+
+// after is the observation that a step hopes for.
+func (o Observation) after(step Step, now time.Time) Observation {
+	valid, _ := o.Valid()
+	switch step.Kind {
+	case Check:
+		o.Run.Checked = true
+	case Pause:
+		if !o.paused() {
+			o.Agent.Status, o.Agent.PausedUntil = maia.StatusPausing, time.Time{}
+			o.Run.Pauses++
+		}
+		o.Home.Note.Paused = &OwnPause{At: now, By: o.Run.ID, Confirmed: true, Until: o.Agent.PausedUntil.Truncate(time.Millisecond)}
+	case AwaitDrained:
+		o.Agent.Status, o.Agent.Connected = maia.StatusPaused, true
+	case Refresh:
+		o.Run.Sent = &Intent{At: now, Over: valid.ClientSecret.Fingerprint(), By: o.Run.ID}
+		o.Run.Answer = maia.Credentials{ClientID: valid.ClientID, ClientSecret: maia.NewSecret("the secret that Maia will make")}
+		o.Maia, o.Agent.Connected = o.Run.Answer, false
+	case Store:
+		o.Home.Staged = o.Run.Mode == Stage
+		o.Home.Store, o.Home.Pending = valid, maia.Credentials{}
+		o.Home.Instances.Read = ReadUnknown
+		if step.Owes {
+			o.Home.Note.Applied = AppliedNothing
+		}
+	case Restart:
+		o.Run.Restarts++
+		o.Run.RestartedAt = now
+		o.Home.Instances.State, o.Home.Instances.Read = Rolling, ReadCurrent
+	case AwaitConnected:
+		o.Home.Instances.State, o.Agent.Connected, o.Run.ConnectedReads = Steady, true, 2
+	case Resume:
+		o.Run.Resumes++
+		o.Run.Refusal = step.Refusal
+		o.Agent.Status, o.Agent.PausedUntil, o.Home.Note.Paused = maia.StatusRunning, time.Time{}, nil
+	}
+	return o
+}
+
+// finishing is what the Finish of a rotation finds that has staged its value.
+func (o Observation) finishing() Observation {
+	o.Run.Mode, o.Home.Staged = Finish, false
+	o.Home.Instances.Read = ReadUnknown
+	return o
+}

@@ -1,0 +1,52 @@
+package rotate
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+func TestPlanForesees(t *testing.T) {
+	healthy := func() Observation {
+		return Observation{
+			Home:  Home{Store: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
+			Agent: maia.Agent{Status: maia.StatusRunning, Connected: true},
+			Maia:  live,
+			Run:   RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(time.Hour)},
+		}
+	}
+	tests := map[string]struct {
+		change func(*Observation)
+		want   string
+	}{
+		"a rotation":             {func(*Observation) {}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"one in two parts":       {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"healing with no need":   {func(o *Observation) { o.Run.Mode = Heal }, "done"},
+		"an operator's pause":    {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await connected; done"},
+		"reverted, connected":    {func(o *Observation) { o.Home.Store, o.Home.Note.Applied = before, fp(live); o.Run.Mode = Heal }, "store; done"},
+		"reverted, in two parts": {func(o *Observation) { o.Home.Store, o.Home.Note.Applied = before, fp(live); o.Run.Mode = Stage }, "store; done"},
+		"reverted, down": {func(o *Observation) {
+			o.Home.Store, o.Home.Note.Applied, o.Agent.Connected = before, fp(live), false
+			o.Run.Mode = Heal
+		}, "store; restart; await connected; done"},
+		"scaled to zero": {func(o *Observation) { o.Home.Instances.State = Stopped }, "refuse"},
+		"a refresh that is not due": {func(o *Observation) {
+			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}
+		}, "await outcome"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := healthy()
+			test.change(&o)
+			var kinds []string
+			for _, step := range Plan(o, DefaultPolicy(), epoch) {
+				kinds = append(kinds, string(step.Kind))
+			}
+			if got := strings.Join(kinds, "; "); got != test.want {
+				t.Errorf("the plan is\n%s, want\n%s", got, test.want)
+			}
+		})
+	}
+}
