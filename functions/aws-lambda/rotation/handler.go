@@ -20,8 +20,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
@@ -119,15 +117,6 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 	margin := min(10*time.Second, time.Until(deadline)/20)
 	return context.WithDeadline(ctx, deadline.Add(-margin))
-}
-
-// attemptTimeout is how long one try of a call to AWS may take: an answer that never comes must not hold a dark runner.
-const attemptTimeout = 5 * time.Second
-
-// LoadAWS is the configuration of a function's AWS clients: endpoints, region and credentials follow the SDK's own
-// variables.
-func LoadAWS(ctx context.Context) (aws.Config, error) {
-	return awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(5), awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)))
 }
 
 // connect makes the AWS clients on the first invocation.
