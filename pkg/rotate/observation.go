@@ -133,6 +133,13 @@ func (o Observation) due(valid maia.Fingerprint, p Policy, now time.Time) bool {
 	return p.Every == 0 || rotated == nil || now.Sub(rotated.At) >= p.Every
 }
 
+// onlyPending says that what our refresh made is pending and was never where instances read: none can be connected.
+func (o Observation) onlyPending() bool {
+	rotated := o.Home.Note.Rotated
+	return rotated != nil && o.Home.Note.Applied != rotated.New &&
+		o.Home.Pending.ClientSecret.Fingerprint() == rotated.New && o.Home.Store.ClientSecret.Fingerprint() == rotated.Over
+}
+
 // pausedByUs says that the runner is paused or pausing and that the pause is ours. A pause that the note does not yet
 // confirm is: it was written when the runner was not paused, right before the command.
 func (o Observation) pausedByUs() bool {

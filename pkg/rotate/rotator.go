@@ -168,8 +168,11 @@ func (r *run) take(step Step) error {
 			r.seen.Run.DrainSince = time.Now()
 		}
 		err := r.wait(r.readAgent)
-		// What else may have changed meanwhile is looked at before anything is done.
-		r.current = err == nil && r.seen.Agent.Status == maia.StatusPausing && r.seen.Agent.Connected
+		r.current = err == nil && r.seen.Agent.Connected
+		if err == nil && r.seen.Agent.Status != maia.StatusPausing {
+			// What Maia holds is looked at again when the intent is noted.
+			err = r.readHome()
+		}
 		return err
 	case Refresh:
 		return r.refresh()
@@ -226,7 +229,7 @@ func (r *run) countConnectedReads() {
 	}
 }
 
-func (r *run) readHomeAndAgent() error {
+func (r *run) readHome() error {
 	home, err := r.runner.Observe(r.ctx)
 	if err != nil {
 		return err
@@ -235,7 +238,18 @@ func (r *run) readHomeAndAgent() error {
 		return Errorf(Internal, "the store was read and holds no secret")
 	}
 	r.seen.Home = home
+	return nil
+}
+
+func (r *run) readHomeAndAgent() error {
+	if err := r.readHome(); err != nil {
+		return err
+	}
 	// Where the runner is dark by our doing, what to do next is known without Maia.
+	if r.seen.Run.Mode == Finish && r.seen.onlyPending() {
+		r.seen.Agent = maia.Agent{}
+		return nil
+	}
 	if err := r.readAgent(); err != nil {
 		if !r.dark() {
 			return err
@@ -364,11 +378,12 @@ func (r *run) store(step Step) error {
 		return err
 	}
 	r.mended = true
-	if r.seen.Run.Mode == Stage || r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
+	if r.seen.Run.Mode != Stage && r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
 		r.current = false // there is time to look at what was written
 		return nil
 	}
 	r.seen.Home.Store, r.seen.Home.Pending = valid, maia.Credentials{}
+	r.seen.Home.Staged = r.seen.Run.Mode == Stage
 	r.seen.Home.Instances.Read = ReadOlder
 	return nil
 }

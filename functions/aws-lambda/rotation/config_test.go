@@ -19,6 +19,7 @@ func valid() map[string]string {
 		"MAIA_CREDENTIALS_SECRET_ARN": credentialsARN,
 		"MAIA_ECS_CLUSTERS":           "matillion, arn:aws:ecs:eu-west-1:123456789012:cluster/second",
 		"MAIA_AGENT_IDS":              agentID + ",",
+		"MAIA_SECRET_ARNS":            credentialsARN + "," + credentialsARN,
 		"MAIA_REGION":                 "EU1",
 		"MAIA_TOKEN_URL":              "http://127.0.0.1:8080/oauth/dpc/token",
 		"MAIA_ROTATE_DRAIN":           "none",
@@ -41,7 +42,7 @@ func TestParseConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.CredentialsSecretARN != credentialsARN || config.Region != "eu1" || len(config.Clusters) != 2 || len(config.AgentIDs) != 1 {
+	if config.CredentialsSecretARN != credentialsARN || config.Region != "eu1" || len(config.Clusters) != 2 || len(config.AgentIDs) != 1 || len(config.Secrets) != 2 {
 		t.Errorf("config %+v", config)
 	}
 	if p := config.Policy; p.Drain != rotate.DrainNone || p.DrainTimeout != 90*time.Second || p.ConnectTimeout != 10*time.Minute || p.QuietTime != 5*time.Minute {
@@ -102,6 +103,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		"two kinds of targets":    {set("MAIA_ECS_SERVICES", "a/b"), "MAIA_ECS_CLUSTERS and MAIA_ECS_SERVICES are both set"},
 		"clusters without agents": {unset("MAIA_AGENT_IDS"), "MAIA_AGENT_IDS is not set"},
 		"not an agent ID":         {set("MAIA_AGENT_IDS", "../x"), `MAIA_AGENT_IDS has "../x"`},
+		"not ARNs of secrets":     {set("MAIA_SECRET_ARNS", credentialsARN+",name"), `item 2 of MAIA_SECRET_ARNS is "name", expected the ARN of a Secrets Manager secret`},
 		"a path as a cluster":     {set("MAIA_ECS_CLUSTERS", "a/b"), `MAIA_ECS_CLUSTERS has "a/b"`},
 		"a service without":       {func(env map[string]string) { unset("MAIA_ECS_CLUSTERS")(env); set("MAIA_ECS_SERVICES", "runner")(env) }, `MAIA_ECS_SERVICES has "runner", expected cluster/service`},
 		"an ARN of a cluster": {func(env map[string]string) {

@@ -46,87 +46,94 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is done, or after, or is where the process
-// is killed. Secrets Manager's retries must bring the runner back.
-func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
-	type call struct {
-		service string
-		name    string
-	}
-	var calls []call
+// serviceCall is the nth call of one operation in a rotation.
+type serviceCall struct {
+	service, name string
+	n             int
+}
+
+func (c serviceCall) String() string { return fmt.Sprintf("%s-%s-%02d", c.service, c.name, c.n) }
+
+// rotationCalls are the calls of a rotation in which nothing goes wrong. Of those that wait, twelve are enough.
+func rotationCalls(t *testing.T) (calls []serviceCall) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.rotate()
+		nth := map[serviceCall]int{}
+		add := func(service, name string) {
+			c := serviceCall{service: service, name: name}
+			if nth[c]++; nth[c] <= 12 || name != "DescribeServices" && name != string(maiatest.GetAgent) {
+				calls = append(calls, serviceCall{service, name, nth[c]})
+			}
+		}
 		for _, c := range w.secrets.Calls() {
-			calls = append(calls, call{"secretsmanager", c.Operation})
+			add("secretsmanager", c.Operation)
 		}
 		for _, c := range w.ecs.Calls() {
-			calls = append(calls, call{"ecs", c.Operation})
+			add("ecs", c.Operation)
 		}
 		for _, c := range w.maia.Calls() {
-			if c.Name != maiatest.GetAgent { // polled: one in a dozen is enough
-				calls = append(calls, call{"maia", string(c.Name)})
-			}
-		}
-		for range 12 {
-			calls = append(calls, call{"maia", string(maiatest.GetAgent)})
+			add("maia", string(c.Name))
 		}
 	})
-	nth := map[call]int{}
-	scenarios := 0
-	run := func(name string, inject func(w *world)) {
-		scenarios++
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				inject(w)
-				if got := w.rotate(); got != smemulator.RotationSucceeded {
-					t.Errorf("%s: %v", got, w.errors)
-				}
-				w.mustBeBack(1)
-				if strings.Contains(name, "killed") != strings.Contains(strings.Join(w.errors, ""), "the process was killed") {
-					t.Errorf("errors %v; was the process killed?", w.errors)
-				}
-			})
-		})
+	return calls
+}
+
+// callFault is one thing that can go wrong with a call.
+type callFault struct {
+	name   string
+	inject func(w *world)
+}
+
+func (c serviceCall) faults() []callFault {
+	if c.service == "maia" {
+		fault := func(name string, kind maiatest.Kind) callFault {
+			return callFault{name, func(w *world) { w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: c.n, Kind: kind}) }}
+		}
+		return []callFault{
+			fault("drop-before", maiatest.DropBefore), fault("drop-after", maiatest.DropAfter), fault("5xx-after", maiatest.Status5xxAfter),
+			{"killed-before", func(w *world) { w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: c.n, Before: w.kill}) }},
+			{"killed-after", func(w *world) { w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: c.n, After: w.kill}) }},
+		}
 	}
-	for _, c := range calls {
-		nth[c]++
-		n := nth[c]
-		if c.service == "ecs" && c.name == "DescribeServices" && n > 12 {
-			continue // polled
-		}
-		name := fmt.Sprintf("%s-%s-%d", c.service, c.name, n)
-		if c.service == "maia" {
-			for kindName, kind := range map[string]maiatest.Kind{"drop-before": maiatest.DropBefore, "drop-after": maiatest.DropAfter, "5xx-after": maiatest.Status5xxAfter} {
-				run(name+"-"+kindName, func(w *world) {
-					w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: n, Kind: kind})
-				})
-			}
-			run(name+"-killed-before", func(w *world) {
-				w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: n, Before: w.kill})
-			})
-			run(name+"-killed-after", func(w *world) {
-				w.maia.Inject(maiatest.Fault{Call: maiatest.Name(c.name), Nth: n, After: w.kill})
-			})
-			continue
-		}
-		service := func(w *world) *awsjson.Handler {
+	fault := func(name string, kind awsjson.Kind, times int) callFault {
+		return callFault{name, func(w *world) {
+			service := w.secrets.Handler
 			if c.service == "ecs" {
-				return w.ecs.Handler
+				service = w.ecs.Handler
 			}
-			return w.secrets.Handler
-		}
-		for kindName, kind := range map[string]awsjson.Kind{"drop-before": awsjson.DropBefore, "drop-after": awsjson.DropAfter} {
-			run(name+"-"+kindName+"-through-all-retries", func(w *world) {
-				service(w).Inject(awsjson.Fault{Operation: c.name, Nth: n, Times: 3, Kind: kind})
+			service.Inject(awsjson.Fault{Operation: c.name, Nth: c.n, Times: times, Kind: kind})
+		}}
+	}
+	return []callFault{
+		fault("drop-before-through-all-retries", awsjson.DropBefore, 3), fault("drop-after-through-all-retries", awsjson.DropAfter, 3),
+		fault("denied", awsjson.AccessDenied, 1),
+		{"killed-before", func(w *world) { w.deadly = deadlyCall{c.name, c.n, false} }},
+		{"killed-after", func(w *world) { w.deadly = deadlyCall{c.name, c.n, true} }},
+	}
+}
+
+// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is done, or after, or is where the process
+// is killed. Secrets Manager's retries must bring the runner back.
+func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
+	scenarios := 0
+	for _, c := range rotationCalls(t) {
+		for _, fault := range c.faults() {
+			scenarios++
+			t.Run(c.String()+"-"+fault.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					fault.inject(w)
+					if got := w.rotate(); got != smemulator.RotationSucceeded {
+						t.Errorf("%s: %v", got, w.errors)
+					}
+					w.mustBeBack(1)
+					if strings.Contains(fault.name, "killed") != strings.Contains(strings.Join(w.errors, ""), "the process was killed") {
+						t.Errorf("errors %v; was the process killed?", w.errors)
+					}
+				})
 			})
 		}
-		run(name+"-denied", func(w *world) {
-			service(w).Inject(awsjson.Fault{Operation: c.name, Nth: n, Kind: awsjson.AccessDenied})
-		})
-		run(name+"-killed-before", func(w *world) { w.deadly = deadlyCall{c.name, n, false} })
-		run(name+"-killed-after", func(w *world) { w.deadly = deadlyCall{c.name, n, true} })
 	}
 	t.Logf("%d scenarios", scenarios)
 }

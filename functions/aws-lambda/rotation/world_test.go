@@ -296,6 +296,15 @@ func (w *world) mustNotLeak() {
 	}
 }
 
+// errorText is the message that Lambda reports for an error of the handler.
+func errorText(err error) string {
+	var response messages.InvokeResponse_Error
+	if errors.As(err, &response) {
+		return response.Message
+	}
+	return ""
+}
+
 // errorType is the type that Lambda reports for an error of the handler.
 func errorType(err error) string {
 	var response messages.InvokeResponse_Error

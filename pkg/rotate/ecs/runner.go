@@ -271,7 +271,9 @@ func (r *Runner) ClearDead(ctx context.Context) (bool, error) {
 }
 
 // CurrentSince is when the version under AWSCURRENT was made, as last observed.
-func (r *Runner) CurrentSince() time.Time { return r.secret.versions[r.secret.labels[awsCurrent]].created }
+func (r *Runner) CurrentSince() time.Time {
+	return r.secret.versions[r.secret.labels[awsCurrent]].created
+}
 
 // Abandon takes AWSPENDING off the version of this rotation, whose value Maia no longer accepts, so that the next
 // rotation can begin. It does nothing where that is not so.
