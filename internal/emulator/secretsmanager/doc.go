@@ -10,10 +10,10 @@
 //	token := server.Rotate(arn)
 //	event, err := server.WaitRotation(ctx, arn)
 //
-// Emulated: CreateSecret, DescribeSecret, GetSecretValue, PutSecretValue,
-// UpdateSecret, UpdateSecretVersionStage, ListSecretVersionIds, RotateSecret
-// and CancelRotateSecret; [Server.Put], [Server.Rotate] and the like are what a
-// person and the schedule do.
+// Emulated: CreateSecret, DescribeSecret, ListSecrets, GetSecretValue,
+// PutSecretValue, UpdateSecret, UpdateSecretVersionStage, ListSecretVersionIds,
+// RotateSecret, CancelRotateSecret and GetResourcePolicy; [Server.Put],
+// [Server.Rotate] and the like are what a person and the schedule do.
 //
 // Strict where the service is: a rotation registers its version as AWSPENDING
 // without a value; a token keeps the bytes that were first put under it; a
@@ -24,6 +24,8 @@
 // known of the service: AWSCURRENT is not moved to a version without a value.
 //
 // Where the service does not say what it does, [Options] has both ways. What
-// does not affect a rotation is left out: deletion, replication, tags, resource
-// policies, keys. Schedules are checked but never come due by themselves.
+// does not affect a rotation is left out: deletion, replication, tags. A key and
+// a resource policy are told of, but nothing is encrypted or denied by them.
+// Schedules are checked, and say when the next rotation is due, but never come
+// due by themselves.
 package secretsmanager

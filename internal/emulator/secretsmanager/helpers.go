@@ -56,6 +56,39 @@ func (s *Server) EnableRotation(arn, functionARN string) {
 	sec.configured, sec.enabled, sec.functionARN = true, true, functionARN
 }
 
+// SetSchedule gives rotation the rules of a ScheduleExpression and a Duration,
+// which may be empty, from now on. It rotates nothing.
+func (s *Server) SetSchedule(arn, expression, duration string) {
+	rules := &rotationRules{ScheduleExpression: expression, Duration: duration}
+	if expression == "" {
+		must(errors.New("no schedule expression"))
+	}
+	must(rules.check())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec := s.mustFind(arn)
+	sec.rules, sec.scheduled = rules, time.Now()
+}
+
+// SetKMSKey has the secret told to be encrypted with a key of one's own, "" for
+// the one that AWS manages.
+func (s *Server) SetKMSKey(arn, keyID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustFind(arn).kmsKeyID = keyID
+}
+
+// SetResourcePolicy attaches a resource policy (JSON), or removes it if it is
+// empty. It is told of but decides nothing.
+func (s *Server) SetResourcePolicy(arn, document string) {
+	if document != "" {
+		must(checkResourcePolicy(document))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustFind(arn).resourcePolicy = document
+}
+
 // Rotate does what the schedule does when it comes due and returns the
 // rotation's token: a new one, or that of the rotation that is unfinished. It
 // returns "" and does nothing if rotation is not enabled or there is no value.

@@ -13,16 +13,42 @@ type secretInput struct {
 }
 
 type describeOutput struct {
-	ARN                string
-	Name               string
-	Description        string         `json:",omitempty"`
-	RotationEnabled    *bool          `json:",omitempty"`
-	RotationLambdaARN  string         `json:",omitempty"`
-	RotationRules      *rotationRules `json:",omitempty"`
-	LastRotatedDate    *awsjson.Time  `json:",omitempty"`
-	LastChangedDate    *awsjson.Time
-	CreatedDate        *awsjson.Time
+	metadata
 	VersionIdsToStages map[string][]string `json:",omitempty"`
+}
+
+// metadata is what DescribeSecret and ListSecrets tell of a secret alike.
+type metadata struct {
+	ARN               string
+	Name              string
+	Description       string         `json:",omitempty"`
+	KmsKeyId          string         `json:",omitempty"`
+	RotationEnabled   *bool          `json:",omitempty"`
+	RotationLambdaARN string         `json:",omitempty"`
+	RotationRules     *rotationRules `json:",omitempty"`
+	LastRotatedDate   *awsjson.Time  `json:",omitempty"`
+	NextRotationDate  *awsjson.Time  `json:",omitempty"`
+	LastChangedDate   *awsjson.Time
+	CreatedDate       *awsjson.Time
+}
+
+func (s *secret) metadata() metadata {
+	m := metadata{
+		ARN:               s.arn,
+		Name:              s.name,
+		Description:       s.description,
+		KmsKeyId:          s.kmsKeyID,
+		RotationLambdaARN: s.functionARN,
+		RotationRules:     s.rules,
+		LastRotatedDate:   awsjson.TimeOf(s.rotated),
+		NextRotationDate:  awsjson.TimeOf(s.nextRotation()),
+		LastChangedDate:   awsjson.TimeOf(s.changed),
+		CreatedDate:       awsjson.TimeOf(s.created),
+	}
+	if s.configured {
+		m.RotationEnabled = new(s.enabled)
+	}
+	return m
 }
 
 func (s *Server) describeSecret(in *secretInput) (*describeOutput, error) {
@@ -32,21 +58,7 @@ func (s *Server) describeSecret(in *secretInput) (*describeOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &describeOutput{
-		ARN:                sec.arn,
-		Name:               sec.name,
-		Description:        sec.description,
-		RotationLambdaARN:  sec.functionARN,
-		RotationRules:      sec.rules,
-		LastRotatedDate:    awsjson.TimeOf(sec.rotated),
-		LastChangedDate:    awsjson.TimeOf(sec.changed),
-		CreatedDate:        awsjson.TimeOf(sec.created),
-		VersionIdsToStages: sec.stagesByVersion(),
-	}
-	if sec.configured {
-		out.RotationEnabled = new(sec.enabled)
-	}
-	return out, nil
+	return &describeOutput{sec.metadata(), sec.stagesByVersion()}, nil
 }
 
 type getInput struct {

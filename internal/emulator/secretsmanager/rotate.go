@@ -54,6 +54,9 @@ func (s *Server) rotateSecret(in *rotateInput) (*versionOutput, error) {
 	if in.RotationRules != nil {
 		sec.rules = in.RotationRules
 	}
+	if in.RotationRules != nil || !sec.enabled {
+		sec.scheduled = time.Now()
+	}
 	if in.RotateImmediately != nil && !*in.RotateImmediately {
 		s.startTest(sec, in.ClientRequestToken)
 		return out, nil

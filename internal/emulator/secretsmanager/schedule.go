@@ -90,11 +90,21 @@ func hoursBetween(expression string) int {
 }
 
 // cronHours returns the hours of a cron field, such as "8", "0/4" or "2,14".
-func cronHours(field string) []int {
-	var hours []int
+func cronHours(field string) []int { return cronValues(field, 0, 23, nil) }
+
+// cronValues returns the values of a cron field between the two bounds, nil if
+// it is not valid. The names, if there are any, stand for the values from low.
+func cronValues(field string, low, high int, names []string) []int {
+	number := func(text string) (int, error) {
+		if i := slices.Index(names, strings.ToUpper(text)); i >= 0 {
+			return low + i, nil
+		}
+		return strconv.Atoi(text)
+	}
+	var values []int
 	for part := range strings.SplitSeq(field, ",") {
 		start, stepText, stepped := strings.Cut(part, "/")
-		first, last, step := 0, 23, 1
+		first, last, step := low, high, 1
 		var err error
 		if stepped {
 			if step, err = strconv.Atoi(stepText); err != nil || step < 1 {
@@ -103,12 +113,12 @@ func cronHours(field string) []int {
 		}
 		if start != "*" && start != "" {
 			from, to, isRange := strings.Cut(start, "-")
-			if first, err = strconv.Atoi(from); err != nil {
+			if first, err = number(from); err != nil {
 				return nil
 			}
 			switch {
 			case isRange:
-				if last, err = strconv.Atoi(to); err != nil {
+				if last, err = number(to); err != nil {
 					return nil
 				}
 			case !stepped:
@@ -117,15 +127,15 @@ func cronHours(field string) []int {
 		} else if start == "" && !stepped {
 			return nil
 		}
-		if first < 0 || last > 23 || first > last {
+		if first < low || last > high || first > last {
 			return nil
 		}
-		for h := first; h <= last; h += step {
-			hours = append(hours, h)
+		for v := first; v <= last; v += step {
+			values = append(values, v)
 		}
 	}
-	slices.Sort(hours)
-	return slices.Compact(hours)
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 // hourGap returns the shortest way between two of the hours, around midnight

@@ -24,6 +24,8 @@ const (
 // secret is one secret. The server's lock guards it.
 type secret struct {
 	arn, name, description string
+	kmsKeyID               string // "" is the key that AWS manages
+	resourcePolicy         string
 	created, changed       time.Time
 	rotated                time.Time // the last rotation that succeeded
 	versions               []*version
@@ -31,8 +33,9 @@ type secret struct {
 	configured  bool // rotation was enabled at some time
 	enabled     bool
 	functionARN string
-	rules       *rotationRules
-	rotation    *rotation // the last one, perhaps still running
+	rules       *rotationRules // never changed, but replaced
+	scheduled   time.Time      // when the rules were given, or rotation was enabled
+	rotation    *rotation      // the last one, perhaps still running
 }
 
 // version is one version. Without a value it was registered by a rotation.

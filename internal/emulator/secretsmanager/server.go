@@ -80,6 +80,8 @@ func New(options Options) *Server {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	awsjson.Register(s.Handler, "CreateSecret", s.createSecret)
 	awsjson.Register(s.Handler, "DescribeSecret", s.describeSecret)
+	awsjson.Register(s.Handler, "ListSecrets", s.listSecrets)
+	awsjson.Register(s.Handler, "GetResourcePolicy", s.getResourcePolicy)
 	awsjson.Register(s.Handler, "GetSecretValue", s.getSecretValue)
 	awsjson.Register(s.Handler, "PutSecretValue", s.putSecretValue)
 	awsjson.Register(s.Handler, "UpdateSecret", s.updateSecret)

@@ -40,6 +40,7 @@ type createInput struct {
 	Name               string
 	ClientRequestToken string
 	Description        string
+	KmsKeyId           string
 	SecretString       *string
 	SecretBinary       []byte
 }
@@ -66,7 +67,7 @@ func (s *Server) createSecret(in *createInput) (*versionOutput, error) {
 		return &versionOutput{ARN: existing.arn, Name: existing.name, VersionId: in.ClientRequestToken}, nil
 	}
 	sec := s.create(in.Name)
-	sec.description = in.Description
+	sec.description, sec.kmsKeyID = in.Description, in.KmsKeyId
 	out := &versionOutput{ARN: sec.arn, Name: sec.name}
 	if !val.empty() {
 		if _, err := s.put(sec, in.ClientRequestToken, val, nil); err != nil {
@@ -174,6 +175,7 @@ type updateInput struct {
 	SecretId           string
 	ClientRequestToken string
 	Description        *string
+	KmsKeyId           *string
 	SecretString       *string
 	SecretBinary       []byte
 }
@@ -204,6 +206,9 @@ func (s *Server) updateSecret(in *updateInput) (*versionOutput, error) {
 	}
 	if in.Description != nil {
 		sec.description, sec.changed = *in.Description, time.Now()
+	}
+	if in.KmsKeyId != nil {
+		sec.kmsKeyID, sec.changed = *in.KmsKeyId, time.Now()
 	}
 	return out, nil
 }
