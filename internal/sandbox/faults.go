@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -17,10 +18,11 @@ type Fault struct {
 	What      string // in one sentence
 	Refreshes int    // how many may be carried out: as many as rotations were due. A person's do not count
 
-	env     []string                            // of the function
-	endless bool                                // the runner's pipeline does not end by itself
-	inject  func(context.Context, *World) error // before the first rotation
-	play    func(context.Context, *World) error // instead of one rotation that succeeds
+	env      []string                            // of the function
+	attempts int                                 // of a rotation; 0: as many as Secrets Manager makes
+	endless  bool                                // the runner's pipeline does not end by itself
+	inject   func(context.Context, *World) error // before the first rotation
+	play     func(context.Context, *World) error // instead of one rotation that succeeds
 }
 
 // Faults lists all of them.
@@ -50,6 +52,13 @@ var faults = []Fault{
 		Name: "killed-after-refresh", Refreshes: 1,
 		What:   "The function is killed right after Maia carried the refresh out.",
 		inject: killedAfterRefresh,
+	},
+	{
+		Name: "never-retried", Refreshes: 1,
+		What:     "The function is killed right after the refresh, and nobody tries again: the healing schedule brings the runner back.",
+		attempts: 1,
+		inject:   killedAfterRefresh,
+		play:     neverRetried,
 	},
 	{
 		Name: "put-fails", Refreshes: 1,
@@ -155,6 +164,16 @@ func killedAfterRefresh(_ context.Context, w *World) error {
 		}
 	})
 	return nil
+}
+
+func neverRetried(ctx context.Context, w *World) error {
+	if err := w.expect(ctx, secretsmanager.RotationFailed); err != nil {
+		return err
+	}
+	w.prove("it left the runner cut off", !w.fleet.connected(), "it is connected")
+	err := w.Heal(ctx)
+	w.prove("the next healing event succeeds", err == nil, fmt.Sprint(err))
+	return ctx.Err()
 }
 
 func putFails(_ context.Context, w *World) error {

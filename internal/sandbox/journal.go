@@ -14,6 +14,7 @@ const (
 	FromSecretsManager Source = "Secrets Manager"
 	FromMaia           Source = "Maia"
 	FromECS            Source = "ECS"
+	FromSchedule       Source = "schedule"
 	FromFault          Source = "fault" // what goes wrong, and what people do
 )
 

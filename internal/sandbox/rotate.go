@@ -10,6 +10,7 @@ import (
 	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/lambda"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 )
 
@@ -43,23 +44,32 @@ func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
 	return end, nil
 }
 
+// Heal invokes the function as the healing schedule does.
+func (w *World) Heal(ctx context.Context) error {
+	_, err := w.Act(ctx, []byte(`{"action":"heal"}`))
+	return err
+}
+
+// Act invokes the function with an action and returns its answer.
+func (w *World) Act(ctx context.Context, event []byte) ([]byte, error) {
+	w.journal.add(FromSchedule, "action-started", "%s …", event)
+	result, err := w.call(ctx, event)
+	if err != nil {
+		w.journal.fail(FromSchedule, "action-failed", "it failed: %v", err)
+		return nil, err
+	}
+	w.journal.add(FromSchedule, "action-ended", "ok (%.1f s)", result.Duration.Seconds())
+	return result.Payload, nil
+}
+
 // invoke is how Secrets Manager invokes the function.
 func (w *World) invoke(ctx context.Context, _ string, payload []byte) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.ctx, cancel)()
 	var event struct{ Step string }
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return err
 	}
 	w.journal.add(FromSecretsManager, "step-started", "%s …", event.Step)
-	result, err := w.Function.Invoke(ctx, payload)
-	w.mu.Lock()
-	w.answers.Write(result.Payload)
-	w.mu.Unlock()
-	if err == nil && result.FunctionError != "" {
-		err = functionError(result.Payload)
-	}
+	result, err := w.call(ctx, payload)
 	if err != nil {
 		w.journal.fail(FromSecretsManager, "step-failed", "%s failed: %v", event.Step, err)
 	} else {
@@ -69,6 +79,21 @@ func (w *World) invoke(ctx context.Context, _ string, payload []byte) error {
 		w.afterStep(event.Step, err)
 	}
 	return err
+}
+
+// call invokes the function; a failure of the function's is an error.
+func (w *World) call(ctx context.Context, payload []byte) (lambda.Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	result, err := w.Function.Invoke(ctx, payload)
+	w.mu.Lock()
+	w.answers.Write(result.Payload)
+	w.mu.Unlock()
+	if err == nil && result.FunctionError != "" {
+		err = functionError(result.Payload)
+	}
+	return result, err
 }
 
 func functionError(payload []byte) error {

@@ -9,7 +9,7 @@ import (
 )
 
 // worlds is how many of them live at the same time: they mostly wait.
-const worlds = "4"
+const worlds = "24"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

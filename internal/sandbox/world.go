@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -39,8 +40,15 @@ type Options struct {
 	Binary         string      // the compiled function, see [Build]
 	Env            []string    // further variables of the function, NAME=value
 	Fault          Fault       // what goes wrong; the zero Fault is nothing
+	Attempts       int         // how often Secrets Manager tries a rotation; 0: as often as it does
 	OnEvent        func(Event) // gets the events, one at a time, until Proofs or Close; may be nil
 	FunctionOutput io.Writer   // gets what the function prints; may be nil
+
+	rollDelay time.Duration // 0: the usual one
+
+	// Wrap gets the handler of each service, from Maia, Secrets Manager and ECS, and returns the one that is served in
+	// its place, which sees all requests; may be nil.
+	Wrap func(Source, http.Handler) http.Handler
 }
 
 // World is one runner with everything around it. The services may be used and disturbed at any time; [World.Close] ends
@@ -101,16 +109,21 @@ func (w *World) start(ctx context.Context) error {
 	w.learn(apiSecret, "the secret of the Maia API credential")
 	w.Maia = maiatest.New(maiatest.WithAPICredential(apiClient, apiSecret))
 	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, tasks: map[string]*task{}}
-	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, RetryDelay: retryDelay})
+	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, Attempts: cmp.Or(w.options.Fault.attempts, w.options.Attempts), RetryDelay: retryDelay})
 	w.ECS = ecs.New(ecs.Options{
-		Region: awsRegion, StartDelay: startDelay, RollDelay: rollDelay,
+		Region: awsRegion, StartDelay: startDelay, RollDelay: cmp.Or(w.options.rollDelay, rollDelay),
 		SecretValue: w.Secrets.Value, StartTask: w.fleet.start, StopTask: w.fleet.stop,
 	})
 	for _, service := range []struct {
+		source  Source
 		handler http.Handler
 		url     *string
-	}{{w.tap(w.Maia), &w.MaiaURL}, {w.Secrets, &w.SecretsURL}, {w.ECS, &w.ECSURL}} {
-		url, err := w.serve(ctx, service.handler)
+	}{{FromMaia, w.tap(w.Maia), &w.MaiaURL}, {FromSecretsManager, w.Secrets, &w.SecretsURL}, {FromECS, w.ECS, &w.ECSURL}} {
+		handler := service.handler
+		if w.options.Wrap != nil {
+			handler = w.options.Wrap(service.source, handler)
+		}
+		url, err := w.serve(ctx, handler)
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type RunState struct {
 	DrainSince     time.Time        // when waiting for the drain began
 	Sent           *Intent          // the refresh that this run sent
 	Answer         maia.Credentials // its answer; zero if none came
+	Stored         bool             // this run has changed the store, or may have
 	Restarts       int              // ordered by this run
 	RestartedAt    time.Time        // the last of them
 	ConnectedReads int              // reads in a row that said connected, of instances that had settled
@@ -150,9 +151,12 @@ func (o Observation) pausedByUs() bool {
 	return !paused.Confirmed || paused.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond))
 }
 
-// besideRotation says that this is a healing run, and that the run which noted its pause may still be at work.
+// besideRotation says that this is a healing run, and that the run which noted its pause may still be about to refresh.
 func (o Observation) besideRotation(p Policy, now time.Time) bool {
-	return o.Run.Mode == Heal && o.Run.Pauses == 0 && now.Before(o.Home.Note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
+	note := o.Home.Note
+	valid, known := o.Valid()
+	refreshed := note.Rotated != nil && !note.Rotated.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
+	return o.Run.Mode == Heal && o.Run.Pauses == 0 && !refreshed && now.Before(note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
 }
 
 // besideRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until
@@ -191,7 +195,7 @@ func (o Observation) paused() bool {
 func (o Observation) State() State {
 	valid, known := o.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
-	settled := o.Run.Mode == Finish || o.Run.Sent != nil || o.Run.Restarts > 0
+	settled := o.Run.Mode == Finish || o.Run.Sent != nil || o.Run.Stored || o.Run.Restarts > 0
 	switch {
 	case !known:
 		return NotStored

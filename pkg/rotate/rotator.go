@@ -374,6 +374,10 @@ func (r *run) store(step Step) error {
 	if ours || !r.seen.Agent.Connected {
 		r.beginCritical()
 	}
+	if r.seen.Run.Sent != nil && r.seen.resolved(valid.ClientSecret.Fingerprint()) {
+		r.report.Refreshed = true // also where the answer was lost
+	}
+	r.seen.Run.Stored = true
 	if err := r.runner.Store(r.ctx, valid); err != nil {
 		return err
 	}

@@ -1,0 +1,188 @@
+package sandbox
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+)
+
+// untilResumed is when a healing event takes a pause back whose rotation cannot be alive any more, with the time-outs
+// below: drain + 40 s + connect. In production the events are further apart.
+const untilResumed = 56 * time.Second
+
+// The states are those of the rotation package's own test: all that a rotation can be cut off in.
+func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
+	binary, err := Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := os.ReadFile("../../functions/aws-lambda/rotation/testdata/states.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(golden)) {
+		way, state, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		t.Run(strings.ReplaceAll(way, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			world, err := New(ctx, Options{
+				Binary: binary, Attempts: 1, rollDelay: 3 * time.Second, // longer than the function waits between two looks
+				Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
+				OnEvent: func(e Event) { t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text) },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer world.Close()
+			began := time.Now()
+			arrange, special := world.specialWays()[state]
+			if !special {
+				arrange = world.cutOff(t, strings.Fields(way))
+			}
+			arrange(t)
+			if got := world.State(t); got != state {
+				t.Fatalf("the state is\n%s, want\n%s", got, state)
+			}
+			refreshes := world.Maia.Refreshes(AgentID)
+			first := world.Heal(ctx)
+			if first != nil || len(world.wrong()) > 0 {
+				select {
+				case <-time.After(time.Until(began.Add(untilResumed))):
+				case <-ctx.Done():
+				}
+				if err := world.Heal(ctx); err != nil {
+					t.Errorf("the second healing event: %v", err)
+				}
+			}
+			for _, wrong := range world.wrong() {
+				t.Errorf("not true: %s", wrong)
+			}
+			if world.Maia.Refreshes(AgentID) != refreshes {
+				t.Error("healing has refreshed")
+			}
+		})
+	}
+}
+
+// cutOff has a rotation meet the fault: service, operation, which of them, what.
+func (w *World) cutOff(t *testing.T, way []string) func(*testing.T) {
+	t.Helper()
+	if len(way) != 4 {
+		t.Fatalf("the way %q has %d words, want 4", way, len(way))
+	}
+	nth, err := strconv.Atoi(way[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	kill, times := w.Function.Kill, 1
+	if strings.HasPrefix(way[3], "drop") {
+		kill, times = func() {}, 5 // the SDK's tries, in the function
+	}
+	before := strings.Contains(way[3], "before")
+	if way[0] == "maia" {
+		fault := maiatest.Fault{Call: maiatest.Name(way[1]), Nth: nth, Kind: maiatest.DropAfter, After: kill}
+		if before {
+			fault.Kind, fault.Before, fault.After = maiatest.DropBefore, kill, nil
+		}
+		w.Maia.Inject(fault)
+		return w.rotateInVain
+	}
+	service := w.Secrets.Handler
+	if way[0] == "ecs" {
+		service = w.ECS.Handler
+	}
+	fault := awsjson.Fault{Operation: way[1], Nth: nth, Times: times, Kind: awsjson.DropAfter, After: kill}
+	if before {
+		fault.Kind, fault.Before, fault.After = awsjson.DropBefore, kill, nil
+	}
+	service.Inject(fault)
+	return w.rotateInVain
+}
+
+// rotateInVain is a rotation that its fault ends, or nearly.
+func (w *World) rotateInVain(t *testing.T) {
+	t.Helper()
+	if _, err := w.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// specialWays are other ways to states that would take minutes, or luck, in real time.
+func (w *World) specialWays() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		// A run that gave up after the quiet time of a refresh that was never carried out.
+		"store live, pending empty, note [intent-live], runner running connected, 0 refreshed, completed": func(t *testing.T) {
+			w.cutOff(t, []string{"maia", "RefreshCredentials", "1", "killed-before"})(t)
+			w.Maia.ConsoleResume(AgentID)
+			for _, version := range w.Secrets.Versions(w.SecretARN) {
+				for _, stage := range version.Stages {
+					if strings.HasPrefix(stage, "maia-rotate/paused/") {
+						w.removeLabel(t, stage, version.ID)
+					}
+				}
+			}
+		},
+		// The new task is connected, and the old one not stopped yet.
+		"store live, pending current, note [paused rotated-live], runner paused connected, 1 refreshed, in_progress": func(t *testing.T) {
+			back := func([]byte) bool { return len(w.Dark()) > 0 }
+			w.Secrets.Inject(awsjson.Fault{Operation: "DescribeSecret", Match: back, Nth: 1, Kind: awsjson.DropBefore, Before: w.Function.Kill})
+			w.rotateInVain(t)
+		},
+	}
+}
+
+// State is the runner's, see [Places.State].
+func (w *World) State(t *testing.T) string {
+	t.Helper()
+	agent, err := w.maia.Agent(t.Context(), AgentID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := Places{Maia: w.Maia, Secrets: w.Secrets, ECS: w.ECS, AgentID: AgentID, SecretARN: w.SecretARN, Cluster: Cluster, Service: Service}
+	return places.State(agent)
+}
+
+func (w *World) removeLabel(t *testing.T, label, version string) {
+	t.Helper()
+	_, err := w.client.UpdateSecretVersionStage(t.Context(), &awssecrets.UpdateSecretVersionStageInput{
+		SecretId: &w.SecretARN, VersionStage: &label, RemoveFromVersionId: &version,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wrong lists what is not as it must be when a runner has been healed.
+func (w *World) wrong() (wrong []string) {
+	agent, err := w.maia.Agent(w.ctx, AgentID)
+	for what, ok := range map[string]bool{
+		"Maia can be asked":                err == nil,
+		"the store holds what Maia holds":  w.storeIsMaia(),
+		"the runner is connected":          agent.Connected && w.fleet.connected(),
+		"the runner is resumed":            agent.Status == maia.StatusRunning,
+		"no pipeline was lost":             w.Maia.Lost(AgentID) == 0,
+		"no secret is in output or labels": len(w.leaks(nil)) == 0,
+		"no note of a pause is left":       !slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), notesPause),
+	} {
+		if !ok {
+			wrong = append(wrong, what)
+		}
+	}
+	return wrong
+}
+
+func notesPause(version secretsmanager.Version) bool {
+	return slices.ContainsFunc(version.Stages, func(stage string) bool { return strings.HasPrefix(stage, "maia-rotate/paus") })
+}
