@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambda"
+	"github.com/maia-rotate/maia-rotate/internal/pack"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
@@ -86,15 +87,15 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 	}
 }
 
-// What the tests and the sandbox run is built as what AWS runs.
-func TestTheMakefileBuildsAsTheSandboxDoes(t *testing.T) {
+// What the tests and the sandbox run, and what is packed for AWS, is built as what sam build makes.
+func TestTheMakefileBuildsAsPackDoes(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, flags, _ := strings.Cut(string(makefile), "LAMBDA_FLAGS := ")
 	flags, _, _ = strings.Cut(flags, "\n")
-	if want := strings.Join(sandbox.BuildFlags, " "); strings.ReplaceAll(flags, `"`, "") != want {
-		t.Errorf("the Makefile has the flags %s, the sandbox %s", flags, want)
+	if want := strings.Join(pack.BuildFlags, " "); strings.ReplaceAll(flags, `"`, "") != want {
+		t.Errorf("the Makefile has the flags %s, package pack %s", flags, want)
 	}
 }

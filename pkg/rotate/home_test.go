@@ -14,6 +14,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/rotatetest"
 )
 
 const (
@@ -24,10 +25,11 @@ const (
 
 // home is a runner's cloud in memory, and Maia beside it. It outlives the runs on it, as the real ones do.
 type home struct {
-	t    *testing.T
-	maia *maiatest.Server
-	id   string       // of the agent
-	log  bytes.Buffer // what all runs logged
+	t      *testing.T
+	maia   *maiatest.Server
+	id     string       // of the agent
+	client string       // its client ID
+	log    bytes.Buffer // what all runs logged
 
 	mu         sync.Mutex
 	store      string
@@ -36,6 +38,8 @@ type home struct {
 	readAt     time.Time // when the newest instances read the store
 	storedAt   time.Time
 	instance   *maiatest.Instance
+	start      func(clientID, secret string) (stop func(), err error) // instead of logging in to maia; nil: that
+	stop       func()
 	restarts   int
 	starts     time.Duration // how long instances take to start
 	brokenFor  int           // restarts that fail
@@ -55,7 +59,7 @@ func newHome(t *testing.T, options ...maiatest.Option) *home {
 // newBusyHome is one whose pipelines take so long; 0 is for ever.
 func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) *home {
 	h := &home{
-		t: t, maia: maiatest.New(options...), id: agentID, store: first, state: rotate.Steady, starts: 20500 * time.Millisecond,
+		t: t, maia: maiatest.New(options...), id: agentID, client: clientID, store: first, state: rotate.Steady, starts: 20500 * time.Millisecond,
 		hooks: map[string][]func() error{}, afterwards: map[string][]func() error{},
 	}
 	h.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: first, RunningTasks: 2, TaskDuration: tasks})
@@ -67,7 +71,11 @@ func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) 
 }
 
 func (h *home) login() {
-	h.instance, _ = h.maia.Connect(h.id, clientID, h.store)
+	if h.start != nil {
+		h.stop, _ = h.start(h.client, h.store)
+		return
+	}
+	h.instance, _ = h.maia.Connect(h.id, h.client, h.store)
 }
 
 // run does one run.
@@ -134,7 +142,9 @@ func (h *home) hook(hooks map[string][]func() error, call string) error {
 
 // do counts a call and carries it out between its hooks.
 func (h *home) do(ctx context.Context, call string, act func()) error {
+	h.mu.Lock()
 	h.calls = append(h.calls, call)
+	h.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -156,7 +166,7 @@ func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
 			read = rotate.ReadCurrent
 		}
 		seen = rotate.Home{
-			Store:     maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(h.store)},
+			Store:     h.stored(),
 			Instances: rotate.Instances{State: h.state, Read: read, Detail: "one instance"},
 			Note:      h.note,
 		}
@@ -177,6 +187,10 @@ func (h *home) SaveNote(ctx context.Context, note rotate.Note) error {
 
 func (h *home) Store(ctx context.Context, credentials maia.Credentials) error {
 	return h.do(ctx, "store", func() { h.put(credentials.ClientSecret.Reveal()) })
+}
+
+func (h *home) stored() maia.Credentials {
+	return maia.Credentials{ClientID: h.client, ClientSecret: maia.NewSecret(h.store)}
 }
 
 // put changes the store, as anybody may.
@@ -202,9 +216,111 @@ func (h *home) replace() {
 		if h.instance != nil {
 			h.instance.Close()
 		}
+		if h.stop != nil {
+			h.stop()
+		}
 		h.login()
 		h.state = rotate.Steady
 	})
+}
+
+// conforming is home for the conformance suite.
+type conforming struct{ *home }
+
+func newConforming(t *testing.T, setup rotatetest.Setup) rotatetest.Home {
+	h := &home{
+		t: t, id: setup.AgentID, client: setup.ClientID, store: setup.Secret, start: setup.Start,
+		state: rotate.Steady, starts: 2500 * time.Millisecond, storedAt: time.Now().Add(-time.Hour), readAt: time.Now(),
+	}
+	h.login()
+	return conforming{h}
+}
+
+// Runner implements rotatetest.Home.
+func (h conforming) Runner(_ context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+	return &wired{home: h.home, process: process}, nil
+}
+
+// Stored implements rotatetest.Home.
+func (h conforming) Stored() maia.Credentials {
+	defer h.lock()()
+	return h.stored()
+}
+
+// Put implements rotatetest.Home.
+func (h conforming) Put(secret string) {
+	defer h.lock()()
+	h.put(secret)
+}
+
+// Replace implements rotatetest.Home.
+func (h conforming) Replace() {
+	defer h.lock()()
+	h.replace()
+}
+
+// BreakRestarts implements rotatetest.Home.
+func (h conforming) BreakRestarts(n int) {
+	defer h.lock()()
+	h.brokenFor = n
+}
+
+// Kept implements rotatetest.Home.
+func (h conforming) Kept() string {
+	defer h.lock()()
+	return fmt.Sprintf("%+v %+v %+v %+v", h.note, h.note.Intent, h.note.Paused, h.note.Rotated)
+}
+
+// Foreign implements rotatetest.Home. There is nothing else.
+func (h conforming) Foreign() string { return "" }
+
+func (h *home) lock() (unlock func()) {
+	h.mu.Lock()
+	return h.mu.Unlock
+}
+
+// wired is the Runner of one process. It saves a note only over the one that it has seen.
+type wired struct {
+	*home
+	process *rotatetest.Process
+	seen    rotate.Note
+}
+
+func (w *wired) Observe(ctx context.Context) (seen rotate.Home, err error) {
+	err = w.process.Do("observe", func() (err error) {
+		seen, err = w.home.Observe(ctx)
+		return err
+	})
+	if err == nil {
+		w.seen = seen.Note
+	}
+	return seen, err
+}
+
+func (w *wired) Check(ctx context.Context) error {
+	return w.process.Do("check", func() error { return w.home.Check(ctx) })
+}
+
+func (w *wired) SaveNote(ctx context.Context, note rotate.Note) error {
+	return w.process.Do("save note", func() error {
+		var conflict error
+		err := w.do(ctx, "save note", func() {
+			if !w.note.Equal(w.seen) && !w.note.Equal(note) {
+				conflict = rotate.Errorf(rotate.NotReady, "another run has changed the note")
+				return
+			}
+			w.note, w.seen = note, note
+		})
+		return errors.Join(err, conflict)
+	})
+}
+
+func (w *wired) Store(ctx context.Context, credentials maia.Credentials) error {
+	return w.process.Do("store", func() error { return w.home.Store(ctx, credentials) })
+}
+
+func (w *wired) Restart(ctx context.Context) error {
+	return w.process.Do("restart", func() error { return w.home.Restart(ctx) })
 }
 
 // mustBeBack checks what is true of every runner at the end of a rotation that went well.

@@ -407,7 +407,6 @@ func (r *run) restart() error {
 	r.seen.Run.RestartedAt = time.Now()
 	r.seen.Run.ConnectedReads = 0
 	r.seen.Home.Instances.State, r.seen.Home.Instances.Read = Rolling, ReadCurrent
-	r.current = false
 	r.endCritical()
 	return nil
 }

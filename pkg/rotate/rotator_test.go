@@ -2,7 +2,6 @@ package rotate_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +10,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/rotatetest"
 )
 
 func TestRotationTakesTheSteps(t *testing.T) {
@@ -32,77 +32,8 @@ func TestRotationTakesTheSteps(t *testing.T) {
 	})
 }
 
-// Every call of a rotation fails before it has an effect, fails after it, or is where the process is killed; a fresh
-// run must then finish the job.
-func TestPromise1NeverLostWhicheverCallFails(t *testing.T) {
-	clean := func() (home []string, vendor []maiatest.Name) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
-			if _, err := h.run(rotate.Rotate); err != nil {
-				t.Fatal(err)
-			}
-			home = h.calls
-			for _, call := range h.maia.Calls() {
-				vendor = append(vendor, call.Name)
-			}
-		})
-		return home, vendor
-	}
-	homeCalls, vendorCalls := clean()
-	fail := func() error { return errors.New("injected") }
-	nth := map[string]int{}
-	scenarios := 0
-	check := func(name string, prepare func(h *home)) {
-		scenarios++
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
-				prepare(h)
-				h.runUntilKilled(rotate.Rotate)
-				// A timer comes back, twice at most: an intent may have to grow old first.
-				for range 2 {
-					if maia.NewSecret(first).Fingerprint() != h.note.Applied && h.note.Applied != "" && h.note.Paused == nil && h.note.Intent == nil {
-						break
-					}
-					time.Sleep(30 * time.Minute)
-					if _, err := h.run(rotate.Rotate, every(time.Hour*24*30)); err != nil {
-						t.Logf("run: %v", err)
-					}
-				}
-				h.mustBeBack()
-				h.mustRefresh(1)
-			})
-		})
-	}
-	for _, call := range homeCalls {
-		nth[call]++
-		n := nth[call]
-		name := strings.ReplaceAll(call, " ", "-") + "-" + string(rune('0'+n/10)) + string(rune('0'+n%10))
-		check(name+"-fails-before", func(h *home) { h.before(call, n, fail) })
-		check(name+"-fails-after", func(h *home) { h.after(call, n, fail) })
-		check(name+"-killed-before", func(h *home) { h.before(call, n, h.kill) })
-		check(name+"-killed-after", func(h *home) { h.after(call, n, h.kill) })
-	}
-	counted := map[maiatest.Name]int{}
-	for _, call := range vendorCalls {
-		counted[call]++
-		n := counted[call]
-		name := string(call) + "-" + string(rune('0'+n/10)) + string(rune('0'+n%10))
-		for fault, kind := range map[string]maiatest.Kind{
-			"drop-before": maiatest.DropBefore, "drop-after": maiatest.DropAfter, "5xx": maiatest.Status5xx, "5xx-after": maiatest.Status5xxAfter,
-			"garbage": maiatest.Garbage, "truncated": maiatest.Truncated, "rate-limited": maiatest.RateLimited,
-		} {
-			check(name+"-"+fault, func(h *home) { h.maia.Inject(maiatest.Fault{Call: call, Nth: n, Kind: kind}) })
-		}
-		check(name+"-killed-before", func(h *home) {
-			h.maia.Inject(maiatest.Fault{Call: call, Nth: n, Before: func() { _ = h.kill() }})
-		})
-		check(name+"-killed-after", func(h *home) {
-			h.maia.Inject(maiatest.Fault{Call: call, Nth: n, After: func() { _ = h.kill() }})
-		})
-	}
-	t.Logf("%d scenarios over %d calls", scenarios, len(homeCalls)+len(vendorCalls))
-}
+// The engine with a home that does all that it should.
+func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming) }
 
 func every(age time.Duration) func(*rotate.Rotator) {
 	return func(r *rotate.Rotator) { r.Policy.Every = age }

@@ -90,6 +90,17 @@ func New(options Options) *Function {
 // Output returns everything that any process printed so far.
 func (f *Function) Output() []byte { return f.output.bytes() }
 
+// Processes returns the ids of the processes that run now, warm ones included.
+func (f *Function) Processes() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var ids []int
+	for _, p := range f.processes {
+		ids = append(ids, p.command.Process.Pid)
+	}
+	return ids
+}
+
 // Kill ends, with SIGKILL, the processes that are handling an invocation now.
 func (f *Function) Kill() {
 	f.mu.Lock()

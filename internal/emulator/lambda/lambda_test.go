@@ -240,6 +240,9 @@ func TestKill(t *testing.T) {
 	f := newFunction(t, lambda.Options{Output: w})
 	f.Kill() // nothing is handled: nothing is killed
 	before := invoke(t, f, "", "").PID
+	if ids := f.Processes(); len(ids) != 1 || ids[0] != before {
+		t.Errorf("processes %v, expected %d", ids, before)
+	}
 	f.Kill()
 	if invoke(t, f, "", "").PID != before {
 		t.Error("a process that handled nothing was killed")

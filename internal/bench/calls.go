@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+)
+
+// call is a request of the function to a service.
+type call struct {
+	service  sandbox.Source
+	name     string    // of a maiatest.Call, or the operation of AWS
+	step     string    // of the rotation; "" before the first, which is the operator's RotateSecret
+	promotes bool      // it has moved AWSCURRENT
+	arrived  time.Time // when the service had read the head of the request
+	answered time.Time // when the service had made the answer, just before the last of it goes out
+}
+
+// recorder sees all requests of a world, in the order in which they arrive.
+type recorder struct {
+	mu    sync.Mutex
+	step  string
+	calls []*call
+}
+
+// wrap is for the sandbox's Options.
+func (r *recorder) wrap(service sandbox.Source, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		made := &call{service: service, arrived: time.Now()}
+		r.mu.Lock()
+		made.step = r.step
+		r.calls = append(r.calls, made)
+		r.mu.Unlock()
+		defer func() {
+			answered := time.Now()
+			r.mu.Lock()
+			made.answered = answered
+			r.mu.Unlock()
+		}()
+		handler.ServeHTTP(w, request)
+	})
+}
+
+// event is for the sandbox's Options. That AWSCURRENT moves is told while the call is handled that moved it.
+func (r *recorder) event(event sandbox.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch event.Name {
+	case "step-started":
+		r.step, _, _ = strings.Cut(event.Text, " ")
+	case "promoted":
+		if len(r.calls) > 0 {
+			r.calls[len(r.calls)-1].promotes = true
+		}
+	}
+}
+
+// named gives the calls of a world the names that its services know, and leaves out the operator's. The function makes
+// one call at a time, so that their order is that of the services' records.
+func (r *recorder) named(world *sandbox.World) ([]call, error) {
+	names := map[sandbox.Source][]string{}
+	for _, made := range world.Maia.Calls() {
+		names[sandbox.FromMaia] = append(names[sandbox.FromMaia], string(made.Name))
+	}
+	for _, made := range world.Secrets.Calls() {
+		names[sandbox.FromSecretsManager] = append(names[sandbox.FromSecretsManager], made.Operation)
+	}
+	for _, made := range world.ECS.Calls() {
+		names[sandbox.FromECS] = append(names[sandbox.FromECS], made.Operation)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var calls []call
+	for _, made := range r.calls {
+		left := names[made.service]
+		if len(left) == 0 {
+			return nil, fmt.Errorf("%s got more calls than it knows", made.service)
+		}
+		made.name, names[made.service] = left[0], left[1:]
+		if made.step != "" {
+			calls = append(calls, *made)
+		}
+	}
+	for i := 1; i < len(calls); i++ {
+		if calls[i].arrived.Before(calls[i-1].answered) {
+			return nil, fmt.Errorf("%s and %s overlap: what each was cannot be told", calls[i-1].name, calls[i].name)
+		}
+	}
+	return calls, nil
+}
+
+// reads says that the call changes nothing.
+func (c call) reads() bool {
+	return c.name == string(maiatest.Token) ||
+		slices.ContainsFunc([]string{"Get", "List", "Describe"}, func(verb string) bool { return strings.HasPrefix(c.name, verb) })
+}
+
+// waitTime is how long the function has called nothing if it has waited: it looks every two seconds, and does nothing
+// else that takes near as long.
+const waitTime = 1500 * time.Millisecond
+
+// maiaCalls are the calls to Maia that a rotation needs however long the world takes: all but those for tokens and those
+// of polling. Polling is a GET, of the agent or of its credentials, that only looks whether something shows by now:
+//
+//   - the last call before it that changed anything, at any service, is PAUSE, RESUME or UpdateService: the looks while a
+//     command is awaited to show, and while new instances are awaited;
+//   - or it repeats an earlier one of the same step, and is the first call after a wait, a time of at least 1.5 s in which
+//     the function called nothing: the looks while the runner drains.
+func maiaCalls(calls []call) []call {
+	var counted []call
+	for i, made := range calls {
+		if made.service == sandbox.FromMaia && made.name != string(maiatest.Token) && !polling(calls, i) {
+			counted = append(counted, made)
+		}
+	}
+	return counted
+}
+
+// polling says that call i only looks whether something shows by now.
+func polling(calls []call, i int) bool {
+	if !calls[i].reads() {
+		return false
+	}
+	awaited := func(c call) bool {
+		return c.name == string(maiatest.Pause) || c.name == string(maiatest.Resume) || c.name == "UpdateService"
+	}
+	waited := i > 0 && calls[i].arrived.Sub(calls[i-1].answered) >= waitTime
+	unchanged := true
+	for j := i - 1; j >= 0 && calls[j].step == calls[i].step; j-- {
+		if unchanged && !calls[j].reads() {
+			if unchanged = false; awaited(calls[j]) {
+				return true
+			}
+		}
+		if waited && calls[j].service == calls[i].service && calls[j].name == calls[i].name {
+			return true
+		}
+	}
+	return false
+}
+
+// stretch is what lies between the answer of one call and the arrival of another.
+type stretch struct {
+	calls int // the last one included, the first one not
+	// own is the time in no call: from each answer to the arrival of the next request. Both ways over loopback are in
+	// it, and making and reading the requests, so that the function itself takes less.
+	own time.Duration
+}
+
+// stretchOf measures from the first call that fits from to the first one after it that fits to.
+func stretchOf(calls []call, from, to func(call) bool) (found stretch, ok bool) {
+	begin := slices.IndexFunc(calls, from)
+	if begin < 0 {
+		return stretch{}, false
+	}
+	for i := begin + 1; i < len(calls); i++ {
+		found.calls++
+		found.own += calls[i].arrived.Sub(calls[i-1].answered)
+		if to(calls[i]) {
+			return found, true
+		}
+	}
+	return stretch{}, false
+}
+
+// listCalls shows the calls with the time since the first one.
+func listCalls(out io.Writer, calls []call) {
+	counted := 0
+	for i, made := range calls {
+		note := ""
+		switch {
+		case made.service != sandbox.FromMaia:
+		case made.name == string(maiatest.Token):
+			note = "token"
+		case polling(calls, i):
+			note = "polling"
+		default:
+			counted++
+			note = fmt.Sprint("call ", counted)
+		}
+		fmt.Fprintf(out, "%8.1f ms  %-12s  %-15s  %-24s  %s\n", made.arrived.Sub(calls[0].arrived).Seconds()*1e3, made.step, made.service, made.name, note)
+	}
+}

@@ -1,0 +1,64 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	module    = "github.com/maia-rotate/maia-rotate"
+	awsLambda = module + "/functions/aws-lambda"
+)
+
+// BuildFlags are the flags of the AWS function's build, in the Makefile LAMBDA_FLAGS.
+var BuildFlags = []string{"-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}
+
+// ErrNoCheckout says that the working directory is not inside a checkout of the module.
+var ErrNoCheckout = errors.New("needs a checkout of " + module + ", and the working directory is not inside one")
+
+// Build compiles the AWS function for a system and an architecture, as Go names them, into the file.
+func Build(ctx context.Context, file, goos, goarch string) error {
+	if err := inCheckout(ctx); err != nil {
+		return fmt.Errorf("pack: %w", err)
+	}
+	args := slices.Concat([]string{"build"}, BuildFlags, []string{"-o", file, awsLambda})
+	if _, err := goCommand(ctx, []string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + goarch}, args...); err != nil {
+		return fmt.Errorf("pack: build %s: %w", awsLambda, err)
+	}
+	return nil
+}
+
+func inCheckout(ctx context.Context) error {
+	modules, err := goCommand(ctx, nil, "list", "-m")
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return fmt.Errorf("needs Go (https://go.dev/dl): %w", err)
+	case err != nil:
+		return err
+	case !slices.Contains(strings.Fields(string(modules)), module): // a workspace has several
+		return ErrNoCheckout
+	}
+	return nil
+}
+
+// goCommand runs go and returns what it printed on standard output; the error has the rest.
+func goCommand(ctx context.Context, env []string, args ...string) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Env = append(os.Environ(), env...)
+	command.Stdout, command.Stderr = &stdout, &stderr
+	// Interrupted, the go command ends its compilers too; killed, it would leave them behind.
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.WaitDelay = 5 * time.Second
+	if err := command.Run(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return stdout.Bytes(), nil
+}

@@ -1,0 +1,231 @@
+package rotatetest
+
+import (
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// contract are the scenarios that take rotate.Runner by its word, without the engine: what each method promises, so that
+// a failure names the method.
+func contract() []scenario {
+	return []scenario{
+		{name: "contract-SaveNote", play: contractSaveNote},
+		{name: "contract-SaveNote-of-two-runs", play: contractTwoIntents},
+		{name: "contract-Observe-and-Check", play: contractObserve},
+		{name: "contract-Store-and-Restart", play: contractStore},
+		{name: "contract-Restart-that-fails", play: contractRestartFails},
+		{name: "contract-errors", play: contractErrors},
+	}
+}
+
+// runner is the Runner of a fresh process, and what it observes, a moment after whatever came before.
+func (w *world) runner() (rotate.Runner, rotate.Home) {
+	time.Sleep(soon)
+	runner, err := w.home.Runner(w.t.Context(), newProcess(nil))
+	if err != nil {
+		w.t.Fatalf("Home.Runner: %v", err) // nothing can follow
+	}
+	return runner, w.observe(runner)
+}
+
+func (w *world) observe(runner rotate.Runner) rotate.Home {
+	home, err := runner.Observe(w.t.Context())
+	if err != nil {
+		w.t.Fatalf("Observe: %v", err)
+	}
+	return home
+}
+
+func (w *world) must(method string, err error) {
+	if err != nil {
+		w.failf("%s: %v", method, err)
+	}
+}
+
+func contractSaveNote(w *world) {
+	at := time.Now().UTC().Truncate(time.Millisecond).Add(7 * time.Millisecond)
+	pause := rotate.OwnPause{At: at, By: "0123abcd"}
+	confirmed := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour)}
+	endless := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true}
+	intent := rotate.Intent{At: at.Add(time.Minute), Over: "aaaaaaaaaaaa", By: "0123abcd"}
+	runner, home := w.runner()
+	if !home.Note.Equal(rotate.Note{}) {
+		w.failf("the note of a home that was never touched is not the zero Note: %s", describe(home.Note))
+	}
+	for _, note := range []rotate.Note{
+		{Applied: "aaaaaaaaaaaa"},
+		{Applied: "aaaaaaaaaaaa", Paused: &pause},
+		{Applied: "aaaaaaaaaaaa", Paused: &confirmed},
+		{Applied: "aaaaaaaaaaaa", Paused: &confirmed, Intent: &intent},
+		{Applied: rotate.AppliedNothing, Paused: &endless, Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
+		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
+		{Applied: "cccccccccccc", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
+		{},
+	} {
+		w.must("SaveNote", runner.SaveNote(w.t.Context(), note))
+		if got := w.observe(runner).Note; !got.Equal(note) {
+			w.failf("SaveNote: the same process reads %s, saved was %s", describe(got), describe(note))
+		}
+		if _, home := w.runner(); !home.Note.Equal(note) {
+			w.failf("SaveNote: a fresh process reads %s, saved was %s", describe(home.Note), describe(note))
+		}
+	}
+}
+
+// contractTwoIntents: of two runs at most one gets past the note of its intent.
+func contractTwoIntents(w *world) {
+	save := func(runner rotate.Runner, home rotate.Home, by string) error {
+		note := home.Note
+		note.Intent = &rotate.Intent{At: time.Now().UTC().Truncate(time.Millisecond), Over: "aaaaaaaaaaaa", By: by}
+		return runner.SaveNote(w.t.Context(), note)
+	}
+	standing := func() string {
+		if _, home := w.runner(); home.Note.Intent != nil {
+			return home.Note.Intent.By
+		}
+		return ""
+	}
+	one, home := w.runner()
+	two, _ := w.runner()
+	w.must("SaveNote", save(one, home, "one"))
+	if err := save(two, home, "two"); rotate.KindOf(err) != rotate.NotReady || err == nil {
+		w.broken(2, "SaveNote of an intent beside that of another run, which had not been observed: error %v, want one of kind %q", err, rotate.NotReady)
+	}
+	if by := standing(); by != "one" {
+		w.broken(2, "the intent that stands is that of %q, want that of the first run", by)
+	}
+	// What was observed is the engine's to judge: an intent that has grown old is replaced.
+	three, home := w.runner()
+	w.must("SaveNote over an intent that was observed", save(three, home, "three"))
+	if by := standing(); by != "three" {
+		w.broken(2, "the intent that stands is that of %q, want the one that replaced it", by)
+	}
+	// At the very same time both may give up, but not both may stand.
+	four, home := w.runner()
+	five, _ := w.runner()
+	first := make(chan error, 1)
+	go func() { first <- save(four, home, "four") }()
+	fifth := save(five, home, "five")
+	if err := <-first; err == nil && fifth == nil {
+		w.broken(2, "two runs have both noted an intent at the same time")
+	} else if by := standing(); err == nil && by != "four" || fifth == nil && by != "five" {
+		w.broken(2, "the intent that stands is that of %q, though SaveNote told another run that its own does", by)
+	}
+}
+
+// contractObserve: looking and proving change nothing.
+func contractObserve(w *world) {
+	was, kept := w.look(), w.home.Kept()
+	runner, home := w.runner()
+	w.must("Check", runner.Check(w.t.Context()))
+	again := w.observe(runner)
+	time.Sleep(rollout) // what was ordered would show
+	if now := w.look(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.home.Kept() != kept || w.home.Foreign() != w.foreign {
+		w.broken(3, "Observe or Check has changed something")
+	}
+	if runner.AgentID() != agentID {
+		w.failf("AgentID is %q, want %q", runner.AgentID(), agentID)
+	}
+	for _, home := range []rotate.Home{home, again} {
+		if !home.Store.Equal(w.home.Stored()) || !home.Pending.ClientSecret.IsZero() || home.Staged {
+			w.failf("Observe does not show what is stored, or something that is staged")
+		}
+		if home.Instances.State != rotate.Steady || home.Instances.Read == rotate.ReadOlder {
+			w.failf("Observe: steady instances that read the store are %+v", home.Instances)
+		}
+	}
+}
+
+// contractStore: what is stored is what the next instances read, and what Observe says of them is true at any time.
+func contractStore(w *world) {
+	w.consoleRefresh()
+	next := maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(w.maia.LiveSecret(agentID))}
+	runner, _ := w.runner()
+	for range 2 { // storing what is stored is a success
+		w.must("Store", runner.Store(w.t.Context(), next))
+		if !w.home.Stored().Equal(next) {
+			w.broken(1, "Store succeeded, and an instance that starts now would read something else")
+		}
+		_, fresh := w.runner()
+		for _, home := range []rotate.Home{w.observe(runner), fresh} {
+			if !home.Store.Equal(next) {
+				w.failf("Observe after Store shows something else")
+			}
+			if home.Instances.Read == rotate.ReadCurrent {
+				w.broken(5, "Observe says that the instances have read the store, and they have not")
+			}
+		}
+	}
+	ordered := time.Now()
+	w.must("Restart", runner.Restart(w.t.Context()))
+	if took := time.Since(ordered); took > time.Minute {
+		w.broken(4, "Restart took %s: it orders, and does not wait", took)
+	}
+	if home := w.observe(runner); home.Instances.State == rotate.Failed || home.Instances.State == rotate.Stopped || home.Instances.Read != rotate.ReadCurrent {
+		w.failf("Observe right after Restart says %+v, want instances on their way that read what is stored", home.Instances)
+	}
+	time.Sleep(rollout)
+	w.checkInstances(5, "after Restart ")
+	if home := w.observe(runner); home.Instances.State != rotate.Steady || home.Instances.Read != rotate.ReadCurrent {
+		w.failf("Observe after Restart and %s says %+v", rollout, home.Instances)
+	}
+	if _, fresh := w.runner(); fresh.Instances.State != rotate.Steady || fresh.Instances.Read == rotate.ReadOlder {
+		w.failf("Observe of a fresh process after a restart and %s says %+v", rollout, fresh.Instances)
+	}
+	if foreign := w.home.Foreign(); foreign != w.foreign {
+		w.broken(8, "Store or Restart has changed what is not ours:\n%s\nit was\n%s", foreign, w.foreign)
+	}
+	w.checkLeaks()
+}
+
+// contractRestartFails: instances that do not come up are not steady, whatever runs beside them.
+func contractRestartFails(w *world) {
+	w.home.BreakRestarts(9)
+	runner, _ := w.runner()
+	w.must("Restart", runner.Restart(w.t.Context()))
+	for range 3 {
+		time.Sleep(rollout)
+		_, fresh := w.runner()
+		for _, home := range []rotate.Home{w.observe(runner), fresh} {
+			if home.Instances.State == rotate.Steady {
+				w.broken(5, "Observe says %+v of instances that have not come up", home.Instances)
+			}
+		}
+	}
+}
+
+// contractErrors: a method whose calls do not get through says so, and tells no secret.
+func contractErrors(w *world) {
+	process := newProcess(nil)
+	runner, err := w.home.Runner(w.t.Context(), process)
+	w.must("Home.Runner", err)
+	note := w.observe(runner).Note
+	note.Applied = "aaaaaaaaaaaa"
+	was := w.look()
+	process.kill()
+	for _, method := range []struct {
+		name string
+		call func() error
+	}{
+		{"Observe", func() error { _, err := runner.Observe(w.t.Context()); return err }},
+		{"SaveNote", func() error { return runner.SaveNote(w.t.Context(), note) }},
+		{"Store", func() error {
+			return runner.Store(w.t.Context(), maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(otherSecret)})
+		}},
+		{"Restart", func() error { return runner.Restart(w.t.Context()) }},
+	} {
+		if err := method.call(); err != nil {
+			w.tell(err.Error())
+		} else {
+			w.broken(9, "%s succeeded, though none of its calls got through", method.name)
+		}
+	}
+	time.Sleep(rollout)
+	if now := w.look(); !now.stored.Equal(was.stored) || now.instances != was.instances {
+		w.failf("something was changed by a process that was cut off: does every call go through Process?")
+	}
+	w.keepSecret(otherSecret)
+	w.checkLeaks()
+}

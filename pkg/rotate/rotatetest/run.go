@@ -1,0 +1,107 @@
+package rotatetest
+
+import (
+	"fmt"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// Run runs the suite: every scenario is a subtest, in a fresh home, in a bubble of testing/synctest of its own, beside
+// others. newHome is called in the bubble.
+func Run(t *testing.T, newHome func(t *testing.T, setup Setup) Home) {
+	t.Helper()
+	list, summary := scenarios(t, newHome)
+	var played atomic.Int32
+	for _, s := range list {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			played.Add(1)
+			var failures []string
+			var story string
+			synctest.Test(t, func(t *testing.T) { failures, story = play(t, newHome, s) })
+			for _, failure := range failures {
+				t.Error(failure)
+			}
+			if t.Failed() {
+				t.Logf("what happened:\n%s\nrepeat with: %s", story, repeat(t.Name()))
+			}
+		})
+	}
+	t.Cleanup(func() { t.Logf("%d of %s", played.Load(), summary) })
+}
+
+// Calls returns the calls of one rotation that nothing disturbs, in order: what a rotation costs. See [DarkCalls] for
+// those that count.
+func Calls(t *testing.T, newHome func(t *testing.T, setup Setup) Home) []Call {
+	t.Helper()
+	return record(t, newHome, rotate.Rotate, func(w *world) { w.busy(taskDuration) })
+}
+
+// record returns the calls of one run that nothing disturbs.
+func record(t *testing.T, newHome func(*testing.T, Setup) Home, mode rotate.Mode, prepare func(*world)) (calls []Call) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newHome, scenario{})
+		prepare(w)
+		r := w.run(mode)
+		calls = r.process.made()
+		if r.err != nil || r.report.Outcome == rotate.NoOp {
+			t.Errorf("a run that nothing disturbs does not go well: %s", r)
+		}
+	})
+	return calls
+}
+
+// scenarios is the whole list, in the order of the calls, and a line about it.
+func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home) (list []scenario, summary string) {
+	t.Helper()
+	calls := Calls(t, newHome)
+	kept, folded := fold(calls)
+	list = append(stories(), contract()...)
+	list = append(list, sweep(kept)...)
+	again, more := fold(record(t, newHome, rotate.Rotate, func(w *world) {
+		w.rotate()
+		time.Sleep(long)
+		w.busy(taskDuration)
+	}))
+	list, folded = append(list, sweepAgain(again)...), folded+more
+	for _, healing := range []struct {
+		what    string
+		prepare func(*world)
+	}{{"mending-a-reverted-store", (*world).revertedStore}, {"adopting", (*world).refreshedInConsole}} {
+		calls, more := fold(record(t, newHome, rotate.Heal, healing.prepare))
+		list, folded = append(list, sweepHealing(calls, healing.what, healing.prepare)...), folded+more
+	}
+	toStored, toRestarted := DarkCalls(calls)
+	return list, fmt.Sprintf("%d scenarios; %d calls in a rotation, %d of them from the refresh to the store and %d to the restart; "+
+		"%d polled calls beyond the %dth in a row were not made to fail", len(list), len(calls), toStored, toRestarted, folded, maxPolls)
+}
+
+// repeat is the command that runs one test again.
+func repeat(test string) string {
+	levels := strings.Split(test, "/")
+	for i, level := range levels {
+		levels[i] = "^" + regexp.QuoteMeta(level) + "$"
+	}
+	return fmt.Sprintf("go test %s -run '%s'", packageOfTest(), strings.Join(levels, "/"))
+}
+
+// packageOfTest is the package whose test binary this is, as go test wants it from the module's root.
+func packageOfTest() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "."
+	}
+	path := strings.TrimSuffix(info.Path, ".test")
+	if below, ok := strings.CutPrefix(path, info.Main.Path); ok {
+		return "." + below
+	}
+	return path
+}
