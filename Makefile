@@ -16,8 +16,12 @@ LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 demo:
 	$(GO) run ./cmd/maia-rotate sandbox
 
+# Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
 test:
-	$(if $(RACE),CGO_ENABLED=1 )$(GO) test $(RACE) -timeout 30m ./...
+	@failed=$$(mktemp); \
+	{ $(if $(RACE),CGO_ENABLED=1 )$(GO) test -v $(RACE) -timeout 30m ./... 2>&1 || echo failed >"$$failed"; } \
+	| grep -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
+	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
 
 bench:
 	@$(GO) run ./internal/bench

@@ -208,9 +208,6 @@ func TestTheRoleIsAllowedWhatTheFunctionDoes(t *testing.T) {
 				base.secret, base.credentials = secret, credentials
 				return templateEnvironment(loadTemplate(t, base.parameters()))
 			})
-			for _, request := range recorded.requests {
-				t.Logf("recorded: %s on %s", request.Action, request.Resource)
-			}
 			for _, v := range []variant{base, base.with("a key", true, false), base.with("a VPC", false, true)} {
 				for place, policy := range map[string]iampolicy.Policy{
 					"template": templatePolicy(t, loadTemplate(t, v.parameters())),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/runnerstate"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -40,7 +41,7 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 			world, err := New(ctx, Options{
 				Binary: binary, Attempts: 1, rollDelay: 3 * time.Second, // longer than the function waits between two looks
 				Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
-				OnEvent: func(e Event) { t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text) },
+				OnEvent: logIfFailed(t),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -143,14 +144,14 @@ func (w *World) specialWays() map[string]func(*testing.T) {
 	}
 }
 
-// State is the runner's, see [Places.State].
+// State is the runner's, see [runnerstate.Places.State].
 func (w *World) State(t *testing.T) string {
 	t.Helper()
 	agent, err := w.maia.Agent(t.Context(), AgentID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := Places{Maia: w.Maia, Secrets: w.Secrets, ECS: w.ECS, AgentID: AgentID, SecretARN: w.SecretARN, Cluster: Cluster, Service: Service}
+	places := runnerstate.Places{Maia: w.Maia, Secrets: w.Secrets, ECS: w.ECS, AgentID: AgentID, SecretARN: w.SecretARN, Cluster: Cluster, Service: Service}
 	return places.State(agent)
 }
 

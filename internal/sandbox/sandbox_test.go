@@ -36,7 +36,7 @@ func TestWorld(t *testing.T) {
 			defer cancel()
 			world, err := New(ctx, Options{
 				Binary: binary, Fault: fault,
-				OnEvent: func(e Event) { t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text) },
+				OnEvent: logIfFailed(t),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -115,4 +115,18 @@ func TestFindFault(t *testing.T) {
 	if _, ok := FindFault("list"); ok {
 		t.Error("there is a fault named list")
 	}
+}
+
+// logIfFailed keeps the events and logs them at the end of a test that has failed.
+func logIfFailed(t *testing.T) func(Event) {
+	var events []Event
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		for _, e := range events {
+			t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text)
+		}
+	})
+	return func(e Event) { events = append(events, e) }
 }

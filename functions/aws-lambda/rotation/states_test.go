@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 
 	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/runnerstate"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -36,7 +36,7 @@ func TestStatesARotationCanBeCutOffIn(t *testing.T) {
 					if w.rotate() == smemulator.RotationSucceeded {
 						return
 					}
-					state := sandbox.Places{
+					state := runnerstate.Places{
 						Maia: w.maia, Secrets: w.secrets, ECS: w.ecs, AgentID: agentID, SecretARN: w.arn, Cluster: "matillion", Service: "runner",
 					}.State(w.agent())
 					if found[state] == "" {

@@ -426,7 +426,9 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			"token of another": {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &used}, "InvalidRequestException", "already in use"},
 			"schedule":         {sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(1 hour)")}}, "InvalidParameterException", "ScheduleExpression"},
 		} {
-			t.Log(name) // no subtests in a bubble
+			if t.Failed() {
+				t.Logf("before %s", name) // no subtests in a bubble
+			}
 			wantError(t, rotate(t, f.client, test.in), test.code, test.words)
 		}
 		if len(server.Events()) != 0 || describe(t, f.client, plain).RotationEnabled != nil {

@@ -1,4 +1,6 @@
-package sandbox
+// Package runnerstate puts the state of a runner in the emulated services into words, for tests that compare how they were
+// reached.
+package runnerstate
 
 import (
 	"encoding/json"
@@ -72,7 +74,9 @@ func noteWords(label string, live maia.Fingerprint) string {
 
 func (p Places) holds(version, live string) string {
 	text, err := p.Secrets.Value(p.SecretARN, "", version)
-	var stored storedCredentials
+	var stored struct {
+		Secret string `json:"client_secret"`
+	}
 	if err != nil || json.Unmarshal([]byte(text), &stored) != nil {
 		return "unreadable"
 	}
