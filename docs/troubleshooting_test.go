@@ -1,0 +1,251 @@
+// Package docs_test holds the documentation against the code.
+package docs_test
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write what is generated instead of comparing it")
+
+// The generated part of troubleshooting.md.
+const (
+	begin = "<!-- generated: go test ./docs -update -->\n"
+	end   = "<!-- end of generated -->\n"
+)
+
+// unsaid is the advice that goes without saying.
+var unsaid = map[string]string{
+	"Configuration": "correct what the message names",
+	"NotReady":      "nothing: the next run tries again",
+	"Internal":      "nothing: the next run tries again; if this repeats, look at the function's log",
+}
+
+// entry is an error that the code can return.
+type entry struct{ kind, message, todo string }
+
+// Every error that the function can answer stands in troubleshooting.md, with its advice.
+func TestTroubleshootingIsCurrent(t *testing.T) {
+	found := map[string]entry{}
+	for _, folder := range []string{"../pkg/rotate", "../pkg/rotate/ecs", "../functions/aws-lambda/rotation"} {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+		constants := map[string]string{}
+		for _, file := range files {
+			maps.Copy(constants, constantsOf(t, file))
+		}
+		for _, file := range files {
+			collect(t, file, constants, found)
+		}
+	}
+	var text strings.Builder
+	text.WriteString(begin)
+	for _, kind := range []string{"Configuration", "NotReady", "UnknownOutcome", "Vendor", "Internal"} {
+		fmt.Fprintf(&text, "\n### %sError\n\n| message | what to do |\n|---|---|\n", kind)
+		for _, message := range slices.Sorted(maps.Keys(found)) {
+			if e := found[message]; e.kind == kind {
+				fmt.Fprintf(&text, "| %s | %s |\n", cell(e.message), cmp.Or(cell(e.todo), unsaid[kind]))
+			} else if e.kind == "Permission" {
+				t.Errorf("the page has no table for permission errors: %s", e.message)
+			}
+		}
+	}
+	text.WriteString("\n" + end)
+	const page = "troubleshooting.md"
+	written, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(written), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s lacks the marks of its generated part", page)
+	}
+	want := before + text.String() + after
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if string(written) != want {
+		t.Errorf("%s is not current: go test ./docs -update writes it", page)
+	}
+	t.Logf("%d errors are documented", len(found))
+}
+
+// collect finds the calls that make errors, and the advice of a WithTodo around them.
+func collect(t *testing.T, file string, constants map[string]string, found map[string]entry) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(made entry, ok bool) {
+		if ok && (found[made.message].todo == "" || made.todo != "") {
+			found[made.message] = made
+		}
+	}
+	ast.Inspect(parsed, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.CallExpr:
+			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithTodo" {
+				if inner, ok := selector.X.(*ast.CallExpr); ok {
+					made, ok := errorOf(inner, constants)
+					made.todo = literal(node.Args[0])
+					add(made, ok)
+				}
+				return true
+			}
+			add(errorOf(node, constants))
+		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Todo: …}
+			fields := map[string]ast.Expr{}
+			for _, element := range node.Elts {
+				if pair, ok := element.(*ast.KeyValueExpr); ok {
+					fields[fmt.Sprint(pair.Key)] = pair.Value
+				}
+			}
+			if what := literal(fields["What"]); what != "" {
+				add(entry{name(fields["Kind"]), what, literal(fields["Todo"])}, true)
+			}
+		}
+		return true
+	})
+}
+
+// errorOf reads a call of a function that makes an error.
+func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bool) {
+	switch name(call.Fun) {
+	case "Errorf":
+		if len(call.Args) < 2 || !ast.IsExported(name(call.Args[0])) {
+			return entry{}, false // fmt.Errorf, and wrappers
+		}
+		made = entry{kind: name(call.Args[0]), message: literal(call.Args[1])}
+	case "configError":
+		made = entry{kind: "Configuration", message: literal(call.Args[0])}
+	case "eventError":
+		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), todo: "see [the events](configuration.md)"}
+	case "documentError":
+		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]), todo: `store {"client_id":"…","client_secret":"…"} in it`}
+	}
+	// Where a name is a constant the message is said as it will be.
+	for _, argument := range call.Args {
+		if value := constants[name(argument)]; value != "" {
+			format := slices.IndexFunc(call.Args, func(a ast.Expr) bool { _, ok := a.(*ast.BasicLit); return ok })
+			made.message = substitute(made.message, slices.Index(call.Args, argument)-format-1, value)
+		}
+	}
+	// Helpers that only pass a text on have none of their own.
+	return made, strings.Trim(strings.TrimPrefix(made.message, "the event "), "%svwq: ") != ""
+}
+
+// substitute puts a value in the place of the nth verb, from 0, counting those that were substituted before.
+func substitute(message string, n int, value string) string {
+	verbs := regexp.MustCompile(`%[a-zA-Z]|\x00[^\x00]*\x00`).FindAllStringIndex(message, -1)
+	if n < 0 || n >= len(verbs) {
+		return message
+	}
+	return message[:verbs[n][0]] + "\x00" + value + "\x00" + message[verbs[n][1]:]
+}
+
+// constantsOf are the string constants of a file, by name.
+func constantsOf(t *testing.T, file string) map[string]string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := map[string]string{}
+	for _, declaration := range parsed.Decls {
+		if general, ok := declaration.(*ast.GenDecl); ok && general.Tok == token.CONST {
+			for _, spec := range general.Specs {
+				for i, value := range spec.(*ast.ValueSpec).Values {
+					if text := literal(value); text != "" && text != "%s" {
+						constants[spec.(*ast.ValueSpec).Names[i].Name] = text
+					}
+				}
+			}
+		}
+	}
+	return constants
+}
+
+func name(expression ast.Expr) string {
+	switch expression := expression.(type) {
+	case *ast.Ident:
+		return expression.Name
+	case *ast.SelectorExpr:
+		return expression.Sel.Name
+	}
+	return ""
+}
+
+// literal is the text of a string; anything else is left open.
+func literal(expression ast.Expr) string {
+	switch expression := expression.(type) {
+	case *ast.BasicLit:
+		text, _ := strconv.Unquote(expression.Value)
+		return text
+	case *ast.BinaryExpr:
+		return literal(expression.X) + literal(expression.Y)
+	case nil:
+		return ""
+	}
+	return "%s"
+}
+
+var verb = regexp.MustCompile(`"?%(\[\d+\])?[a-zA-Z]"?`)
+
+// cell is a text with verbs as it stands in a table.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "\x00", "").Replace(verb.ReplaceAllString(text, "…"))
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+
+// Every link from one file to another leads somewhere.
+func TestLinksLeadSomewhere(t *testing.T) {
+	links := 0
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), found[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, found[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if links == 0 {
+		t.Error("no links were found")
+	}
+}
