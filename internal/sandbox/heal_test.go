@@ -24,6 +24,7 @@ const untilResumed = 56 * time.Second
 
 // The states are those of the rotation package's own test: all that a rotation can be cut off in.
 func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
+	t.Parallel()
 	binary, err := Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -57,23 +58,29 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 				t.Fatalf("the state is\n%s, want\n%s", got, state)
 			}
 			refreshes := world.Maia.Refreshes(AgentID)
-			first := world.Heal(ctx)
-			if first != nil || len(world.wrong()) > 0 {
-				select {
-				case <-time.After(time.Until(began.Add(untilResumed))):
-				case <-ctx.Done():
-				}
-				if err := world.Heal(ctx); err != nil {
-					t.Errorf("the second healing event: %v", err)
-				}
-			}
-			for _, wrong := range world.wrong() {
-				t.Errorf("not true: %s", wrong)
-			}
+			world.mustHeal(ctx, t, began)
 			if world.Maia.Refreshes(AgentID) != refreshes {
 				t.Error("healing has refreshed")
 			}
 		})
+	}
+}
+
+// mustHeal sends the first healing event at once and the second, if it is needed, when the first rotation cannot be alive
+// any more.
+func (w *World) mustHeal(ctx context.Context, t *testing.T, began time.Time) {
+	t.Helper()
+	if first := w.Heal(ctx); first != nil || len(w.wrong()) > 0 {
+		select {
+		case <-time.After(time.Until(began.Add(untilResumed))):
+		case <-ctx.Done():
+		}
+		if err := w.Heal(ctx); err != nil {
+			t.Errorf("the second healing event: %v", err)
+		}
+	}
+	for _, wrong := range w.wrong() {
+		t.Errorf("not true: %s", wrong)
 	}
 }
 

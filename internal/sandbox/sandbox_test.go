@@ -9,7 +9,7 @@ import (
 )
 
 // worlds is how many of them live at the same time: they mostly wait.
-const worlds = "24"
+const worlds = "64"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 
 // TestWorld rotates in a world without a fault and with each of them, with the compiled function.
 func TestWorld(t *testing.T) {
+	t.Parallel()
 	binary, err := Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
