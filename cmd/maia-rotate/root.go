@@ -14,10 +14,14 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // it did not work, or what had to be proved is not true
 	exitUsage  = 2 // the command line is wrong
+	exitNotRun = 3 // a check of an installation could not be carried out
 )
 
 // usageError is an error of the command line.
 type usageError struct{ error }
+
+// notCarriedOut is an error that says nothing of the installation that was to be checked.
+type notCarriedOut struct{ error }
 
 // errReported is a failure that the command's output has told already.
 var errReported = errors.New("failed, as the output says")
@@ -30,6 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
 	var usage usageError
+	var notRun notCarriedOut
 	switch {
 	case err == nil:
 		return exitOK
@@ -38,6 +43,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", command.CommandPath(), err)
 		return exitUsage
+	case errors.As(err, &notRun):
+		fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
+		return exitNotRun
 	case ctx.Err() != nil:
 		fmt.Fprintf(stderr, "%s: interrupted\n", command.CommandPath())
 		return exitFailed
@@ -56,7 +64,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newSandbox(), newPackage())
+	root.AddCommand(newSandbox(), newPackage(), newDoctor(), newPlan())
 	return root
 }
 

@@ -18,6 +18,7 @@ const sandboxTimeout = 5 * time.Minute
 
 type sandboxOptions struct {
 	fault   string
+	doctor  bool
 	json    bool
 	verbose bool
 }
@@ -70,22 +71,31 @@ leaves this machine. It needs Go and a checkout of this module.
 
 With --fault something goes wrong on the way; --fault list shows what can.
 
+With --doctor it shows instead what "doctor" and "plan" say of a healthy installation and of broken
+ones, with one thing wrong in each, which they must name exactly. Nothing is built for that.
+
 With --json the output is one JSON object a line: events as they happen ("type":"event"), what was
 proved ("type":"proof"), and at last the result ("type":"result"), whose "ok" says whether all is
-true. A run that cannot be carried out has no result, but an error on standard error.
+true. A run that cannot be carried out has no result, but an error on standard error. With --doctor
+there is an object for each installation ("type":"setup") in place of events and proofs.
 
 Exit codes: 0 if all is true, 1 if anything is not, 2 if the command line is wrong ("go run" makes
 each that is not 0 a 1).`,
 		Example: `  maia-rotate sandbox
   maia-rotate sandbox --fault list
   maia-rotate sandbox --fault killed-after-refresh
+  maia-rotate sandbox --doctor
   maia-rotate sandbox --json | jq 'select(.type == "result")'`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if options.doctor {
+				return sandboxDoctor(command.Context(), options, command.OutOrStdout())
+			}
 			return runSandbox(command.Context(), options, command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
 	command.Flags().StringVar(&options.fault, "fault", "", "what goes wrong; \"list\" shows the names")
+	command.Flags().BoolVar(&options.doctor, "doctor", false, "show what doctor and plan say of broken installations")
 	command.Flags().BoolVar(&options.json, "json", false, "print JSON, one object a line")
 	command.Flags().BoolVarP(&options.verbose, "verbose", "v", false, "show the function's own log too, on standard error")
 	_ = command.RegisterFlagCompletionFunc("fault", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/maia-rotate/maia-rotate/internal/doctor"
+)
+
+// findings shows a report: a line for what is in order, and below what is not the reason and how to mend it.
+func (p *textPrinter) findings(report doctor.Report) {
+	for _, finding := range report.Findings {
+		p.finding(finding)
+	}
+	for _, skipped := range report.NotChecked {
+		p.wrapped("  ", "    ", fmt.Sprintf("not checked: %s (%s)", strings.Join(skipped.Checks, ", "), skipped.Because))
+	}
+}
+
+func (p *textPrinter) finding(finding doctor.Finding) {
+	const (
+		column = "  %s  %-21s"
+		indent = "           "
+	)
+	if finding.Level == doctor.OK && finding.Todo == "" {
+		head := fmt.Sprintf(column, p.level(finding.Level), finding.Check)
+		width := len(fmt.Sprintf(column, "problem", finding.Check)) // without the codes of colours
+		lines := wrap(finding.Text, maxWidth-width-2)
+		p.printf("%s  %s\n", head, strings.Join(lines, "\n"+strings.Repeat(" ", width+2)))
+		return
+	}
+	p.printf("  %s  %s\n", p.level(finding.Level), finding.Check)
+	p.wrapped(indent, indent, finding.Text)
+	p.todo(indent, finding.Todo)
+}
+
+// level is the level in a column of its own.
+func (p *textPrinter) level(level doctor.Level) string {
+	colour := map[doctor.Level]string{doctor.OK: green, doctor.Warning: yellow, doctor.Problem: red}[level]
+	return p.in(colour, fmt.Sprintf("%-7s", level))
+}
+
+// todo shows how to mend something: in words, and below them the commands, which can be copied as they stand.
+func (p *textPrinter) todo(indent, todo string) {
+	if todo == "" {
+		return
+	}
+	text, commands, _ := strings.Cut(todo, "\n")
+	p.wrapped(indent+"→ ", indent+"  ", text)
+	indent += "    "
+	for command := range strings.Lines(commands) {
+		p.printf("%s%s\n", indent, strings.Join(wrapCommand(command, maxWidth-len(indent)-len("   \\")), " \\\n"+indent+"  "))
+	}
+}
+
+// wrapCommand breaks a command into lines, of which none ends between a flag and its value.
+func wrapCommand(command string, width int) []string {
+	const space = "\x00" // one at which no line may end
+	words := strings.Fields(command)
+	for i := range words[1:] {
+		if strings.HasPrefix(words[i], "--") && !strings.HasPrefix(words[i+1], "--") {
+			words[i] += space
+		} else {
+			words[i] += " "
+		}
+	}
+	lines := wrap(strings.Join(words, ""), width)
+	for i, line := range lines {
+		lines[i] = strings.ReplaceAll(line, space, " ")
+	}
+	return lines
+}
+
+// wrapped prints a text with one indent before its first line and another before the rest.
+func (p *textPrinter) wrapped(first, rest, text string) {
+	width := maxWidth - max(utf8.RuneCountInString(first), utf8.RuneCountInString(rest))
+	p.printf("%s%s\n", first, strings.Join(wrap(text, width), "\n"+rest))
+}
+
+// counted sums a report up.
+func (p *textPrinter) counted(problems, warnings int) string {
+	switch {
+	case problems > 0 && warnings > 0:
+		return p.in(red, plural(problems, "problem")+", "+plural(warnings, "warning")+".")
+	case problems > 0:
+		return p.in(red, plural(problems, "problem")+".")
+	case warnings > 0:
+		return p.in(yellow, "No problem, "+plural(warnings, "warning")+".")
+	}
+	return p.in(green, "No problem, no warning.")
+}

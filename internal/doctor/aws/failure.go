@@ -1,0 +1,67 @@
+package aws
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/smithy-go"
+)
+
+// code is that of an error that a service answered; "" if the call did not get as far.
+func code(err error) string {
+	var answered smithy.APIError
+	if errors.As(err, &answered) {
+		return answered.ErrorCode()
+	}
+	return ""
+}
+
+func denied(err error) bool { return strings.Contains(code(err), "AccessDenied") }
+
+func missing(err error) bool {
+	return slices.Contains([]string{"ResourceNotFoundException", "NoSuchEntity"}, code(err))
+}
+
+// fatal says that no other call can be expected to get an answer either: there are no credentials, or they are not
+// accepted, or there is no way to AWS.
+func fatal(err error) bool {
+	switch code(err) {
+	case "", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException",
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired":
+		return true
+	}
+	return false
+}
+
+// failure is an error of a call that everything else depends on.
+func failure(operation string, err error) error {
+	if denied(err) {
+		return fmt.Errorf("your credentials do not allow %s: %s", operation, message(err))
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}
+
+// message is what a service said of an error, without the SDK's words around it.
+func message(err error) string {
+	var answered smithy.APIError
+	if errors.As(err, &answered) {
+		return strings.TrimSpace(answered.ErrorCode() + ": " + answered.ErrorMessage())
+	}
+	return err.Error()
+}
+
+// untested warns that a check could not be made, because a call failed. It returns the errors that are fatal.
+func (r *run) untested(check, operation string, err error) error {
+	switch {
+	case fatal(err):
+		return failure(operation, err)
+	case denied(err):
+		r.report.Warn(check, "check with credentials that allow "+operation, "could not be tested: your credentials do not allow %s", operation)
+	default:
+		r.report.Warn(check, "", "could not be tested: %s: %s", operation, message(err))
+	}
+	return nil
+}

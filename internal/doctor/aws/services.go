@@ -1,0 +1,112 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
+)
+
+// checkServices finds the runner as the function does, and looks at its services and at the note beside the secret.
+func (r *run) checkServices(ctx context.Context) error {
+	const check = "services"
+	switch {
+	case r.function == nil:
+		return nil
+	case r.environment == nil:
+		r.report.Skip("the function's configuration is not known", check, "note")
+		return nil
+	}
+	config := ecs.Config{
+		SecretARN: r.arn, Clusters: r.environment.Clusters, Services: r.environment.Services, AgentIDs: r.environment.AgentIDs,
+	}
+	runner, err := ecs.Discover(ctx, r.secrets, r.ecs, config)
+	if err != nil {
+		r.report.Skip("the runner was not found", "note")
+		return r.refused(check, err)
+	}
+	r.runner = runner
+	if r.current == nil || r.current.document == nil {
+		r.report.OK(check, "%s", r.served())
+		r.report.Skip("the secret could not be read", "the state of the services", "note")
+		return nil
+	}
+	home, err := runner.Observe(ctx)
+	if err != nil {
+		r.report.Skip("the runner could not be observed", "note")
+		return r.refused(check, err)
+	}
+	r.home = &home
+	r.judgeInstances(home.Instances)
+	r.judgeNote(home.Note)
+	return nil
+}
+
+// served names what was found, for a person.
+func (r *run) served() string {
+	return strings.Join(r.runner.Services(), ", ") + " of agent " + r.runner.AgentID()
+}
+
+// refused reports an error of the function's code. That of a call which the operator may not make says nothing about the
+// function.
+func (r *run) refused(check string, err error) error {
+	typed := words(err)
+	switch {
+	case code(err) == "" && !errors.As(err, new(*rotate.Error)), code(err) != "" && fatal(err):
+		return err
+	case denied(err):
+		r.report.Warn(check, "check with credentials that allow it", "could not be tested: your credentials are not enough: %s", typed.What)
+	case typed.Kind == rotate.Configuration:
+		r.report.Problem(check, typed.Todo, "%s", typed.What)
+	default:
+		r.report.Warn(check, typed.Todo, "could not be tested: %s", typed.What)
+	}
+	return nil
+}
+
+func (r *run) judgeInstances(instances rotate.Instances) {
+	const check = "services"
+	switch instances.State {
+	case rotate.Stopped:
+		r.report.Problem(check, "scale it up: until then a rotation is refused, and so it fails", "scaled to zero: %s", instances.Detail)
+	case rotate.Failed:
+		r.report.Problem(check, "look at the instances' logs, and mend the deployment: nothing is refreshed while it has failed", "the deployment has failed: %s", instances.Detail)
+	case rotate.Rolling:
+		r.report.Warn(check, "nothing: a rotation waits for it, or is tried again", "a deployment is under way: %s", instances.Detail)
+	default:
+		r.report.OK(check, "%s, steady", r.served())
+	}
+}
+
+// judgeNote tells what earlier runs have left behind.
+func (r *run) judgeNote(note rotate.Note) {
+	const check = "note"
+	heal := "nothing if a rotation is under way; if none is, the next healing event goes on from here, or this one:\n" + r.heal()
+	clean := true
+	warn := func(format string, args ...any) {
+		clean = false
+		r.report.Warn(check, heal, format, args...)
+	}
+	if intent := note.Intent; intent != nil {
+		warn("a refresh was about to be sent at %s, and what became of it is not noted", minute(intent.At))
+	}
+	if paused := note.Paused; paused != nil {
+		text := "the function paused the runner at " + minute(paused.At)
+		if !paused.Until.IsZero() {
+			text += ", until " + minute(paused.Until)
+		}
+		warn("%s", text)
+	}
+	if note.Applied == rotate.AppliedNothing {
+		warn("a restart of the runner is owed")
+	}
+	switch {
+	case !clean:
+	case note.Rotated == nil:
+		r.report.OK(check, "nothing is left of an earlier run; the function has not refreshed this secret yet")
+	default:
+		r.report.OK(check, "nothing is left of an earlier run; the last refresh was at %s", minute(note.Rotated.At))
+	}
+}
