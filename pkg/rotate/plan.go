@@ -14,7 +14,7 @@ func Plan(o Observation, p Policy, now time.Time) []Step {
 	for {
 		step := Next(o, p, now)
 		if step.Kind == Done && o.Run.Mode == Stage {
-			o = o.finishing()
+			o = o.finishing(now)
 			continue
 		}
 		steps = append(steps, step)
@@ -71,9 +71,18 @@ func (o Observation) after(step Step, now time.Time) Observation {
 	return o
 }
 
-// finishing is what the Finish of a rotation finds that has staged its value.
-func (o Observation) finishing() Observation {
-	o.Run.Mode, o.Home.Staged = Finish, false
-	o.Home.Instances.Read = ReadUnknown
+// finishing is what the Finish of a rotation finds that has staged its value: a run of its own, with the outcome noted.
+func (o Observation) finishing(now time.Time) Observation {
+	valid, _ := o.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	sent := o.Run.Sent
+	if sent == nil && o.resolved(fingerprint) {
+		sent = o.Home.Note.Intent
+	}
+	if sent != nil {
+		o.Home.Note.Intent, o.Home.Note.Rotated = nil, &Rotation{At: sent.At, Over: sent.Over, New: fingerprint}
+	}
+	o.Home.Staged = false
+	o.Run = RunState{ID: o.Run.ID, Mode: Finish, Started: now, Deadline: o.Run.Deadline}
 	return o
 }

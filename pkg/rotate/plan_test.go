@@ -31,6 +31,9 @@ func TestPlanForesees(t *testing.T) {
 			o.Home.Store, o.Home.Note.Applied, o.Agent.Connected = before, fp(live), false
 			o.Run.Mode = Heal
 		}, "store; restart; await connected; done"},
+		"a refresh that was carried out": {func(o *Observation) {
+			o.Run.Mode, o.Home.Note.Intent = Stage, &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
+		}, "await connected; done"},
 		"scaled to zero": {func(o *Observation) { o.Home.Instances.State = Stopped }, "refuse"},
 		"a refresh that is not due": {func(o *Observation) {
 			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}

@@ -76,7 +76,7 @@ func (r *run) looked() bool {
 		return true
 	}
 	calls := r.process.made()
-	return r.lastLook >= f.at && slices.ContainsFunc(calls[r.lastLook:], func(c Call) bool { return c.Name == maiaPrefix+"GetCredentials" })
+	return r.lastLook >= f.at && slices.ContainsFunc(calls[r.lastLook:], func(c Call) bool { return c.Name == maiaGetCredentials })
 }
 
 // checkReport: what counts as a rotation was one, and a refresh is reported.
@@ -104,6 +104,9 @@ func (w *world) checkUnchanged(r *run, state rotate.State, now snapshot) {
 	}
 	if paused(now.agent) && !paused(was.agent) && w.operatorUntil().IsZero() {
 		w.broken(3, "the error says %q, but the runner was left paused; %v", state, r.err)
+	}
+	if time.Now().Before(w.operatorUntil()) {
+		w.checkPause(8, "after an error ", now.agent)
 	}
 }
 

@@ -36,7 +36,7 @@
 //   - CALL-NN-WHAT, for each call of a rotation that nothing disturbs, the NNth of its name. What happens to it is
 //     fail-before (it is lost on the way, and its repetitions too, so that no SDK's retry helps), fail-after (it is carried
 //     out, the answer is lost), the same once (which the SDK's retry mends), cut-before and cut-after (the process ends
-//     there), an unusable answer of Maia's, or that a person refreshes or reverts right before it.
+//     there), an unusable answer of Maia's, or that a person refreshes, reverts or resumes right before it.
 //   - CALL-NN-again-WHAT, -mending-a-reverted-store-WHAT, -adopting-WHAT: the same in a home that was rotated before, and
 //     in runs that heal.
 //

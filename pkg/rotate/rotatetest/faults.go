@@ -69,14 +69,22 @@ func (w *world) thenHeal() {
 // sweep is one scenario for every way in which each of the calls can go wrong, and for what others may do just then.
 func sweep(calls []Call) []scenario {
 	var list []scenario
+	drained := drainedCalls(calls)
 	dark := false // from the refresh to the order of the restart
-	for _, call := range calls {
+	for i, call := range calls {
 		for _, v := range variants() {
 			list = append(list, scenario{name: nameOf(call, v.name), play: v.play(call)})
 		}
 		for _, e := range events(call) {
 			list = append(list, scenario{name: nameOf(call, e.name), play: func(w *world) {
 				w.strike(&fault{call: call.Name, nth: call.Nth, times: 1, event: func() { e.happen(w) }, foreign: e.foreign})
+				w.thenLater()
+				w.finish()
+			}})
+		}
+		if drained[i] {
+			list = append(list, scenario{name: nameOf(call, "resumed"), play: func(w *world) {
+				w.strike(&fault{call: call.Name, nth: call.Nth, times: 1, event: w.operatorResumes, foreign: true})
 				w.thenLater()
 				w.finish()
 			}})
@@ -99,6 +107,38 @@ func (v variant) play(call Call) func(*world) {
 		v.then(w)
 		w.finish()
 	}
+}
+
+// drainedCalls are those between the pause and the refresh, as long as the agent is looked at once more in between: what an
+// operator does there must be seen.
+func drainedCalls(calls []Call) map[int]bool {
+	drained, pending := map[int]bool{}, []int(nil)
+	paused := false
+	for i, call := range calls {
+		switch call.Name {
+		case maiaPause:
+			paused = true
+			continue
+		case maiaRefresh:
+			return drained
+		}
+		if !paused {
+			continue
+		}
+		if pending = append(pending, i); call.Name == maiaGetAgent {
+			for _, i := range pending {
+				drained[i] = true
+			}
+			pending = nil
+		}
+	}
+	return nil // there was no refresh
+}
+
+// operatorResumes has an operator end our pause and start pipelines, which end by themselves.
+func (w *world) operatorResumes() {
+	w.maia.ConsoleResume(agentID)
+	w.busy(rollout)
 }
 
 // event is something that happens right before a call.

@@ -55,9 +55,15 @@ const (
 	maiaResume  = maiaPrefix + "Resume"
 )
 
+// And those that change nothing.
+const (
+	maiaGetAgent       = maiaPrefix + "GetAgent"
+	maiaGetCredentials = maiaPrefix + "GetCredentials"
+)
+
 // polled says that the call is one of those that a waiting run repeats.
 func (c Call) polled() bool {
-	return c.During == DuringObserve || c.Name == maiaPrefix+"GetAgent" || c.Name == maiaPrefix+"GetCredentials"
+	return c.During == DuringObserve || c.Name == maiaGetAgent || c.Name == maiaGetCredentials
 }
 
 // fault is what happens to a process at one of its calls.
@@ -186,8 +192,8 @@ func reset(name string) error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: fmt.Errorf("%s: %w", name, syscall.ECONNRESET)}
 }
 
-// errDead answers the calls of a process that is no more. Nobody hears it but what is left of that process, which it has
-// give up soon.
+// errDead answers the calls of a process that is no more. Nobody hears it but what is left of that process, which
+// gives up by it.
 var errDead = fmt.Errorf("rotatetest: this process was cut off: %w", context.Canceled)
 
 func (p *Process) kill() {

@@ -77,7 +77,10 @@ func (w *world) mustNot(r *run, promise int, name string) {
 	}
 }
 
-const connectedLag = 9500 * time.Millisecond
+const (
+	connectedLag = 9500 * time.Millisecond
+	longLag      = 41500 * time.Millisecond
+)
 
 // lagging has Maia's reads lag.
 func lagging() []maiatest.Option {
@@ -124,6 +127,19 @@ func stories() []scenario {
 			w.mustEnd(w.run(rotate.Heal), 1, rotate.Rotated, rotate.Healed)
 			w.finish()
 		}},
+		{name: "restart-that-does-not-come-back-while-Maia-shows-the-connection-still",
+			maia: []maiatest.Option{maiatest.WithConnectedLag(longLag)}, connectedLag: longLag,
+			play: func(w *world) {
+				w.home.BreakRestarts(9)
+				if r := w.run(rotate.Rotate); r.err == nil {
+					w.broken(5, "no error, though no instance has come up")
+				}
+				w.home.BreakRestarts(0)
+				time.Sleep(later)
+				w.mustEnd(w.run(rotate.Heal), 1, rotate.Rotated, rotate.Healed)
+				time.Sleep(longLag)
+				w.finish()
+			}},
 		{name: "restart-that-comes-back-when-repeated", play: func(w *world) {
 			w.home.BreakRestarts(1)
 			if r := w.run(rotate.Rotate); r.err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ type world struct {
 	texts     bytes.Buffer    // all that left the processes: logs, errors, reports, details
 	failures  []string
 	refresh   time.Time // when the last refresh was sent
+	resumed   string    // the secret with which the runner was at work when it was resumed last
 	operator  time.Time // until when an operator has paused the runner
 
 	runs    []*run
@@ -84,10 +86,17 @@ func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *w
 	t.Cleanup(w.maia.Close)
 	w.inspector = w.client(nil)
 	w.maia.OnCall(func(call maiatest.Call) {
-		if call.Name == maiatest.RefreshCredentials {
+		switch call.Name {
+		case maiatest.RefreshCredentials:
 			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.refresh = call.Time
-			w.mu.Unlock()
+		case maiatest.Resume:
+			if w.working() {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.resumed = w.maia.LiveSecret(agentID)
+			}
 		}
 	})
 	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret})
@@ -134,6 +143,11 @@ func (w *world) started() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.instances)
+}
+
+// working says that all instances are logged in with what Maia holds.
+func (w *world) working() bool {
+	return !slices.ContainsFunc(w.running(), func(i *instance) bool { return !i.connected() })
 }
 
 func (i *instance) connected() bool { return i.login != nil && i.login.Connected() }
@@ -316,15 +330,19 @@ func (o *watched) Store(ctx context.Context, credentials maia.Credentials) error
 func (o *watched) Restart(ctx context.Context) error {
 	defer o.r.process.enter(DuringRestart)()
 	o.r.wrote, o.r.settled = append(o.r.wrote, DuringRestart), time.Time{}
+	if o.w.working() && o.w.resumedWith(o.w.maia.LiveSecret(agentID)) && !o.w.overlap {
+		o.w.broken(6, "a runner is restarted that has been resumed, as its instances are logged in with what Maia holds")
+	}
 	return o.Runner.Restart(ctx)
+}
+
+func (w *world) resumedWith(secret string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.resumed == secret
 }
 
 // ordered says that the run has ordered a restart.
 func (r *run) ordered() bool {
-	for _, method := range r.wrote {
-		if method == DuringRestart {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.wrote, DuringRestart)
 }
