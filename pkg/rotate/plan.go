@@ -83,6 +83,6 @@ func (o Observation) finishing(now time.Time) Observation {
 		o.Home.Note.Intent, o.Home.Note.Rotated = nil, &Rotation{At: sent.At, Over: sent.Over, New: fingerprint}
 	}
 	o.Home.Staged = false
-	o.Run = RunState{ID: o.Run.ID, Mode: Finish, Started: now, Deadline: o.Run.Deadline}
+	o.Run = RunState{ID: o.Run.ID, Mode: Finish, Started: now, Deadline: o.Run.Deadline, ConnectedReads: o.Run.ConnectedReads}
 	return o
 }

@@ -38,7 +38,8 @@ type Runner interface {
 	// new one, never a mixture; Observe tells.
 	Store(ctx context.Context, credentials maia.Credentials) error
 
-	// Restart orders new instances that read the store, and returns when they are ordered, not when they run.
+	// Restart orders new instances that read the store, and returns when they are ordered, not when they run. From then on
+	// this Runner's Observe says ReadCurrent of them, until something else is stored.
 	Restart(ctx context.Context) error
 }
 

@@ -97,6 +97,10 @@ func (s *secret) read(ctx context.Context, id, stage string) (found version, ok 
 	if hasCode(err, "ResourceNotFoundException") {
 		return version{}, false, nil
 	}
+	if hasCode(err, "InvalidRequestException") {
+		return version{}, false, rotate.Errorf(rotate.NotReady, "%w", Failure("GetSecretValue", s.arn, err)).
+			WithTodo("nothing: a label has moved meanwhile, the next run looks again")
+	}
 	if err != nil {
 		return version{}, false, Failure("GetSecretValue", s.arn, err)
 	}
