@@ -81,7 +81,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err
 		return nil, err
 	}
 	if event.Action != "" {
-		log = log.With("action", event.Action)
+		log = log.With("event", event.Action)
 		return h.act(ctx, event, log)
 	}
 	log = log.With("secret", event.SecretID, "step", event.Step, "rotation", event.ClientRequestToken)
