@@ -132,7 +132,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (raw []byte, n
 	if _, ok := h.operations[name]; !ok || prefix != h.config.TargetPrefix {
 		return nil, name, &Error{Code: "UnknownOperationException"}
 	}
-	if err := checkSignature(r, h.config.SigningName, h.config.Region); err != nil {
+	if err := CheckSignature(r, h.config.SigningName, h.config.Region); err != nil {
 		return nil, name, err
 	}
 	var tooLarge *http.MaxBytesError

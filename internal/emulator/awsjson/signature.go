@@ -11,14 +11,15 @@ import (
 // maxSkew is how far a request's clock may be from ours.
 const maxSkew = 5 * time.Minute
 
-// checkSignature checks everything about the signature but the signature:
-// what it is made for (date, region, service), what it covers, and its age.
-func checkSignature(r *http.Request, service, region string) error {
+// CheckSignature checks everything about the signature but the signature:
+// what it is made for (date, region, service), what it covers, and its age. Its
+// errors have the codes of the services that speak this protocol.
+func CheckSignature(r *http.Request, service string, regions ...string) *Error {
 	authorization := r.Header.Get("Authorization")
 	if authorization == "" {
 		return Errorf("MissingAuthenticationTokenException", "Missing Authentication Token")
 	}
-	incomplete := func(what string) error {
+	incomplete := func(what string) *Error {
 		return Errorf("IncompleteSignatureException", "Authorization header requires %s.", what)
 	}
 	scheme, rest, _ := strings.Cut(authorization, " ")
@@ -48,9 +49,8 @@ func checkSignature(r *http.Request, service, region string) error {
 		return Errorf("InvalidSignatureException", "Signature expired: %s is not within %s of the present", date, maxSkew)
 	}
 	scope := strings.Split(parameters["Credential"], "/")
-	want := []string{date[:8], region, service, "aws4_request"}
-	if len(scope) != 5 || scope[0] == "" || !slices.Equal(scope[1:], want) {
-		return Errorf("InvalidSignatureException", "Credential should be scoped to %s.", strings.Join(want, "/"))
+	if len(scope) != 5 || scope[0] == "" || scope[1] != date[:8] || !slices.Contains(regions, scope[2]) || !slices.Equal(scope[3:], []string{service, "aws4_request"}) {
+		return Errorf("InvalidSignatureException", "Credential should be scoped to %s/%s/%s/aws4_request.", date[:8], regions[0], service)
 	}
 
 	covered := strings.Split(parameters["SignedHeaders"], ";")
