@@ -289,6 +289,9 @@ func (r *run) pause() error {
 		}
 		r.seen.Run.Pauses++
 		if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause); err != nil {
+			if notCarriedOut(err) {
+				r.seen.Run.Pauses-- // so that the note is taken back
+			}
 			return err
 		}
 		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
@@ -302,6 +305,16 @@ func (r *run) pause() error {
 	}
 	note.Paused = &OwnPause{At: note.Paused.At, By: note.Paused.By, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
 	return r.saveNote(note)
+}
+
+// notCarriedOut says that Maia has refused a command, so that it cannot take effect later.
+func notCarriedOut(err error) bool {
+	for _, refusal := range []error{maia.ErrUnauthorized, maia.ErrForbidden, maia.ErrNotFound, maia.ErrRateLimited, maia.ErrRejected} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitAgent looks at the agent until a condition on what was seen holds.

@@ -101,7 +101,7 @@ func (h *Handler) served(ctx context.Context, event event) ([]string, error) {
 		return slices.Compact(slices.Sorted(slices.Values(h.config.Secrets))), nil
 	}
 	called, ok := lambdacontext.FromContext(ctx)
-	if !ok {
+	if !ok || called.InvokedFunctionArn == "" {
 		return nil, configError("the event names no secret, %s is not set, and the ARN of this function is not known", envSecrets)
 	}
 	var found []string
@@ -138,8 +138,11 @@ func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, lo
 	}
 	report, err := rotator.Run(ctx, runner, rotate.Heal)
 	result.Services, result.Report, result.err = runner.Services(), &report, err
+	if errors.Is(err, rotate.ErrStopped) {
+		report.DarkSince = nil // it is down because somebody wants it so
+	}
 	h.metrics.run(actionHeal, report)
-	if since := runner.CurrentSince(); !since.IsZero() {
+	if since := runner.CurrentSince(); report.State != rotate.Unseen && !since.IsZero() {
 		if report.Rotated != nil {
 			since = *report.Rotated
 		}

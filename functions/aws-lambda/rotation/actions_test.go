@@ -394,3 +394,74 @@ func TestActionsThatAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A pause that Maia has refused was never ours: an operator's that comes later stays.
+func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
+	for _, status := range []int{400, 403, 429} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, rotateOnce)
+				w.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.Status5xx, Status: status})
+				w.rotate()
+				time.Sleep(5 * time.Minute)
+				w.maia.ConsolePause(agentID, 6*time.Hour)
+				w.maia.FinishTasks(agentID)
+				for range 2 {
+					time.Sleep(healEvery)
+					if _, err := w.heal(); err != nil {
+						t.Error(err)
+					}
+				}
+				if agent := w.agent(); agent.Status != "paused" {
+					t.Errorf("the operator's pause is gone: the runner is %s; labels %v", agent.Status, w.labels())
+				}
+			})
+		})
+	}
+}
+
+// A spare service at zero beside the one that works is no reason to leave that one down.
+func TestPromise1HealingBesideASpareServiceAtZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rotateOnce)
+		w.ecs.RegisterTaskDefinition("spare", runnerContainer(w.arn))
+		w.createService("spare")
+		time.Sleep(2 * time.Minute)
+		w.ecs.ScaleTo("matillion", "spare", 0)
+		w.hook = func(step string) error {
+			if step == stepSet {
+				return errors.New("the function could not be started")
+			}
+			return nil
+		}
+		w.rotate()
+		time.Sleep(healEvery)
+		if _, err := w.heal(); err != nil {
+			t.Error(err)
+		}
+		w.mustBeBack(1)
+	})
+}
+
+// What could not be looked at is not measured: a zero would end an alarm.
+func TestMetricsOfARunnerThatCannotBeLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.rotate()
+		time.Sleep(time.Hour)
+		w.maia.Inject(maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx})
+		before := w.output.Len()
+		if _, err := w.heal(); err == nil {
+			t.Fatal("no error")
+		}
+		text := w.output.String()[before:]
+		for _, metric := range []string{MetricDarkNow, MetricAge, MetricConnected} {
+			if strings.Contains(text, metric) {
+				t.Errorf("%s is written: %s", metric, text)
+			}
+		}
+		if !strings.Contains(text, MetricOutcome) {
+			t.Errorf("%s is not written: %s", MetricOutcome, text)
+		}
+	})
+}

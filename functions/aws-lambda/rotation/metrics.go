@@ -53,18 +53,21 @@ var byRunner = [][]string{{"Function"}, {"Function", "Runner"}}
 
 // run tells what came of a run.
 func (m metrics) run(step string, report rotate.Report) {
-	dark := 0.0
-	if report.DarkSince != nil {
-		dark = time.Since(*report.DarkSince).Seconds()
-	}
 	values := map[string]any{
 		"Step": step, "Outcome": report.Outcome,
-		MetricOutcome: 1, MetricDuration: report.Took.Seconds(), MetricDarkNow: dark,
+		MetricOutcome: 1, MetricDuration: report.Took.Seconds(),
 	}
 	directives := []emfDirective{
 		{MetricsNamespace, [][]string{{"Function", "Runner", "Step"}}, []emfMetric{{MetricDuration, "Seconds"}}},
 		{MetricsNamespace, [][]string{{"Function", "Outcome"}, {"Function", "Runner", "Step", "Outcome"}}, []emfMetric{{MetricOutcome, "Count"}}},
-		{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}}},
+	}
+	if report.State != rotate.Unseen { // a runner that could not be looked at is not told to be back
+		dark := 0.0
+		if report.DarkSince != nil {
+			dark = time.Since(*report.DarkSince).Seconds()
+		}
+		values[MetricDarkNow] = dark
+		directives = append(directives, emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}}})
 	}
 	if report.Dark > 0 {
 		values[MetricDark] = report.Dark.Seconds()

@@ -400,7 +400,12 @@ func TestServiceStates(t *testing.T) {
 			c.services.Deploy("matillion", "runner")
 			time.Sleep(5 * time.Minute)
 		}, rotate.Steady},
-		"one of two is 0": {func(c *cloud) { c.service("b"); c.services.ScaleTo("matillion", "b", 0) }, rotate.Stopped},
+		"one of two is 0": {func(c *cloud) { c.service("b"); c.services.ScaleTo("matillion", "b", 0) }, rotate.Steady},
+		"both are 0": {func(c *cloud) {
+			c.service("b")
+			c.services.ScaleTo("matillion", "b", 0)
+			c.services.ScaleTo("matillion", "runner", 0)
+		}, rotate.Stopped},
 		"without rollout state": {func(c *cloud) {
 			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1, NoRolloutState: true})
 		}, rotate.Steady},

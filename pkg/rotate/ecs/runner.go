@@ -119,16 +119,21 @@ func (r *Runner) describeServices(ctx context.Context) error {
 	return nil
 }
 
-// instances sums the services up: each as bad as the worst of them.
+// instances sums the services up: as bad as the worst of them. One that is scaled to zero counts only if all are: it reads
+// what is stored when it starts.
 func (r *Runner) instances(created time.Time) rotate.Instances {
 	states := []rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped}
 	reads := []rotate.ReadState{rotate.ReadCurrent, rotate.ReadUnknown, rotate.ReadOlder}
 	var state, read int
 	var details []string
+	allStopped := !slices.ContainsFunc(r.services, func(s *service) bool { return s.state() != rotate.Stopped })
 	for _, service := range r.services {
+		details = append(details, service.detail())
+		if service.state() == rotate.Stopped && !allStopped {
+			continue
+		}
 		state = max(state, slices.Index(states, service.state()))
 		read = max(read, slices.Index(reads, service.read(created, r.secret.changed)))
-		details = append(details, service.detail())
 	}
 	return rotate.Instances{State: states[state], Read: reads[read], Detail: strings.Join(details, "; ")}
 }
