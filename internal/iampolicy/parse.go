@@ -59,8 +59,8 @@ func parse(document []byte) (Policy, error) {
 	return p, nil
 }
 
-// statements reads a list of statements, or one alone.
-func statements(raw json.RawMessage) ([]Statement, error) {
+// elements are those of a list, or the value alone where it is none.
+func elements(raw json.RawMessage) ([]json.RawMessage, error) {
 	list := []json.RawMessage{raw}
 	if isList(raw) {
 		if err := json.Unmarshal(raw, &list); err != nil {
@@ -69,6 +69,15 @@ func statements(raw json.RawMessage) ([]Statement, error) {
 	}
 	if len(list) == 0 {
 		return nil, errors.New("empty")
+	}
+	return list, nil
+}
+
+// statements reads a list of statements, or one alone.
+func statements(raw json.RawMessage) ([]Statement, error) {
+	list, err := elements(raw)
+	if err != nil {
+		return nil, err
 	}
 	var all []Statement
 	for i, raw := range list {
@@ -257,14 +266,9 @@ func text(raw json.RawMessage) (string, error) {
 
 // texts reads a string or a list of strings, of which there must be one.
 func texts(raw json.RawMessage, check func(string) error) ([]string, error) {
-	list := []json.RawMessage{raw}
-	if isList(raw) {
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, err
-		}
-	}
-	if len(list) == 0 {
-		return nil, errors.New("empty")
+	list, err := elements(raw)
+	if err != nil {
+		return nil, err
 	}
 	var all []string
 	for _, raw := range list {
@@ -284,14 +288,9 @@ func texts(raw json.RawMessage, check func(string) error) ([]string, error) {
 
 // scalars reads the values of a condition, which may be booleans and numbers.
 func scalars(raw json.RawMessage) ([]string, error) {
-	list := []json.RawMessage{raw}
-	if isList(raw) {
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, err
-		}
-	}
-	if len(list) == 0 {
-		return nil, errors.New("empty")
+	list, err := elements(raw)
+	if err != nil {
+		return nil, err
 	}
 	var all []string
 	for _, raw := range list {
