@@ -45,13 +45,13 @@ func TestTheCompiledFunctionHealsWhatACutOffRunLeaves(t *testing.T) {
 				}
 				defer world.Close()
 				world.Secrets.EnableRotation(world.SecretARN, functionARN)
-				began := time.Now()
 				mortal := &mortal{next: http.DefaultTransport.(*http.Transport).Clone(), dies: n + 1, after: after}
 				if made := world.runAlone(ctx, t, mortal); made < n+1 {
 					t.Fatalf("the run made only %d changes", made)
 				}
+				ended := time.Now()
 				refreshes := world.Maia.Refreshes(AgentID)
-				world.mustHeal(ctx, t, began)
+				world.mustHeal(ctx, t, ended)
 				if world.Maia.Refreshes(AgentID) != refreshes {
 					t.Error("healing has refreshed")
 				}

@@ -48,17 +48,17 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer world.Close()
-			began := time.Now()
 			arrange, special := world.specialWays()[state]
 			if !special {
 				arrange = world.cutOff(t, strings.Fields(way))
 			}
 			arrange(t)
+			ended := time.Now()
 			if got := world.State(t); got != state {
 				t.Fatalf("the state is\n%s, want\n%s", got, state)
 			}
 			refreshes := world.Maia.Refreshes(AgentID)
-			world.mustHeal(ctx, t, began)
+			world.mustHeal(ctx, t, ended)
 			if world.Maia.Refreshes(AgentID) != refreshes {
 				t.Error("healing has refreshed")
 			}
@@ -66,13 +66,13 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 	}
 }
 
-// mustHeal sends the first healing event at once and the second, if it is needed, when the first rotation cannot be alive
-// any more.
-func (w *World) mustHeal(ctx context.Context, t *testing.T, began time.Time) {
+// mustHeal sends the first healing event at once and the second, if it is needed, when the rotation that has ended cannot
+// be alive any more in the eyes of the function, which knows only when it paused.
+func (w *World) mustHeal(ctx context.Context, t *testing.T, ended time.Time) {
 	t.Helper()
 	if first := w.Heal(ctx); first != nil || len(w.wrong()) > 0 {
 		select {
-		case <-time.After(time.Until(began.Add(untilResumed))):
+		case <-time.After(time.Until(ended.Add(untilResumed))):
 		case <-ctx.Done():
 		}
 		if err := w.Heal(ctx); err != nil {
