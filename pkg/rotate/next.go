@@ -44,7 +44,7 @@ const maxTries = 2
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
 //	store ≠ Maia   it explains nothing, never agreed        Refuse
-//	store ≠ Maia   else                                     Store
+//	store ≠ Maia   else, or it was not completed            Store
 //	store = Maia   Stage, and the value is staged           Done
 //	               a refresh may still be carried out       AwaitOutcome; Refuse when the quiet time is over
 //	               scaled to zero                           Refuse
@@ -83,7 +83,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 			WithTodo("check that the store and the agent ID belong to the same runner"))
 	}
 	fingerprint := valid.ClientSecret.Fingerprint()
-	if !o.Home.Store.Equal(valid) {
+	if !o.stored(valid) {
 		return o.adopt(fingerprint)
 	}
 	if o.Run.Mode == Stage && o.Home.Staged {
@@ -120,6 +120,9 @@ func next(o Observation, p Policy, now time.Time) Step {
 
 // adopt brings a value of Maia's that the store lacks.
 func (o Observation) adopt(valid maia.Fingerprint) Step {
+	if o.Home.Store.ClientSecret.Fingerprint() == valid {
+		return Step{Kind: Store, Reason: "a change of the store was not completed"}
+	}
 	ours := o.ours(valid)
 	if !ours && o.Agent.Connected && !o.agreed() {
 		return refuse(Errorf(Vendor, "Maia holds another secret than the store, though the runner is connected, and the two were never seen to agree").

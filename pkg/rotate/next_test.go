@@ -67,8 +67,10 @@ func (w *world) take(step Step) (wrong string) {
 		if step.Owes {
 			w.Home.Note.Applied = AppliedNothing
 		}
-		w.Home.Store, w.Home.Staged = valid, run.Mode == Stage
-		w.Home.Instances.Read = ReadOlder
+		if !w.Home.Store.Equal(valid) {
+			w.Home.Instances.Read = ReadOlder
+		}
+		w.Home.Store, w.Home.Unfinished, w.Home.Staged = valid, false, run.Mode == Stage
 	case Restart:
 		if valid, _ := w.Valid(); w.Agent.Connected && w.Home.Note.Applied == fp(valid) {
 			wrong = "a healthy runner is restarted"
@@ -94,7 +96,7 @@ func (w *world) take(step Step) (wrong string) {
 // wayNotClear names the first condition of promise 3 that does not hold at this moment.
 func (w *world) wayNotClear() string {
 	switch {
-	case !w.Home.Store.Equal(w.Maia):
+	case !w.stored(w.Maia):
 		return "the store does not hold what Maia does"
 	case !w.Run.Mode.mayRefresh():
 		return "the mode does not allow a refresh"
@@ -138,7 +140,7 @@ func (w *world) wrongEnd(end Step) string {
 		return "more than one refresh"
 	case end.Kind == Refuse && w.refreshes > 0:
 		return "refused after a refresh, though all went well: " + end.Reason
-	case end.Kind == Done && (!known || !w.Home.Store.Equal(valid)):
+	case end.Kind == Done && (!known || !w.stored(valid)):
 		return "done, and the store does not hold what Maia does"
 	case end.Kind == Done && w.Run.Mode != Stage && !w.Agent.Connected:
 		return "done, and the runner is not connected"
@@ -161,7 +163,10 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 			if staged && mode != Stage {
 				continue
 			}
-			for _, store := range []maia.Credentials{live, before} {
+			for _, store := range []Home{{Store: live}, {Store: before}, {Store: live, Unfinished: true}} {
+				if store.Unfinished && (mode == Stage || mode == Finish) {
+					continue // no home has both
+				}
 				for _, status := range []maia.AgentStatus{maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown} {
 					for _, connected := range []bool{true, false} {
 						for _, state := range []InstanceState{Steady, Rolling, Failed, Stopped} {
@@ -171,7 +176,7 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 										for _, note := range notes {
 											w := world{policy: DefaultPolicy(), now: epoch}
 											w.policy.Drain = drain
-											w.Home = Home{Store: store, Staged: staged, Instances: Instances{State: state, Read: read}, Note: note}
+											w.Home = Home{Store: store.Store, Unfinished: store.Unfinished, Staged: staged, Instances: Instances{State: state, Read: read}, Note: note}
 											w.Agent = maia.Agent{Status: status, Connected: connected}
 											if w.paused() {
 												w.Agent.PausedUntil = pausedUntil
@@ -234,8 +239,8 @@ func enumerateNotes(pausedUntil time.Time) []Note {
 
 func describe(o Observation) string {
 	names := map[maia.Fingerprint]string{fp(live): "live", fp(before): "before", fp(oldest): "oldest", fp(made): "made"}
-	text := fmt.Sprintf("mode %s, store %s, maia %s, staged %t, connected %t, status %s, instances %s reading %s, left %s, applied %q",
-		o.Run.Mode, names[fp(o.Home.Store)], names[fp(o.Maia)], o.Home.Staged, o.Agent.Connected, o.Agent.Status,
+	text := fmt.Sprintf("mode %s, store %s (unfinished %t), maia %s, staged %t, connected %t, status %s, instances %s reading %s, left %s, applied %q",
+		o.Run.Mode, names[fp(o.Home.Store)], o.Home.Unfinished, names[fp(o.Maia)], o.Home.Staged, o.Agent.Connected, o.Agent.Status,
 		o.Home.Instances.State, o.Home.Instances.Read, o.Run.Deadline.Sub(epoch), names[o.Home.Note.Applied])
 	if intent := o.Home.Note.Intent; intent != nil {
 		text += fmt.Sprintf(", intent over %s %s ago", names[intent.Over], epoch.Sub(intent.At))

@@ -60,6 +60,11 @@ func (o Observation) Valid() (maia.Credentials, bool) {
 	return o.Maia, !unread
 }
 
+// stored says that the store holds the valid credentials, in all its places.
+func (o Observation) stored(valid maia.Credentials) bool {
+	return o.Home.Store.Equal(valid) && !o.Home.Unfinished
+}
+
 // staged is the value that this rotation has staged; zero if there is none.
 func (o Observation) staged() maia.Credentials {
 	switch {
@@ -205,7 +210,7 @@ func (o Observation) State() State {
 		return Unresolved
 	case o.Home.Staged && o.Home.Store.Equal(valid), o.Home.Pending.Equal(valid):
 		return OnlyStaged
-	case !o.Home.Store.Equal(valid):
+	case !o.stored(valid):
 		return NotStored
 	case !o.fresh(fingerprint):
 		return NotMoved

@@ -52,8 +52,10 @@ func (o Observation) after(step Step, now time.Time) Observation {
 		o.Maia, o.Agent.Connected = o.Run.Answer, false
 	case Store:
 		o.Home.Staged = o.Run.Mode == Stage
-		o.Home.Store, o.Home.Pending = valid, maia.Credentials{}
-		o.Home.Instances.Read = ReadUnknown
+		if !o.Home.Store.Equal(valid) {
+			o.Home.Instances.Read = ReadUnknown
+		}
+		o.Home.Store, o.Home.Pending, o.Home.Unfinished = valid, maia.Credentials{}, false
 		if step.Owes {
 			o.Home.Note.Applied = AppliedNothing
 		}

@@ -24,6 +24,7 @@ const (
 	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
+	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
 	maxFailures  = 3                // in a row, where a person must mend the cause
 	maxRepeats   = 3                // of a step in a row that has no effect
@@ -52,6 +53,13 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 	}
 	if run.log == nil {
 		run.log = slog.New(slog.DiscardHandler)
+	}
+	if locker, ok := runner.(Locker); ok {
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+			defer cancel()
+			locker.Release(ctx)
+		}()
 	}
 	defer run.endCritical()
 	defer func() {
@@ -348,6 +356,11 @@ func (r *run) refresh() error {
 		r.current = false
 		return err
 	}
+	if locker, ok := r.runner.(Locker); ok {
+		if err := locker.Hold(r.ctx, maia.RefreshTimeout); err != nil {
+			return err
+		}
+	}
 	// The sending is dated before the call: the outage begins with it.
 	intent := *r.seen.Home.Note.Intent
 	intent.At = now()
@@ -384,7 +397,8 @@ func (r *run) store(step Step) error {
 			return err
 		}
 	}
-	if ours || !r.seen.Agent.Connected {
+	held := r.seen.Home.Store.Equal(valid)
+	if ours && !held || !r.seen.Agent.Connected {
 		r.beginCritical()
 	}
 	if r.seen.Run.Sent != nil && r.seen.resolved(valid.ClientSecret.Fingerprint()) {
@@ -395,11 +409,11 @@ func (r *run) store(step Step) error {
 		return err
 	}
 	r.mended = true
-	if r.seen.Run.Mode != Stage && r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
+	if held || r.seen.Run.Mode != Stage && r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
 		r.current = false // there is time to look at what was written
 		return nil
 	}
-	r.seen.Home.Store, r.seen.Home.Pending = valid, maia.Credentials{}
+	r.seen.Home.Store, r.seen.Home.Pending, r.seen.Home.Unfinished = valid, maia.Credentials{}, false
 	r.seen.Home.Staged = r.seen.Run.Mode == Stage
 	r.seen.Home.Instances.Read = ReadOlder
 	return nil

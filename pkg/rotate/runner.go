@@ -2,6 +2,7 @@ package rotate
 
 import (
 	"context"
+	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
@@ -43,6 +44,16 @@ type Runner interface {
 	Restart(ctx context.Context) error
 }
 
+// Locker is what a Runner implements too whose home has a lock: a lease that ends by itself. Such a Runner takes it when it
+// first changes something, and keeps it until Release. While another run holds it, what would change something fails with
+// NotReady; a lease that its holder does not renew any more is taken.
+type Locker interface {
+	// Hold makes sure that the lock is this Runner's for at least d from now. It is called right before a refresh is sent.
+	Hold(ctx context.Context, d time.Duration) error
+	// Release gives the lock back, if this Runner has it; if that fails the lease ends by itself.
+	Release(ctx context.Context)
+}
+
 // Home is what Observe found.
 type Home struct {
 	// Store is what an instance that starts now would read; where the home stages a new value first (Secrets
@@ -50,6 +61,10 @@ type Home struct {
 	Store maia.Credentials
 	// Pending is a value that was staged and is not what an instance reads yet; zero if there is none.
 	Pending maia.Credentials
+	// Unfinished says that a change of the store was begun and not completed, or that the places which should hold one
+	// value hold several: Store then is what an instance would read, Pending the other, and storing makes it whole, also
+	// where Store is the valid value already.
+	Unfinished bool
 	// Staged says that the home's own trigger has got its new value already, so that no refresh is due.
 	Staged    bool
 	Instances Instances

@@ -1,6 +1,7 @@
 package rotatetest
 
 import (
+	"context"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -17,6 +18,7 @@ func contract() []scenario {
 		{name: "contract-Store-and-Restart", play: contractStore},
 		{name: "contract-Restart-that-fails", play: contractRestartFails},
 		{name: "contract-errors", play: contractErrors},
+		{name: "contract-lock", play: contractLock},
 	}
 }
 
@@ -27,7 +29,15 @@ func (w *world) runner() (rotate.Runner, rotate.Home) {
 	if err != nil {
 		w.t.Fatalf("Home.Runner: %v", err) // nothing can follow
 	}
+	w.t.Cleanup(func() { w.release(runner) })
 	return runner, w.observe(runner)
+}
+
+// release ends the run of a Runner that has a lock.
+func (w *world) release(runner rotate.Runner) {
+	if locker, ok := runner.(rotate.Locker); ok {
+		locker.Release(context.WithoutCancel(w.t.Context()))
+	}
 }
 
 func (w *world) observe(runner rotate.Runner) rotate.Home {
@@ -96,12 +106,14 @@ func contractTwoIntents(w *world) {
 	if by := standing(); by != "one" {
 		w.broken(2, "the intent that stands is that of %q, want that of the first run", by)
 	}
+	w.release(one)
 	// What was observed is the engine's to judge: an intent that has grown old is replaced.
 	three, home := w.runner()
 	w.must("SaveNote over an intent that was observed", save(three, home, "three"))
 	if by := standing(); by != "three" {
 		w.broken(2, "the intent that stands is that of %q, want the one that replaced it", by)
 	}
+	w.release(three)
 	// At the very same time both may give up, but not both may stand.
 	four, home := w.runner()
 	five, _ := w.runner()
@@ -201,6 +213,7 @@ func contractErrors(w *world) {
 	process := newProcess(nil)
 	runner, err := w.home.Runner(w.t.Context(), process)
 	w.must("Home.Runner", err)
+	w.t.Cleanup(func() { w.release(runner) })
 	note := w.observe(runner).Note
 	note.Applied = "aaaaaaaaaaaa"
 	was := w.look()
@@ -228,4 +241,44 @@ func contractErrors(w *world) {
 	}
 	w.keepSecret(otherSecret)
 	w.checkLeaks()
+}
+
+// contractLock: of a home with a lock, one Runner at a time changes something.
+func contractLock(w *world) {
+	process := newProcess(nil)
+	one, err := w.home.Runner(w.t.Context(), process)
+	w.must("Home.Runner", err)
+	locker, ok := one.(rotate.Locker)
+	if !ok {
+		return
+	}
+	note := w.observe(one).Note
+	note.Applied = "aaaaaaaaaaaa"
+	two, _ := w.runner()
+	w.must("SaveNote", one.SaveNote(w.t.Context(), note))
+	w.must("Hold", locker.Hold(w.t.Context(), maia.RefreshTimeout))
+	other := maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(otherSecret)}
+	if err := two.Store(w.t.Context(), other); rotate.KindOf(err) != rotate.NotReady || err == nil {
+		w.broken(2, "Store beside the holder of the lock: error %v, want one of kind %q", err, rotate.NotReady)
+	}
+	time.Sleep(rollout) // the holder lives, and so does its lock
+	if err := two.Store(w.t.Context(), other); rotate.KindOf(err) != rotate.NotReady || err == nil {
+		w.broken(2, "Store beside the holder of the lock, %s later: error %v, want one of kind %q", rollout, err, rotate.NotReady)
+	}
+	process.kill()
+	if err := locker.Hold(w.t.Context(), 24*time.Hour); err == nil {
+		w.broken(2, "Hold for longer than a lease lasts succeeded without a call")
+	}
+	three, _ := w.runner()
+	w.must("SaveNote after the holder of the lock has died", three.SaveNote(w.t.Context(), rotate.Note{}))
+	w.release(three)
+	four, _ := w.runner()
+	began := time.Now()
+	w.must("SaveNote after the lock was given back", four.SaveNote(w.t.Context(), rotate.Note{Applied: "bbbbbbbbbbbb"}))
+	if waited := time.Since(began); waited > time.Minute {
+		w.broken(4, "a lock that was given back was waited for, %s", waited)
+	}
+	if !w.home.Stored().Equal(maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(firstSecret)}) {
+		w.broken(2, "something was stored beside the holder of the lock")
+	}
 }

@@ -72,7 +72,7 @@ func sweep(calls []Call) []scenario {
 	drained := drainedCalls(calls)
 	dark := false // from the refresh to the order of the restart
 	for i, call := range calls {
-		for _, v := range variants() {
+		for _, v := range call.variants() {
 			list = append(list, scenario{name: nameOf(call, v.name), play: v.play(call)})
 		}
 		for _, e := range events(call) {
@@ -149,6 +149,9 @@ type event struct {
 }
 
 func events(call Call) []event {
+	if call.folds {
+		return nil
+	}
 	list := []event{
 		{"console-refresh", true, (*world).consoleRefresh},
 		{"reverted", true, func(w *world) {
@@ -259,25 +262,6 @@ func nameOf(call Call, what string) string {
 		return r
 	}, call.Name)
 	return fmt.Sprintf("%s-%02d-%s", name, call.Nth, what)
-}
-
-// maxPolls is how many calls of one kind are made to fail while a run waits. The next ones would meet it in the same state.
-const maxPolls = 8
-
-// fold leaves out the calls of a run that waits beyond the first few of each name, and says how many these are.
-func fold(calls []Call) (kept []Call, folded int) {
-	polls := map[string]int{}
-	for _, call := range calls {
-		if !call.polled() {
-			clear(polls) // something was done: what is polled from here on is another state
-		} else if polls[call.Name]++; polls[call.Name] > maxPolls {
-			folded++
-			continue
-		}
-		call.polls = polls[call.Name]
-		kept = append(kept, call)
-	}
-	return kept, folded
 }
 
 // DarkCalls counts, in the calls of one rotation, those from a refresh's answer to the store's, and from there to the

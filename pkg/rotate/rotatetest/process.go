@@ -34,7 +34,8 @@ type Call struct {
 	During string        // which method of the Runner made it, see the constants; "" for a call of the engine's to Maia
 	At     time.Duration // since the process started
 
-	polls int // how many of this name there were since something else was done
+	polls int  // how many of this name there were since something else was done
+	folds bool // it stands for others of its kind
 }
 
 // What a call was made in.
@@ -45,6 +46,8 @@ const (
 	DuringSaveNote = "save note"
 	DuringStore    = "store"
 	DuringRestart  = "restart"
+	DuringHold     = "hold"    // of a rotate.Locker
+	DuringRelease  = "release" // of a rotate.Locker
 )
 
 // The engine's calls to Maia that change something there.
@@ -87,7 +90,7 @@ type fault struct {
 const latency = 23 * time.Millisecond
 
 // inARow is more often than any client repeats a call by itself, so that the failure is seen by whoever made it.
-const inARow = 6
+const inARow = 12
 
 func newProcess(f *fault) *Process {
 	return &Process{started: time.Now(), cut: make(chan struct{}), counts: map[string]int{}, fault: f}

@@ -136,13 +136,13 @@ func TestDarkCalls(t *testing.T) {
 func TestFold(t *testing.T) {
 	look, save := Call{Name: "look", During: DuringObserve}, Call{Name: "save", During: DuringSaveNote}
 	calls := slices.Concat(slices.Repeat([]Call{look}, maxPolls+3), []Call{save}, slices.Repeat([]Call{look}, maxPolls+1), slices.Repeat([]Call{save}, 20))
-	if kept, folded := fold(calls); folded != 4 || len(kept) != 2*maxPolls+21 {
+	if kept, folded := (choice{}).fold(calls); folded != 4 || len(kept) != 2*maxPolls+21 {
 		t.Errorf("%d are kept and %d folded", len(kept), folded)
 	}
 }
 
 func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
-	list, summary := scenarios(t, homes(nil))
+	list, summary := scenarios(t, homes(nil), choice{})
 	seen := map[string]bool{}
 	for _, s := range list {
 		if seen[s.name] || strings.ContainsAny(s.name, "/ ") {

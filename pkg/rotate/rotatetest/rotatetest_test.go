@@ -70,7 +70,7 @@ func (r *memoryRunner) locked(change func(h *memory)) {
 // Every way in which a Runner can be wrong must be found, by a scenario that says what is wrong.
 func TestBadRunnersAreFound(t *testing.T) {
 	var all []scenario
-	all, _ = scenarios(t, homes(nil))
+	all, _ = scenarios(t, homes(nil), choice{})
 	tests := map[string]struct {
 		bend  func(r *memoryRunner) rotate.Runner
 		found map[string]string // by scenario: what is said

@@ -15,9 +15,13 @@ import (
 
 // Run runs the suite: every scenario is a subtest, in a fresh home, in a bubble of testing/synctest of its own, beside
 // others. newHome is called in the bubble.
-func Run(t *testing.T, newHome func(t *testing.T, setup Setup) Home) {
+func Run(t *testing.T, newHome func(t *testing.T, setup Setup) Home, options ...Option) {
 	t.Helper()
-	list, summary := scenarios(t, newHome)
+	var o choice
+	for _, option := range options {
+		option(&o)
+	}
+	list, summary := scenarios(t, newHome, o)
 	var played atomic.Int32
 	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
@@ -60,13 +64,13 @@ func record(t *testing.T, newHome func(*testing.T, Setup) Home, mode rotate.Mode
 }
 
 // scenarios is the whole list, in the order of the calls, and a line about it.
-func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home) (list []scenario, summary string) {
+func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home, o choice) (list []scenario, summary string) {
 	t.Helper()
 	calls := Calls(t, newHome)
-	kept, folded := fold(calls)
+	kept, folded := o.fold(calls)
 	list = append(stories(), contract()...)
 	list = append(list, sweep(kept)...)
-	again, more := fold(record(t, newHome, rotate.Rotate, func(w *world) {
+	again, more := o.fold(record(t, newHome, rotate.Rotate, func(w *world) {
 		w.rotate()
 		time.Sleep(long)
 		w.busy(taskDuration)
@@ -76,12 +80,12 @@ func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home) (list []scena
 		what    string
 		prepare func(*world)
 	}{{"mending-a-reverted-store", (*world).revertedStore}, {"adopting", (*world).refreshedInConsole}} {
-		calls, more := fold(record(t, newHome, rotate.Heal, healing.prepare))
+		calls, more := o.fold(record(t, newHome, rotate.Heal, healing.prepare))
 		list, folded = append(list, sweepHealing(calls, healing.what, healing.prepare)...), folded+more
 	}
 	toStored, toRestarted := DarkCalls(calls)
 	return list, fmt.Sprintf("%d scenarios; %d calls in a rotation, %d of them from the refresh to the store and %d to the restart; "+
-		"%d polled calls beyond the %dth in a row were not made to fail", len(list), len(calls), toStored, toRestarted, folded, maxPolls)
+		"%d calls were not made to fail: %s", len(list), len(calls), toStored, toRestarted, folded, o)
 }
 
 // repeat is the command that runs one test again.

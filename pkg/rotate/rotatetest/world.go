@@ -336,6 +336,23 @@ func (o *watched) Restart(ctx context.Context) error {
 	return o.Runner.Restart(ctx)
 }
 
+// Hold implements rotate.Locker, also for a Runner that does not.
+func (o *watched) Hold(ctx context.Context, d time.Duration) error {
+	defer o.r.process.enter(DuringHold)()
+	if locker, ok := o.Runner.(rotate.Locker); ok {
+		return locker.Hold(ctx, d)
+	}
+	return nil
+}
+
+// Release implements rotate.Locker.
+func (o *watched) Release(ctx context.Context) {
+	defer o.r.process.enter(DuringRelease)()
+	if locker, ok := o.Runner.(rotate.Locker); ok {
+		locker.Release(ctx)
+	}
+}
+
 func (w *world) resumedWith(secret string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

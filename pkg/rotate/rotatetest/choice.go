@@ -1,0 +1,75 @@
+package rotatetest
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Option chooses among the scenarios.
+type Option func(*choice)
+
+// choice is which calls are made to fail.
+type choice struct {
+	reads func(Call) bool // nil: none is told apart
+}
+
+// OnceEach has calls that change nothing fail once for each name, method of the Runner, and phase of a rotation (up to the
+// pause, to the refresh, to the resume, after it), in fewer ways. It is for a home whose calls are many and slow; say by
+// reads which they are.
+func OnceEach(reads func(Call) bool) Option {
+	return func(c *choice) { c.reads = reads }
+}
+
+// maxPolls is how many calls of one kind are made to fail while a run waits. The next ones would meet it in the same state.
+const maxPolls = 8
+
+// fold leaves out the calls of a run that waits beyond the first few of each name, and what OnceEach says, and tells how
+// many these are.
+func (c choice) fold(calls []Call) (kept []Call, folded int) {
+	type read struct {
+		name, during string
+		phase        int
+	}
+	polls, once, phase := map[string]int{}, map[read]bool{}, 0
+	for _, call := range calls {
+		if slices.Contains([]string{maiaPause, maiaRefresh, maiaResume}, call.Name) {
+			phase++
+		}
+		if c.reads != nil && c.reads(call) {
+			this := read{call.Name, call.During, phase}
+			if call.folds = true; once[this] {
+				folded++
+				continue
+			}
+			once[this] = true
+		}
+		if !call.polled() {
+			clear(polls) // something was done: what is polled from here on is another state
+		} else if polls[call.Name]++; polls[call.Name] > maxPolls {
+			folded++
+			continue
+		}
+		call.polls = polls[call.Name]
+		kept = append(kept, call)
+	}
+	return kept, folded
+}
+
+// String says what was left out.
+func (c choice) String() string {
+	text := fmt.Sprintf("polled ones beyond the %dth in a row", maxPolls)
+	if c.reads != nil {
+		text += ", and reads beyond the first of each name, method and phase"
+	}
+	return text
+}
+
+// variants are the ways in which a call goes wrong.
+func (c Call) variants() []variant {
+	if !c.folds {
+		return variants()
+	}
+	return slices.DeleteFunc(variants(), func(v variant) bool {
+		return !slices.Contains([]string{"fail-before", "fail-before-once", "cut-after-at-once"}, v.name)
+	})
+}
