@@ -1,6 +1,9 @@
 package rotate
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // Outcome is what a run came to.
 type Outcome string
@@ -37,4 +40,16 @@ type StepReport struct {
 	Reason string        `json:"reason"`
 	Took   time.Duration `json:"took_ns"`
 	Error  string        `json:"error,omitempty"`
+}
+
+// Attributes are those of the line "report" in a function's log.
+func (r Report) Attributes() []any {
+	attributes := []any{"outcome", r.Outcome, "state", r.State, "took", r.Took.String()}
+	if r.Dark > 0 {
+		attributes = append(attributes, "dark", r.Dark.String())
+	}
+	for _, step := range r.Steps {
+		attributes = append(attributes, slog.String("took "+string(step.Kind), step.Took.String()))
+	}
+	return attributes
 }

@@ -373,7 +373,7 @@ func (r *run) refresh() error {
 	case err == nil:
 		r.seen.Run.Sent, r.seen.Run.Answer = &intent, answer
 		r.seen.Maia = answer
-		r.seen.Agent.Connected = false
+		r.seen.Agent.Connected, r.down = false, true
 		r.report.Refreshed = true
 		return nil // seen is current: the next step needs no look at anything
 	case errors.Is(err, maia.ErrOutcomeUnknown):

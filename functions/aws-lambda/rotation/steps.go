@@ -229,14 +229,7 @@ func (i *invocation) run(ctx context.Context, mode rotate.Mode) error {
 }
 
 func logReport(ctx context.Context, log *slog.Logger, report rotate.Report) {
-	attributes := []any{"outcome", report.Outcome, "state", report.State, "took", report.Took.String()}
-	if report.Dark > 0 {
-		attributes = append(attributes, "dark", report.Dark.String())
-	}
-	for _, step := range report.Steps {
-		attributes = append(attributes, slog.String("took "+string(step.Kind), step.Took.String()))
-	}
-	log.InfoContext(ctx, "report", attributes...)
+	log.InfoContext(ctx, "report", report.Attributes()...)
 }
 
 // discover finds the runner of the secret and wires it: to stage under the token, or to finish the token's rotation.
