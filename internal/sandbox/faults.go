@@ -129,7 +129,7 @@ func (w *World) happened() {
 // strike says so where no other event shows it.
 func (w *World) strike(name, text string) {
 	w.happened()
-	w.journal.fail(FromFault, name, "%s", text)
+	w.journal.Fail(FromFault, name, "%s", text)
 }
 
 func refreshAnswerLost(_ context.Context, w *World) error {
@@ -219,7 +219,7 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 		w.prove("it left the runner resumed and connected",
 			agentErr == nil && agent.Status == "running" && agent.Connected && w.fleet.connected(), "status "+string(agent.Status))
 		w.Maia.FinishTasks(AgentID)
-		w.journal.add(FromFault, "pipeline-ended", "the pipeline ends at last")
+		w.journal.Add(FromFault, "pipeline-ended", "the pipeline ends at last")
 	}
 	return nil
 }

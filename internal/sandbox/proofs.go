@@ -32,7 +32,7 @@ func newProof(text string, ok bool, instead string) Proof {
 // It ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed
 // may be given, to be searched for secrets too.
 func (w *World) Proofs(printed ...*bytes.Buffer) []Proof {
-	w.journal.stop()
+	w.journal.Stop()
 	w.Function.Close()
 	w.mu.Lock()
 	proofs, struck, operators := append([]Proof(nil), w.proofs...), w.struck, w.operators

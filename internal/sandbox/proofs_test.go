@@ -17,13 +17,11 @@ func rotated(w *World) {
 	w.Maia.ConsoleRefresh(AgentID)
 	w.Secrets.Put(w.SecretARN, document(w.Maia.LiveSecret(AgentID)))
 	done := make(chan struct{})
-	w.journal.mu.Lock()
-	w.journal.onEvent = func(e Event) {
+	w.journal.Tell(func(e Event) {
 		if e.Name == "task-stopped" {
 			close(done)
 		}
-	}
-	w.journal.mu.Unlock()
+	})
 	w.ECS.Deploy(Cluster, Service)
 	<-done
 }

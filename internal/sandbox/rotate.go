@@ -17,7 +17,7 @@ import (
 // Rotate asks Secrets Manager to rotate the secret, as an operator does, and waits for the end of the rotation, retries
 // included.
 func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
-	w.journal.add(FromSecretsManager, "rotation-started", "rotation of %s begins", SecretName)
+	w.journal.Add(FromSecretsManager, "rotation-started", "rotation of %s begins", SecretName)
 	input := &awssecrets.RotateSecretInput{SecretId: &w.SecretARN}
 	w.mu.Lock()
 	w.rotations++
@@ -35,11 +35,11 @@ func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
 	}
 	switch end.Name {
 	case secretsmanager.RotationSucceeded:
-		w.journal.add(FromSecretsManager, "rotation-succeeded", "rotation succeeded (attempt %d)", end.Attempts)
+		w.journal.Add(FromSecretsManager, "rotation-succeeded", "rotation succeeded (attempt %d)", end.Attempts)
 	case secretsmanager.RotationAbandoned:
-		w.journal.fail(FromSecretsManager, "rotation-abandoned", "rotation abandoned")
+		w.journal.Fail(FromSecretsManager, "rotation-abandoned", "rotation abandoned")
 	default:
-		w.journal.fail(FromSecretsManager, "rotation-failed", "rotation failed (attempt %d)", end.Attempts)
+		w.journal.Fail(FromSecretsManager, "rotation-failed", "rotation failed (attempt %d)", end.Attempts)
 	}
 	return end, nil
 }
@@ -52,13 +52,13 @@ func (w *World) Heal(ctx context.Context) error {
 
 // Act invokes the function with an action and returns its answer.
 func (w *World) Act(ctx context.Context, event []byte) ([]byte, error) {
-	w.journal.add(FromSchedule, "action-started", "%s …", event)
+	w.journal.Add(FromSchedule, "action-started", "%s …", event)
 	result, err := w.call(ctx, event)
 	if err != nil {
-		w.journal.fail(FromSchedule, "action-failed", "it failed: %v", err)
+		w.journal.Fail(FromSchedule, "action-failed", "it failed: %v", err)
 		return nil, err
 	}
-	w.journal.add(FromSchedule, "action-ended", "ok (%.1f s)", result.Duration.Seconds())
+	w.journal.Add(FromSchedule, "action-ended", "ok (%.1f s)", result.Duration.Seconds())
 	return result.Payload, nil
 }
 
@@ -68,12 +68,12 @@ func (w *World) invoke(ctx context.Context, _ string, payload []byte) error {
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return err
 	}
-	w.journal.add(FromSecretsManager, "step-started", "%s …", event.Step)
+	w.journal.Add(FromSecretsManager, "step-started", "%s …", event.Step)
 	result, err := w.call(ctx, payload)
 	if err != nil {
-		w.journal.fail(FromSecretsManager, "step-failed", "%s failed: %v", event.Step, err)
+		w.journal.Fail(FromSecretsManager, "step-failed", "%s failed: %v", event.Step, err)
 	} else {
-		w.journal.add(FromSecretsManager, "step-ended", "%s ok (%.1f s)", event.Step, result.Duration.Seconds())
+		w.journal.Add(FromSecretsManager, "step-ended", "%s ok (%.1f s)", event.Step, result.Duration.Seconds())
 	}
 	if w.afterStep != nil {
 		w.afterStep(event.Step, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/journal"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -50,7 +51,7 @@ func container(secretARN string) ecs.Container {
 // fleet is the runner's tasks, each with its connection to Maia, and the time that passed without any.
 type fleet struct {
 	maia    *maiatest.Server
-	journal *journal
+	journal *journal.Journal
 
 	mu        sync.Mutex
 	started   int
@@ -71,20 +72,20 @@ func (f *fleet) start(started ecs.Task) error {
 	f.started++
 	t := &task{number: f.started}
 	f.tasks[started.ARN] = t
-	f.journal.add(FromECS, "task-started", "task %d started", t.number)
+	f.journal.Add(FromECS, "task-started", "task %d started", t.number)
 	instance, err := f.maia.Connect(started.Env["AGENT_ID"], started.Env["OAUTH_CLIENT_ID"], started.Env["OAUTH_CLIENT_SECRET"])
 	if err != nil {
-		f.journal.fail(FromMaia, "login-refused", "task %d is refused: the secret that it read is not valid", t.number)
+		f.journal.Fail(FromMaia, "login-refused", "task %d is refused: the secret that it read is not valid", t.number)
 		return err
 	}
 	t.instance = instance
 	if f.darkSince.IsZero() {
-		f.journal.add(FromMaia, "connected", "task %d connected", t.number)
+		f.journal.Add(FromMaia, "connected", "task %d connected", t.number)
 		return nil
 	}
 	dark := time.Since(f.darkSince)
 	f.dark, f.darkSince = append(f.dark, dark), time.Time{}
-	f.journal.add(FromMaia, "connected", "task %d connected: the runner is back, it was dark for %.1f s", t.number, dark.Seconds())
+	f.journal.Add(FromMaia, "connected", "task %d connected: the runner is back, it was dark for %.1f s", t.number, dark.Seconds())
 	return nil
 }
 
@@ -96,7 +97,7 @@ func (f *fleet) stop(stopped ecs.Task) {
 	if t.instance != nil {
 		t.instance.Close()
 	}
-	f.journal.add(FromECS, "task-stopped", "task %d stopped", t.number)
+	f.journal.Add(FromECS, "task-stopped", "task %d stopped", t.number)
 }
 
 // cut says that a refresh has just cut the runner off.

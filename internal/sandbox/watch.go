@@ -26,11 +26,11 @@ func (w *World) onMaia(call maiatest.Call) {
 	case call.Name == maiatest.RefreshCredentials:
 		w.onRefresh(call.Status)
 	case call.Name == maiatest.Pause && done:
-		w.journal.add(FromMaia, "paused", "paused: pipelines that run may finish, new ones wait")
+		w.journal.Add(FromMaia, "paused", "paused: pipelines that run may finish, new ones wait")
 	case call.Name == maiatest.Resume && done:
-		w.journal.add(FromMaia, "resumed", "resumed: pipelines run again")
+		w.journal.Add(FromMaia, "resumed", "resumed: pipelines run again")
 	case call.Name == maiatest.Pause, call.Name == maiatest.Resume:
-		w.journal.fail(FromMaia, "command-failed", "%s is not answered with success (%d)", call.Name, call.Status)
+		w.journal.Fail(FromMaia, "command-failed", "%s is not answered with success (%d)", call.Name, call.Status)
 	}
 }
 
@@ -43,13 +43,13 @@ func (w *World) onRefresh(status int) {
 	w.mu.Unlock()
 	switch {
 	case done && status != 0:
-		w.journal.add(FromMaia, "refreshed", "refreshed: the old secret is revoked, the runner is cut off")
+		w.journal.Add(FromMaia, "refreshed", "refreshed: the old secret is revoked, the runner is cut off")
 	case done:
-		w.journal.fail(FromMaia, "refreshed", "refreshed, and nobody gets the answer: the runner is cut off")
+		w.journal.Fail(FromMaia, "refreshed", "refreshed, and nobody gets the answer: the runner is cut off")
 	case status == 0:
-		w.journal.fail(FromMaia, "refresh-dropped", "a refresh is asked for, and the connection drops")
+		w.journal.Fail(FromMaia, "refresh-dropped", "a refresh is asked for, and the connection drops")
 	default:
-		w.journal.fail(FromMaia, "refresh-refused", "a refresh is refused (%d)", status)
+		w.journal.Fail(FromMaia, "refresh-refused", "a refresh is refused (%d)", status)
 	}
 	if done {
 		w.fleet.cut()
@@ -93,7 +93,7 @@ func (w *World) onStatus(status string) {
 	w.agentStatus = status
 	w.mu.Unlock()
 	if status == string(maia.StatusPaused) && before == string(maia.StatusPausing) {
-		w.journal.add(FromMaia, "drained", "drained: no pipeline runs any more")
+		w.journal.Add(FromMaia, "drained", "drained: no pipeline runs any more")
 	}
 }
 
@@ -119,9 +119,9 @@ func (w *World) onSecrets(call awsjson.Call) {
 	}
 	switch {
 	case call.Fault == awsjson.DropAfter || call.Fault == awsjson.Status5xxAfter:
-		w.journal.fail(FromSecretsManager, "answer-lost", "%s is done, and its answer is lost", call.Operation)
+		w.journal.Fail(FromSecretsManager, "answer-lost", "%s is done, and its answer is lost", call.Operation)
 	case call.Status/100 != 2:
-		w.journal.fail(FromSecretsManager, "call-failed", "%s fails: %s", call.Operation, call.Code)
+		w.journal.Fail(FromSecretsManager, "call-failed", "%s fails: %s", call.Operation, call.Code)
 	}
 	w.onLabels()
 }
@@ -134,23 +134,23 @@ func (w *World) onLabels() {
 	w.labels = now
 	w.mu.Unlock()
 	if now.pending != before.pending && now.pending != "" && now.pending != now.current {
-		w.journal.add(FromSecretsManager, "stored", "AWSPENDING has a new value")
+		w.journal.Add(FromSecretsManager, "stored", "AWSPENDING has a new value")
 	}
 	switch {
 	case now.current == before.current:
 	case now.current == before.pending:
-		w.journal.add(FromSecretsManager, "promoted", "AWSCURRENT moves to the pending version")
+		w.journal.Add(FromSecretsManager, "promoted", "AWSCURRENT moves to the pending version")
 	default:
-		w.journal.add(FromSecretsManager, "promoted", "AWSCURRENT has a new value")
+		w.journal.Add(FromSecretsManager, "promoted", "AWSCURRENT has a new value")
 	}
 }
 
 func (w *World) onECS(call awsjson.Call) {
 	switch {
 	case call.Operation == "UpdateService" && call.Status == http.StatusOK:
-		w.journal.add(FromECS, "restart-ordered", "restart ordered")
+		w.journal.Add(FromECS, "restart-ordered", "restart ordered")
 	case call.Operation == "UpdateService":
-		w.journal.fail(FromECS, "restart-refused", "restart refused: %s", call.Code)
+		w.journal.Fail(FromECS, "restart-refused", "restart refused: %s", call.Code)
 	case call.Operation == "DescribeServices":
 		w.onDeployments()
 	}
@@ -167,7 +167,7 @@ func (w *World) onDeployments() {
 		w.broken[deployment.ID] = true
 		w.mu.Unlock()
 		if !known {
-			w.journal.fail(FromECS, "deployment-failed", "the deployment failed: its task did not start")
+			w.journal.Fail(FromECS, "deployment-failed", "the deployment failed: its task did not start")
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambda"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/journal"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -65,7 +66,7 @@ type World struct {
 
 	ctx       context.Context // ends the function with the caller's
 	options   Options
-	journal   journal
+	journal   journal.Journal
 	fleet     *fleet
 	client    *awssecrets.Client
 	maia      *maia.Client
@@ -92,15 +93,15 @@ func New(ctx context.Context, options Options) (*World, error) {
 	w := &World{
 		ctx:     ctx,
 		options: options,
-		journal: journal{onEvent: options.OnEvent},
 		known:   map[string]string{},
 		broken:  map[string]bool{},
 	}
+	w.journal.Tell(options.OnEvent)
 	if err := w.start(ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	w.journal.start()
+	w.journal.Start()
 	return w, nil
 }
 
@@ -197,7 +198,7 @@ func (w *World) serve(ctx context.Context, handler http.Handler) (url string, er
 
 // Close ends the function's processes and all services.
 func (w *World) Close() {
-	w.journal.stop()
+	w.journal.Stop()
 	// In this order: whoever calls another service ends before it.
 	if w.Secrets != nil {
 		w.Secrets.Close()

@@ -1,4 +1,5 @@
-package sandbox
+// Package journal is how the sandboxes of all clouds tell what happens in them.
+package journal
 
 import (
 	"fmt"
@@ -15,6 +16,8 @@ const (
 	FromMaia           Source = "Maia"
 	FromECS            Source = "ECS"
 	FromSchedule       Source = "schedule"
+	FromHelm           Source = "Helm"
+	FromKubernetes     Source = "Kubernetes"
 	FromFault          Source = "fault" // what goes wrong, and what people do
 )
 
@@ -27,37 +30,46 @@ type Event struct {
 	Failed  bool
 }
 
-// journal passes events on, one at a time and in their order.
-type journal struct {
+// Journal passes events on, one at a time and in their order. It begins with Start.
+type Journal struct {
 	mu      sync.Mutex
 	onEvent func(Event)
 	begin   time.Time
 	open    bool
 }
 
-// start opens the journal: what happens while a world is set up is no event.
-func (j *journal) start() {
+// Tell says who is told; nil is nobody.
+func (j *Journal) Tell(onEvent func(Event)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.onEvent = onEvent
+}
+
+// Start opens the journal: what happens while a world is set up is no event.
+func (j *Journal) Start() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.begin, j.open = time.Now(), true
 }
 
-// stop closes the journal: from then on onEvent is not called any more.
-func (j *journal) stop() {
+// Stop closes the journal: from then on nobody is told any more.
+func (j *Journal) Stop() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.open = false
 }
 
-func (j *journal) add(source Source, name, format string, args ...any) {
+// Add passes on something that happened.
+func (j *Journal) Add(source Source, name, format string, args ...any) {
 	j.put(Event{Source: source, Name: name, Text: fmt.Sprintf(format, args...)})
 }
 
-func (j *journal) fail(source Source, name, format string, args ...any) {
+// Fail passes on something that went wrong.
+func (j *Journal) Fail(source Source, name, format string, args ...any) {
 	j.put(Event{Source: source, Name: name, Text: fmt.Sprintf(format, args...), Failed: true})
 }
 
-func (j *journal) put(event Event) {
+func (j *Journal) put(event Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.open && j.onEvent != nil {
