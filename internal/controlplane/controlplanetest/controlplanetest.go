@@ -1,0 +1,41 @@
+// Package controlplanetest gives the tests of one binary a real Kubernetes control plane.
+package controlplanetest
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/controlplane"
+)
+
+// Variable says, when it is 1, that there may be a control plane: its first build takes minutes.
+const Variable = "MAIA_ROTATE_CONTROL_PLANE"
+
+const startTimeout = 2 * time.Minute
+
+var shared = sync.OnceValues(func() (*controlplane.ControlPlane, error) {
+	binary, err := controlplane.Build(context.Background(), nil)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return controlplane.Start(ctx, binary)
+})
+
+// ForTest is the control plane of this test binary. It is started when it is first asked for, and ends with the process.
+// Without [Variable] the test is skipped.
+func ForTest(t testing.TB) *controlplane.ControlPlane {
+	t.Helper()
+	if os.Getenv(Variable) != "1" {
+		t.Skip("needs a Kubernetes control plane, which takes minutes to build the first time: make test, or set " + Variable + "=1")
+	}
+	plane, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plane
+}

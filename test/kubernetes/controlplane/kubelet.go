@@ -1,0 +1,240 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// What a test may annotate a namespace with, to have its pods behave.
+const (
+	LoginURL   = "runner.test/login-url"   // where the runner in each pod logs in, see [login]
+	Break      = "runner.test/break"       // N: pods of the next N templates crash at their start; a change of it starts anew
+	Hang       = "runner.test/hang"        // "true": new pods find no node
+	StartDelay = "runner.test/start-delay" // how long a container takes to start, a Go duration
+	Terminate  = "runner.test/terminate"   // how long a pod takes to end, a Go duration
+)
+
+// What the kubelet notes on a pod.
+const (
+	SecretSHA256      = "runner.test/secret-sha256" // of the OAUTH_CLIENT_SECRET that its container was started with
+	EnvironmentSHA256 = "runner.test/env-sha256"    // of all variables
+)
+
+const node = "node-1"
+
+// kubelet stands in for a scheduler and a kubelet with one large node. It does for a pod what they do: binds it, reads
+// its variables once when a container starts, says that it is running and ready, and ends it when it is deleted.
+type kubelet struct {
+	clients *kubernetes.Clientset
+
+	mu         sync.Mutex
+	namespaces map[string]*behaviour
+	pods       map[types.UID]*podState
+}
+
+// behaviour is what the annotation Break has come to in a namespace.
+type behaviour struct {
+	said   string
+	left   int
+	broken map[string]bool // by pod-template-hash: whether its pods crash
+}
+
+// podState is one pod's, as the kubelet remembers it.
+type podState struct {
+	mu       sync.Mutex // one step at a time
+	waiting  bool       // for its start
+	ending   bool
+	stop     context.CancelFunc // of the runner in it
+	finished chan struct{}
+}
+
+func startKubelet(ctx context.Context, clients *kubernetes.Clientset, shared informers.SharedInformerFactory) error {
+	capacity := corev1.ResourceList{"cpu": resource.MustParse("1000"), "memory": resource.MustParse("4000Gi"), "pods": resource.MustParse("100000")}
+	_, err := clients.CoreV1().Nodes().Create(ctx, &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: node},
+		Status:     corev1.NodeStatus{Allocatable: capacity, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+	}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	k := &kubelet{clients: clients, namespaces: map[string]*behaviour{}, pods: map[types.UID]*podState{}}
+	_, err = shared.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { k.see(ctx, o) },
+		UpdateFunc: func(_, o any) { k.see(ctx, o) },
+		DeleteFunc: func(o any) { k.forget(o) },
+	})
+	return err
+}
+
+func (k *kubelet) state(uid types.UID) *podState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pods[uid] == nil {
+		k.pods[uid] = &podState{}
+	}
+	return k.pods[uid]
+}
+
+func (k *kubelet) forget(o any) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	k.mu.Lock()
+	state := k.pods[pod.UID]
+	delete(k.pods, pod.UID)
+	k.mu.Unlock()
+	if state != nil {
+		state.end()
+	}
+}
+
+func (s *podState) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+}
+
+func (k *kubelet) see(ctx context.Context, o any) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	go func() {
+		state := k.state(pod.UID)
+		state.mu.Lock()
+		defer state.mu.Unlock()
+		err := k.step(ctx, pod, state)
+		// What has changed meanwhile is seen again.
+		if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			fmt.Fprintln(os.Stderr, "kubelet:", pod.Namespace, pod.Name, err)
+		}
+	}()
+}
+
+// again looks at a pod once more, later.
+func (k *kubelet) again(ctx context.Context, pod *corev1.Pod, after time.Duration) {
+	time.AfterFunc(after, func() {
+		if now, err := k.clients.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{}); err == nil && now.UID == pod.UID {
+			k.see(ctx, now)
+		}
+	})
+}
+
+// step does the next thing for a pod.
+func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) error {
+	pods := k.clients.CoreV1().Pods(pod.Namespace)
+	switch {
+	case pod.DeletionTimestamp != nil:
+		return k.terminate(ctx, pod, state)
+	case pod.Spec.NodeName == "":
+		settings, err := k.settings(ctx, pod.Namespace)
+		if err != nil {
+			return err
+		}
+		if settings[Hang] == "true" {
+			k.again(ctx, pod, 500*time.Millisecond)
+			return k.unschedulable(ctx, pod)
+		}
+		target := corev1.ObjectReference{Kind: "Node", Name: node}
+		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, UID: pod.UID}, Target: target}, metav1.CreateOptions{})
+	case pod.Status.Phase == corev1.PodPending && !state.waiting:
+		settings, err := k.settings(ctx, pod.Namespace)
+		if err != nil {
+			return err
+		}
+		broken, err := k.breaks(pod, settings)
+		if err != nil {
+			return err
+		}
+		if broken {
+			return k.crash(ctx, pod)
+		}
+		if delay, _ := time.ParseDuration(settings[StartDelay]); delay > 0 {
+			state.waiting = true
+			time.AfterFunc(delay, func() {
+				state.mu.Lock()
+				defer state.mu.Unlock()
+				if err := k.start(ctx, pod, state, settings[LoginURL]); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
+					fmt.Fprintln(os.Stderr, "kubelet:", pod.Namespace, pod.Name, err)
+				}
+			})
+			return nil
+		}
+		return k.start(ctx, pod, state, settings[LoginURL])
+	}
+	return nil
+}
+
+// settings are the annotations of a namespace, as they are now: a test that has just set one counts on it.
+func (k *kubelet) settings(ctx context.Context, namespace string) (map[string]string, error) {
+	found, err := k.clients.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return found.Annotations, nil
+}
+
+// breaks says whether the pods of a template crash, and decides it when it is seen for the first time.
+func (k *kubelet) breaks(pod *corev1.Pod, settings map[string]string) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	b := k.namespaces[pod.Namespace]
+	if b == nil {
+		b = &behaviour{broken: map[string]bool{}}
+		k.namespaces[pod.Namespace] = b
+	}
+	if said := settings[Break]; said != b.said {
+		n, err := strconv.Atoi(said)
+		if err != nil && said != "" {
+			return false, fmt.Errorf("%s is %q, expected a number", Break, said)
+		}
+		b.said, b.left = said, n
+	}
+	hash := pod.Labels["pod-template-hash"]
+	broken, known := b.broken[hash]
+	if !known {
+		if broken = b.left > 0; broken {
+			b.left--
+		}
+		b.broken[hash] = broken
+	}
+	return broken, nil
+}
+
+// terminate ends a pod, after the time that it takes.
+func (k *kubelet) terminate(ctx context.Context, pod *corev1.Pod, state *podState) error {
+	if state.ending {
+		return nil
+	}
+	state.ending = true
+	settings, err := k.settings(ctx, pod.Namespace)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	end := func() error {
+		now := int64(0)
+		return k.clients.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
+	}
+	if delay, _ := time.ParseDuration(settings[Terminate]); delay > 0 {
+		time.AfterFunc(delay, func() { _ = end() }) // one that is gone is gone
+		return nil
+	}
+	return end()
+}
