@@ -1,0 +1,157 @@
+package helmrelease
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// Check implements [rotate.Runner]. Reads are proved by Observe, the Lease by the note.
+func (r *Runner) Check(ctx context.Context) error {
+	if r.seen.last.Info.Status.IsPending() && r.cutOff() == nil {
+		return r.busyRelease()
+	}
+	for _, d := range r.seen.deployments {
+		if d.Spec.Paused {
+			return rotate.Errorf(rotate.Configuration, "Deployment %s is paused: a restart would not begin", d.Name).
+				WithTodo("kubectl rollout resume deployment %s --namespace %s", d.Name, r.config.Namespace)
+		}
+		if err := r.checkOverrides(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := r.checkOtherReaders(); err != nil {
+		return err
+	}
+	if err := r.checkRights(ctx); err != nil {
+		return err
+	}
+	if err := r.dryRun(ctx); err != nil {
+		return err
+	}
+	return r.dryRunPatches(ctx)
+}
+
+// checkOtherReaders refuses what reads the Secret and would not be restarted.
+func (r *Runner) checkOtherReaders() error {
+	for _, kind := range []string{"StatefulSet", "DaemonSet", "ReplicaSet", "Pod"} {
+		type workload struct {
+			metav1.ObjectMeta `json:"metadata"`
+			Spec              appsv1.DeploymentSpec `json:"spec"`
+		}
+		found, err := all[workload](r.seen.manifest, kind)
+		if err != nil {
+			continue // has no pod template of the usual form
+		}
+		for _, one := range found {
+			if reads(one.Spec.Template.Spec, r.seen.secretName) {
+				return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", kind, one.Name, r.config.Release, r.seen.secretName).
+					WithTodo("run the runner as a Deployment")
+			}
+		}
+	}
+	return nil
+}
+
+// dryRunPatches has the server itself try, without effect, what an upgrade and a restart will change: an immutable Secret
+// or an admission policy shows here.
+func (r *Runner) dryRunPatches(ctx context.Context) error {
+	options := metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}}
+	patch := []byte(`{"stringData":{"` + clientSecretVariable + `":"` + placeholder.Reveal() + `"}}`)
+	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch, options); err != nil {
+		return r.failure("dry run of a change of Secret "+r.seen.secretName, err)
+	}
+	for _, d := range r.seen.deployments {
+		if _, err := r.patchMark(ctx, d.Name, options); err != nil {
+			return r.failure("dry run of a restart of Deployment "+d.Name, err)
+		}
+	}
+	return nil
+}
+
+// right is what a rotation does in the cluster.
+type right struct {
+	verb string
+	of   schema.GroupResource
+	name string // empty: of any name
+}
+
+// rights are all that a rotation may need.
+func (r *Runner) rights() ([]right, error) {
+	secrets, deployments := schema.GroupResource{Resource: "secrets"}, schema.GroupResource{Group: "apps", Resource: "deployments"}
+	leases := schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
+	rights := []right{
+		{"list", secrets, ""}, {"get", secrets, ""}, {"create", secrets, ""}, {"update", secrets, ""}, {"delete", secrets, ""},
+		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, ""}, {"list", schema.GroupResource{Resource: "pods"}, ""},
+		{"get", leases, r.lock.name}, {"create", leases, ""}, {"update", leases, r.lock.name},
+	}
+	for _, d := range r.seen.deployments {
+		rights = append(rights, right{"get", deployments, d.Name}, right{"patch", deployments, d.Name})
+	}
+	for _, one := range r.seen.manifest {
+		kind := one.GroupVersionKind()
+		mapping, err := r.cluster.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if meta.IsNoMatchError(err) {
+			return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know the kind %s, which release %s has", kind, r.config.Release)
+		} else if err != nil {
+			return nil, r.failure("ask the cluster for its kinds", err)
+		}
+		for _, verb := range []string{"get", "patch"} {
+			if needed := (right{verb, mapping.Resource.GroupResource(), one.Name}); !slices.Contains(rights, needed) {
+				rights = append(rights, needed)
+			}
+		}
+	}
+	return rights, nil
+}
+
+// checkRights asks the cluster for each right. All that are missing are told.
+func (r *Runner) checkRights(ctx context.Context) error {
+	rights, err := r.rights()
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, needed := range rights {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: r.config.Namespace, Verb: needed.verb, Group: needed.of.Group, Resource: needed.of.Resource, Name: needed.name,
+			},
+		}}
+		answer, err := r.clients.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			return r.failure("ask the cluster whether the function may "+needed.verb+" "+needed.of.String(), err)
+		}
+		if !answer.Status.Allowed {
+			missing = append(missing, strings.TrimSpace(needed.verb+" "+needed.of.String()+" "+needed.name))
+		}
+	}
+	if len(missing) > 0 {
+		return rotate.Errorf(rotate.Permission, "the function may not %s in namespace %s", strings.Join(missing, ", "), r.config.Namespace).
+			WithTodo("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart)")
+	}
+	return nil
+}
+
+// secretHolding is the Secret of the manifest whose client_secret is this one; empty if there is none.
+func (m manifest) secretHolding(secret maia.Secret) (string, error) {
+	deployments, err := all[appsv1.Deployment](m, "Deployment")
+	if err != nil {
+		return "", err
+	}
+	name, err := m.secretOf(secret, deployments)
+	if rotate.KindOf(err) == rotate.Configuration {
+		return "", nil
+	}
+	return name, err
+}

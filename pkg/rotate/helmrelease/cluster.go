@@ -1,0 +1,68 @@
+package helmrelease
+
+import (
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/storage"
+	"helm.sh/helm/v3/pkg/storage/driver"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// By default Helm's SDK says the name of the executable, and the next upgrade by the helm command would find a stranger's
+// fields.
+func init() { kube.ManagedFieldsManager = "helm" }
+
+// maxHistory is how many revisions are kept, as the helm command does.
+const maxHistory = 10
+
+// cluster is what Helm's SDK wants to know of a cluster: genericclioptions.RESTClientGetter without a kubeconfig file.
+type cluster struct {
+	config    *rest.Config
+	namespace string
+	discovery discovery.CachedDiscoveryInterface
+	mapper    meta.RESTMapper
+}
+
+func newCluster(config *rest.Config, namespace string) (*cluster, *kubernetes.Clientset, error) {
+	clients, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	cached := memory.NewMemCacheClient(clients.Discovery())
+	return &cluster{config, namespace, cached, restmapper.NewDeferredDiscoveryRESTMapper(cached)}, clients, nil
+}
+
+// ToRESTConfig implements genericclioptions.RESTClientGetter. Its callers change what they get.
+func (c *cluster) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(c.config), nil }
+
+// ToDiscoveryClient implements genericclioptions.RESTClientGetter.
+func (c *cluster) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
+	return c.discovery, nil
+}
+
+// ToRESTMapper implements genericclioptions.RESTClientGetter.
+func (c *cluster) ToRESTMapper() (meta.RESTMapper, error) { return c.mapper, nil }
+
+// ToRawKubeConfigLoader implements genericclioptions.RESTClientGetter.
+func (c *cluster) ToRawKubeConfigLoader() clientcmd.ClientConfig {
+	return clientcmd.NewDefaultClientConfig(*api.NewConfig(), &clientcmd.ConfigOverrides{Context: api.Context{Namespace: c.namespace}})
+}
+
+// helm is the configuration of Helm's actions. What Helm would log may quote what it renders: it logs nothing.
+func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
+	silent := func(string, ...any) {}
+	client := kube.New(c)
+	client.Namespace, client.Log = c.namespace, silent
+	records := driver.NewSecrets(clients.CoreV1().Secrets(c.namespace))
+	records.Log = silent
+	stored := storage.Init(records)
+	stored.MaxHistory, stored.Log = maxHistory, silent
+	return &action.Configuration{RESTClientGetter: c, KubeClient: client, Releases: stored, Log: silent}
+}

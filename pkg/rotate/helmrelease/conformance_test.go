@@ -1,0 +1,302 @@
+package helmrelease_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/maia-rotate/maia-rotate/internal/controlplane"
+	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/rotatetest"
+)
+
+// TestConformance runs the suite against a real API server, as a user who has the shipped Role and nothing else.
+func TestConformance(t *testing.T) {
+	place := newPlace(t)
+	out := newOutside()
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home {
+		return newGKE(t, place, out, setup)
+	}, rotatetest.OnceEach(readsOnly))
+}
+
+// readsOnly says of a call that it changes nothing.
+func readsOnly(call rotatetest.Call) bool {
+	for _, prefix := range []string{"GET ", "LIST ", "DRYRUN ", "ASK ", "maia Get", "maia Token"} {
+		if strings.HasPrefix(call.Name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+var namePattern = regexp.MustCompile(`^(?:/api/v1|/apis/[^/]+/[^/]+)/namespaces/[^/]+/([^/]+)(?:/([^/]+))?$`)
+
+// nameOf names a call by its verb and resource. Helm's records are told from the runner's Secret.
+func nameOf(request *http.Request) string {
+	verb, path := request.Method, request.URL.Path
+	if strings.HasSuffix(path, "/selfsubjectaccessreviews") {
+		return "ASK rights"
+	}
+	parts := namePattern.FindStringSubmatch(path)
+	if parts == nil {
+		return "GET discovery"
+	}
+	resource := parts[1]
+	if resource == "secrets" && (strings.HasPrefix(parts[2], "sh.helm.release") || parts[2] == "") {
+		resource = "revisions"
+	}
+	if verb == http.MethodGet && parts[2] == "" {
+		verb = "LIST"
+	}
+	if request.URL.Query().Get("dryRun") != "" {
+		verb = "DRYRUN " + verb
+	}
+	return verb + " " + resource
+}
+
+// place is a cluster with the function's user.
+type place struct {
+	*controlplane.ControlPlane
+	user *rest.Config
+	made atomic.Int32
+}
+
+const functionUser = "maia-rotate@sandbox.iam.gserviceaccount.com"
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	p := &place{ControlPlane: controlplanetest.ForTest(t)}
+	user, _, err := p.AddUser(t.Context(), functionUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.user = user
+	return p
+}
+
+// shippedRole is the Role for a namespace.
+func shippedRole(namespace string) ([]byte, error) {
+	shipped, err := os.ReadFile("../../../deploy/gcp/kubernetes/rbac.yaml")
+	return []byte(strings.NewReplacer("RUNNER_NAMESPACE", namespace, "FUNCTION_SERVICE_ACCOUNT", functionUser).Replace(string(shipped))), err
+}
+
+// gkeHome is a runner of two pods, which the chart says, scaled to three, on a real API server, outside of the bubble in
+// which its processes run. What the cluster does takes no time in the bubble; what the runner itself does when its pod has
+// started does.
+type gkeHome struct {
+	t       *testing.T
+	setup   rotatetest.Setup
+	out     *outside
+	cluster *installed
+	user    *rest.Config
+	turn    chan struct{} // of following
+
+	mu      sync.Mutex
+	known   map[string]string // secrets by their SHA-256
+	running map[string]func() // stops, by pod
+}
+
+const loginTime = 1300 * time.Millisecond
+
+func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkeHome {
+	h := &gkeHome{t: t, setup: setup, out: out, turn: make(chan struct{}, 1), known: map[string]string{}, running: map[string]func(){}}
+	h.knows(setup.Secret)
+	var err error
+	out.run(func() { h.cluster, err = p.install(setup.AgentID, setup.ClientID, setup.Secret) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.user = rest.CopyConfig(p.user)
+	h.follow(0)
+	t.Cleanup(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, stop := range h.running {
+			stop()
+		}
+		out.run(func() { h.cluster.remove() })
+	})
+	return h
+}
+
+func (h *gkeHome) knows(secret string) {
+	sum := sha256.Sum256([]byte(secret))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.known[hex.EncodeToString(sum[:])] = secret
+}
+
+// must has something done with the cluster that cannot fail.
+func (h *gkeHome) must(do func() error) {
+	h.t.Helper()
+	var err error
+	h.out.run(func() { err = do() })
+	if err != nil {
+		h.t.Errorf("%s: %v", h.cluster.namespace, err)
+	}
+}
+
+// follow waits until the cluster has done what it does by itself, and has the runners of new pods log in, those of gone
+// ones stop.
+func (h *gkeHome) follow(after time.Duration) {
+	h.turn <- struct{}{}
+	defer func() { <-h.turn }()
+	var pods []corev1.Pod
+	var live string
+	h.must(func() (err error) {
+		if pods, err = h.cluster.settled(); err == nil {
+			live, err = h.cluster.secret()
+		}
+		return err
+	})
+	h.knows(live)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	here := map[string]bool{}
+	for _, pod := range pods {
+		name := pod.Name
+		if here[name] = true; h.running[name] != nil {
+			continue
+		}
+		secret, ok := h.known[pod.Annotations["runner.test/secret-sha256"]]
+		if !ok {
+			h.t.Errorf("pod %s was started with an unknown secret", name)
+		}
+		stopped := false
+		h.running[name] = func() { stopped = true }
+		login := func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if !stopped {
+				h.running[name], _ = h.setup.Start(h.setup.ClientID, secret) // one that is refused runs on
+			}
+		}
+		if after == 0 {
+			h.running[name], _ = h.setup.Start(h.setup.ClientID, secret)
+		} else {
+			time.AfterFunc(after, login)
+		}
+	}
+	for name, stop := range h.running {
+		if !here[name] {
+			stop()
+			delete(h.running, name)
+		}
+	}
+}
+
+// following has the cluster followed after each change.
+type following struct {
+	h    *gkeHome
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f following) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := f.next.RoundTrip(request)
+	switch name := nameOf(request); name {
+	case "PATCH secrets", "PATCH deployments":
+		f.h.follow(loginTime)
+	}
+	return response, err
+}
+
+// Runner implements rotatetest.Home.
+func (h *gkeHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+	var next http.RoundTripper
+	var err error
+	h.out.run(func() { next, err = rest.TransportFor(h.user) })
+	if err != nil {
+		return nil, err
+	}
+	runner, err := helmrelease.Discover(ctx, helmrelease.Config{
+		REST: &rest.Config{
+			Host: h.user.Host, QPS: -1, Timeout: 10 * time.Second,
+			Transport: process.Transport(following{h, transport{h.out, next}}, nameOf),
+		},
+		Namespace: h.cluster.namespace, Release: releaseName, AgentIDs: []string{h.setup.AgentID},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return runner, nil
+}
+
+// Stored implements rotatetest.Home.
+func (h *gkeHome) Stored() maia.Credentials {
+	var secret string
+	h.must(func() (err error) { secret, err = h.cluster.secret(); return err })
+	return maia.Credentials{ClientID: h.setup.ClientID, ClientSecret: maia.NewSecret(secret)}
+}
+
+// Put implements rotatetest.Home: an upgrade with values of one's own.
+func (h *gkeHome) Put(secret string) {
+	h.knows(secret)
+	h.must(func() error { return h.cluster.put(secret) })
+	h.follow(loginTime)
+}
+
+// Replace implements rotatetest.Home, as kubectl rollout restart does.
+func (h *gkeHome) Replace() {
+	h.must(func() error { return h.cluster.rolloutRestart() })
+	h.follow(loginTime)
+}
+
+// BreakRestarts implements rotatetest.Home.
+func (h *gkeHome) BreakRestarts(n int) {
+	h.must(func() error {
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{"runner.test/break":"%d"}}}`, n)
+		_, err := h.cluster.clients.CoreV1().Namespaces().Patch(context.Background(), h.cluster.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		return err
+	})
+}
+
+// Kept implements rotatetest.Home.
+func (h *gkeHome) Kept() (text string) {
+	h.must(func() (err error) { text, err = h.cluster.kept(); return err })
+	return text
+}
+
+// Foreign implements rotatetest.Home.
+func (h *gkeHome) Foreign() (text string) {
+	h.must(func() (err error) { text, err = h.cluster.foreign(); return err })
+	return text
+}
+
+func asJSON(v any) string {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// without is a map without some of its keys.
+func without(m map[string]string, keys ...string) map[string]string {
+	rest := map[string]string{}
+	for key, value := range m {
+		if !slices.Contains(keys, key) {
+			rest[key] = value
+		}
+	}
+	return rest
+}

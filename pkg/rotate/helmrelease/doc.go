@@ -1,0 +1,32 @@
+// Package helmrelease rotates a runner that a Helm release deploys, on any Kubernetes cluster: the value of its
+// client_secret is set by an upgrade with the stored chart, and its Deployments are restarted.
+//
+//	runner, err := helmrelease.Discover(ctx, helmrelease.Config{REST: config, Namespace: "matillion-agent", Release: "matillion-agent"})
+//	report, err := rotator.Run(ctx, runner, rotate.Rotate)
+//
+// The release knows its runner: its values hold the agent's ID and region and the client_secret, its manifest the Secret
+// into which the chart puts that, and the Deployments that read the Secret.
+//
+// # What an upgrade does here
+//
+// It takes the chart and the values of the base revision, as Helm chooses it, and changes one value. It keeps the live
+// number of replicas, which a chart may state beside an autoscaler, waits for nothing, runs no hooks, and is never
+// taken back: a rollback would restore a revoked secret. Neither does it listen to a cancelled context, which would
+// leave a release that is neither here nor there. The vendor's chart restarts nothing when the Secret changes; a mark on
+// the pod template does, unless the upgrade has changed the template itself.
+//
+// # What is where
+//
+//   - The store is the live Secret and the values of the base revision: they must agree, see [rotate.Home].Unfinished.
+//   - The mark is two annotations of the pod template: the fingerprint of the secret, and the resourceVersion of the
+//     Secret that held it when the restart was ordered. The instances read what is stored if both are those of the Secret.
+//   - The lock is a Lease named maia-rotate-RELEASE in the release's namespace. Its annotations hold the note, and the
+//     revision that an upgrade of ours has begun, by which a later run knows one that was cut off.
+//
+// # What cannot be proved before a refresh
+//
+// That the nodes have room for new pods beside old ones that take their time to end, that an image can be pulled, and
+// that nobody starts an upgrade of his own at the same moment.
+//
+// All of Helm is in this package.
+package helmrelease

@@ -1,0 +1,72 @@
+package helmrelease
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// failure gives an error of Kubernetes or Helm its kind. Its text may hold what was sent, and Helm's does not say by its
+// type what failed: the known secrets are taken out, and the error itself is not wrapped.
+func (r *Runner) failure(what string, err error) error {
+	var typed *rotate.Error
+	if errors.As(err, &typed) {
+		return err
+	}
+	text := r.redact(err.Error())
+	kind, todo := rotate.Internal, ""
+	var network net.Error
+	switch {
+	case apierrors.IsForbidden(err), strings.Contains(text, " is forbidden: User "):
+		kind, todo = rotate.Permission, "add it to the function's Role in namespace "+r.config.Namespace+" (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"
+	case apierrors.IsUnauthorized(err):
+		kind, todo = rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
+	case apierrors.IsNotFound(err):
+		kind, todo = rotate.Configuration, "check the namespace and the release that the function is configured with"
+	case strings.Contains(text, "another operation (install/upgrade/rollback) is in progress"),
+		strings.Contains(text, "release: already exists"):
+		return r.busyRelease()
+	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
+		apierrors.IsConflict(err), errors.As(err, &network):
+		kind, todo = rotate.NotReady, "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"
+	}
+	failed := rotate.Errorf(kind, "%s: %s", what, text)
+	failed.Todo = todo
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, cause) {
+			failed.Kind, failed.Err = rotate.NotReady, cause
+		}
+	}
+	return failed
+}
+
+// busyRelease is the error of a release whose last revision is pending by somebody else's doing.
+func (r *Runner) busyRelease() *rotate.Error {
+	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
+		WithTodo("nothing while it is; if its process is gone, look at helm history and end it with helm rollback to the last deployed revision: the next run puts the valid secret back")
+}
+
+// known remembers a secret that must not be in an error.
+func (r *Runner) known(secrets ...maia.Secret) {
+	for _, secret := range secrets {
+		if !secret.IsZero() {
+			r.secrets[secret.Fingerprint()] = secret
+		}
+	}
+}
+
+func (r *Runner) redact(text string) string {
+	for _, secret := range r.secrets {
+		clear := secret.Reveal()
+		text = strings.ReplaceAll(text, clear, "…")
+		text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(clear)), "…")
+	}
+	return text
+}

@@ -1,0 +1,243 @@
+package helmrelease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/storage/driver"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// sight is what a Runner saw last.
+type sight struct {
+	last, base *release.Release // the newest revision, and the one that an upgrade starts from
+	manifest   manifest         // of base
+	values     values           // of base
+	declared   maia.Credentials // what base's values hold
+
+	secretName    string
+	secretVersion string           // resourceVersion
+	live          maia.Credentials // what the Secret holds
+
+	deployments []*appsv1.Deployment // that read the Secret
+	replicas    map[string]int32     // live, of every Deployment of the manifest
+	failed      map[string]bool      // Deployments whose newest pods do not come up
+}
+
+func (s sight) names() []string {
+	names := make([]string, len(s.deployments))
+	for i, d := range s.deployments {
+		names[i] = d.Name
+	}
+	return names
+}
+
+// look reads everything.
+func (r *Runner) look(ctx context.Context) error {
+	if err := r.readLease(ctx); err != nil {
+		return err
+	}
+	seen := sight{replicas: map[string]int32{}, failed: map[string]bool{}}
+	var err error
+	if seen.last, seen.base, err = r.revisions(); err != nil {
+		return err
+	}
+	if seen.values, err = valuesOf(seen.base); err != nil {
+		return err
+	}
+	if seen.declared, err = seen.values.credentials(r.config.SecretPath); err != nil {
+		return err
+	}
+	r.known(seen.declared.ClientSecret)
+	if seen.manifest, err = parseManifest(seen.base.Manifest); err != nil {
+		return err
+	}
+	deployments, err := all[appsv1.Deployment](seen.manifest, "Deployment")
+	if err != nil {
+		return err
+	}
+	if seen.secretName, err = seen.manifest.secretOf(seen.declared.ClientSecret, deployments); err != nil {
+		return err
+	}
+	r.seen = seen
+	if err := r.readSecret(ctx); err != nil {
+		return err
+	}
+	return r.readDeployments(ctx, deployments)
+}
+
+// revisions are the newest one, and the one from which Helm upgrades: the newest if it is deployed, else the one that is,
+// else the newest if it failed or was superseded.
+func (r *Runner) revisions() (last, base *release.Release, err error) {
+	where := "release " + r.config.Release + " in namespace " + r.config.Namespace
+	history, err := r.helm.Releases.History(r.config.Release)
+	if errors.Is(err, driver.ErrReleaseNotFound) || err == nil && len(history) == 0 {
+		return nil, nil, rotate.Errorf(rotate.Configuration, "there is no %s, or no revision of it that Helm can read", where).
+			WithTodo("check the namespace and the release that the function is configured with: helm list --namespace %s --all", r.config.Namespace)
+	} else if err != nil {
+		return nil, nil, r.failure("read "+where, err)
+	}
+	slices.SortFunc(history, func(a, b *release.Release) int { return b.Version - a.Version })
+	last = history[0]
+	for _, revision := range history {
+		if revision.Info == nil || revision.Chart == nil || revision.Chart.Metadata == nil {
+			return nil, nil, rotate.Errorf(rotate.Configuration, "revision %d of %s holds no chart, or says nothing of its state", revision.Version, where).
+				WithTodo("upgrade the release with Helm 3 once")
+		}
+	}
+	switch deployed := slices.IndexFunc(history, func(r *release.Release) bool { return r.Info.Status == release.StatusDeployed }); {
+	case last.Info.Status == release.StatusUninstalled, last.Info.Status == release.StatusUninstalling:
+		return nil, nil, rotate.Errorf(rotate.Configuration, "%s is %s", where, last.Info.Status).
+			WithTodo("take it out of MAIA_HELM_RELEASES, or install it again")
+	case deployed >= 0:
+		base = history[deployed]
+	case last.Info.Status == release.StatusFailed, last.Info.Status == release.StatusSuperseded, r.began(last):
+		base = last
+	default:
+		return nil, nil, rotate.Errorf(rotate.NotReady, "%s is %s and has no deployed revision", where, last.Info.Status).
+			WithTodo("wait until its installation has ended, or end it with helm uninstall or helm rollback")
+	}
+	if len(base.Chart.Metadata.Dependencies) > 0 || len(base.Chart.Dependencies()) > 0 {
+		return nil, nil, rotate.Errorf(rotate.Configuration, "the chart of %s has subcharts, which Helm does not keep with the release: an upgrade would remove what they made", where).
+			WithTodo("install the runner by a chart without dependencies")
+	}
+	return last, base, nil
+}
+
+// began says that a revision is one that an upgrade of ours was about to make, as the Lease or its description says.
+func (r *Runner) began(revision *release.Release) bool {
+	return r.lock.revision() == revision.Version || revision.Info.Description == cutOffDescription
+}
+
+// cutOff is the newest revision, if it is one of ours that was not completed; else nil. Ours is one that we had announced
+// and that changes nothing but the secret.
+func (r *Runner) cutOff() *release.Release {
+	last, base := r.seen.last, r.seen.base
+	unfinished := last.Info.Status.IsPending() || last.Info.Status == release.StatusFailed
+	if !unfinished || !r.began(last) || !differOnlyIn(r.config.SecretPath, last.Config, base.Config) {
+		return nil
+	}
+	return last
+}
+
+func (r *Runner) credentialsOf(revision *release.Release) (maia.Credentials, error) {
+	values, err := valuesOf(revision)
+	if err != nil {
+		return maia.Credentials{}, err
+	}
+	held, err := values.credentials(r.config.SecretPath)
+	r.known(held.ClientSecret)
+	return held, err
+}
+
+// readSecret reads the Secret from which the next pod starts.
+func (r *Runner) readSecret(ctx context.Context) error {
+	found, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, r.seen.secretName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s is gone from namespace %s", r.seen.secretName, r.config.Release, r.config.Namespace).
+			WithTodo("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
+	} else if err != nil {
+		return r.failure("read Secret "+r.seen.secretName, err)
+	}
+	value := string(found.Data[clientSecretVariable])
+	if value == "" {
+		return rotate.Errorf(rotate.Configuration, "Secret %s in namespace %s has no %s", r.seen.secretName, r.config.Namespace, clientSecretVariable).
+			WithTodo("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
+	}
+	r.seen.live = maia.Credentials{ClientID: r.seen.declared.ClientID, ClientSecret: maia.NewSecret(value)}
+	if id, ok := found.Data[clientIDVariable]; ok {
+		r.seen.live.ClientID = string(id)
+	}
+	if r.seen.live.ClientID != r.seen.declared.ClientID {
+		return rotate.Errorf(rotate.Configuration, "Secret %s holds the client ID %q, and the values of release %s say %q",
+			r.seen.secretName, r.seen.live.ClientID, r.config.Release, r.seen.declared.ClientID).
+			WithTodo("find out which is the runner's, and upgrade the release with it")
+	}
+	r.known(r.seen.live.ClientSecret)
+	r.seen.secretVersion = found.ResourceVersion
+	return nil
+}
+
+// readDeployments reads those of the manifest: the ones that read the Secret, and of the others how many replicas they have.
+func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment) error {
+	for _, one := range stated {
+		live, err := r.deployment(ctx, one.Name)
+		if err != nil {
+			return err
+		}
+		if live.Spec.Replicas != nil {
+			r.seen.replicas[live.Name] = *live.Spec.Replicas
+		}
+		if reads(live.Spec.Template.Spec, r.seen.secretName) {
+			r.seen.deployments = append(r.seen.deployments, live)
+		}
+	}
+	if len(r.seen.deployments) == 0 {
+		return rotate.Errorf(rotate.Configuration, "no Deployment of release %s reads Secret %s any more, though its manifest says so", r.config.Release, r.seen.secretName).
+			WithTodo("upgrade the release")
+	}
+	return nil
+}
+
+func (r *Runner) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
+	live, err := r.clients.AppsV1().Deployments(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release, r.config.Namespace).
+			WithTodo("bring it back with helm upgrade --reuse-values")
+	} else if err != nil {
+		return nil, r.failure("read Deployment "+name, err)
+	}
+	return live, nil
+}
+
+// templateOf is what restarts the pods of a Deployment when it changes.
+func templateOf(d *appsv1.Deployment) string {
+	text, _ := json.Marshal(d.Spec.Template) // of the API's own types
+	return string(text)
+}
+
+// checkOverrides makes sure that the pods get the secret from the Secret.
+func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error {
+	for _, container := range d.Spec.Template.Spec.Containers {
+		one := corev1.PodSpec{Containers: []corev1.Container{container}}
+		if !reads(one, r.seen.secretName) {
+			continue
+		}
+		variable, later := overrides(container, r.seen.secretName)
+		for _, name := range later {
+			other, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				continue
+			} else if err != nil {
+				return r.failure("read Secret "+name, err)
+			}
+			_, has := other.Data[strings.TrimPrefix(clientSecretVariable, prefixOf(container, name))]
+			variable = variable || has
+		}
+		if variable {
+			return rotate.Errorf(rotate.Configuration, "container %s of Deployment %s gets %s from elsewhere than Secret %s, so that the release's value has no effect",
+				container.Name, d.Name, clientSecretVariable, r.seen.secretName).
+				WithTodo("take %s out of env and env.fromSecret of the release's values", clientSecretVariable)
+		}
+	}
+	return nil
+}
+
+func prefixOf(c corev1.Container, secret string) string {
+	for _, f := range c.EnvFrom {
+		if f.SecretRef != nil && f.SecretRef.Name == secret {
+			return f.Prefix
+		}
+	}
+	return ""
+}

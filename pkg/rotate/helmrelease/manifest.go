@@ -1,0 +1,191 @@
+package helmrelease
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	syaml "sigs.k8s.io/yaml"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// The runner's variables.
+const (
+	clientIDVariable     = "OAUTH_CLIENT_ID"
+	clientSecretVariable = "OAUTH_CLIENT_SECRET"
+)
+
+// object is one document of a manifest.
+type object struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	text              string
+}
+
+// manifest is what a revision rendered, in the order of its documents.
+type manifest []object
+
+func parseManifest(text string) (manifest, error) {
+	documents := releaseutil.SplitManifests(text)
+	keys := make([]string, 0, len(documents))
+	for key := range documents {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b string) int { return number(a) - number(b) })
+	var parsed manifest
+	for _, key := range keys {
+		one := object{text: documents[key]}
+		if err := syaml.Unmarshal([]byte(one.text), &one); err != nil {
+			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1) // the cause quotes it
+		}
+		if one.Kind != "" {
+			parsed = append(parsed, one)
+		}
+	}
+	return parsed, nil
+}
+
+// number is that of a document, of releaseutil's key "manifest-7".
+func number(key string) (n int) {
+	_, _ = fmt.Sscanf(key, "manifest-%d", &n)
+	return n
+}
+
+// all decodes the objects of a kind.
+func all[T any](m manifest, kind string) ([]T, error) {
+	var found []T
+	for _, one := range m {
+		if one.Kind != kind {
+			continue
+		}
+		var decoded T
+		if err := syaml.Unmarshal([]byte(one.text), &decoded); err != nil {
+			return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", kind, one.Name) // the cause quotes it
+		}
+		found = append(found, decoded)
+	}
+	return found, nil
+}
+
+// secretOf is the Secret of the manifest that holds a client_secret, and that one of the Deployments reads.
+func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) (string, error) {
+	secrets, err := all[corev1.Secret](m, "Secret")
+	if err != nil {
+		return "", err
+	}
+	for _, candidate := range secrets {
+		value, ok := candidate.StringData[clientSecretVariable]
+		if !ok {
+			value = string(candidate.Data[clientSecretVariable])
+		}
+		read := func(d appsv1.Deployment) bool { return reads(d.Spec.Template.Spec, candidate.Name) }
+		if value == secret.Reveal() && slices.ContainsFunc(deployments, read) {
+			return candidate.Name, nil
+		}
+	}
+	return "", rotate.Errorf(rotate.Configuration, "the release has no Deployment that reads %s from a Secret of the release which holds the configured value", clientSecretVariable).
+		WithTodo("check that the release is a runner's, and the configured path of its client_secret")
+}
+
+// reads says that a container of the pod gets variables from a Secret.
+func reads(pod corev1.PodSpec, secret string) bool {
+	return slices.ContainsFunc(containers(pod), func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.EnvFrom, func(f corev1.EnvFromSource) bool { return f.SecretRef != nil && f.SecretRef.Name == secret }) ||
+			slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return refersTo(e, secret) && e.Name == clientSecretVariable })
+	})
+}
+
+func refersTo(e corev1.EnvVar, secret string) bool {
+	return e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil && e.ValueFrom.SecretKeyRef.Name == secret
+}
+
+func containers(pod corev1.PodSpec) []corev1.Container {
+	return slices.Concat(pod.InitContainers, pod.Containers)
+}
+
+// overrides says what in a container that reads a Secret gives the variable another value: a variable of its own, or a
+// source of variables that comes later. The latter is a Secret whose keys are not known here.
+func overrides(c corev1.Container, secret string) (variable bool, later []string) {
+	for _, e := range c.Env {
+		if e.Name == clientSecretVariable {
+			return !refersTo(e, secret) || e.ValueFrom.SecretKeyRef.Key != clientSecretVariable, nil
+		}
+	}
+	after := false
+	for _, f := range c.EnvFrom {
+		switch {
+		case f.SecretRef == nil:
+		case f.SecretRef.Name == secret:
+			after, later = true, nil
+		case after && strings.HasPrefix(clientSecretVariable, f.Prefix):
+			later = append(later, f.SecretRef.Name)
+		}
+	}
+	return false, later
+}
+
+// withReplicas is a manifest in which Deployments have the given numbers of replicas, if it states any. Nothing else of it
+// changes, not a blank.
+func withReplicas(text []byte, replicas map[string]int32) ([]byte, error) {
+	lines := strings.SplitAfter(string(text), "\n")
+	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+	for {
+		var document yaml.Node
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			return []byte(strings.Join(lines, "")), nil
+		} else if err != nil {
+			return nil, rotate.Errorf(rotate.Configuration, "what the chart renders is not YAML") // the cause quotes it
+		}
+		if scalar(&document, "kind") == nil || scalar(&document, "kind").Value != "Deployment" {
+			continue
+		}
+		name, count := scalar(&document, "metadata", "name"), scalar(&document, "spec", "replicas")
+		if name == nil || count == nil {
+			continue
+		}
+		live, known := replicas[name.Value]
+		if !known || count.Value == fmt.Sprint(live) {
+			continue
+		}
+		line, column := lines[count.Line-1], count.Column-1
+		if column > len(line) || !strings.HasPrefix(line[column:], count.Value) {
+			return nil, rotate.Errorf(rotate.Internal, "the replicas of Deployment %s are not where they were found", name.Value)
+		}
+		lines[count.Line-1] = line[:column] + fmt.Sprint(live) + line[column+len(count.Value):]
+	}
+}
+
+// scalar is the value at a path of a document.
+func scalar(node *yaml.Node, path ...string) *yaml.Node {
+	if node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
+		node = node.Content[0]
+	}
+	for _, key := range path {
+		if node.Kind != yaml.MappingNode {
+			return nil
+		}
+		at := -1
+		for i := 0; i < len(node.Content); i += 2 {
+			if node.Content[i].Value == key {
+				at = i + 1
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		node = node.Content[at]
+	}
+	if node.Kind != yaml.ScalarNode {
+		return nil
+	}
+	return node
+}

@@ -1,0 +1,253 @@
+package helmrelease
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// fieldManager names us in managedFields for what is not Helm's: the mark and the Lease.
+const fieldManager = "maia-rotate"
+
+// Config says which release.
+type Config struct {
+	REST       *rest.Config // of the cluster; its Timeout bounds each call
+	Namespace  string
+	Release    string
+	SecretPath string       // of the client_secret in the values; empty: config.oauthClientSecret. The client ID is beside it
+	AgentIDs   []string     // that may be served; empty: whichever the release names
+	Log        *slog.Logger // nil: no log
+}
+
+// Runner implements [rotate.Runner] and [rotate.Locker]. It may do several runs, one after the other.
+type Runner struct {
+	config  Config
+	log     *slog.Logger
+	cluster *cluster
+	clients *kubernetes.Clientset
+	helm    *action.Configuration
+	lock    *lock
+
+	agentID string
+	region  string
+	seen    sight
+	secrets map[maia.Fingerprint]maia.Secret // that must be in no error
+
+	ordered map[string]string // by Deployment: the resourceVersion of the Secret when this Runner ordered its restart, after which nothing was stored
+	before  map[string]string // by Deployment: its pod template before this Runner stored something
+}
+
+var (
+	_ rotate.Runner = (*Runner)(nil)
+	_ rotate.Locker = (*Runner)(nil)
+)
+
+// Discover reads the release and what it has deployed, and changes nothing. Its errors are of the type [*rotate.Error].
+func Discover(ctx context.Context, config Config) (*Runner, error) {
+	if config.SecretPath == "" {
+		config.SecretPath = defaultSecretPath
+	}
+	if err := checkPath(config.SecretPath); err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "%w", err)
+	}
+	cluster, clients, err := newCluster(config.REST, config.Namespace)
+	if err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "the configuration of the cluster cannot be used: %w", err)
+	}
+	r := &Runner{
+		config: config, log: config.Log, cluster: cluster, clients: clients, helm: cluster.helm(clients),
+		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
+		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, before: map[string]string{},
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if err := r.look(ctx); err != nil {
+		return nil, err
+	}
+	if r.agentID, err = r.seen.values.text(agentIDPath); err != nil {
+		return nil, err
+	}
+	if err := maia.CheckAgentID(r.agentID); err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "the value %s of release %s is %q, expected an agent ID (a UUID)", agentIDPath, config.Release, r.agentID)
+	}
+	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
+		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
+			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
+	}
+	region, _ := r.seen.values.text(regionPath) // one that is not there is the caller's to know
+	r.region = strings.ToLower(region)
+	return r, nil
+}
+
+// AgentID is what the release's values say.
+func (r *Runner) AgentID() string { return r.agentID }
+
+// Region is what the release's values say, in lower case; empty if they say nothing.
+func (r *Runner) Region() string { return r.region }
+
+// Deployments are the names of those that a rotation restarts.
+func (r *Runner) Deployments() []string { return r.seen.names() }
+
+// Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says
+// who.
+func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
+	defer r.lock.use()()
+	free, err := r.lock.awaitFree(ctx)
+	if err != nil {
+		return "", false, r.failure("read Lease "+r.lock.name, err)
+	}
+	return r.lock.holder(), !free, nil
+}
+
+// Observe implements [rotate.Runner].
+func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
+	if err := r.look(ctx); err != nil {
+		return rotate.Home{}, err
+	}
+	home := rotate.Home{Store: r.seen.live}
+	var err error
+	if home.Note, err = r.lock.note(); err != nil {
+		return rotate.Home{}, err
+	}
+	home.Pending, home.Unfinished = r.unfinished()
+	home.Instances, err = r.instances(ctx)
+	return home, err
+}
+
+func (r *Runner) readLease(ctx context.Context) error {
+	defer r.lock.use()()
+	if err := r.lock.read(ctx); err != nil {
+		return r.failure("read Lease "+r.lock.name, err)
+	}
+	return nil
+}
+
+// unfinished says that the Secret and the values do not agree, or that an upgrade of ours was cut off, and which value is
+// not the Secret's.
+func (r *Runner) unfinished() (other maia.Credentials, unfinished bool) {
+	if cutOff := r.cutOff(); cutOff != nil {
+		if held, err := r.credentialsOf(cutOff); err == nil && !held.Equal(r.seen.live) {
+			return held, true
+		}
+		unfinished = true
+	}
+	if !r.seen.declared.Equal(r.seen.live) {
+		return r.seen.declared, true
+	}
+	return maia.Credentials{}, unfinished
+}
+
+// SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.
+func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
+	before, err := r.lock.note()
+	if err != nil {
+		return err
+	}
+	// What Store would else have to write while the runner is dark. By the revision that is there one is known that was
+	// cut off.
+	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
+	return r.writeLease(ctx, func(annotations map[string]string) {
+		writeNote(note)(annotations)
+		if announce {
+			writeRevision(r.seen.last.Version + 1)(annotations)
+		}
+	})
+}
+
+func (r *Runner) writeLease(ctx context.Context, change func(map[string]string)) error {
+	defer r.lock.use()()
+	if err := r.lock.write(ctx, change); err != nil {
+		return r.failure("write Lease "+r.lock.name, err)
+	}
+	return nil
+}
+
+// Hold implements [rotate.Locker].
+func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
+	defer r.lock.use()()
+	if err := r.lock.hold(ctx, d); err != nil {
+		return r.failure("renew Lease "+r.lock.name, err)
+	}
+	return nil
+}
+
+// Release implements [rotate.Locker].
+func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }
+
+// Store implements [rotate.Runner]: it upgrades the release, and makes sure that the Secret holds what it should.
+func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error {
+	r.known(credentials.ClientSecret)
+	if _, unfinished := r.unfinished(); r.seen.live.Equal(credentials) && !unfinished {
+		return nil
+	}
+	// In this order: by the Lease an upgrade of ours is known.
+	if r.seen.last.Info.Status.IsPending() {
+		if err := r.endCutOff(ctx); err != nil {
+			return err
+		}
+	}
+	if r.lock.revision() != r.seen.last.Version+1 {
+		if err := r.writeLease(ctx, writeRevision(r.seen.last.Version+1)); err != nil {
+			return err
+		}
+	}
+	if len(r.before) == 0 {
+		for _, d := range r.seen.deployments {
+			r.before[d.Name] = templateOf(d)
+		}
+	}
+	clear(r.ordered) // what was ordered before reads an older value
+	if err := r.upgrade(ctx, credentials.ClientSecret); err != nil {
+		return err
+	}
+	if err := r.readSecret(ctx); err != nil {
+		return err
+	}
+	if !r.seen.live.Equal(credentials) {
+		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value", r.config.Release, r.seen.secretName).
+			WithTodo("look who else changes the Secret; the next run tries again")
+	}
+	return nil
+}
+
+// Restart implements [rotate.Runner]: each Deployment gets a new mark, except those that have had one from this Runner and
+// did not fail, and those whose pod template the upgrade has changed.
+func (r *Runner) Restart(ctx context.Context) error {
+	for _, d := range r.seen.deployments {
+		if r.ordered[d.Name] == r.seen.secretVersion && !r.seen.failed[d.Name] {
+			continue
+		}
+		if before, stored := r.before[d.Name]; stored && r.ordered[d.Name] == "" {
+			live, err := r.deployment(ctx, d.Name)
+			if err != nil {
+				return err
+			}
+			if templateOf(live) != before {
+				r.log.InfoContext(ctx, "the upgrade has changed the pod template, which restarts the pods", "deployment", d.Name)
+				r.ordered[d.Name] = r.seen.secretVersion
+				continue
+			}
+		}
+		if err := r.mark(ctx, d.Name); err != nil {
+			return err
+		}
+		r.ordered[d.Name] = r.seen.secretVersion
+	}
+	clear(r.before)
+	clear(r.seen.failed)
+	return nil
+}
+
+// sorted are the keys of a map in order, so that calls come in the same order each time.
+func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

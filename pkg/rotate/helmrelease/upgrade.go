@@ -1,0 +1,106 @@
+package helmrelease
+
+import (
+	"bytes"
+	"context"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/release"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// upgrade brings the release to its next revision, with the secret and nothing else changed.
+func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	upgraded, err := r.runUpgrade(ctx, r.newUpgrade(), secret)
+	if err != nil {
+		return r.failure("upgrade release "+r.config.Release, err)
+	}
+	r.seen.last, r.seen.base = upgraded, upgraded
+	r.seen.declared.ClientSecret = secret
+	return nil
+}
+
+// cutOffDescription is that of a revision of ours that was cut off.
+const cutOffDescription = "Cut off; completed by the next revision"
+
+// endCutOff marks the newest revision as failed, if it is an upgrade of ours that was cut off: Helm then goes on from the
+// revision before. It is not rolled back, which would put the revoked secret back.
+func (r *Runner) endCutOff(ctx context.Context) error {
+	last := r.cutOff()
+	if last == nil {
+		return r.busyRelease()
+	}
+	// Nobody else may be at it: its run may be alive still.
+	if err := r.writeLease(ctx, writeRevision(last.Version)); err != nil {
+		return err
+	}
+	last.Info.Status = release.StatusFailed
+	last.Info.Description = cutOffDescription
+	if err := r.helm.Releases.Update(last); err != nil {
+		return r.failure("end the revision that was cut off", err)
+	}
+	return nil
+}
+
+// newUpgrade waits for nothing and takes nothing back: after a time-out of Helm's own the revision that counts would be
+// the one with the revoked secret.
+func (r *Runner) newUpgrade() *action.Upgrade {
+	upgrade := action.NewUpgrade(r.helm)
+	upgrade.Namespace = r.config.Namespace
+	upgrade.ResetThenReuseValues = true // ReuseValues would write the old secret into the stored chart
+	upgrade.MaxHistory = maxHistory
+	upgrade.DisableHooks = true
+	upgrade.DisableOpenAPIValidation = true
+	upgrade.Description = "Credentials rotated by maia-rotate"
+	upgrade.PostRenderer = keepReplicas(r.seen.replicas)
+	return upgrade
+}
+
+// runUpgrade does not listen to a cancellation: it would leave the new secret live, the revision failed, and none deployed.
+func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret maia.Secret) (*release.Release, error) {
+	// Rendering changes the chart: it is read anew for each.
+	base, err := r.helm.Releases.Get(r.config.Release, r.seen.base.Version)
+	if err != nil {
+		return nil, err
+	}
+	return upgrade.RunWithContext(context.WithoutCancel(ctx), r.config.Release, base.Chart, override(r.config.SecretPath, secret))
+}
+
+// keepReplicas is a post-renderer that states the live numbers of replicas.
+type keepReplicas map[string]int32
+
+// Run implements postrender.PostRenderer.
+func (k keepReplicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
+	kept, err := withReplicas(rendered.Bytes(), k)
+	return bytes.NewBuffer(kept), err
+}
+
+// placeholder stands for the secret in a dry run.
+var placeholder = maia.NewSecret("placeholder-of-a-dry-run")
+
+// dryRun renders the upgrade as it would be, against the server, and makes sure that the value reaches the Secret.
+func (r *Runner) dryRun(ctx context.Context) error {
+	upgrade := r.newUpgrade()
+	upgrade.DryRun, upgrade.DryRunOption = true, "server"
+	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
+	if err != nil {
+		return r.failure("dry run of an upgrade of release "+r.config.Release, err)
+	}
+	manifest, err := parseManifest(rendered.Manifest)
+	if err != nil {
+		return err
+	}
+	if name, err := manifest.secretHolding(placeholder); err != nil {
+		return err
+	} else if name != r.seen.secretName {
+		return rotate.Errorf(rotate.Configuration, "in a dry run of an upgrade of release %s its value %s does not reach %s of Secret %s",
+			r.config.Release, r.config.SecretPath, clientSecretVariable, r.seen.secretName).
+			WithTodo("check the configured path of the client_secret, and the chart")
+	}
+	return nil
+}
