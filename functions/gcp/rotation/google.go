@@ -1,0 +1,137 @@
+package rotation
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+
+	container "cloud.google.com/go/container/apiv1"
+	"cloud.google.com/go/container/apiv1/containerpb"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"github.com/tidwall/gjson"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/option"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/maia-rotate/maia-rotate/internal/settings"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// scopes are those by which a cluster knows who calls.
+var scopes = []string{"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email"}
+
+// googleAPIs is what the function asks Google Cloud for.
+type googleAPIs struct {
+	options []option.ClientOption // of the clients
+	tokens  oauth2.TokenSource
+}
+
+// newGoogleAPIs finds the credentials of the function's service account. The context must outlive them.
+func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
+	tokens, err := google.DefaultTokenSource(ctx, scopes...)
+	if err != nil {
+		return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud: %w", err).
+			WithTodo("run the function as a service account; elsewhere, gcloud auth application-default login")
+	}
+	return &googleAPIs{options: []option.ClientOption{option.WithTokenSource(tokens)}, tokens: tokens}, nil
+}
+
+// cluster is the configuration to reach a cluster of GKE: by its DNS endpoint if it has one that lets callers in from
+// outside, else by its IP address.
+func (g *googleAPIs) cluster(ctx context.Context, name string) (*rest.Config, error) {
+	client, err := container.NewClusterManagerRESTClient(ctx, g.options...)
+	if err != nil {
+		return nil, failure("make a client of the Kubernetes Engine API", "", err)
+	}
+	defer client.Close()
+	found, err := client.GetCluster(ctx, &containerpb.GetClusterRequest{Name: name})
+	if err != nil {
+		return nil, failure("look up cluster "+name, "container.clusters.get", err)
+	}
+	config := &rest.Config{WrapTransport: func(next http.RoundTripper) http.RoundTripper {
+		return &oauth2.Transport{Source: g.tokens, Base: next} // not a copied token: it would end in the middle of a run
+	}}
+	if dns := found.GetControlPlaneEndpointsConfig().GetDnsEndpointConfig(); dns.GetAllowExternalTraffic() && dns.GetEndpoint() != "" {
+		config.Host = "https://" + dns.GetEndpoint() // its certificate is a public authority's
+		return config, nil
+	}
+	authority, err := base64.StdEncoding.DecodeString(found.GetMasterAuth().GetClusterCaCertificate())
+	if err != nil || len(authority) == 0 || found.GetEndpoint() == "" {
+		return nil, rotate.Errorf(rotate.NotReady, "cluster %s has no endpoint yet, or no certificate (status %s)", name, found.GetStatus()).
+			WithTodo("wait until it is running")
+	}
+	config.Host, config.CAData = "https://"+found.GetEndpoint(), authority
+	return config, nil
+}
+
+// kubeconfig is the configuration of the current context of a file.
+func kubeconfig(path string) (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		return nil, settings.Errorf("%s is %q, which cannot be used: %w", envKubeconfig, path, err)
+	}
+	return config, nil
+}
+
+// apiCredential reads the credential of the Maia API: the JSON {"client_id":…,"client_secret":…}.
+func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Credentials, error) {
+	client, err := secretmanager.NewRESTClient(ctx, g.options...)
+	if err != nil {
+		return maia.Credentials{}, failure("make a client of the Secret Manager API", "", err)
+	}
+	defer client.Close()
+	found, err := client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: version})
+	if err != nil {
+		return maia.Credentials{}, failure("read the Maia API credential in "+version, "secretmanager.versions.access", err)
+	}
+	payload := found.GetPayload()
+	if payload.DataCrc32C != nil && *payload.DataCrc32C != int64(crc32.Checksum(payload.GetData(), crc32.MakeTable(crc32.Castagnoli))) {
+		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithTodo("nothing: the next call reads it again")
+	}
+	document := gjson.ParseBytes(payload.GetData())
+	id, secret := document.Get("client_id"), document.Get("client_secret")
+	if !gjson.ValidBytes(payload.GetData()) || !document.IsObject() {
+		return maia.Credentials{}, settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
+	}
+	for name, value := range map[string]gjson.Result{"client_id": id, "client_secret": secret} {
+		if value.Type != gjson.String || value.Str == "" {
+			return maia.Credentials{}, settings.Errorf("the Maia API credential in %s has no %s, or one that is not a text", version, name)
+		}
+	}
+	return maia.Credentials{ClientID: id.Str, ClientSecret: maia.NewSecret(secret.Str)}, nil
+}
+
+// failure gives an error of a Google API its kind.
+func failure(what, permission string, err error) error {
+	var api *googleapi.Error
+	if !errors.As(err, &api) {
+		var refused *oauth2.RetrieveError
+		if errors.As(err, &refused) { // its text holds the reply
+			return rotate.Errorf(rotate.Permission, "%s: no access token was issued: %s", what, refused.ErrorCode).
+				WithTodo("check the function's service account")
+		}
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	kind, todo := rotate.Internal, ""
+	switch code := api.Code; {
+	case code == http.StatusForbidden, code == http.StatusUnauthorized:
+		kind, todo = rotate.Permission, fmt.Sprintf("allow the function's service account %s", permission)
+	case code == http.StatusNotFound:
+		kind, todo = rotate.Configuration, "check its name in the function's configuration"
+	case code == http.StatusBadRequest:
+		kind, todo = rotate.Configuration, "check the function's configuration"
+	case code == http.StatusTooManyRequests, code >= 500:
+		kind, todo = rotate.NotReady, "nothing: the next call tries again"
+	}
+	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, api.Message, api.Code)
+	typed.Todo = todo
+	return typed
+}

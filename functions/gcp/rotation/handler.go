@@ -1,0 +1,237 @@
+// Package rotation is the function that Cloud Scheduler calls: it reads the environment, finds the clusters, wires
+// [helmrelease.Runner], [rotate.Rotator] and [fleet.Fleet], and answers.
+//
+// Every call heals what needs it and rotates what is due. So a call that is delivered twice finds nothing due.
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
+)
+
+// Handler answers calls. Nothing but clients and their tokens outlives one.
+type Handler struct {
+	config    Config
+	configErr error
+	log       *slog.Logger
+	google    func(context.Context) (*googleAPIs, error)
+
+	working sync.Mutex // a call is at work
+
+	mu   sync.Mutex
+	maia map[clientKey]*maia.Client
+}
+
+// clientKey tells clients of the Maia API apart: the credential may be rotated too.
+type clientKey struct {
+	region, clientID string
+	secret           maia.Fingerprint
+}
+
+// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every call.
+func New(environ []string, out io.Writer) *Handler {
+	config, err := ParseConfig(environ)
+	return &Handler{config: config, configErr: err, log: newLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}}
+}
+
+// Answer is what a call is answered with, beside the results.
+type Answer struct {
+	fleet.Result
+	Note  string      `json:"note,omitempty"`
+	Error string      `json:"error,omitempty"` // of a call that could not begin
+	Kind  rotate.Kind `json:"kind,omitempty"`  // of that error
+}
+
+// alreadyAtWork is the answer to a call while another is at work, as Cloud Scheduler may deliver one twice.
+const alreadyAtWork = "another call of this function is at work: nothing was done"
+
+// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark. It
+// does not read the request's body, and goes on when its caller has gone.
+func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	ctx, cancel := bounded(request.Context())
+	defer cancel()
+	project := ""
+	if h.configErr == nil {
+		project = h.config.Releases[0].Project()
+	}
+	log := withTrace(h.log, request, project)
+	logCall(ctx, log, request)
+	answer, status := Answer{}, http.StatusOK
+	if h.working.TryLock() {
+		answer = h.serve(ctx, log)
+		h.working.Unlock()
+	} else {
+		log.WarnContext(ctx, alreadyAtWork)
+		answer.Note = alreadyAtWork
+	}
+	if answer.Error != "" || answer.Failed() {
+		status = http.StatusInternalServerError
+	}
+	writer.Header().Set("Content-Type", "application/json")
+	writer.WriteHeader(status)
+	_ = json.NewEncoder(writer).Encode(answer) // to a caller who may have gone
+}
+
+// bounded is a context that ends some time before the platform ends the process, so that the function can still say in
+// which state the runners are; and not with its caller.
+func bounded(caller context.Context) (context.Context, context.CancelFunc) {
+	const otherwise = 30 * time.Minute // the longest that Cloud Scheduler waits
+	deadline, ok := caller.Deadline()
+	if !ok {
+		deadline = time.Now().Add(otherwise)
+	}
+	margin := min(10*time.Second, time.Until(deadline)/20)
+	return context.WithDeadline(context.WithoutCancel(caller), deadline.Add(-margin))
+}
+
+// serve does the work of one call.
+func (h *Handler) serve(ctx context.Context, log *slog.Logger) (answer Answer) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			answer = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
+		}
+	}()
+	targets, err := h.targets(ctx, h.config.Releases, log)
+	if err != nil {
+		return refuse(ctx, log, err)
+	}
+	return Answer{Result: fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)}
+}
+
+// Plan says what a call would do for releases now, and changes nothing; for none it is all that are configured.
+func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, error) {
+	if len(releases) == 0 {
+		releases = h.config.Releases
+	}
+	targets, err := h.targets(ctx, releases, h.log)
+	if err != nil {
+		return fleet.Result{}, err
+	}
+	return fleet.Fleet{Policy: h.config.Policy, Log: h.log}.Plan(ctx, targets), nil
+}
+
+func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
+	typed := rotate.AsError(err, rotate.Unseen)
+	log.ErrorContext(ctx, "the call failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
+	return Answer{Error: typed.Error(), Kind: typed.Kind}
+}
+
+// call is what the targets of one call share.
+type call struct {
+	handler    *Handler
+	log        *slog.Logger
+	google     func() (*googleAPIs, error)
+	credential func() (maia.Credentials, error)
+
+	mu       sync.Mutex
+	clusters map[string]func() (*rest.Config, error)
+}
+
+// targets are the releases. The credential of the Maia API is read once for all, and so is each cluster.
+func (h *Handler) targets(ctx context.Context, releases []Release, log *slog.Logger) ([]fleet.Target, error) {
+	if h.configErr != nil {
+		return nil, h.configErr
+	}
+	c := &call{handler: h, log: log, clusters: map[string]func() (*rest.Config, error){}}
+	c.google = sync.OnceValues(func() (*googleAPIs, error) { return h.google(context.WithoutCancel(ctx)) })
+	c.credential = sync.OnceValues(func() (maia.Credentials, error) { return c.readCredential(ctx) })
+	targets := make([]fleet.Target, len(releases))
+	for i, release := range releases {
+		targets[i] = fleet.Target{Name: release.String(), Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
+			return c.open(ctx, release)
+		}}
+	}
+	return targets, nil
+}
+
+func (c *call) readCredential(ctx context.Context) (maia.Credentials, error) {
+	if c.handler.config.CredentialsSecret == "" {
+		return c.handler.config.Credentials, nil
+	}
+	google, err := c.google()
+	if err != nil {
+		return maia.Credentials{}, err
+	}
+	return google.apiCredential(ctx, c.handler.config.CredentialsSecret)
+}
+
+const requestTimeout = 10 * time.Second // of one request to a cluster
+
+// open finds the runner of a release and makes what works on it.
+func (c *call) open(ctx context.Context, release Release) (fleet.Runner, *rotate.Rotator, error) {
+	h := c.handler
+	cluster, err := c.cluster(ctx, release.Cluster)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := c.log.With("release", release.String())
+	runner, err := helmrelease.Discover(ctx, helmrelease.Config{
+		REST: cluster, Namespace: release.Namespace, Release: release.Name, SecretPath: h.config.SecretPath, AgentIDs: h.config.AgentIDs, Log: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	credential, err := c.credential()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := h.maiaClient(runner.Region(), credential)
+	if err != nil {
+		return nil, nil, err
+	}
+	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
+}
+
+// cluster is a configuration of the release's own.
+func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
+	c.mu.Lock()
+	find := c.clusters[name]
+	if find == nil {
+		find = sync.OnceValues(func() (*rest.Config, error) {
+			if name == "" {
+				return kubeconfig(c.handler.config.Kubeconfig)
+			}
+			google, err := c.google()
+			if err != nil {
+				return nil, err
+			}
+			return google.cluster(ctx, name)
+		})
+		c.clusters[name] = find
+	}
+	c.mu.Unlock()
+	found, err := find()
+	if err != nil {
+		return nil, err
+	}
+	config := rest.CopyConfig(found)
+	config.Timeout, config.QPS, config.UserAgent = requestTimeout, -1, userAgent
+	return config, nil
+}
+
+// maiaClient is the client for a runner's region, with the credential as it is now.
+func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*maia.Client, error) {
+	key := clientKey{discovered, credential.ClientID, credential.ClientSecret.Fingerprint()}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if client := h.maia[key]; client != nil {
+		return client, nil
+	}
+	client, err := h.config.Endpoints.Client(discovered, "values name no region (dpcAgent.dpcAgent.env.matillionRegion)", credential, userAgent)
+	if err == nil {
+		h.maia[key] = client
+	}
+	return client, err
+}

@@ -1,0 +1,52 @@
+package rotation
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// newLog writes lines as Cloud Logging reads them from the output of a function.
+func newLog(out io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) > 0 {
+			return a
+		}
+		switch a.Key {
+		case slog.LevelKey:
+			severity := a.Value.String()
+			if severity == slog.LevelWarn.String() {
+				severity = "WARNING"
+			}
+			return slog.String("severity", severity)
+		case slog.MessageKey:
+			a.Key = "message"
+		}
+		return a
+	}}))
+}
+
+// withTrace has each line of a call name the call's trace, so that Cloud Logging shows them together.
+func withTrace(log *slog.Logger, request *http.Request, project string) *slog.Logger {
+	trace, _, _ := strings.Cut(request.Header.Get("X-Cloud-Trace-Context"), "/")
+	if parts := strings.Split(request.Header.Get("traceparent"), "-"); trace == "" && len(parts) == 4 {
+		trace = parts[1]
+	}
+	if trace = strings.TrimSpace(trace); trace == "" || len(trace) > 64 || project == "" {
+		return log
+	}
+	return log.With("logging.googleapis.com/trace", "projects/"+project+"/traces/"+trace)
+}
+
+// logCall says who has called, as Cloud Scheduler names itself.
+func logCall(ctx context.Context, log *slog.Logger, request *http.Request) {
+	log.InfoContext(ctx, "called", "job", abbreviate(request.Header.Get("X-CloudScheduler-JobName")), "scheduled", abbreviate(request.Header.Get("X-CloudScheduler-ScheduleTime")))
+}
+
+// abbreviate bounds what a caller says.
+func abbreviate(text string) string {
+	const most = 200
+	return text[:min(len(text), most)]
+}

@@ -1,0 +1,345 @@
+// Package fleet does one call of a function that serves several runners: it heals them all, then rotates those that are
+// due, so that one bad runner neither stops nor hides the others, and a bad day does not take all of them down.
+//
+//	result := fleet.Fleet{Policy: policy, Log: log}.Run(ctx, targets)
+//	if result.Failed() { … }
+//
+// What is promised (promise 9 of the README):
+//   - A runner that cannot be looked at, or fails before its refresh, fails alone.
+//   - Two targets that name one agent are both refused: one of them is not its home.
+//   - A runner on which another run is at work is left to that run.
+//   - While a runner is dark by a refresh of ours, no other is refreshed.
+//   - The oldest credentials come first. The first refresh is alone until one has gone well, then there are a few at a
+//     time.
+//   - No refresh begins that the rest of the time might not suffice for.
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// Target is one runner that the function is to serve.
+type Target struct {
+	Name string // for the reader of a report, such as the name of the release
+	// Open finds the runner and makes what works on it. It changes nothing.
+	Open func(ctx context.Context) (Runner, *rotate.Rotator, error)
+}
+
+// Runner is one whose home has a lock.
+type Runner interface {
+	rotate.Runner
+	// Busy says whether another run, which is alive, holds the lock of the runner's home, and who that is.
+	Busy(ctx context.Context) (holder string, busy bool, err error)
+}
+
+// Fleet is how runners are served.
+type Fleet struct {
+	Policy rotate.Policy // Every says when a runner is due
+	Log    *slog.Logger
+}
+
+const (
+	atOnce        = 8 // runners that are looked at and healed at a time
+	rotatedAtOnce = 4 // after the first
+	reserve       = time.Minute
+)
+
+// Result is what a call came to, target by target, in the order of their names.
+type Result struct {
+	Targets []TargetResult `json:"targets"`
+}
+
+// TargetResult is what came of one target. It holds no secret.
+type TargetResult struct {
+	Target   string         `json:"target"`
+	AgentID  string         `json:"agent_id,omitempty"`
+	Outcome  string         `json:"outcome"`            // in a few words
+	Healing  *rotate.Report `json:"healing,omitempty"`  // of the run that heals, which never refreshes
+	Rotation *rotate.Report `json:"rotation,omitempty"` // of the run that rotates, if one was due and begun
+	Error    string         `json:"error,omitempty"`    // what is in the way, in which state the runner is, and what to do
+	Kind     rotate.Kind    `json:"kind,omitempty"`     // of the error
+
+	err error
+}
+
+// Failed says that a runner failed or is dark.
+func (r Result) Failed() bool {
+	return slices.ContainsFunc(r.Targets, func(t TargetResult) bool { return t.err != nil || t.dark() })
+}
+
+// Err is the error of the target; nil if there was none.
+func (r TargetResult) Err() error { return r.err }
+
+// last is the report of the last run.
+func (r TargetResult) last() *rotate.Report {
+	if r.Rotation != nil {
+		return r.Rotation
+	}
+	return r.Healing
+}
+
+// dark says that the runner is down by a refresh of ours.
+func (r TargetResult) dark() bool {
+	report := r.last()
+	return report != nil && report.DarkSince != nil && !errors.Is(r.err, rotate.ErrStopped)
+}
+
+// Outcomes of a target for which no run says it.
+const (
+	notLooked   = "not looked at"
+	leftAlone   = "left to the run that is at work on it"
+	stopped     = "scaled to zero: there is nothing to heal"
+	darkWaits   = "due, and not begun: a runner is dark"
+	timeWaits   = "due, and not begun: too little time is left, the next call rotates it"
+	nothingDone = "nothing was due"
+)
+
+// member is one target at work.
+type member struct {
+	TargetResult
+	open    func(context.Context) (Runner, *rotate.Rotator, error)
+	log     *slog.Logger
+	runner  Runner
+	rotator *rotate.Rotator
+	waits   bool // is not to be worked on
+}
+
+// Run serves the targets until ctx's deadline.
+func (f Fleet) Run(ctx context.Context, targets []Target) Result {
+	members := f.members(targets)
+	f.each(members, atOnce, func(m *member) { m.find(ctx) })
+	refuseTwins(members)
+	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
+	f.rotate(ctx, members)
+	return resultOf(ctx, members)
+}
+
+// Plan says for each target what a run would do now, and changes nothing.
+func (f Fleet) Plan(ctx context.Context, targets []Target) Result {
+	members := f.members(targets)
+	f.each(members, atOnce, func(m *member) { m.find(ctx) })
+	refuseTwins(members)
+	f.each(members, atOnce, func(m *member) {
+		if m.err == nil {
+			m.rotator.Policy.DryRun = true
+			m.Rotation = m.run(ctx, rotate.Rotate)
+		}
+	})
+	return resultOf(ctx, members)
+}
+
+func (f Fleet) members(targets []Target) []*member {
+	log := f.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	members := make([]*member, len(targets))
+	for i, target := range targets {
+		members[i] = &member{TargetResult: TargetResult{Target: target.Name, Outcome: notLooked}, open: target.Open, log: log.With("target", target.Name)}
+	}
+	slices.SortStableFunc(members, func(a, b *member) int { return strings.Compare(a.Target, b.Target) })
+	return members
+}
+
+// each does something with the members, a few at a time.
+func (f Fleet) each(members []*member, atATime int, do func(*member)) {
+	free := make(chan struct{}, atATime)
+	var working sync.WaitGroup
+	for _, m := range members {
+		working.Go(func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			defer m.contain()
+			do(m)
+		})
+	}
+	working.Wait()
+}
+
+// contain makes a panic the error of its own runner. Its value may hold anything: only its type is told.
+func (m *member) contain() {
+	if panicked := recover(); panicked != nil {
+		m.err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked)
+	}
+}
+
+func (m *member) find(ctx context.Context) {
+	if m.runner, m.rotator, m.err = m.open(ctx); m.err == nil {
+		m.AgentID = m.runner.AgentID()
+	}
+}
+
+// refuseTwins refuses targets that name the same agent.
+func refuseTwins(members []*member) {
+	named := map[string][]*member{}
+	for _, m := range members {
+		if m.err == nil {
+			id := strings.ToLower(m.AgentID)
+			named[id] = append(named[id], m)
+		}
+	}
+	for _, twins := range named {
+		if len(twins) < 2 {
+			continue
+		}
+		names := make([]string, len(twins))
+		for i, m := range twins {
+			names[i] = m.Target
+		}
+		for _, m := range twins {
+			m.err = rotate.Errorf(rotate.Configuration, "agent %s is named by %s, and can be at home in one of them only", m.AgentID, strings.Join(names, " and ")).
+				WithTodo("find out which is the agent's, and correct the other: nothing is done for them until then")
+		}
+	}
+}
+
+func (m *member) heal(ctx context.Context) {
+	if m.err != nil {
+		return
+	}
+	holder, busy, err := m.runner.Busy(ctx)
+	switch {
+	case err != nil:
+		m.err = err
+		return
+	case busy:
+		m.log.InfoContext(ctx, "another run is at work on this runner", "holder", holder)
+		m.Outcome, m.waits = leftAlone, true
+		return
+	}
+	m.Healing = m.run(ctx, rotate.Heal)
+}
+
+// run does one run. A runner that is scaled to zero is no failure: somebody wants it so.
+func (m *member) run(ctx context.Context, mode rotate.Mode) *rotate.Report {
+	report, err := m.rotator.Run(ctx, m.runner, mode)
+	m.err, m.Outcome = err, string(report.Outcome)
+	if report.Outcome != rotate.NoOp && report.Outcome != rotate.Planned {
+		m.log.InfoContext(ctx, "report", append([]any{"runner", report.AgentID, "mode", mode}, report.Attributes()...)...)
+	}
+	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal {
+		m.log.WarnContext(ctx, "the runner is scaled to zero", "error", err)
+		m.err, m.Outcome, m.waits, report.DarkSince = nil, stopped, true, nil
+	}
+	return &report
+}
+
+// due says that a runner's credentials are old enough. One that no run of ours has rotated yet is.
+func (f Fleet) due(m *member) bool {
+	if m.err != nil || m.waits || m.Healing == nil {
+		return false
+	}
+	rotated := m.Healing.Rotated
+	return rotated == nil || time.Since(*rotated) >= f.Policy.Every
+}
+
+// rotate rotates those that are due, the oldest first.
+func (f Fleet) rotate(ctx context.Context, members []*member) {
+	var due []*member
+	for _, m := range members {
+		if f.due(m) {
+			due = append(due, m)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *member) int { return cmp.Compare(age(b), age(a)) })
+	var mu sync.Mutex // of stop and proved
+	stop, proved := "", false
+	for _, m := range members {
+		if m.dark() {
+			stop = fmt.Sprintf("%s (%s)", darkWaits, m.Target)
+		}
+	}
+	free := make(chan struct{}, rotatedAtOnce)
+	var working sync.WaitGroup
+	for _, m := range due {
+		free <- struct{}{}
+		mu.Lock()
+		alone, why := !proved, stop
+		mu.Unlock()
+		if why == "" && !f.enoughTime(ctx) {
+			why = timeWaits
+		}
+		if why != "" {
+			m.log.WarnContext(ctx, "this runner is not rotated now", "reason", why)
+			m.Outcome = why
+			<-free
+			continue
+		}
+		working.Go(func() {
+			defer func() { <-free }()
+			defer m.contain()
+			m.Rotation = m.run(ctx, rotate.Rotate)
+			mu.Lock()
+			defer mu.Unlock()
+			proved = proved || m.err == nil && m.Rotation.Refreshed
+			if m.dark() {
+				stop = fmt.Sprintf("%s (%s)", darkWaits, m.Target)
+			}
+		})
+		if alone {
+			working.Wait()
+		}
+	}
+	working.Wait()
+}
+
+// age is since when the credentials of a runner are as they are; that of one that was never rotated is the greatest.
+func age(m *member) time.Duration {
+	if m.Healing.Rotated == nil {
+		return 1<<63 - 1
+	}
+	return time.Since(*m.Healing.Rotated)
+}
+
+// enoughTime says that a rotation that begins now can end before the deadline.
+func (f Fleet) enoughTime(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return !bounded || time.Until(deadline) > f.Policy.DrainTimeout+f.Policy.ConnectTimeout+reserve
+}
+
+// resultOf puts errors into words.
+func resultOf(ctx context.Context, members []*member) Result {
+	result := Result{Targets: make([]TargetResult, len(members))}
+	for i, m := range members {
+		if m.err != nil {
+			typed := rotate.AsError(m.err, rotate.Unseen)
+			m.Error, m.Kind = typed.Error(), typed.Kind
+			m.log.ErrorContext(ctx, "the runner failed", "runner", m.AgentID, "kind", typed.Kind, "state", typed.State, "error", m.Error)
+		} else if m.Healing != nil && m.Rotation == nil && m.Healing.Outcome == rotate.NoOp && m.Outcome == string(rotate.NoOp) {
+			m.Outcome = nothingDone
+		}
+		m.summarize(ctx)
+		result.Targets[i] = m.TargetResult
+	}
+	return result
+}
+
+// summarize logs the line from which metrics are made: one for each runner that was looked at, in each call.
+func (m *member) summarize(ctx context.Context) {
+	report := m.last()
+	if report == nil || report.Outcome == rotate.Planned {
+		return
+	}
+	attributes := []any{"runner", m.AgentID, "outcome", m.Outcome, "connected", report.Connected, "refreshed", m.Rotation != nil && m.Rotation.Refreshed}
+	if report.State != rotate.Unseen { // one that could not be looked at is not told to be back
+		dark := 0.0
+		if m.dark() {
+			dark = time.Since(*report.DarkSince).Seconds()
+		}
+		attributes = append(attributes, "dark_seconds", dark)
+	}
+	if report.Rotated != nil {
+		attributes = append(attributes, "age_days", time.Since(*report.Rotated).Hours()/24)
+	}
+	m.log.InfoContext(ctx, "runner", attributes...)
+}
