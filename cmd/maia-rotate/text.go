@@ -64,7 +64,7 @@ func (p *textPrinter) ready(built buildInfo, world *sandbox.World) {
 	p.item("", fmt.Sprintf("built in %.1f s, %.1f MB", built.took.Seconds(), float64(built.size)/1e6))
 	p.item("Secrets Manager", world.SecretsURL+"   secret "+sandbox.SecretName)
 	p.item("ECS", world.ECSURL+"   service "+sandbox.Service+" with one task")
-	p.item("Maia", world.MaiaURL+"   the runner is connected and runs a pipeline")
+	p.item("Maia", world.Maia.URL+"   the runner is connected and runs a pipeline")
 	p.printf("\n")
 }
 

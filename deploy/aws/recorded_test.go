@@ -99,8 +99,8 @@ func record(t *testing.T, binary string, environment func(secret, credentials st
 	env := []string{
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + world.SecretsURL,
 		"AWS_ENDPOINT_URL_ECS=" + world.ECSURL,
-		"MAIA_API_URL=" + maiatest.APIURL(world.MaiaURL),
-		"MAIA_TOKEN_URL=" + maiatest.TokenURL(world.MaiaURL),
+		"MAIA_API_URL=" + maiatest.APIURL(world.Maia.URL),
+		"MAIA_TOKEN_URL=" + maiatest.TokenURL(world.Maia.URL),
 	}
 	for name, value := range environment(recorded.secret, recorded.credentials) {
 		env = append(env, name+"="+value)

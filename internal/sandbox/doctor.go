@@ -94,8 +94,8 @@ func deployed(w *World, credentialARN string) blueprint {
 				"MAIA_SECRET_ARNS":            w.SecretARN,
 				"MAIA_ECS_CLUSTERS":           Cluster,
 				"MAIA_AGENT_IDS":              AgentID,
-				"MAIA_API_URL":                maiatest.APIURL(w.MaiaURL),
-				"MAIA_TOKEN_URL":              maiatest.TokenURL(w.MaiaURL),
+				"MAIA_API_URL":                maiatest.APIURL(w.Maia.URL),
+				"MAIA_TOKEN_URL":              maiatest.TokenURL(w.Maia.URL),
 			},
 		},
 		policy: []statement{
@@ -144,7 +144,7 @@ func install(ctx context.Context, change func(*blueprint)) (*Installation, error
 func (i *Installation) deploy(ctx context.Context, change func(*blueprint)) error {
 	i.endpoints = map[string]string{"Secrets Manager": i.SecretsURL, "ECS": i.ECSURL}
 	for name, handler := range map[string]http.Handler{"Lambda": i.Lambda, "IAM": i.IAM, "EventBridge": i.Events} {
-		url, err := i.serve(ctx, handler)
+		url, err := i.servers.Serve(ctx, handler)
 		if err != nil {
 			return err
 		}

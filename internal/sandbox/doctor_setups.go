@@ -233,7 +233,7 @@ func (i *Installation) refuse(call maiatest.Name, status int) {
 func wrongCredential(_ context.Context, i *Installation) error {
 	id, _ := i.Maia.APICredential()
 	wrong := "a-secret-that-maia-does-not-know"
-	i.learn(wrong, "the wrong secret of the Maia API credential")
+	i.secrets.Learn(wrong, "the wrong secret of the Maia API credential")
 	text, err := json.Marshal(map[string]string{"client_id": id, "client_secret": wrong})
 	i.Secrets.Put(apiSecretName, string(text))
 	return err
@@ -250,7 +250,7 @@ func putByTerraform(ctx context.Context, i *Installation) error {
 	}
 	policy := rotate.DefaultPolicy()
 	policy.Drain, policy.ConnectTimeout = rotate.DrainNone, time.Minute // nothing is at stake: the pipeline may fail
-	rotator := rotate.Rotator{Maia: i.maia, Policy: policy}
+	rotator := rotate.Rotator{Maia: i.Maia.Client, Policy: policy}
 	if _, err := rotator.Run(ctx, runner, rotate.Rotate); err != nil {
 		return err
 	}

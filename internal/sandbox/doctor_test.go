@@ -116,7 +116,7 @@ func TestChangesAndLeaks(t *testing.T) {
 	if _, err := i.client.CancelRotateSecret(t.Context(), &awssecrets.CancelRotateSecretInput{SecretId: &i.SecretARN}); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.maia.Command(t.Context(), AgentID, "PAUSE"); err != nil {
+	if err := i.Maia.Client.Command(t.Context(), AgentID, "PAUSE"); err != nil {
 		t.Fatal(err)
 	}
 	if got := i.Changes(); !slices.Equal(got, []string{"secretsmanager CancelRotateSecret", "Maia Pause"}) {

@@ -145,7 +145,7 @@ func refreshLate(_ context.Context, w *World) error {
 		Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second,
 		After: func() {
 			w.strike("refresh-late", "the refresh that got no answer is carried out now")
-			w.onRefresh(0)
+			w.Maia.OnRefresh(0)
 		},
 	})
 	return nil
@@ -215,7 +215,7 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 		w.happened()
 		w.prove("not drained in time, the rotation failed", err != nil, "the step succeeded")
 		w.prove("it refreshed nothing", w.Maia.Refreshes(AgentID) == 0, "it refreshed")
-		agent, agentErr := w.maia.Agent(ctx, AgentID)
+		agent, agentErr := w.Maia.Client.Agent(ctx, AgentID)
 		w.prove("it left the runner resumed and connected",
 			agentErr == nil && agent.Status == "running" && agent.Connected && w.fleet.connected(), "status "+string(agent.Status))
 		w.Maia.FinishTasks(AgentID)
@@ -247,7 +247,7 @@ func refreshedInConsole(_ context.Context, w *World) error {
 		}
 		w.afterStep = nil
 		w.Maia.ConsoleRefresh(AgentID)
-		w.fleet.cut()
+		w.Maia.Cut()
 		w.strike("console", "a person refreshes in Maia's console: what is pending is revoked")
 	}
 	return nil
@@ -262,10 +262,6 @@ func refreshedInConsolePlay(ctx context.Context, w *World) error {
 }
 
 func pausedByOperator(ctx context.Context, w *World) error {
-	w.Maia.ConsolePause(AgentID, time.Hour)
-	agent, err := w.maia.Agent(ctx, AgentID)
-	w.mu.Lock()
-	w.operators, w.struck = agent.PausedUntil, true
-	w.mu.Unlock()
-	return err
+	w.happened()
+	return w.Maia.OperatorPauses(ctx, time.Hour)
 }

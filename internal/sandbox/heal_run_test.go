@@ -124,7 +124,7 @@ func (w *World) runAlone(ctx context.Context, t *testing.T, mortal *mortal) int 
 	}
 	id, secret := w.Maia.APICredential()
 	client, err := maia.New(maia.Config{
-		APIURL: maiatest.APIURL(w.MaiaURL), TokenURL: maiatest.TokenURL(w.MaiaURL),
+		APIURL: maiatest.APIURL(w.Maia.URL), TokenURL: maiatest.TokenURL(w.Maia.URL),
 		ClientID: id, ClientSecret: maia.NewSecret(secret), HTTPClient: &http.Client{Transport: mortal},
 	})
 	if err != nil {

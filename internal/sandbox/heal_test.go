@@ -154,11 +154,11 @@ func (w *World) specialWays() map[string]func(*testing.T) {
 // State is the runner's, see [runnerstate.Places.State].
 func (w *World) State(t *testing.T) string {
 	t.Helper()
-	agent, err := w.maia.Agent(t.Context(), AgentID)
+	agent, err := w.Maia.Client.Agent(t.Context(), AgentID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := runnerstate.Places{Maia: w.Maia, Secrets: w.Secrets, ECS: w.ECS, AgentID: AgentID, SecretARN: w.SecretARN, Cluster: Cluster, Service: Service}
+	places := runnerstate.Places{Maia: w.Maia.Server, Secrets: w.Secrets, ECS: w.ECS, AgentID: AgentID, SecretARN: w.SecretARN, Cluster: Cluster, Service: Service}
 	return places.State(agent)
 }
 
@@ -174,7 +174,7 @@ func (w *World) removeLabel(t *testing.T, label, version string) {
 
 // wrong lists what is not as it must be when a runner has been healed.
 func (w *World) wrong() (wrong []string) {
-	agent, err := w.maia.Agent(w.ctx, AgentID)
+	agent, err := w.Maia.Client.Agent(w.ctx, AgentID)
 	for what, ok := range map[string]bool{
 		"Maia can be asked":                err == nil,
 		"the store holds what Maia holds":  w.storeIsMaia(),

@@ -3,24 +3,18 @@ package sandbox
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/journal"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
 // The runner of every World, named as the vendor's templates name things.
 const (
-	AgentID    = "7d3a1c52-94be-4f0a-8a6d-2b5c90e1f374"
-	ClientID   = "matillion-runner-client"
 	SecretName = "matillion-oauth-credentials"
 	Cluster    = "matillion"
 	Service    = "matillion-runner"
 )
-
-// pipelineTime is how long the pipeline takes that runs when the world is ready.
-const pipelineTime = 1800 * time.Millisecond
 
 // document is the value of the runner's secret. Whoever decodes it and encodes it again changes more than its
 // client_secret: the number, the order, the spacing.
@@ -48,16 +42,14 @@ func container(secretARN string) ecs.Container {
 	}
 }
 
-// fleet is the runner's tasks, each with its connection to Maia, and the time that passed without any.
+// fleet is the runner's tasks, each with its connection to Maia.
 type fleet struct {
-	maia    *maiatest.Server
-	journal *journal.Journal
+	maia    *stage.Maia
+	journal *stage.Journal
 
-	mu        sync.Mutex
-	started   int
-	tasks     map[string]*task // by ARN
-	darkSince time.Time        // zero while nothing is dark
-	dark      []time.Duration
+	mu      sync.Mutex
+	started int
+	tasks   map[string]*task // by ARN
 }
 
 type task struct {
@@ -73,20 +65,10 @@ func (f *fleet) start(started ecs.Task) error {
 	t := &task{number: f.started}
 	f.tasks[started.ARN] = t
 	f.journal.Add(FromECS, "task-started", "task %d started", t.number)
-	instance, err := f.maia.Connect(started.Env["AGENT_ID"], started.Env["OAUTH_CLIENT_ID"], started.Env["OAUTH_CLIENT_SECRET"])
-	if err != nil {
-		f.journal.Fail(FromMaia, "login-refused", "task %d is refused: the secret that it read is not valid", t.number)
-		return err
-	}
-	t.instance = instance
-	if f.darkSince.IsZero() {
-		f.journal.Add(FromMaia, "connected", "task %d connected", t.number)
-		return nil
-	}
-	dark := time.Since(f.darkSince)
-	f.dark, f.darkSince = append(f.dark, dark), time.Time{}
-	f.journal.Add(FromMaia, "connected", "task %d connected: the runner is back, it was dark for %.1f s", t.number, dark.Seconds())
-	return nil
+	var err error
+	t.instance, err = f.maia.LogIn(fmt.Sprintf("task %d", t.number),
+		started.Env["AGENT_ID"], started.Env["OAUTH_CLIENT_ID"], started.Env["OAUTH_CLIENT_SECRET"])
+	return err
 }
 
 func (f *fleet) stop(stopped ecs.Task) {
@@ -98,15 +80,6 @@ func (f *fleet) stop(stopped ecs.Task) {
 		t.instance.Close()
 	}
 	f.journal.Add(FromECS, "task-stopped", "task %d stopped", t.number)
-}
-
-// cut says that a refresh has just cut the runner off.
-func (f *fleet) cut() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.darkSince.IsZero() {
-		f.darkSince = time.Now()
-	}
 }
 
 // connected says whether there are tasks, and all of them have their connection.
@@ -126,10 +99,4 @@ func (f *fleet) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.started
-}
-
-func (f *fleet) darkTimes() []time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]time.Duration(nil), f.dark...)
 }

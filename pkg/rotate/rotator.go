@@ -390,6 +390,9 @@ func (r *run) store(step Step) error {
 	valid, _ := r.seen.Valid()
 	ours := r.seen.ours(valid.ClientSecret.Fingerprint())
 	r.counts = r.counts || ours && r.undelivered(valid.ClientSecret.Fingerprint())
+	if ours {
+		r.seen.Run.ConnectedReads, r.down = 0, true // the refresh has cut the runner off, whether a look has seen it or not
+	}
 	if step.Owes {
 		note := r.seen.Home.Note
 		note.Applied = AppliedNothing

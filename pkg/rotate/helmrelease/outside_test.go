@@ -5,7 +5,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
+
+// What handles the errors that client-go cannot return sleeps by the time of the last one, which is the same for all
+// goroutines of the process: one in a bubble, where it is the year 2000, would sleep for decades.
+func init() { utilruntime.ErrorHandlers = nil }
 
 // outside does things outside of a bubble of testing/synctest for those in it: what waits for a network there would stop
 // the bubble's clock for ever, and what waits for this here stops it only meanwhile. So a cluster that is real seems to do

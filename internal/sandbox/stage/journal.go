@@ -1,5 +1,4 @@
-// Package journal is how the sandboxes of all clouds tell what happens in them.
-package journal
+package stage
 
 import (
 	"fmt"
