@@ -1,0 +1,381 @@
+package gke
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/release"
+
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+)
+
+// Fault is something that goes wrong with a rotation, and how it goes on.
+type Fault struct {
+	Name      string
+	What      string // in one sentence
+	Refreshes int    // how many may be carried out: as many as rotations were due. A person's do not count
+
+	env     []string                            // of the function
+	endless bool                                // the runner's pipeline does not end by itself
+	inject  func(context.Context, *World) error // before the first call
+	play    func(context.Context, *World) error // instead of calls until one succeeds
+}
+
+// Faults lists all of them.
+func Faults() []Fault { return slices.Clone(faults) }
+
+// FindFault finds one by its name.
+func FindFault(name string) (Fault, bool) {
+	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Name == name })
+	if i < 0 {
+		return Fault{}, false
+	}
+	return faults[i], true
+}
+
+var faults = []Fault{
+	{
+		Name: "refresh-answer-lost", Refreshes: 1,
+		What:   "Maia carries the refresh out, but its answer never arrives.",
+		inject: refreshAnswerLost,
+	},
+	{
+		Name: "refresh-late", Refreshes: 1,
+		What:   "The refresh gets no answer and is carried out three seconds later.",
+		inject: refreshLate,
+	},
+	{
+		Name: "killed-after-refresh", Refreshes: 1,
+		What:   "The function is killed right after Maia carried the refresh out: the next call heals.",
+		inject: killedAfterRefresh,
+	},
+	{
+		Name: "killed-in-upgrade", Refreshes: 1,
+		What:   "The function is killed in the middle of the Helm upgrade: its revision stays pending, until the next call.",
+		inject: killedInUpgrade,
+	},
+	{
+		Name: "upgrade-answer-lost", Refreshes: 1,
+		What:   "The Secret is changed by the upgrade, but the answer is lost: Helm takes the upgrade for failed.",
+		inject: upgradeAnswerLost,
+	},
+	{
+		Name: "api-server-away", Refreshes: 1,
+		What:   "The Kubernetes API does not answer eight times, right after the refresh.",
+		inject: apiServerAway,
+	},
+	{
+		Name: "crash-loop", Refreshes: 1,
+		What:   "The pods that the restart starts crash.",
+		inject: crashLoop,
+	},
+	{
+		Name: "no-room", Refreshes: 1,
+		What:   "The new pods find no node for three seconds, for old ones take their time to end.",
+		inject: noRoom,
+	},
+	{
+		Name: "helm-busy", Refreshes: 1,
+		What:   "Somebody's own Helm upgrade is in progress: nothing is refreshed until it has ended.",
+		inject: helmBusy,
+		play:   helmBusyPlay,
+	},
+	{
+		Name: "called-twice", Refreshes: 1,
+		What: "Cloud Scheduler delivers a call twice, to the same instance and to another one.",
+		play: calledTwice,
+	},
+	{
+		Name: "drain-never-ends", Refreshes: 1,
+		What:    "A pipeline does not end in time: nothing is refreshed until it has.",
+		env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
+		endless: true,
+		play:    drainNeverEnds,
+	},
+	{
+		Name: "reverted-by-helm", Refreshes: 1,
+		What: "After a rotation somebody upgrades the release with the values of before: the revoked secret is back.",
+		play: revertedByHelm,
+	},
+	{
+		Name: "refreshed-in-console", Refreshes: 1,
+		What: "After a rotation a person refreshes in Maia's console.",
+		play: refreshedInConsole,
+	},
+	{
+		Name: "paused-by-operator", Refreshes: 1,
+		What:   "An operator has paused the runner: it must stay paused.",
+		inject: pausedByOperator,
+	},
+}
+
+// maxCalls is how often Cloud Scheduler calls until a fault must have been mended.
+const maxCalls = 4
+
+// Play calls the function with the world's fault, and once more: then nothing is due. An error means that it could not be
+// played; how it came out is told by [World.Proofs].
+func (w *World) Play(ctx context.Context) error {
+	play := w.options.Fault.play
+	if play == nil {
+		play = callUntilOK
+	}
+	if err := play(ctx, w); err != nil {
+		return err
+	}
+	refreshes, pods := w.Maia.Refreshes(stage.AgentID), w.pods.count()
+	status, _ := w.Call(ctx)
+	w.prove("one more call finds nothing due", status == http.StatusOK && w.Maia.Refreshes(stage.AgentID) == refreshes && w.pods.count() == pods,
+		"it failed, refreshed or restarted")
+	return ctx.Err()
+}
+
+// callUntilOK calls until a call succeeds.
+func callUntilOK(ctx context.Context, w *World) error {
+	for n := range maxCalls {
+		if status, _ := w.Call(ctx); status == http.StatusOK {
+			w.prove(fmt.Sprintf("call %d succeeds", n+1), true, "")
+			return ctx.Err()
+		}
+	}
+	w.prove(fmt.Sprintf("one of %d calls succeeds", maxCalls), false, "none does")
+	return ctx.Err()
+}
+
+// expect calls, and makes a proof of the status.
+func (w *World) expect(ctx context.Context, want int) error {
+	status, _ := w.Call(ctx)
+	w.prove(fmt.Sprintf("the call is answered with %d", want), status == want, fmt.Sprintf("it is %d", status))
+	return ctx.Err()
+}
+
+// happened says that the fault has happened.
+func (w *World) happened() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.struck = true
+}
+
+// strike says so where no other event shows it.
+func (w *World) strike(name, text string) {
+	w.happened()
+	w.journal.Fail(stage.FromFault, name, "%s", text)
+}
+
+func refreshAnswerLost(_ context.Context, w *World) error {
+	w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropAfter, After: w.happened})
+	return nil
+}
+
+func refreshLate(_ context.Context, w *World) error {
+	w.Maia.Inject(maiatest.Fault{
+		Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second,
+		After: func() {
+			w.strike("refresh-late", "the refresh that got no answer is carried out now")
+			w.Maia.OnRefresh(0)
+		},
+	})
+	return nil
+}
+
+func killedAfterRefresh(_ context.Context, w *World) error {
+	// No answer either: whether the function got it before it died would be a matter of luck.
+	w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropAfter})
+	var once sync.Once
+	w.Maia.OnCall(func(call maiatest.Call) {
+		if call.Name == maiatest.RefreshCredentials {
+			once.Do(w.kill)
+		}
+	})
+	return nil
+}
+
+func (w *World) kill() {
+	w.strike("killed", "the function is killed (SIGKILL)")
+	w.Function.Kill()
+}
+
+// ofSecret is the change of the runner's Secret.
+func ofSecret(r Request) bool { return r.Changes() && r.Resource == "secrets" && r.Name == Secret }
+
+func killedInUpgrade(_ context.Context, w *World) error {
+	w.proxy.inject(requestFault{of: ofSecret, times: 1, after: func(Request) { w.kill() }})
+	return nil
+}
+
+func upgradeAnswerLost(_ context.Context, w *World) error {
+	w.proxy.inject(requestFault{of: ofSecret, times: 1, after: func(Request) {
+		w.strike("answer-lost", "the Secret is changed, and the answer is lost")
+	}})
+	return nil
+}
+
+func apiServerAway(_ context.Context, w *World) error {
+	var once sync.Once
+	w.proxy.inject(requestFault{of: func(Request) bool { return w.Maia.Refreshes(stage.AgentID) > 0 }, times: 8, before: true, after: func(Request) {
+		once.Do(func() { w.strike("api-away", "the Kubernetes API does not answer") })
+	}})
+	return nil
+}
+
+func crashLoop(ctx context.Context, w *World) error {
+	w.happened()
+	return w.annotate(ctx, "break", "1")
+}
+
+func noRoom(ctx context.Context, w *World) error {
+	if err := w.annotate(ctx, "terminate", "20s"); err != nil {
+		return err
+	}
+	if err := w.annotate(ctx, "hang", "true"); err != nil {
+		return err
+	}
+	var once sync.Once
+	w.Maia.OnCall(func(call maiatest.Call) {
+		if call.Name != maiatest.RefreshCredentials {
+			return
+		}
+		once.Do(func() {
+			w.strike("no-room", "no node has room for new pods")
+			time.AfterFunc(4*time.Second, func() {
+				if w.annotate(ctx, "hang", nil) == nil {
+					w.journal.Add(stage.FromFault, "room", "a node has room again")
+				}
+			})
+		})
+	})
+	return nil
+}
+
+func helmBusy(_ context.Context, w *World) error {
+	last, err := w.helm.Releases.Last(Release)
+	if err != nil {
+		return err
+	}
+	begun := *last
+	info := *last.Info
+	info.Status, info.Description = release.StatusPendingUpgrade, "Preparing upgrade"
+	begun.Version, begun.Info = last.Version+1, &info
+	return w.helm.Releases.Create(&begun)
+}
+
+func helmBusyPlay(ctx context.Context, w *World) error {
+	if err := w.expect(ctx, http.StatusInternalServerError); err != nil {
+		return err
+	}
+	w.prove("while it is in progress nothing is refreshed", w.Maia.Refreshes(stage.AgentID) == 0, "it refreshed")
+	last, err := w.helm.Releases.Last(Release)
+	if err != nil {
+		return err
+	}
+	w.prove("somebody's own revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
+	w.strike("upgrade-ended", "somebody's own upgrade fails")
+	last.SetStatus(release.StatusFailed, "Upgrade failed")
+	if err := w.helm.Releases.Update(last); err != nil {
+		return err
+	}
+	return w.expect(ctx, http.StatusOK)
+}
+
+func calledTwice(ctx context.Context, w *World) error {
+	other := w.newFunction()
+	defer other.Kill()
+	type answer struct {
+		status int
+		says   string
+	}
+	answers := make(chan answer, 2)
+	var once sync.Once
+	w.Maia.OnCall(func(call maiatest.Call) {
+		if call.Name != maiatest.Pause {
+			return
+		}
+		once.Do(func() {
+			w.strike("called-again", "the call is delivered again, to the same instance and to another one")
+			for _, function := range []*Function{w.Function, other} {
+				w.working.Go(func() {
+					status, body := w.call(ctx, function)
+					says := body.Note
+					for _, target := range body.Targets {
+						says += target.Outcome
+					}
+					answers <- answer{status, says}
+				})
+			}
+		})
+	})
+	if err := w.expect(ctx, http.StatusOK); err != nil {
+		return err
+	}
+	for range 2 {
+		select {
+		case got := <-answers:
+			w.prove("a duplicate is answered with 200 and says why it did nothing", got.status == http.StatusOK && got.says != "", fmt.Sprint(got.status, " ", got.says))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func drainNeverEnds(ctx context.Context, w *World) error {
+	if err := w.expect(ctx, http.StatusInternalServerError); err != nil {
+		return err
+	}
+	w.prove("it refreshed nothing", w.Maia.Refreshes(stage.AgentID) == 0, "it refreshed")
+	agent, err := w.Maia.Client.Agent(ctx, stage.AgentID)
+	w.prove("it left the runner resumed and connected", err == nil && agent.Status == "running" && agent.Connected, "status "+string(agent.Status))
+	w.Maia.FinishTasks(stage.AgentID)
+	w.strike("pipeline-ended", "the pipeline ends at last")
+	return w.expect(ctx, http.StatusOK)
+}
+
+func revertedByHelm(ctx context.Context, w *World) error {
+	before, err := w.deployed()
+	if err != nil {
+		return err
+	}
+	if err := w.expect(ctx, http.StatusOK); err != nil {
+		return err
+	}
+	w.strike("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
+	upgrade := action.NewUpgrade(w.helm)
+	upgrade.Namespace = Namespace
+	if _, err := upgrade.RunWithContext(ctx, Release, before.Chart, before.Config); err != nil {
+		return err
+	}
+	refreshes := w.Maia.Refreshes(stage.AgentID)
+	if err := w.expect(ctx, http.StatusOK); err != nil {
+		return err
+	}
+	w.prove("the call that found it refreshed nothing", w.Maia.Refreshes(stage.AgentID) == refreshes, "it refreshed")
+	if err := w.scale(ctx, Replicas); err != nil { // as an autoscaler does, in its own time
+		return err
+	}
+	return w.settle(ctx)
+}
+
+func refreshedInConsole(ctx context.Context, w *World) error {
+	if err := w.expect(ctx, http.StatusOK); err != nil {
+		return err
+	}
+	w.Maia.ConsoleRefresh(stage.AgentID)
+	w.Maia.Cut()
+	w.strike("console", "a person refreshes in Maia's console: the runner is cut off")
+	refreshes := w.Maia.Refreshes(stage.AgentID)
+	if err := w.expect(ctx, http.StatusOK); err != nil {
+		return err
+	}
+	w.prove("the call that found it refreshed nothing", w.Maia.Refreshes(stage.AgentID) == refreshes, "it refreshed")
+	return nil
+}
+
+func pausedByOperator(ctx context.Context, w *World) error {
+	w.happened()
+	return w.Maia.OperatorPauses(ctx, time.Hour)
+}

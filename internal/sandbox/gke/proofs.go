@@ -1,0 +1,99 @@
+package gke
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+)
+
+// prove adds a proof.
+func (w *World) prove(text string, ok bool, instead string) { w.proofs.Add(text, ok, instead) }
+
+// Proofs looks whether all is as it must be after the calls: first what the fault is about, then what always holds. It
+// ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed may be
+// given, to be searched for secrets too.
+func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
+	w.journal.Stop()
+	w.Function.Kill()
+	if w.options.Fault.Name != "" {
+		w.mu.Lock()
+		struck := w.struck
+		w.mu.Unlock()
+		w.prove("the fault happened", struck, "it did not")
+	}
+	w.Maia.ProveRevoked(w.prove)
+	w.proveStore()
+	w.Maia.Prove(w.ctx, w.prove, w.Due(), w.connected(w.ctx))
+	w.proveCluster()
+	leaks, err := w.leaks(printed)
+	w.prove("no secret leaked into output, answers, or what is not a Secret", err == nil && len(leaks) == 0, fmt.Sprint(strings.Join(leaks, "; "), err))
+	return w.proofs.All()
+}
+
+// proveStore adds what must be true of the release.
+func (w *World) proveStore() {
+	clientID, secret, err := w.liveSecret(w.ctx)
+	w.prove("Maia accepts the stored one", err == nil && w.Maia.Accepts(stage.AgentID, clientID, secret), "it is not valid")
+	w.prove("the Secret and the release's values hold exactly what Maia holds", w.storeIsMaia(w.ctx), "one of them holds something else")
+	last, err := w.helm.Releases.Last(Release)
+	state := fmt.Sprint(err)
+	if err == nil {
+		state = last.Info.Status.String()
+	}
+	w.prove("the newest revision of the release is deployed", state == release.StatusDeployed.String(), state)
+	values, err := w.otherValues()
+	w.prove("every other value, and the chart, are untouched", err == nil && values == w.values, "something else changed")
+}
+
+// proveCluster adds what must be true of the pods and of the function's user.
+func (w *World) proveCluster() {
+	w.prove("every pod runs with the new secret", w.startedWith(w.ctx, w.Maia.LiveSecret(stage.AgentID)), "one does not")
+	d, err := w.deployment(w.ctx)
+	replicas := int32(-1)
+	if err == nil && d.Spec.Replicas != nil {
+		replicas = *d.Spec.Replicas
+	}
+	w.prove(fmt.Sprintf("the Deployment has its %d replicas, of which the chart knows nothing", Replicas), replicas == Replicas, fmt.Sprintf("it has %d", replicas))
+	var refused []string
+	for _, request := range w.Requests() {
+		if request.Status == http.StatusForbidden || request.Status == http.StatusUnauthorized {
+			refused = append(refused, request.Verb+" "+request.Resource)
+		}
+	}
+	w.prove("the Role of deploy/gcp suffices", len(refused) == 0, "refused were "+strings.Join(slices.Compact(refused), ", "))
+}
+
+// leaks names the secrets that are where none must be, and the place.
+func (w *World) leaks(printed []*bytes.Buffer) ([]string, error) {
+	w.Maia.Learn()
+	shown, err := w.shown(w.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var output []byte
+	for _, buffer := range printed {
+		output = append(output, buffer.Bytes()...)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.secrets.Leaks(map[string][]byte{
+		"the function's output":     w.Function.Output(),
+		"the function's answers":    w.answers.Bytes(),
+		"what Kubernetes shows":     shown,
+		"the output of the sandbox": output,
+	}), nil
+}
+
+// Due is how many refreshes may have been carried out.
+func (w *World) Due() int {
+	if w.options.Fault.Name != "" {
+		return w.options.Fault.Refreshes
+	}
+	return 1
+}
