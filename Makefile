@@ -1,4 +1,5 @@
-# demo: the main job in an embedded sandbox.  test: all tests.  bench: figures, one a line.  See README.md.
+# demo: the main job in an embedded sandbox (CLOUD=gcp: on Google Cloud).  test: all tests.  bench: figures, one a line.
+# See README.md.
 
 GO ?= go
 
@@ -11,17 +12,31 @@ endif
 # internal/pack builds with the same flags; a test compares them. Without -buildvcs=false the bytes would depend on git.
 LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 
-.PHONY: demo test bench lint build-RotationFunction
+# The control plane's libraries are compiled as internal/controlplane compiles them, so that they are compiled once.
+KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
+.PHONY: demo test test-kubernetes bench lint build-RotationFunction
+
+# Google Cloud's libraries take minutes to compile the first time: whoever does not ask for them does not wait for them.
 demo:
-	$(GO) run ./cmd/maia-rotate sandbox
+ifeq ($(CLOUD),gcp)
+	$(GO) run ./cmd/maia-rotate sandbox --cloud gcp
+else
+	$(GO) run -tags nogcp ./cmd/maia-rotate sandbox
+	@echo "Google Cloud, with a real Kubernetes API server: make demo CLOUD=gcp"
+endif
 
 # Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
-test:
+test: test-kubernetes
 	@failed=$$(mktemp); \
-	{ $(if $(RACE),CGO_ENABLED=1 )$(GO) test -v $(RACE) -timeout 30m ./... 2>&1 || echo failed >"$$failed"; } \
+	{ $(if $(RACE),CGO_ENABLED=1 )MAIA_ROTATE_CONTROL_PLANE=1 $(GO) test -v $(RACE) -timeout 30m ./... 2>&1 || echo failed >"$$failed"; } \
 	| grep -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
 	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
+
+# A module of its own, for its dependencies are Kubernetes' own.
+test-kubernetes:
+	$(GO) run ./internal/controlplane/cmd
+	$(KUBERNETES) test ./...
 
 bench:
 	@$(GO) run ./internal/bench
@@ -29,6 +44,8 @@ bench:
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags nogcp ./cmd/...
+	$(KUBERNETES) vet ./...
 	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
 

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // jsonPrinter shows a run to a machine, one object a line.
@@ -14,12 +14,12 @@ type jsonPrinter struct {
 }
 
 type jsonEvent struct {
-	Type    string         `json:"type"` // event
-	Elapsed int64          `json:"elapsed_ms"`
-	Source  sandbox.Source `json:"source"`
-	Event   string         `json:"event"`
-	Text    string         `json:"text"`
-	Failed  bool           `json:"failed,omitempty"`
+	Type    string       `json:"type"` // event
+	Elapsed int64        `json:"elapsed_ms"`
+	Source  stage.Source `json:"source"`
+	Event   string       `json:"event"`
+	Text    string       `json:"text"`
+	Failed  bool         `json:"failed,omitempty"`
 }
 
 type jsonProof struct {
@@ -33,7 +33,8 @@ type jsonResult struct {
 	Type      string  `json:"type"` // result
 	OK        bool    `json:"ok"`
 	Fault     string  `json:"fault,omitempty"`
-	Rotations int     `json:"rotations"`
+	Rotations *int    `json:"rotations,omitempty"`
+	Calls     *int    `json:"calls,omitempty"` // of the function by its schedule
 	Refreshes int     `json:"refreshes"`
 	Due       int     `json:"refreshes_due"`
 	Took      int64   `json:"took_ms"`
@@ -57,11 +58,13 @@ func (p *jsonPrinter) line(value any) {
 	_, _ = p.out.Write(append(text, '\n'))
 }
 
-func (p *jsonPrinter) building(sandbox.Fault) {}
+func (p *jsonPrinter) building(cloudSandbox, faultInfo) {}
 
-func (p *jsonPrinter) ready(buildInfo, *sandbox.World) {}
+func (p *jsonPrinter) item(string, string) {}
 
-func (p *jsonPrinter) event(event sandbox.Event) {
+func (p *jsonPrinter) begin() {}
+
+func (p *jsonPrinter) event(event stage.Event) {
 	p.line(jsonEvent{"event", event.Elapsed.Milliseconds(), event.Source, event.Name, event.Text, event.Failed})
 }
 
@@ -69,16 +72,22 @@ func (p *jsonPrinter) result(result result) {
 	for _, proof := range result.proofs {
 		p.line(jsonProof{"proof", proof.Text, proof.OK, proof.Detail})
 	}
-	p.line(jsonResult{
-		Type: "result", OK: result.broken() == 0, Fault: result.fault, Rotations: result.rotations,
+	line := jsonResult{
+		Type: "result", OK: result.broken() == 0, Fault: result.fault,
 		Refreshes: result.refreshes, Due: result.due, Took: result.took.Milliseconds(), Dark: milliseconds(result.dark),
 		Proofs: len(result.proofs), Broken: result.broken(),
-	})
+	}
+	if result.runsWord == "rotation" {
+		line.Rotations = &result.runs
+	} else {
+		line.Calls = &result.runs
+	}
+	p.line(line)
 }
 
-func (p *jsonPrinter) faults(faults []sandbox.Fault) {
+func (p *jsonPrinter) faults(faults []faultInfo) {
 	for _, fault := range faults {
-		p.line(jsonFault{"fault", fault.Name, fault.What, fault.Refreshes})
+		p.line(jsonFault{"fault", fault.name, fault.what, fault.refreshes})
 	}
 }
 

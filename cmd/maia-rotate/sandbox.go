@@ -6,45 +6,73 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
-// sandboxTimeout ends a rotation that hangs; each has its own, shorter bounds.
+// sandboxTimeout ends a run that hangs; a rotation has its own, shorter bounds.
 const sandboxTimeout = 5 * time.Minute
 
 type sandboxOptions struct {
+	cloud   string
 	fault   string
 	doctor  bool
 	json    bool
 	verbose bool
 }
 
-// printer shows a sandbox run, for people or for machines.
-type printer interface {
-	building(fault sandbox.Fault)
-	ready(built buildInfo, world *sandbox.World)
-	event(sandbox.Event)
-	result(result)
-	faults([]sandbox.Fault)
+// cloudSandbox is the sandbox of one cloud.
+type cloudSandbox struct {
+	name     string
+	function string // what is built for it
+	runs     string // what is counted, in the plural with an s
+	faults   func() []faultInfo
+	// build makes all that has to be there, in the folder, and tells what it does.
+	build func(ctx context.Context, dir string, show printer) error
+	// start starts a world with what was built, in which the fault happens, and tells what there is.
+	start func(ctx context.Context, dir, fault string, show printer, output io.Writer) (scene, error)
 }
 
-type buildInfo struct {
-	took time.Duration
-	size int64 // bytes
+// scene is a world in which a rotation can be played.
+type scene interface {
+	Play(context.Context) error
+	Runs() int
+	Refreshes() int
+	Due() int
+	Dark() []time.Duration
+	Proofs(printed ...*bytes.Buffer) []stage.Proof
+	Close()
+}
+
+// faultInfo is what can go wrong.
+type faultInfo struct {
+	name, what string
+	refreshes  int // due
+}
+
+// printer shows a sandbox run, for people or for machines.
+type printer interface {
+	building(cloud cloudSandbox, fault faultInfo)
+	item(name, text string)
+	begin()
+	event(stage.Event)
+	result(result)
+	faults([]faultInfo)
 }
 
 // result is what came of a run.
 type result struct {
 	fault          string
-	rotations      int
+	runs           int
+	runsWord       string
 	refreshes, due int
 	took           time.Duration
 	dark           []time.Duration
-	proofs         []sandbox.Proof
+	proofs         []stage.Proof
 }
 
 // broken is how many proofs failed.
@@ -57,6 +85,37 @@ func (r result) broken() (n int) {
 	return n
 }
 
+// clouds are those that have a sandbox. The first one is shown when none is asked for.
+func clouds() []cloudSandbox { return append([]cloudSandbox{awsSandbox}, furtherClouds...) }
+
+// findCloud finds one by its name.
+func findCloud(name string) (cloudSandbox, error) {
+	var names []string
+	for _, cloud := range clouds() {
+		if cloud.name == name {
+			return cloud, nil
+		}
+		names = append(names, cloud.name)
+	}
+	if name == leftOut {
+		return cloudSandbox{}, usageError{fmt.Errorf("%s is left out of this program, which was built with the tag nogcp: go run ./cmd/maia-rotate has it", name)}
+	}
+	return cloudSandbox{}, usageError{fmt.Errorf("unknown cloud %q, expected %s", name, strings.Join(names, " or "))}
+}
+
+// find finds a fault by its name.
+func (c cloudSandbox) find(name string) (faultInfo, error) {
+	for _, fault := range c.faults() {
+		if fault.name == name {
+			return fault, nil
+		}
+	}
+	if name == "" {
+		return faultInfo{}, nil
+	}
+	return faultInfo{}, usageError{fmt.Errorf("unknown fault %q; --fault list shows all", name)}
+}
+
 func newSandbox() *cobra.Command {
 	var options sandboxOptions
 	command := &cobra.Command{
@@ -64,10 +123,15 @@ func newSandbox() *cobra.Command {
 		Short: "Rotate on this machine, with emulated services, and prove that it worked",
 		Long: `Rotate on this machine, with emulated services, and prove that it worked.
 
-The sandbox builds the rotation function for AWS Lambda and starts, on loopback, what it works with:
-Secrets Manager, ECS, Lambda, and Maia with one runner that is running a pipeline. It asks Secrets
-Manager to rotate, shows what happens, and looks afterwards whether all is as it must be. Nothing
-leaves this machine. It needs Go and a checkout of this module.
+The sandbox builds the rotation function and starts, on loopback, what it works with: Maia, with one
+runner that is running a pipeline, and the services of a cloud. It has a rotation done, shows what
+happens, and looks afterwards whether all is as it must be. Nothing leaves this machine. It needs Go
+and a checkout of this module.
+
+With --cloud aws, which is the default, there are Secrets Manager, ECS and Lambda, and the rotation
+is asked for as an operator does. With --cloud gcp there is a real Kubernetes API server with the
+runner's Helm release, and the function is called as Cloud Scheduler calls it; the first time, that
+server is built, which takes minutes and is told.
 
 With --fault something goes wrong on the way; --fault list shows what can.
 
@@ -82,6 +146,7 @@ there is an object for each installation ("type":"setup") in place of events and
 Exit codes: 0 if all is true, 1 if anything is not, 2 if the command line is wrong ("go run" makes
 each that is not 0 a 1).`,
 		Example: `  maia-rotate sandbox
+  maia-rotate sandbox --cloud gcp
   maia-rotate sandbox --fault list
   maia-rotate sandbox --fault killed-after-refresh
   maia-rotate sandbox --doctor
@@ -94,14 +159,17 @@ each that is not 0 a 1).`,
 			return runSandbox(command.Context(), options, command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
+	command.Flags().StringVar(&options.cloud, "cloud", "aws", "whose services are there: aws or gcp")
 	command.Flags().StringVar(&options.fault, "fault", "", "what goes wrong; \"list\" shows the names")
 	command.Flags().BoolVar(&options.doctor, "doctor", false, "show what doctor and plan say of broken installations")
 	command.Flags().BoolVar(&options.json, "json", false, "print JSON, one object a line")
 	command.Flags().BoolVarP(&options.verbose, "verbose", "v", false, "show the function's own log too, on standard error")
 	_ = command.RegisterFlagCompletionFunc("fault", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		names := []string{"list"}
-		for _, fault := range sandbox.Faults() {
-			names = append(names, fault.Name)
+		if cloud, err := findCloud(options.cloud); err == nil {
+			for _, fault := range cloud.faults() {
+				names = append(names, fault.name)
+			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -115,38 +183,39 @@ func runSandbox(ctx context.Context, options sandboxOptions, stdout, stderr io.W
 	if options.json {
 		show = &jsonPrinter{out: out}
 	}
-	var fault sandbox.Fault
-	switch options.fault {
-	case "":
-	case "list":
-		show.faults(sandbox.Faults())
-		return nil
-	default:
-		found, ok := sandbox.FindFault(options.fault)
-		if !ok {
-			return usageError{fmt.Errorf("unknown fault %q; --fault list shows all", options.fault)}
-		}
-		fault = found
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, sandboxTimeout, fmt.Errorf("not done within %s", sandboxTimeout))
-	defer cancel()
-
-	show.building(fault)
-	binary, built, err := build(ctx)
+	cloud, err := findCloud(options.cloud)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(binary.dir)
+	if options.fault == "list" {
+		show.faults(cloud.faults())
+		return nil
+	}
+	fault, err := cloud.find(options.fault)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "maia-rotate-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	show.building(cloud, fault)
+	if err := cloud.build(ctx, dir, show); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, sandboxTimeout, fmt.Errorf("not done within %s", sandboxTimeout))
+	defer cancel()
 	var log io.Writer
 	if options.verbose {
 		log = stderr
 	}
-	world, err := sandbox.New(ctx, sandbox.Options{Binary: binary.path, Fault: fault, OnEvent: show.event, FunctionOutput: log})
+	world, err := cloud.start(ctx, dir, fault.name, show, log)
 	if err != nil {
 		return err
 	}
 	defer world.Close()
-	show.ready(built, world)
+	show.begin()
 
 	began := time.Now()
 	if err := world.Play(ctx); err != nil {
@@ -156,8 +225,8 @@ func runSandbox(ctx context.Context, options sandboxOptions, stdout, stderr io.W
 		return err
 	}
 	outcome := result{
-		fault: fault.Name, rotations: world.Rotations(), took: time.Since(began), dark: world.Dark(),
-		refreshes: world.Maia.Refreshes(sandbox.AgentID), due: world.Due(),
+		fault: fault.name, runs: world.Runs(), runsWord: cloud.runs, took: time.Since(began), dark: world.Dark(),
+		refreshes: world.Refreshes(), due: world.Due(),
 	}
 	outcome.proofs = world.Proofs(&printed)
 	show.result(outcome)
@@ -167,23 +236,17 @@ func runSandbox(ctx context.Context, options sandboxOptions, stdout, stderr io.W
 	return nil
 }
 
-// function is the compiled function in a folder of its own.
-type function struct{ dir, path string }
-
-func build(ctx context.Context) (built function, info buildInfo, err error) {
-	built.dir, err = os.MkdirTemp("", "maia-rotate-")
-	if err != nil {
-		return built, info, err
-	}
+// timed tells how long something took to build, and how large it is.
+func timed(show printer, file string, build func() error) error {
 	began := time.Now()
-	built.path, err = sandbox.Build(ctx, built.dir)
+	if err := build(); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	info, err := os.Stat(file)
 	if err != nil {
-		_ = os.RemoveAll(built.dir)
-		return built, info, err
+		return err
 	}
-	info.took = time.Since(began)
-	if file, err := os.Stat(built.path); err == nil {
-		info.size = file.Size()
-	}
-	return built, info, nil
+	show.item("", fmt.Sprintf("built in %.1f s, %.1f MB", took.Seconds(), float64(info.Size())/1e6))
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // runFor runs a command line with a bound and returns what it printed.
@@ -150,8 +151,8 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestPrintersOfBrokenProofs(t *testing.T) {
 	broken := result{
-		fault: "put-fails", rotations: 2, refreshes: 2, due: 1, took: 90 * time.Second, dark: []time.Duration{time.Second, 2 * time.Second},
-		proofs: []sandbox.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
+		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second, dark: []time.Duration{time.Second, 2 * time.Second},
+		proofs: []stage.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
 	}
 	var text, lines bytes.Buffer
 	(&textPrinter{out: &text}).result(broken)
@@ -168,7 +169,7 @@ func TestPrintersOfBrokenProofs(t *testing.T) {
 
 func TestLongEventIsWrapped(t *testing.T) {
 	var text bytes.Buffer
-	long := sandbox.Event{Source: sandbox.FromSecretsManager, Text: strings.Repeat("why it failed ", 20), Failed: true}
+	long := stage.Event{Source: stage.FromSecretsManager, Text: strings.Repeat("why it failed ", 20), Failed: true}
 	(&textPrinter{out: &text}).event(long)
 	checkPlain(t, text.String())
 	if strings.Count(text.String(), "\n") < 4 {
@@ -191,5 +192,12 @@ func TestColours(t *testing.T) {
 	defer file.Close()
 	if colours(file) || colours(&bytes.Buffer{}) {
 		t.Error("colours outside of a terminal")
+	}
+}
+
+func TestUnknownCloud(t *testing.T) {
+	code, _, stderr := runFor(t, "sandbox", "--cloud", "azur")
+	if code != exitUsage || !strings.Contains(stderr, `unknown cloud "azur", expected aws`) {
+		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }

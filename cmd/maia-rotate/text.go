@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // maxWidth of a line, in characters.
@@ -51,28 +51,26 @@ func (p *textPrinter) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.out, format, args...) // a reader who has gone does not stop the run
 }
 
-func (p *textPrinter) building(fault sandbox.Fault) {
+func (p *textPrinter) building(cloud cloudSandbox, fault faultInfo) {
 	p.printf("%s\n\n", p.in(bold, "A rotation on this machine, from the secret's store to the runner and back"))
-	if fault.Name != "" {
-		p.item("fault", fault.Name)
-		p.item("", fault.What)
+	if fault.name != "" {
+		p.item("fault", fault.name)
+		p.item("", fault.what)
 	}
-	p.item("function", "building functions/aws-lambda for "+runtime.GOOS+"/"+runtime.GOARCH+" (the first time takes a while)")
+	p.item("function", "building "+cloud.function+" for "+runtime.GOOS+"/"+runtime.GOARCH+" (the first time takes a while)")
 }
 
-func (p *textPrinter) ready(built buildInfo, world *sandbox.World) {
-	p.item("", fmt.Sprintf("built in %.1f s, %.1f MB", built.took.Seconds(), float64(built.size)/1e6))
-	p.item("Secrets Manager", world.SecretsURL+"   secret "+sandbox.SecretName)
-	p.item("ECS", world.ECSURL+"   service "+sandbox.Service+" with one task")
-	p.item("Maia", world.Maia.URL+"   the runner is connected and runs a pipeline")
-	p.printf("\n")
-}
+func (p *textPrinter) begin() { p.printf("\n") }
 
 func (p *textPrinter) item(name, text string) {
+	const indent = 19 // of the text
+	if len([]rune(text)) > maxWidth-indent {
+		text = strings.Join(wrap(text, maxWidth-indent), "\n"+strings.Repeat(" ", indent))
+	}
 	p.printf("  %-15s  %s\n", name, text)
 }
 
-func (p *textPrinter) event(event sandbox.Event) {
+func (p *textPrinter) event(event stage.Event) {
 	const indent = 27 // of the text
 	text := event.Text
 	if event.Failed {
@@ -101,13 +99,13 @@ func (p *textPrinter) result(result result) {
 	if broken := result.broken(); broken > 0 {
 		verdict = p.in(red, fmt.Sprintf("%d of %d proofs do not hold.", broken, len(result.proofs)))
 	}
-	p.printf("\n%s in %.1f s, %s, dark for %s. %s\n", plural(result.rotations, "rotation"), result.took.Seconds(),
+	p.printf("\n%s in %.1f s, %s, dark for %s. %s\n", plural(result.runs, result.runsWord), result.took.Seconds(),
 		plural(result.refreshes, "refresh"), seconds(result.dark), verdict)
 }
 
-func (p *textPrinter) faults(faults []sandbox.Fault) {
+func (p *textPrinter) faults(faults []faultInfo) {
 	for _, fault := range faults {
-		p.printf("%-22s %s\n", fault.Name, fault.What)
+		p.printf("%-22s %s\n", fault.name, fault.what)
 	}
 }
 

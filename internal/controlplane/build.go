@@ -69,7 +69,7 @@ func Build(ctx context.Context, progress func(line string)) (binary string, err 
 func compile(ctx context.Context, source, target string, progress func(string)) error {
 	stamp := "-X k8s.io/component-base/version."
 	command := exec.CommandContext(ctx, "go", "build", "-v", "-trimpath",
-		"-ldflags", stamp+"gitVersion="+version+" "+stamp+"gitMajor=1 "+stamp+"gitMinor=37", "-o", target, "./cmd/controlplane")
+		"-ldflags", "-s -w "+stamp+"gitVersion="+version+" "+stamp+"gitMajor=1 "+stamp+"gitMinor=37", "-o", target, "./cmd/controlplane")
 	command.Dir = source
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	reader, writer := io.Pipe()

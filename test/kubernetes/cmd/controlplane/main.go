@@ -24,13 +24,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // whoever read its words may have gone, and it still has to take its files away
 	if err := run(ctx, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane:", err)
 		os.Exit(1)
 	}
 }
 
-// run ends with ctx or with in. It does not end the control plane in order, which takes seconds and saves nothing.
+// run ends with ctx or with in.
 func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	quiet()
 	dir, err := os.MkdirTemp("", "maia-rotate-controlplane-")
@@ -49,6 +50,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer plane.Stop()
 	if err := answer(out, plane.Kubeconfig); err != nil {
 		return err
 	}
