@@ -2,6 +2,7 @@ package helmrelease
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -69,14 +70,24 @@ func (r *Runner) dryRunPatches(ctx context.Context) error {
 	options := metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}}
 	patch := []byte(`{"stringData":{"` + clientSecretVariable + `":"` + placeholder.Reveal() + `"}}`)
 	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch, options); err != nil {
-		return r.failure("dry run of a change of Secret "+r.seen.secretName, err)
+		return r.dryRunFailure("dry run of a change of Secret "+r.seen.secretName, err)
 	}
 	for _, d := range r.seen.deployments {
 		if _, err := r.patchMark(ctx, d.Name, options); err != nil {
-			return r.failure("dry run of a restart of Deployment "+d.Name, err)
+			return r.dryRunFailure("dry run of a restart of Deployment "+d.Name, err)
 		}
 	}
 	return nil
+}
+
+// dryRunFailure is of what would fail without a dry run too: what the cluster or the chart says is to be mended.
+func (r *Runner) dryRunFailure(what string, err error) error {
+	failed := r.failure(what, err)
+	var typed *rotate.Error
+	if errors.As(failed, &typed) && typed.Kind == rotate.Internal {
+		typed.Kind, typed.Todo = rotate.Configuration, "mend what it says; nothing is refreshed until the dry run succeeds"
+	}
+	return failed
 }
 
 // right is what a rotation does in the cluster.

@@ -77,8 +77,10 @@ func nameOf(request *http.Request) string {
 type place struct {
 	*controlplane.ControlPlane
 	user *rest.Config
-	made atomic.Int32
 }
+
+// made counts the namespaces of the one control plane.
+var made atomic.Int32
 
 const functionUser = "maia-rotate@sandbox.iam.gserviceaccount.com"
 

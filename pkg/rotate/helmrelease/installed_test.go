@@ -50,7 +50,7 @@ func (p *place) install(agentID, clientID, secret string, change ...func(values 
 	if err != nil {
 		return nil, err
 	}
-	i := &installed{namespace: fmt.Sprintf("runner-%d", p.made.Add(1)), admin: admin, clients: clients}
+	i := &installed{namespace: fmt.Sprintf("runner-%d", made.Add(1)), admin: admin, clients: clients}
 	chart, err := runnerchart.Load()
 	if err != nil {
 		return nil, err

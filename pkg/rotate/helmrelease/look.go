@@ -90,8 +90,8 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	slices.SortFunc(history, func(a, b *release.Release) int { return b.Version - a.Version })
 	last = history[0]
 	for _, revision := range history {
-		if revision.Info == nil || revision.Chart == nil || revision.Chart.Metadata == nil {
-			return nil, nil, rotate.Errorf(rotate.Configuration, "revision %d of %s holds no chart, or says nothing of its state", revision.Version, where).
+		if revision.Info == nil {
+			return nil, nil, rotate.Errorf(rotate.Configuration, "revision %d of %s says nothing of its state", revision.Version, where).
 				WithTodo("upgrade the release with Helm 3 once")
 		}
 	}
@@ -106,6 +106,12 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	default:
 		return nil, nil, rotate.Errorf(rotate.NotReady, "%s is %s and has no deployed revision", where, last.Info.Status).
 			WithTodo("wait until its installation has ended, or end it with helm uninstall or helm rollback")
+	}
+	for _, needed := range []*release.Release{last, base} {
+		if needed.Chart == nil || needed.Chart.Metadata == nil {
+			return nil, nil, rotate.Errorf(rotate.Configuration, "revision %d of %s holds no chart", needed.Version, where).
+				WithTodo("upgrade the release with Helm 3 once")
+		}
 	}
 	if len(base.Chart.Metadata.Dependencies) > 0 || len(base.Chart.Dependencies()) > 0 {
 		return nil, nil, rotate.Errorf(rotate.Configuration, "the chart of %s has subcharts, which Helm does not keep with the release: an upgrade would remove what they made", where).

@@ -45,7 +45,8 @@ func parseManifest(text string) (manifest, error) {
 	for _, key := range keys {
 		one := object{text: documents[key]}
 		if err := syaml.Unmarshal([]byte(one.text), &one); err != nil {
-			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1) // the cause quotes it
+			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1). // the cause quotes it
+				WithTodo("upgrade the release with a chart that renders YAML")
 		}
 		if one.Kind != "" {
 			parsed = append(parsed, one)

@@ -75,6 +75,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if err := r.look(ctx); err != nil {
 		return nil, err
 	}
+	r.warnOfHelm4(ctx)
 	if r.agentID, err = r.seen.values.text(agentIDPath); err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (r *Runner) dryRun(ctx context.Context) error {
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"
 	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
 	if err != nil {
-		return r.failure("dry run of an upgrade of release "+r.config.Release, err)
+		return r.dryRunFailure("dry run of an upgrade of release "+r.config.Release, err)
 	}
 	manifest, err := parseManifest(rendered.Manifest)
 	if err != nil {

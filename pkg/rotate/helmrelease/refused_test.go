@@ -1,0 +1,396 @@
+package helmrelease_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/release"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/maia-rotate/maia-rotate/internal/runnerchart"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
+)
+
+var metaListOptions = metav1.ListOptions{}
+
+// record changes the newest record of the release.
+func (r *rig) record(change func(*release.Release)) {
+	r.t.Helper()
+	last, err := r.helm.Releases.Last(releaseName)
+	r.must(err)
+	change(last)
+	r.must(r.helm.Releases.Update(last))
+}
+
+// next adds a revision in a state, which an operation of somebody else has made.
+func (r *rig) next(status release.Status, change func(*release.Release)) {
+	r.t.Helper()
+	last, err := r.helm.Releases.Last(releaseName)
+	r.must(err)
+	info := *last.Info
+	info.Status = status
+	next := &release.Release{
+		Name: last.Name, Namespace: last.Namespace, Version: last.Version + 1, Info: &info,
+		Chart: last.Chart, Config: last.Config, Manifest: last.Manifest,
+	}
+	if change != nil {
+		change(next)
+	}
+	r.must(r.helm.Releases.Create(next))
+}
+
+func (r *rig) annotate(name, value string) error {
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, name, value)
+	_, err := r.clients.CoreV1().Namespaces().Patch(context.Background(), r.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
+
+// patchDeployment changes the runner's Deployment, and waits for what comes of it.
+func (r *rig) patchDeployment(patch string) {
+	r.t.Helper()
+	_, err := r.clients.AppsV1().Deployments(r.namespace).Patch(r.t.Context(), appDeployment, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	r.must(err)
+	_, err = r.settled()
+	r.must(err)
+}
+
+// set puts a value into a table of the values.
+func set(values map[string]any, value any, path ...string) {
+	for _, key := range path[:len(path)-1] {
+		values = values[key].(map[string]any)
+	}
+	values[path[len(path)-1]] = value
+}
+
+// TestRefused is what must be refused with a clear error, and nothing refreshed or changed.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	config := func(change func(*helmrelease.Config)) []func(*helmrelease.Config) {
+		return []func(*helmrelease.Config){change}
+	}
+	for name, test := range map[string]struct {
+		values  func(map[string]any)
+		prepare func(*rig)
+		config  []func(*helmrelease.Config)
+		kind    rotate.Kind
+		words   []string
+	}{
+		"another release": {
+			config: config(func(c *helmrelease.Config) { c.Release = "missing" }),
+			kind:   rotate.Configuration, words: []string{"there is no release missing in namespace runner-"},
+		},
+		"uninstalled": {
+			prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Info.Status = release.StatusUninstalled }) },
+			kind:    rotate.Configuration, words: []string{"is uninstalled", "MAIA_HELM_RELEASES"},
+		},
+		"pending install": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) { rel.Info.Status = release.StatusPendingInstall })
+			},
+			kind: rotate.NotReady, words: []string{"is pending-install and has no deployed revision"},
+		},
+		"pending upgrade of somebody else": {
+			prepare: func(r *rig) { r.next(release.StatusPendingUpgrade, nil) },
+			kind:    rotate.NotReady, words: []string{"another Helm operation on release matillion-agent", "in progress"},
+		},
+		"pending rollback of somebody else": {
+			prepare: func(r *rig) { r.next(release.StatusPendingRollback, nil) },
+			kind:    rotate.NotReady, words: []string{"another Helm operation on release matillion-agent"},
+		},
+		"no chart in the record": {
+			prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Chart = nil }) },
+			kind:    rotate.Configuration, words: []string{"revision 1", "holds no chart"},
+		},
+		"record that cannot be read": {
+			prepare: func(r *rig) {
+				_, err := r.clients.CoreV1().Secrets(r.namespace).Patch(r.t.Context(), "sh.helm.release.v1."+releaseName+".v1", types.MergePatchType,
+					[]byte(`{"data":{"release":"bm90IGEgcmVjb3Jk"}}`), metav1.PatchOptions{})
+				r.must(err)
+			},
+			kind: rotate.Configuration, words: []string{"no revision of it that Helm can read"},
+		},
+		"broken template in the stored chart": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) {
+					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/broken.yaml", Data: []byte("{{ .Values.nothing.here }}")})
+				})
+			},
+			kind: rotate.Configuration, words: []string{"dry run of an upgrade of release matillion-agent"},
+		},
+		"subcharts": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) {
+					rel.Chart.Metadata.Dependencies = []*chart.Dependency{{Name: "another", Version: "1"}}
+				})
+			},
+			kind: rotate.Configuration, words: []string{"subcharts"},
+		},
+		"manifest that is not YAML": {
+			prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Manifest = "a: b: c\n" + rel.Manifest }) },
+			kind:    rotate.Configuration, words: []string{"manifest is not YAML"},
+		},
+		"no such value": {
+			config: config(func(c *helmrelease.Config) { c.SecretPath = "config.somethingElse" }),
+			kind:   rotate.Configuration, words: []string{"has no value config.somethingElse"},
+		},
+		"value that is a table": {
+			config: config(func(c *helmrelease.Config) { c.SecretPath = "dpcAgent.dpcAgent" }),
+			kind:   rotate.Configuration, words: []string{"dpcAgent.dpcAgent", "expected a string that is not empty"},
+		},
+		"value that is a number": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) { set(rel.Config, 7, "config", "oauthClientSecret") })
+			},
+			kind: rotate.Configuration, words: []string{"config.oauthClientSecret", "expected a string that is not empty"},
+		},
+		"value that is another one's": {
+			config: config(func(c *helmrelease.Config) { c.SecretPath = "config.extra" }),
+			kind:   rotate.Configuration, words: []string{"no Deployment that reads OAUTH_CLIENT_SECRET from a Secret of the release which holds the configured value"},
+		},
+		"path that is none": {
+			config: config(func(c *helmrelease.Config) { c.SecretPath = "config..secret" }),
+			kind:   rotate.Configuration, words: []string{`"config..secret" is not a path of values`},
+		},
+		"another client ID": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) { set(rel.Config, "another", "config", "oauthClientId") })
+			},
+			kind: rotate.Configuration, words: []string{`holds the client ID "runner-client"`, `say "another"`},
+		},
+		"agent ID that is none": {
+			values: func(values map[string]any) { set(values, "not-a-uuid", "dpcAgent", "dpcAgent", "env", "agentId") },
+			kind:   rotate.Configuration, words: []string{"dpcAgent.dpcAgent.env.agentId", `"not-a-uuid"`, "UUID"},
+		},
+		"agent that is not allowed": {
+			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{"6a1cf9c1-1111-4222-8333-444455556666"} }),
+			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
+		},
+		"overridden by env.fromSecret": {
+			values: func(values map[string]any) {
+				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "of-somebody-else", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
+			},
+			kind: rotate.Configuration, words: []string{"gets OAUTH_CLIENT_SECRET from elsewhere", "env.fromSecret"},
+		},
+		"Deployment that is paused": {
+			prepare: func(r *rig) { r.patchDeployment(`{"spec":{"paused":true}}`) },
+			kind:    rotate.Configuration, words: []string{"is paused", "kubectl rollout resume"},
+		},
+		"scaled to zero": {
+			prepare: func(r *rig) { r.patchDeployment(`{"spec":{"replicas":0}}`) },
+			kind:    rotate.NotReady, words: []string{"scaled to zero"},
+		},
+		"in the middle of a rollout": {
+			prepare: func(r *rig) {
+				r.must(r.annotate("runner.test/hang", "true"))
+				r.patchDeployment(`{"spec":{"template":{"metadata":{"annotations":{"by":"somebody"}}}}}`)
+			},
+			kind: rotate.NotReady, words: []string{"Insufficient cpu", "old pods that take their time to end may hold its place"},
+		},
+		"Secret that is immutable": {
+			prepare: func(r *rig) {
+				_, err := r.clients.CoreV1().Secrets(r.namespace).Patch(r.t.Context(), configSecret, types.MergePatchType, []byte(`{"immutable":true}`), metav1.PatchOptions{})
+				r.must(err)
+			},
+			kind: rotate.Configuration, words: []string{"dry run of a change of Secret " + configSecret, "immutable"},
+		},
+		"Secret that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.CoreV1().Secrets(r.namespace).Delete(r.t.Context(), configSecret, metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"Secret " + configSecret, "is gone", "helm upgrade --reuse-values"},
+		},
+		"Deployment that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.AppsV1().Deployments(r.namespace).Delete(r.t.Context(), appDeployment, metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"Deployment " + appDeployment, "is gone"},
+		},
+		"Lease of another run": {
+			prepare: func(r *rig) {
+				me, seconds, now := "another", int32(3600), metav1.NowMicro()
+				_, err := r.clients.CoordinationV1().Leases(r.namespace).Create(r.t.Context(), &coordinationv1.Lease{
+					ObjectMeta: metav1.ObjectMeta{Name: leaseOfRelease},
+					Spec:       coordinationv1.LeaseSpec{HolderIdentity: &me, LeaseDurationSeconds: &seconds, RenewTime: &now, AcquireTime: &now},
+				}, metav1.CreateOptions{})
+				r.must(err)
+				go r.renewOnce(me, seconds)
+			},
+			kind: rotate.NotReady, words: []string{"another run is at work on this runner (another)"},
+		},
+		"note that cannot be read": {
+			prepare: func(r *rig) {
+				_, err := r.clients.CoordinationV1().Leases(r.namespace).Create(r.t.Context(), &coordinationv1.Lease{
+					ObjectMeta: metav1.ObjectMeta{Name: leaseOfRelease, Annotations: map[string]string{"maia-rotate/note": "{"}},
+				}, metav1.CreateOptions{})
+				r.must(err)
+			},
+			kind: rotate.Configuration, words: []string{"maia-rotate/note of Lease " + leaseOfRelease + " cannot be read"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var change []func(map[string]any)
+			if test.values != nil {
+				change = append(change, test.values)
+			}
+			r := newRig(t, p, change...)
+			if _, err := r.maia.Connect(rigAgent, rigClient, r.maia.LiveSecret(rigAgent)); err != nil {
+				t.Fatal(err)
+			}
+			if test.prepare != nil {
+				test.prepare(r)
+			}
+			r.refused(test.kind, test.words, test.config...)
+		})
+	}
+}
+
+// renewOnce shows that the holder of the Lease is alive, when the run that waits for it has looked.
+func (r *rig) renewOnce(holder string, seconds int32) {
+	for range time.Tick(time.Second) {
+		now := metav1.NowMicro()
+		lease, err := r.clients.CoordinationV1().Leases(r.namespace).Get(context.Background(), leaseOfRelease, metav1.GetOptions{})
+		if err != nil || r.t.Context().Err() != nil {
+			return
+		}
+		lease.Spec.RenewTime = &now
+		if _, err := r.clients.CoordinationV1().Leases(r.namespace).Update(context.Background(), lease, metav1.UpdateOptions{}); err != nil {
+			return
+		}
+	}
+}
+
+// TestRoleLackingOneVerb takes one verb at a time out of the shipped Role.
+func TestRoleLackingOneVerb(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	if _, err := r.maia.Connect(rigAgent, rigClient, r.maia.LiveSecret(rigAgent)); err != nil {
+		t.Fatal(err)
+	}
+	roles := r.clients.RbacV1().Roles(r.namespace)
+	shipped, err := roles.Get(t.Context(), "maia-rotate", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(rules []rbacv1.PolicyRule) {
+		t.Helper()
+		role, err := roles.Get(t.Context(), "maia-rotate", metav1.GetOptions{})
+		r.must(err)
+		role.Rules = rules
+		_, err = roles.Update(t.Context(), role, metav1.UpdateOptions{})
+		r.must(err)
+	}
+	tried := 0
+	for i, rule := range shipped.Rules {
+		for _, verb := range rule.Verbs {
+			rules := slices.Clone(shipped.Rules)
+			rules[i] = *rule.DeepCopy()
+			rules[i].Verbs = slices.DeleteFunc(rules[i].Verbs, func(v string) bool { return v == verb })
+			rules = slices.DeleteFunc(rules, func(rule rbacv1.PolicyRule) bool { return len(rule.Verbs) == 0 })
+			put(rules)
+			r.awaitRight(verb, rule.APIGroups[0], rule.Resources[0], false)
+			tried++
+			r.refused(rotate.Permission, []string{verb, rule.Resources[0], "rbac.yaml"})
+			if t.Failed() {
+				t.Fatalf("without %s %s", verb, rule.Resources[0])
+			}
+			put(shipped.Rules)
+			r.awaitRight(verb, rule.APIGroups[0], rule.Resources[0], true)
+		}
+	}
+	t.Logf("%d verbs taken away, each is missed before anything is changed", tried)
+}
+
+// awaitRight waits until the API server knows of a change of the Role.
+func (r *rig) awaitRight(verb, group, resource string, want bool) {
+	r.t.Helper()
+	clients, err := kubernetes.NewForConfig(r.user)
+	r.must(err)
+	for {
+		allowed, err := mayI(r.t.Context(), clients, r.namespace, verb, group, resource)
+		r.must(err)
+		if allowed == want {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// TestFailedRevision starts from what Helm starts from: the deployed revision, or the first one though it failed.
+func TestFailedRevision(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for name, prepare := range map[string]func(*rig){
+		"after a deployed one": func(r *rig) {
+			r.next(release.StatusFailed, func(rel *release.Release) {
+				rel.Config = runnerchart.Values(rigAgent, rigClient, "of-an-upgrade-that-failed")
+			})
+		},
+		"the only one": func(r *rig) { r.record(func(rel *release.Release) { rel.Info.Status = release.StatusFailed }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, p)
+			prepare(r)
+			r.rotated()
+			last, err := r.helm.Releases.Last(releaseName)
+			r.must(err)
+			if last.Info.Status != release.StatusDeployed || r.declared(last) != r.maia.LiveSecret(rigAgent) {
+				t.Errorf("revision %d is %s", last.Version, last.Info.Status)
+			}
+		})
+	}
+}
+
+func (r *rig) declared(rel *release.Release) string {
+	config, _ := rel.Config["config"].(map[string]any)
+	secret, _ := config["oauthClientSecret"].(string)
+	return secret
+}
+
+// TestReleaseOfHelm4 is one that Helm 4 has upgraded with server-side apply: it works, and a warning is logged.
+func TestReleaseOfHelm4(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	if _, err := r.discover(); err != nil || strings.Contains(r.log.String(), "Helm 4") {
+		t.Fatalf("a release of Helm 3: %v\n%s", err, r.log.String())
+	}
+	name := "sh.helm.release.v1." + releaseName + ".v1"
+	record, err := r.clients.CoreV1().Secrets(r.namespace).Get(t.Context(), name, metav1.GetOptions{})
+	r.must(err)
+	record.Data["release"] = withField(t, record.Data["release"], `"apply_method":"ssa"`)
+	_, err = r.clients.CoreV1().Secrets(r.namespace).Update(t.Context(), record, metav1.UpdateOptions{})
+	r.must(err)
+	if _, err := r.discover(); err != nil || strings.Count(r.log.String(), "Helm 4 with server-side apply") != 1 {
+		t.Errorf("a release of Helm 4: %v\n%s", err, r.log.String())
+	}
+}
+
+// operatorsUpgrade is helm upgrade with flags.
+func (r *rig) operatorsUpgrade(values map[string]any, flags func(*action.Upgrade)) *release.Release {
+	r.t.Helper()
+	last, err := r.helm.Releases.Last(releaseName)
+	r.must(err)
+	upgrade := action.NewUpgrade(r.helm)
+	upgrade.Namespace = r.namespace
+	flags(upgrade)
+	upgraded, err := upgrade.RunWithContext(r.t.Context(), releaseName, last.Chart, values)
+	r.must(err)
+	_, err = r.settled()
+	r.must(err)
+	return upgraded
+}
