@@ -8,15 +8,13 @@ import (
 	"hash/crc32"
 	"net/http"
 
-	container "cloud.google.com/go/container/apiv1"
-	"cloud.google.com/go/container/apiv1/containerpb"
-	secretmanager "cloud.google.com/go/secretmanager/apiv1"
-	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"github.com/tidwall/gjson"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
+	"google.golang.org/api/container/v1"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
+	"google.golang.org/api/secretmanager/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -47,28 +45,32 @@ func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
 // cluster is the configuration to reach a cluster of GKE: by its DNS endpoint if it has one that lets callers in from
 // outside, else by its IP address.
 func (g *googleAPIs) cluster(ctx context.Context, name string) (*rest.Config, error) {
-	client, err := container.NewClusterManagerRESTClient(ctx, g.options...)
+	service, err := container.NewService(ctx, g.options...)
 	if err != nil {
 		return nil, failure("make a client of the Kubernetes Engine API", "", err)
 	}
-	defer client.Close()
-	found, err := client.GetCluster(ctx, &containerpb.GetClusterRequest{Name: name})
+	found, err := service.Projects.Locations.Clusters.Get(name).Context(ctx).Do()
 	if err != nil {
 		return nil, failure("look up cluster "+name, "container.clusters.get", err)
 	}
 	config := &rest.Config{WrapTransport: func(next http.RoundTripper) http.RoundTripper {
 		return &oauth2.Transport{Source: g.tokens, Base: next} // not a copied token: it would end in the middle of a run
 	}}
-	if dns := found.GetControlPlaneEndpointsConfig().GetDnsEndpointConfig(); dns.GetAllowExternalTraffic() && dns.GetEndpoint() != "" {
-		config.Host = "https://" + dns.GetEndpoint() // its certificate is a public authority's
-		return config, nil
+	if endpoints := found.ControlPlaneEndpointsConfig; endpoints != nil && endpoints.DnsEndpointConfig != nil {
+		if dns := endpoints.DnsEndpointConfig; dns.AllowExternalTraffic && dns.Endpoint != "" {
+			config.Host = "https://" + dns.Endpoint // its certificate is a public authority's
+			return config, nil
+		}
 	}
-	authority, err := base64.StdEncoding.DecodeString(found.GetMasterAuth().GetClusterCaCertificate())
-	if err != nil || len(authority) == 0 || found.GetEndpoint() == "" {
-		return nil, rotate.Errorf(rotate.NotReady, "cluster %s has no endpoint yet, or no certificate (status %s)", name, found.GetStatus()).
+	var authority []byte
+	if found.MasterAuth != nil {
+		authority, _ = base64.StdEncoding.DecodeString(found.MasterAuth.ClusterCaCertificate) // a broken one is none
+	}
+	if len(authority) == 0 || found.Endpoint == "" {
+		return nil, rotate.Errorf(rotate.NotReady, "cluster %s has no endpoint yet, or no certificate (status %s)", name, found.Status).
 			WithTodo("wait until it is running")
 	}
-	config.Host, config.CAData = "https://"+found.GetEndpoint(), authority
+	config.Host, config.CAData = "https://"+found.Endpoint, authority
 	return config, nil
 }
 
@@ -83,22 +85,21 @@ func kubeconfig(path string) (*rest.Config, error) {
 
 // apiCredential reads the credential of the Maia API: the JSON {"client_id":…,"client_secret":…}.
 func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Credentials, error) {
-	client, err := secretmanager.NewRESTClient(ctx, g.options...)
+	service, err := secretmanager.NewService(ctx, g.options...)
 	if err != nil {
 		return maia.Credentials{}, failure("make a client of the Secret Manager API", "", err)
 	}
-	defer client.Close()
-	found, err := client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: version})
+	found, err := service.Projects.Secrets.Versions.Access(version).Context(ctx).Do()
 	if err != nil {
 		return maia.Credentials{}, failure("read the Maia API credential in "+version, "secretmanager.versions.access", err)
 	}
-	payload := found.GetPayload()
-	if payload.DataCrc32C != nil && *payload.DataCrc32C != int64(crc32.Checksum(payload.GetData(), crc32.MakeTable(crc32.Castagnoli))) {
+	data, err := base64.StdEncoding.DecodeString(found.Payload.Data)
+	if sum := found.Payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
 		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithTodo("nothing: the next call reads it again")
 	}
-	document := gjson.ParseBytes(payload.GetData())
+	document := gjson.ParseBytes(data)
 	id, secret := document.Get("client_id"), document.Get("client_secret")
-	if !gjson.ValidBytes(payload.GetData()) || !document.IsObject() {
+	if !gjson.ValidBytes(data) || !document.IsObject() {
 		return maia.Credentials{}, settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
 	}
 	for name, value := range map[string]gjson.Result{"client_id": id, "client_secret": secret} {

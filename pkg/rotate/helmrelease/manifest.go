@@ -46,7 +46,7 @@ func parseManifest(text string) (manifest, error) {
 		one := object{text: documents[key]}
 		if err := syaml.Unmarshal([]byte(one.text), &one); err != nil {
 			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1). // the cause quotes it
-				WithTodo("upgrade the release with a chart that renders YAML")
+																		WithTodo("upgrade the release with a chart that renders YAML")
 		}
 		if one.Kind != "" {
 			parsed = append(parsed, one)

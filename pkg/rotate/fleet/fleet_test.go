@@ -1,0 +1,464 @@
+package fleet_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
+)
+
+// runner is a home in memory. A restart takes half a second.
+type runner struct {
+	place *place
+	id    string
+
+	mu       sync.Mutex
+	secret   string
+	note     rotate.Note
+	state    rotate.InstanceState
+	read     rotate.ReadState
+	instance *maiatest.Instance
+	busy     string // who is at work on it
+	unfit    error  // what Check says
+	broken   bool   // restarts do not come back
+	bad      string // what Observe panics with
+}
+
+const clientID = "runner-client"
+
+func (r *runner) AgentID() string { return r.id }
+
+func (r *runner) Busy(context.Context) (string, bool, error) { return r.busy, r.busy != "", nil }
+
+func (r *runner) Observe(context.Context) (rotate.Home, error) {
+	if r.bad != "" {
+		panic(r.bad)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return rotate.Home{
+		Store:     maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(r.secret)},
+		Instances: rotate.Instances{State: r.state, Read: r.read}, Note: r.note,
+	}, nil
+}
+
+func (r *runner) Check(context.Context) error { return r.unfit }
+
+func (r *runner) SaveNote(_ context.Context, note rotate.Note) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if note.Intent != nil && r.note.Intent == nil {
+		r.place.begins(r.id)
+	}
+	r.note = note
+	return nil
+}
+
+func (r *runner) Store(_ context.Context, credentials maia.Credentials) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secret, r.read = credentials.ClientSecret.Reveal(), rotate.ReadOlder
+	return nil
+}
+
+func (r *runner) Restart(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read, r.state = rotate.ReadCurrent, rotate.Rolling
+	time.AfterFunc(500*time.Millisecond, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.state = rotate.Failed; r.broken {
+			return
+		}
+		r.state = rotate.Steady
+		r.connect()
+	})
+	return nil
+}
+
+// connect has a new instance log in, in place of the one before.
+func (r *runner) connect() {
+	if r.instance != nil {
+		r.instance.Close()
+	}
+	r.instance, _ = r.place.maia.Connect(r.id, clientID, r.secret)
+}
+
+// place is several runners and Maia.
+type place struct {
+	t       *testing.T
+	maia    *maiatest.Server
+	client  *maia.Client
+	runners []*runner
+	log     bytes.Buffer
+	every   time.Duration
+
+	mu      sync.Mutex
+	order   []string // in which refreshes were begun
+	at      map[string]time.Time
+	opening func(name string) error // nil: succeeds
+}
+
+func newPlace(t *testing.T, n int) *place {
+	p := &place{t: t, maia: maiatest.New(), every: 720 * time.Hour, at: map[string]time.Time{}}
+	t.Cleanup(p.maia.Close)
+	p.client = p.maia.Client(t)
+	for i := range n {
+		r := &runner{place: p, id: fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), state: rotate.Steady, read: rotate.ReadUnknown}
+		p.maia.AddAgent(maiatest.AgentSpec{ID: r.id, Name: fmt.Sprint("runner ", i), ClientID: clientID})
+		r.secret = p.maia.LiveSecret(r.id)
+		r.connect()
+		p.runners = append(p.runners, r)
+	}
+	return p
+}
+
+func (p *place) begins(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.order = append(p.order, id)
+	p.at[id] = time.Now()
+}
+
+func (p *place) policy() rotate.Policy {
+	policy := rotate.DefaultPolicy()
+	policy.Drain, policy.ConnectTimeout, policy.Every = rotate.DrainNone, time.Minute, p.every
+	return policy
+}
+
+func (p *place) fleet() fleet.Fleet {
+	return fleet.Fleet{Policy: p.policy(), Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: &p.log}, nil))}
+}
+
+func (p *place) targets() []fleet.Target {
+	targets := make([]fleet.Target, len(p.runners))
+	for i, r := range p.runners {
+		name := fmt.Sprintf("target %02d", i+1)
+		targets[i] = fleet.Target{Name: name, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
+			if p.opening != nil {
+				if err := p.opening(name); err != nil {
+					return nil, nil, err
+				}
+			}
+			return r, &rotate.Rotator{Maia: p.client, Policy: p.policy()}, nil
+		}}
+	}
+	return targets
+}
+
+// run is one call of a function, which may take an hour.
+func (p *place) run() fleet.Result {
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Hour)
+	defer cancel()
+	return p.fleet().Run(ctx, p.targets())
+}
+
+func (p *place) refreshes() (n int) {
+	for _, r := range p.runners {
+		n += p.maia.Refreshes(r.id)
+	}
+	return n
+}
+
+// aged has all runners been rotated some time ago, the first one the longest.
+func (p *place) aged(ages ...time.Duration) {
+	for i, age := range ages {
+		r := p.runners[i]
+		r.note.Rotated = &rotate.Rotation{At: time.Now().Add(-age), New: maia.NewSecret(r.secret).Fingerprint()}
+		r.note.Applied = r.note.Rotated.New
+	}
+}
+
+func (p *place) outcomes(result fleet.Result) []string {
+	outcomes := make([]string, len(result.Targets))
+	for i, target := range result.Targets {
+		outcomes[i] = target.Outcome
+	}
+	return outcomes
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// in plays a test in a bubble, where hours take no time.
+func in(t *testing.T, play func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, play)
+}
+
+func TestAllAreRotatedOnce(t *testing.T) {
+	in(t, func(t *testing.T) {
+		for _, n := range []int{1, 2, 20} {
+			p := newPlace(t, n)
+			result := p.run()
+			if result.Failed() || p.refreshes() != n {
+				t.Errorf("of %d runners %d were refreshed; failed %t", n, p.refreshes(), result.Failed())
+			}
+			for _, target := range result.Targets {
+				if target.Outcome != string(rotate.Rotated) || target.AgentID == "" || target.Error != "" {
+					t.Errorf("%s: %s %s", target.Target, target.Outcome, target.Error)
+				}
+			}
+			again := p.run()
+			if again.Failed() || p.refreshes() != n || slices.ContainsFunc(p.outcomes(again), func(o string) bool { return o != "nothing was due" }) {
+				t.Errorf("one more call: %v, %d refreshes", p.outcomes(again), p.refreshes())
+			}
+		}
+	})
+}
+
+// TestOrder: the oldest first, one that was never rotated before all; the first alone until it has gone well, then at most
+// four at a time.
+func TestOrder(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 12)
+		const day = 24 * time.Hour
+		p.aged(31*day, 40*day, 29*day, 60*day, 35*day, 32*day, 33*day, 34*day, 36*day, 37*day, 38*day) // the last one never
+		result := p.run()
+		want := []int{12, 4, 2, 11, 10, 9, 5, 8, 7, 6, 1}
+		got := make([]int, 0, len(want))
+		for _, id := range p.order {
+			got = append(got, slices.IndexFunc(p.runners, func(r *runner) bool { return r.id == id })+1)
+		}
+		if got[0] != want[0] || len(got) != len(want) {
+			t.Fatalf("rotated are %v, expected %v", got, want)
+		}
+		first, second := p.at[p.order[0]], p.at[p.order[1]]
+		if second.Sub(first) < time.Second {
+			t.Errorf("the second begins %s after the first, expected it to wait for its end", second.Sub(first))
+		}
+		// The four after the first begin together, in whatever order; so do the next ones.
+		for at := 1; at < len(want); at += 4 {
+			group := slices.Sorted(slices.Values(got[at:min(at+4, len(got))]))
+			if expected := slices.Sorted(slices.Values(want[at:min(at+4, len(want))])); !slices.Equal(group, expected) {
+				t.Errorf("together are %v, expected %v", group, expected)
+			}
+		}
+		if outcome := result.Targets[2].Outcome; outcome != "nothing was due" {
+			t.Errorf("the one that is not old enough: %s", outcome)
+		}
+	})
+}
+
+// TestFailuresBeforeARefreshAreIsolated has one in four fail.
+func TestFailuresBeforeARefreshAreIsolated(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 8)
+		p.runners[0].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
+		p.opening = func(name string) error {
+			if name == "target 05" {
+				return rotate.Errorf(rotate.Configuration, "there is no such release")
+			}
+			return nil
+		}
+		result := p.run()
+		if !result.Failed() || p.refreshes() != 6 {
+			t.Errorf("failed %t, %d refreshes", result.Failed(), p.refreshes())
+		}
+		for i, want := range map[int]rotate.Kind{0: rotate.Permission, 4: rotate.Configuration} {
+			if target := result.Targets[i]; target.Kind != want || target.Error == "" || target.Err() == nil {
+				t.Errorf("%s: kind %s, %q", target.Target, target.Kind, target.Error)
+			}
+		}
+	})
+}
+
+func TestTwinsAreRefused(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 3)
+		p.runners[2].id = strings.ToUpper(p.runners[0].id)
+		result := p.run()
+		if p.maia.Refreshes(p.runners[0].id) != 0 || p.maia.Refreshes(p.runners[1].id) != 1 {
+			t.Error("twins were refreshed, or the other one was not")
+		}
+		for _, i := range []int{0, 2} {
+			if target := result.Targets[i]; !strings.Contains(target.Error, "is named by target 01 and target 03") || target.Kind != rotate.Configuration {
+				t.Errorf("%s: %q", target.Target, target.Error)
+			}
+		}
+	})
+}
+
+func TestBusyIsLeftAlone(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
+		p.runners[0].busy = "another"
+		result := p.run()
+		if result.Failed() || p.refreshes() != 1 || result.Targets[0].Outcome != "left to the run that is at work on it" {
+			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), result.Targets[0].Outcome)
+		}
+	})
+}
+
+// TestDarkStopsRefreshes: one that does not come back ends the refreshes of this call; the next call heals it first.
+func TestDarkStopsRefreshes(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 6)
+		p.runners[0].broken = true
+		result := p.run()
+		if !result.Failed() || p.refreshes() != 1 {
+			t.Fatalf("failed %t, %d refreshes, expected one", result.Failed(), p.refreshes())
+		}
+		if got := result.Targets[1].Outcome; got != "due, and not begun: a runner is dark (target 01)" {
+			t.Errorf("the second: %q", got)
+		}
+		if again := p.run(); !again.Failed() || p.refreshes() != 1 {
+			t.Errorf("while it is dark: failed %t, %d refreshes", again.Failed(), p.refreshes())
+		}
+		p.runners[0].broken = false
+		healed := p.run()
+		if healed.Failed() || p.refreshes() != 6 || healed.Targets[0].Healing == nil || !healed.Targets[0].Healing.Connected {
+			t.Errorf("when it can come back: %v, %d refreshes", p.outcomes(healed), p.refreshes())
+		}
+		if p.maia.Refreshes(p.runners[0].id) != 1 {
+			t.Error("the one that was healed was refreshed again")
+		}
+	})
+}
+
+// TestDarkInTheMiddle: those at work together end, and no other begins.
+func TestDarkInTheMiddle(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 12)
+		p.runners[1].broken = true
+		result := p.run()
+		if !result.Failed() || p.refreshes() < 2 || p.refreshes() > 5+8 {
+			t.Errorf("failed %t, %d refreshes", result.Failed(), p.refreshes())
+		}
+		waiting := 0
+		for _, outcome := range p.outcomes(result) {
+			if strings.Contains(outcome, "a runner is dark (target 02)") {
+				waiting++
+			}
+		}
+		if waiting+p.refreshes() != 12 || waiting == 0 {
+			t.Errorf("%d wait, %d were refreshed", waiting, p.refreshes())
+		}
+	})
+}
+
+func TestTooLittleTime(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
+		// A drain, a connect and a minute are seven minutes.
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Minute)
+		defer cancel()
+		result := p.fleet().Run(ctx, p.targets())
+		if result.Failed() || p.refreshes() != 0 || !strings.Contains(result.Targets[0].Outcome, "too little time is left") {
+			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
+		}
+	})
+}
+
+func TestScaledToZeroIsNoFailure(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
+		p.runners[0].state = rotate.Stopped
+		p.runners[0].instance.Close()
+		result := p.run()
+		if result.Failed() || p.refreshes() != 1 || !strings.Contains(result.Targets[0].Outcome, "scaled to zero") {
+			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
+		}
+	})
+}
+
+// TestPanic: one runner's is told by its type only, and the others go on.
+func TestPanic(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
+		p.runners[0].bad = "holds " + p.runners[0].secret
+		result := p.run()
+		if !result.Failed() || p.refreshes() != 1 || result.Targets[0].Kind != rotate.Internal || !strings.Contains(result.Targets[0].Error, "panic of type string") {
+			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), result.Targets[0].Error)
+		}
+		p.noSecret(result)
+	})
+}
+
+func TestPlanChangesNothing(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
+		p.runners[1].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
+		result := p.fleet().Plan(t.Context(), p.targets())
+		if p.refreshes() != 0 || len(p.order) != 0 {
+			t.Error("something was refreshed or noted")
+		}
+		first := result.Targets[0]
+		if first.Error != "" || first.Rotation == nil || first.Rotation.Outcome != rotate.Planned || len(first.Rotation.Steps) == 0 {
+			t.Errorf("the first: %q, %+v", first.Error, first.Rotation)
+		}
+		if second := result.Targets[1]; second.Kind != rotate.Permission {
+			t.Errorf("the second: %q", second.Error)
+		}
+	})
+}
+
+// TestLog: a line "runner" for each runner in each call, from which metrics are made, and no secret anywhere.
+func TestLog(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 3)
+		p.runners[1].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
+		p.runners[2].state = rotate.Stopped
+		p.noSecret(p.run())
+		lines := map[string][]map[string]any{}
+		for line := range strings.Lines(p.log.String()) {
+			var object map[string]any
+			if err := json.Unmarshal([]byte(line), &object); err != nil {
+				t.Fatal(err)
+			}
+			lines[object["msg"].(string)] = append(lines[object["msg"].(string)], object)
+		}
+		if len(lines["runner"]) != 3 || len(lines["the runner failed"]) != 1 || len(lines["report"]) == 0 {
+			t.Fatalf("lines are:\n%s", p.log.String())
+		}
+		line := lines["runner"][0]
+		if line["runner"] != p.runners[0].id || line["target"] != "target 01" || line["outcome"] != "rotated" || line["refreshed"] != true ||
+			line["connected"] != true || line["dark_seconds"] != 0.0 || line["age_days"] == nil {
+			t.Errorf("the line of the first is %v", line)
+		}
+		if failed := lines["the runner failed"][0]; failed["kind"] != "permission" || failed["state"] == "" || failed["level"] != "ERROR" {
+			t.Errorf("the line of the second is %v", failed)
+		}
+		if report := lines["report"][0]; report["mode"] == nil || report["outcome"] == nil || report["took"] == nil {
+			t.Errorf("the report is %v", report)
+		}
+	})
+}
+
+// noSecret looks for secrets in what a call answers and logs.
+func (p *place) noSecret(result fleet.Result) {
+	p.t.Helper()
+	text, err := json.Marshal(result)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, r := range p.runners {
+		for _, secret := range append(p.maia.Revoked(r.id), p.maia.LiveSecret(r.id)) {
+			if bytes.Contains(text, []byte(secret)) || bytes.Contains(p.log.Bytes(), []byte(secret)) {
+				p.t.Error("a secret is in the answer or in the log")
+			}
+		}
+	}
+}
