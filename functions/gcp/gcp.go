@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+	"k8s.io/klog/v2"
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 )
@@ -16,5 +17,6 @@ import (
 const EntryPoint = "RotateRunnerSecrets"
 
 func init() {
+	klog.SetSlogLogger(rotation.NewLog(os.Stdout)) // what client-go cannot return as an error
 	functions.HTTP(EntryPoint, rotation.New(os.Environ(), os.Stdout).ServeHTTP)
 }

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -93,8 +94,9 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	if err != nil {
 		return maia.Credentials{}, failure("read the Maia API credential in "+version, "secretmanager.versions.access", err)
 	}
-	data, err := base64.StdEncoding.DecodeString(found.Payload.Data)
-	if sum := found.Payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
+	payload := cmp.Or(found.Payload, new(secretmanager.SecretPayload))
+	data, err := base64.StdEncoding.DecodeString(payload.Data)
+	if sum := payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
 		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithTodo("nothing: the next call reads it again")
 	}
 	document := gjson.ParseBytes(data)

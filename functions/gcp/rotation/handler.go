@@ -43,7 +43,7 @@ type clientKey struct {
 // New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every call.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, log: newLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}}
+	return &Handler{config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}}
 }
 
 // Answer is what a call is answered with, beside the results.

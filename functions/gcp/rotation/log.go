@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// newLog writes lines as Cloud Logging reads them from the output of a function.
-func newLog(out io.Writer) *slog.Logger {
+// NewLog writes lines as Cloud Logging reads them from the output of a function.
+func NewLog(out io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) > 0 {
 			return a

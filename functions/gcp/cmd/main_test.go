@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/pack"
+)
+
+// function is the compiled one, which serves on a port of loopback.
+type function struct {
+	url string
+
+	mu     sync.Mutex
+	output bytes.Buffer
+}
+
+// Write implements io.Writer, for the process.
+func (f *function) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.output.Write(p)
+}
+
+func (f *function) printed() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.output.String()
+}
+
+func start(t *testing.T, binary string, env ...string) *function {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_ = listener.Close()
+	f := &function{url: "http://127.0.0.1:" + port}
+	command := exec.CommandContext(t.Context(), binary)
+	command.Env = append([]string{"PORT=" + port}, env...)
+	command.Stdout, command.Stderr = f, f
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	for t.Context().Err() == nil {
+		connection, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			_ = connection.Close()
+			return f
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	t.Fatal("the function does not listen")
+	return nil
+}
+
+func (f *function) call(t *testing.T, method string, body io.Reader) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, f.url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestTheCompiledFunctionAnswers(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "function")
+	if err := pack.BuildGCP(t.Context(), binary); err != nil {
+		t.Fatal(err)
+	}
+	const secret = "the-secret-of-the-api-credential"
+	for name, test := range map[string]struct {
+		env   []string
+		words string
+	}{
+		"no environment": {nil, "MAIA_CREDENTIALS_SECRET is not set"},
+		"a typing error": {[]string{"MAIA_HELM_RELEASE=x", "MAIA_CLIENT_SECRET=" + secret}, "did you mean MAIA_HELM_RELEASES?"},
+		"no cluster": {
+			[]string{"MAIA_HELM_RELEASES=namespaces/a/releases/b", "KUBECONFIG=/nonexistent", "MAIA_CLIENT_ID=a", "MAIA_CLIENT_SECRET=" + secret}, `KUBECONFIG is \"/nonexistent\"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, binary, test.env...)
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				status, body := f.call(t, method, strings.NewReader(strings.Repeat("x", 10<<20)))
+				if status != http.StatusInternalServerError || !strings.Contains(body, test.words) || !json.Valid([]byte(body)) {
+					t.Errorf("%s: got %d, %s, expected %s", method, status, body, test.words)
+				}
+			}
+			for line := range strings.Lines(f.printed()) {
+				if !json.Valid([]byte(line)) {
+					t.Errorf("the line %q is not JSON", line)
+				}
+			}
+			if strings.Contains(f.printed(), secret) {
+				t.Error("the secret is printed")
+			}
+		})
+	}
+}
+
+// The function links Google's libraries and nothing of another cloud.
+func TestTheFunctionLinksOneCloud(t *testing.T) {
+	out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.Lines(string(out)) {
+		for _, other := range []string{"aws/aws-sdk-go", "aws/aws-lambda-go", "aws/smithy-go", "Azure/azure-sdk-for-go", "pkg/rotate/ecs", "functions/aws-lambda"} {
+			if strings.Contains(name, other) {
+				t.Errorf("%s is linked", strings.TrimSpace(name))
+			}
+		}
+	}
+}

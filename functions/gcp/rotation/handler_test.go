@@ -1,0 +1,197 @@
+package rotation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// answered is what a handler answers a request with, and its log.
+func answered(t *testing.T, h *Handler, request *http.Request) (int, Answer) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, request)
+	var answer Answer
+	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || recorder.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("the answer is %q: %v", recorder.Body.String(), err)
+	}
+	return recorder.Code, answer
+}
+
+func lines(t *testing.T, log []byte) (all []map[string]any) {
+	t.Helper()
+	for line := range bytes.Lines(log) {
+		var object map[string]any
+		if err := json.Unmarshal(line, &object); err != nil {
+			t.Fatalf("the line %q is not JSON: %v", line, err)
+		}
+		all = append(all, object)
+	}
+	return all
+}
+
+// noGoogle is a function that cannot log in.
+func noGoogle(context.Context) (*googleAPIs, error) {
+	return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud").WithTodo("run the function as a service account")
+}
+
+// unread is a body that must not be read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}
+
+func TestWhateverIsSentIsIgnored(t *testing.T) {
+	for name, request := range map[string]*http.Request{
+		"GET":         httptest.NewRequest(http.MethodGet, "/", nil),
+		"POST":        httptest.NewRequest(http.MethodPost, "/", nil),
+		"DELETE":      httptest.NewRequest(http.MethodDelete, "/some/path?releases=x", nil),
+		"a body":      httptest.NewRequest(http.MethodPost, "/", unread{t}),
+		"ten MB":      httptest.NewRequest(http.MethodPost, "/", io.LimitReader(unread{t}, 10<<20)),
+		"a bad trace": withHeader(httptest.NewRequest(http.MethodPost, "/", nil), "X-Cloud-Trace-Context", strings.Repeat("x", 10_000)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			h := New(environ(valid()), &log)
+			h.google = noGoogle
+			status, answer := answered(t, h, request)
+			if status != http.StatusInternalServerError || len(answer.Targets) != 2 || !strings.Contains(answer.Targets[0].Error, "no credentials of Google Cloud") {
+				t.Errorf("got %d, %+v", status, answer)
+			}
+		})
+	}
+}
+
+func withHeader(request *http.Request, name, value string) *http.Request {
+	request.Header.Set(name, value)
+	return request
+}
+
+func TestBadConfigurationIsTold(t *testing.T) {
+	var log bytes.Buffer
+	status, answer := answered(t, New([]string{"MAIA_HELM_RELEASES=x"}, &log), httptest.NewRequest(http.MethodPost, "/", nil))
+	if status != http.StatusInternalServerError || answer.Kind != rotate.Configuration || !strings.Contains(answer.Error, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {
+		t.Errorf("got %d, %+v", status, answer)
+	}
+	failed := lines(t, log.Bytes())[1]
+	if failed["severity"] != "ERROR" || failed["message"] != "the call failed" || failed["kind"] != "configuration" || failed["error"] == "" || failed["level"] != nil || failed["msg"] != nil {
+		t.Errorf("the line is %v", failed)
+	}
+}
+
+func TestTrace(t *testing.T) {
+	for name, value := range map[string]string{"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1", "traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"} {
+		var log bytes.Buffer
+		h := New(environ(valid()), &log)
+		h.google = noGoogle
+		request := withHeader(httptest.NewRequest(http.MethodPost, "/", nil), name, value)
+		request.Header.Set("X-CloudScheduler-JobName", "maia-rotate")
+		answered(t, h, request)
+		for _, line := range lines(t, log.Bytes()) {
+			if line["logging.googleapis.com/trace"] != "projects/acme/traces/105445aa7843bc8bf206b12000100000" {
+				t.Errorf("%s: the line is %v", name, line)
+			}
+		}
+		if first := lines(t, log.Bytes())[0]; first["message"] != "called" || first["job"] != "maia-rotate" || first["severity"] != "INFO" {
+			t.Errorf("the first line is %v", first)
+		}
+	}
+}
+
+// TestOneCallAtATime: a second call meanwhile is answered with 200, and so is one whose caller has gone carried out to the end.
+func TestOneCallAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		env := valid()
+		env["MAIA_HELM_RELEASES"] = cluster // a second one would wait for the first at a mutex, which a bubble does not see
+		h := New(environ(env), &log)
+		begun, release := make(chan struct{}), make(chan struct{})
+		var seen context.Context
+		h.google = func(ctx context.Context) (*googleAPIs, error) {
+			seen = ctx
+			close(begun)
+			<-release
+			return noGoogle(ctx)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		first := make(chan int)
+		go func() {
+			recorder := httptest.NewRecorder()
+			h.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil))
+			first <- recorder.Code
+		}()
+		<-begun
+		leave()
+		synctest.Wait()
+		if seen.Err() != nil {
+			t.Error("the run ends with its caller")
+		}
+		status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil))
+		if status != http.StatusOK || answer.Note != "another call of this function is at work: nothing was done" {
+			t.Errorf("the second call: %d, %+v", status, answer)
+		}
+		close(release)
+		if status := <-first; status != http.StatusInternalServerError {
+			t.Errorf("the first call: %d", status)
+		}
+		h.google = noGoogle
+		if status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil)); status != http.StatusInternalServerError || answer.Note != "" {
+			t.Errorf("a call after it: %d, %+v", status, answer)
+		}
+	})
+}
+
+func TestPanicIsContained(t *testing.T) {
+	var log bytes.Buffer
+	h := New(environ(valid()), &log)
+	h.google = func(context.Context) (*googleAPIs, error) { panic("holds " + apiSecret) }
+	status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil))
+	if status != http.StatusInternalServerError || !strings.Contains(answer.Targets[0].Error, "panic of type string") {
+		t.Errorf("got %d, %+v", status, answer)
+	}
+	if text, err := json.Marshal(answer); err != nil || bytes.Contains(text, []byte(apiSecret)) || bytes.Contains(log.Bytes(), []byte(apiSecret)) {
+		t.Errorf("the value of the panic is told (%v)", err)
+	}
+}
+
+// TestDeadline: there is time left to say in which state the runners are before the platform ends the process.
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct{ platform, want time.Duration }{
+			{time.Hour, time.Hour - 10*time.Second},
+			{time.Minute, 57 * time.Second},
+			{0, 30*time.Minute - 10*time.Second}, // none: as long as Cloud Scheduler waits
+		} {
+			caller, cancel := context.WithCancel(t.Context())
+			if test.platform > 0 {
+				caller, cancel = context.WithTimeout(t.Context(), test.platform)
+			}
+			ctx, end := bounded(caller)
+			deadline, ok := ctx.Deadline()
+			if got := time.Until(deadline); !ok || got != test.want {
+				t.Errorf("of %s there are %s, expected %s", test.platform, got, test.want)
+			}
+			cancel()
+			if err := ctx.Err(); err != nil {
+				t.Errorf("the run ends with its caller: %v", err)
+			}
+			<-ctx.Done()
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				t.Errorf("it ends with %v", ctx.Err())
+			}
+			end()
+		}
+	})
+}
