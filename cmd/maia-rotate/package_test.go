@@ -8,19 +8,25 @@ import (
 	"testing"
 )
 
-func TestPackageAWS(t *testing.T) {
-	t.Parallel()
-	out := filepath.Join(t.TempDir(), "function.zip")
-	code, stdout, stderr := runFor(t, "package", "aws", "-o", out)
-	if code != exitOK || stderr != "" {
-		t.Fatalf("exit code %d: %s", code, stderr)
-	}
-	line := regexp.MustCompile(`^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}  CodeSha256 [A-Za-z0-9+/]{43}=\n$`)
-	if found := line.FindStringSubmatch(stdout); found == nil || found[1] != out {
-		t.Errorf("printed is %q", stdout)
-	}
-	if _, err := os.Stat(out); err != nil {
-		t.Error(err)
+func TestPackage(t *testing.T) {
+	for cloud, line := range map[string]string{
+		"aws": `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}  CodeSha256 [A-Za-z0-9+/]{43}=\n$`,
+		"gcp": `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}\n$`,
+	} {
+		t.Run(cloud, func(t *testing.T) {
+			t.Parallel()
+			out := filepath.Join(t.TempDir(), "function.zip")
+			code, stdout, stderr := runFor(t, "package", cloud, "-o", out)
+			if code != exitOK || stderr != "" {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			if found := regexp.MustCompile(line).FindStringSubmatch(stdout); found == nil || found[1] != out {
+				t.Errorf("printed is %q", stdout)
+			}
+			if _, err := os.Stat(out); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -46,6 +52,7 @@ func TestPackageUsage(t *testing.T) {
 		{"package aws --help", exitOK, "--output file"},
 		{"package azur", exitUsage, `unknown command "azur"`},
 		{"package aws", exitUsage, "-o is not set"},
+		{"package gcp", exitUsage, "-o is not set"},
 		{"package aws -o", exitUsage, "flag needs an argument"},
 		{"package aws function.zip", exitUsage, `unexpected argument "function.zip"`},
 		{"package aws --arch amd64 -o function.zip", exitUsage, "unknown flag: --arch"},

@@ -2,13 +2,13 @@ package pack
 
 import (
 	"archive/zip"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -27,40 +27,24 @@ func (a Archive) Hex() string { return hex.EncodeToString(a.SHA256[:]) }
 // CodeSHA256 is the SHA-256 as Lambda shows it: the CodeSha256 of a function's configuration.
 func (a Archive) CodeSHA256() string { return base64.StdEncoding.EncodeToString(a.SHA256[:]) }
 
-// AWS builds the function for linux/arm64 and writes the zip file that Lambda takes, with the runtime provided.al2023: one
-// file, bootstrap. A file that is there already is replaced, in one step, when all is done.
-func AWS(ctx context.Context, path string) (Archive, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return Archive{}, fmt.Errorf("pack: %s is a directory, expected the name of a zip file", path)
-	}
-	// Said before the build, which takes a while.
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return Archive{}, fmt.Errorf("pack: %w", err)
-	}
-	dir, err := os.MkdirTemp("", "maia-rotate-")
-	if err != nil {
-		return Archive{}, fmt.Errorf("pack: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "bootstrap")
-	if err := Build(ctx, binary, "linux", "arm64"); err != nil {
-		return Archive{}, err
-	}
-	return Zip(path, binary)
+// entry is a file of an archive.
+type entry struct {
+	name    string
+	mode    fs.FileMode
+	content []byte
 }
 
-// Zip packs a compiled bootstrap as [AWS] does.
-func Zip(path, binary string) (archive Archive, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("pack: %w", err)
-		}
-	}()
-	content, err := os.Open(binary)
-	if err != nil {
-		return Archive{}, err
+// checkTarget is asked before the work, which takes a while.
+func checkTarget(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory, expected the name of a zip file", path)
 	}
-	defer content.Close()
+	_, err := os.Stat(filepath.Dir(path))
+	return err
+}
+
+// write makes the zip file. One that is there already is replaced, in one step, when all is done.
+func write(path string, entries []entry) (Archive, error) {
 	// Beside the target, so that a rename is all that is left to do.
 	partial, err := os.OpenFile(path+"."+rand.Text()+".partial", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -69,7 +53,7 @@ func Zip(path, binary string) (archive Archive, err error) {
 	defer os.Remove(partial.Name()) // there is none after the rename
 	defer partial.Close()
 	digest := sha256.New()
-	if err := writeZip(io.MultiWriter(partial, digest), content); err != nil {
+	if err := writeZip(io.MultiWriter(partial, digest), entries); err != nil {
 		return Archive{}, err
 	}
 	info, err := partial.Stat()
@@ -88,16 +72,18 @@ func Zip(path, binary string) (archive Archive, err error) {
 // epoch is the time of all files in an archive: that of their build would make other bytes of the same source.
 var epoch = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-func writeZip(out io.Writer, bootstrap io.Reader) error {
+func writeZip(out io.Writer, entries []entry) error {
 	archive := zip.NewWriter(out)
-	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate, Modified: epoch}
-	header.SetMode(0o755)
-	file, err := archive.CreateHeader(header)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(file, bootstrap); err != nil {
-		return err
+	for _, entry := range entries {
+		header := &zip.FileHeader{Name: entry.name, Method: zip.Deflate, Modified: epoch}
+		header.SetMode(entry.mode)
+		file, err := archive.CreateHeader(header)
+		if err != nil {
+			return err
+		}
+		if _, err := file.Write(entry.content); err != nil {
+			return err
+		}
 	}
 	return archive.Close()
 }

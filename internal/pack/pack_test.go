@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/pack"
 )
 
-// copyModule copies what the function is built from to another folder, with other file times, and without git.
+// copyModule copies what the functions are built from to another folder, with other file times, and without git.
 func copyModule(t *testing.T) string {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -36,7 +37,7 @@ func copyModule(t *testing.T) string {
 			return filepath.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(filepath.Join(to, relative), 0o755)
-		case relative != "go.mod" && relative != "go.sum" && filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) && filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
 		content, err := os.ReadFile(path)

@@ -12,28 +12,10 @@ import (
 	"time"
 )
 
-const (
-	module    = "github.com/maia-rotate/maia-rotate"
-	awsLambda = module + "/functions/aws-lambda"
-)
-
-// BuildFlags are the flags of the AWS function's build, in the Makefile LAMBDA_FLAGS.
-var BuildFlags = []string{"-tags", "lambda.norpc", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}
+const module = "github.com/maia-rotate/maia-rotate"
 
 // ErrNoCheckout says that the working directory is not inside a checkout of the module.
 var ErrNoCheckout = errors.New("needs a checkout of " + module + ", and the working directory is not inside one")
-
-// Build compiles the AWS function for a system and an architecture, as Go names them, into the file.
-func Build(ctx context.Context, file, goos, goarch string) error {
-	if err := inCheckout(ctx); err != nil {
-		return fmt.Errorf("pack: %w", err)
-	}
-	args := slices.Concat([]string{"build"}, BuildFlags, []string{"-o", file, awsLambda})
-	if _, err := goCommand(ctx, []string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + goarch}, args...); err != nil {
-		return fmt.Errorf("pack: build %s: %w", awsLambda, err)
-	}
-	return nil
-}
 
 func inCheckout(ctx context.Context) error {
 	modules, err := goCommand(ctx, nil, "list", "-m")
