@@ -12,6 +12,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/aws-lambda/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/terraformtest"
 )
 
 var plainVariant = variant{secret: secretARN("runner"), credentials: secretARN("maia-api")}
@@ -22,10 +23,10 @@ func templateEnvironment(loaded *template) map[string]string {
 }
 
 func moduleEnvironment(loaded *module) map[string]string {
-	for _, block := range loaded.blocks["aws_lambda_function.rotation"].Body.Blocks {
+	for _, block := range loaded.Blocks["aws_lambda_function.rotation"].Body.Blocks {
 		if block.Type == "environment" {
-			variables, _ := loaded.attribute(block, "variables")
-			return stringMap(plain(variables).(map[string]any))
+			variables, _ := loaded.Attribute(block, "variables")
+			return stringMap(terraformtest.Plain(variables).(map[string]any))
 		}
 	}
 	return nil
@@ -108,14 +109,14 @@ func TestNoReservedConcurrency(t *testing.T) {
 	if _, reserved := loadTemplate(t, plainVariant.parameters()).resource("RotationFunction")["ReservedConcurrentExecutions"]; reserved {
 		t.Error("the template reserves concurrency")
 	}
-	if loadModule(t, plainVariant.variables()).blocks["aws_lambda_function.rotation"].Body.Attributes["reserved_concurrent_executions"] != nil {
+	if loadModule(t, plainVariant.variables()).Blocks["aws_lambda_function.rotation"].Body.Attributes["reserved_concurrent_executions"] != nil {
 		t.Error("the module reserves concurrency")
 	}
 }
 
 func TestNothingRotatesByDefaultWhenItIsDeployed(t *testing.T) {
 	module := loadModule(t, plainVariant.variables())
-	if immediately, _ := module.attribute(module.blocks["aws_secretsmanager_secret_rotation.runner"], "rotate_immediately"); immediately.True() {
+	if immediately, _ := module.Attribute(module.Blocks["aws_secretsmanager_secret_rotation.runner"], "rotate_immediately"); immediately.True() {
 		t.Error("the module rotates when it is deployed")
 	}
 	// The template: see TestFiveSecrets.
@@ -143,7 +144,7 @@ func TestEveryParameterIsDescribed(t *testing.T) {
 		t.Errorf("%d parameters in groups, expected %d", len(grouped), len(loaded.sections["Parameters"]))
 	}
 	module := loadModule(t, plainVariant.variables())
-	for address, block := range module.blocks {
+	for address, block := range module.Blocks {
 		name, variable := strings.CutPrefix(address, "var.")
 		if !variable {
 			continue
@@ -153,7 +154,7 @@ func TestEveryParameterIsDescribed(t *testing.T) {
 				t.Errorf("the variable %s has no %s", name, attribute)
 			}
 		}
-		if kind := module.context.Variables["var"].GetAttr(name).Type(); kind != cty.Bool && len(block.Body.Blocks) == 0 {
+		if kind := module.Context.Variables["var"].GetAttr(name).Type(); kind != cty.Bool && len(block.Body.Blocks) == 0 {
 			t.Errorf("the variable %s takes anything", name)
 		}
 	}
@@ -193,12 +194,12 @@ func TestAlarmsAndDashboardsLookAtMetricsThatAreWritten(t *testing.T) {
 	dashboard("the template's dashboard", loaded.resource("Dashboard")["DashboardBody"].(string))
 
 	module := loadModule(t, plainVariant.variables())
-	for _, address := range module.resources("aws_cloudwatch_metric_alarm") {
-		namespace, _ := module.attribute(module.blocks[address], "namespace")
-		name, _ := module.attribute(module.blocks[address], "metric_name")
+	for _, address := range module.Resources("aws_cloudwatch_metric_alarm") {
+		namespace, _ := module.Attribute(module.Blocks[address], "namespace")
+		name, _ := module.Attribute(module.Blocks[address], "metric_name")
 		add("the module's alarms", namespace.AsString(), name.AsString())
 	}
-	body, _ := module.attribute(module.blocks["aws_cloudwatch_dashboard.rotation"], "dashboard_body")
+	body, _ := module.Attribute(module.Blocks["aws_cloudwatch_dashboard.rotation"], "dashboard_body")
 	dashboard("the module's dashboard", body.AsString())
 
 	for place, want := range map[string]int{"the template's alarms": 2, "the template's dashboard": 5, "the module's alarms": 2, "the module's dashboard": 5} {
@@ -223,14 +224,14 @@ func TestAlarms(t *testing.T) {
 		"age":    {"Period": "10800", "TreatMissingData": "missing", "Threshold": "35"},
 	} {
 		alarm := loaded.resource(strings.ToUpper(name[:1]) + name[1:] + "Alarm")
-		block := module.blocks["aws_cloudwatch_metric_alarm."+name]
+		block := module.Blocks["aws_cloudwatch_metric_alarm."+name]
 		for property, value := range want {
-			attribute, _ := module.attribute(block, snake(property))
-			if alarm[property] != value || plain(attribute) != value {
-				t.Errorf("%s: %s is %v in the template and %v in the module, want %s", name, property, alarm[property], plain(attribute), value)
+			attribute, _ := module.Attribute(block, snake(property))
+			if alarm[property] != value || terraformtest.Plain(attribute) != value {
+				t.Errorf("%s: %s is %v in the template and %v in the module, want %s", name, property, alarm[property], terraformtest.Plain(attribute), value)
 			}
 		}
-		insufficient, tells := module.attribute(block, "insufficient_data_actions")
+		insufficient, tells := module.Attribute(block, "insufficient_data_actions")
 		if (alarm["InsufficientDataActions"] != nil) != (name == "age") || tells != (name == "age") {
 			t.Errorf("%s: tells of missing data: %v, %v", name, alarm["InsufficientDataActions"], insufficient)
 		}

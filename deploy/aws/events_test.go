@@ -8,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/maia-rotate/maia-rotate/internal/iampolicy"
+	"github.com/maia-rotate/maia-rotate/internal/terraformtest"
 )
 
 // withTrail is a deployment that has everything there is for events.
@@ -20,7 +21,7 @@ func withTrail(t *testing.T) (*template, *module) {
 
 func (m *module) text(address, attribute string) string {
 	m.t.Helper()
-	value, ok := m.attribute(m.blocks[address], attribute)
+	value, ok := m.Attribute(m.Blocks[address], attribute)
 	if !ok {
 		return ""
 	}
@@ -32,7 +33,7 @@ func TestWhoMayInvokeTheFunction(t *testing.T) {
 	if names := template.resources("AWS::Lambda::Permission"); len(names) != 2 {
 		t.Errorf("the template has the permissions %v, expected 2", names)
 	}
-	if addresses := module.resources("aws_lambda_permission"); len(addresses) != 2 {
+	if addresses := module.Resources("aws_lambda_permission"); len(addresses) != 2 {
 		t.Errorf("the module has the permissions %v, expected 2", addresses)
 	}
 	for _, test := range []struct{ resource, address, principal, account, source, moduleSource string }{
@@ -82,10 +83,10 @@ func TestEventRules(t *testing.T) {
 		t.Errorf("failures of %v are told", secrets)
 	}
 	transformer := failure["Targets"].([]any)[0].(map[string]any)["InputTransformer"].(map[string]any)
-	for _, block := range module.blocks["aws_cloudwatch_event_target.failure"].Body.Blocks {
-		paths, _ := module.attribute(block, "input_paths")
-		text, _ := module.attribute(block, "input_template")
-		if !reflect.DeepEqual(plain(paths), transformer["InputPathsMap"]) || text.AsString() != transformer["InputTemplate"] {
+	for _, block := range module.Blocks["aws_cloudwatch_event_target.failure"].Body.Blocks {
+		paths, _ := module.Attribute(block, "input_paths")
+		text, _ := module.Attribute(block, "input_template")
+		if !reflect.DeepEqual(terraformtest.Plain(paths), transformer["InputPathsMap"]) || text.AsString() != transformer["InputTemplate"] {
 			t.Errorf("the template tells %v, the module %v", transformer, text)
 		}
 		if !json.Valid([]byte(text.AsString())) {
@@ -97,7 +98,7 @@ func TestEventRules(t *testing.T) {
 	if rules := without.resources("AWS::Events::Rule"); len(rules) != 1 {
 		t.Errorf("without a trail there are the rules %v", rules)
 	}
-	if rules := loadModule(t, plainVariant.variables()).resources("aws_cloudwatch_event_rule"); len(rules) != 1 {
+	if rules := loadModule(t, plainVariant.variables()).Resources("aws_cloudwatch_event_rule"); len(rules) != 1 {
 		t.Errorf("without a trail there are the rules %v", rules)
 	}
 }

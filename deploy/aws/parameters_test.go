@@ -20,7 +20,7 @@ func TestDefaultsAreAccepted(t *testing.T) {
 	if why := loadTemplate(t, plainVariant.parameters()).refused(); len(why) > 0 {
 		t.Errorf("the template refuses %v", why)
 	}
-	if why := loadModule(t, plainVariant.variables()).refused(); len(why) > 0 {
+	if why := loadModule(t, plainVariant.variables()).Refused(); len(why) > 0 {
 		t.Errorf("the module refuses %v", why)
 	}
 }
@@ -65,7 +65,7 @@ func TestSchedules(t *testing.T) {
 		if why := loadTemplate(t, parameters).refused(); slices.Equal(why, []string{"ScheduleExpression"}) == good {
 			t.Errorf("%q: the template refuses %v", schedule, why)
 		}
-		if why := loadModule(t, variables).refused(); slices.Equal(why, []string{"secrets"}) == good {
+		if why := loadModule(t, variables).Refused(); slices.Equal(why, []string{"secrets"}) == good {
 			t.Errorf("%q: the module refuses %v", schedule, why)
 		}
 		if !good {
@@ -177,7 +177,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 	} {
 		variables := plainVariant.variables()
 		variables[test.variable] = test.value
-		if why := loadModule(t, variables).refused(); !slices.Contains(why, test.variable) {
+		if why := loadModule(t, variables).Refused(); !slices.Contains(why, test.variable) {
 			t.Errorf("%s = %#v: the module refuses %v", test.variable, test.value, why)
 		}
 	}

@@ -88,11 +88,11 @@ func templatePolicy(t *testing.T, loaded *template) iampolicy.Policy {
 
 func modulePolicy(t *testing.T, loaded *module) iampolicy.Policy {
 	t.Helper()
-	attached := loaded.resources("aws_iam_role_policy")
+	attached := loaded.Resources("aws_iam_role_policy")
 	for _, kind := range []string{"aws_iam_role_policy_attachment", "aws_iam_role_policies_exclusive", "aws_iam_policy", "aws_iam_policy_attachment"} {
-		attached = append(attached, loaded.resources(kind)...)
+		attached = append(attached, loaded.Resources(kind)...)
 	}
-	role := loaded.blocks["aws_iam_role.rotation"].Body
+	role := loaded.Blocks["aws_iam_role.rotation"].Body
 	if !slices.Equal(attached, []string{"aws_iam_role_policy.rotation"}) || role.Attributes["managed_policy_arns"] != nil || len(role.Blocks) > 0 {
 		t.Errorf("the role has policies that are not written out in one document: %v", attached)
 	}
