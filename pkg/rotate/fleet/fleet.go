@@ -11,7 +11,8 @@
 //   - While a runner is dark by a refresh of ours, no other is refreshed.
 //   - The oldest credentials come first. The first refresh is alone until one has gone well, then there are a few at a
 //     time.
-//   - No refresh begins that the rest of the time might not suffice for.
+//   - No refresh begins that the rest of the time might not suffice for. Where not even a whole call would suffice, that is
+//     an error of the configuration.
 package fleet
 
 import (
@@ -101,6 +102,7 @@ const (
 	stopped     = "scaled to zero: there is nothing to heal"
 	darkWaits   = "due, and not begun: a runner is dark"
 	timeWaits   = "due, and not begun: too little time is left, the next call rotates it"
+	timeNever   = "due, and not begun: no call has the time for it"
 	nothingDone = "nothing was due"
 )
 
@@ -116,11 +118,12 @@ type member struct {
 
 // Run serves the targets until ctx's deadline.
 func (f Fleet) Run(ctx context.Context, targets []Target) Result {
+	tooShort := f.tooShort(ctx)
 	members := f.members(targets)
 	f.each(members, atOnce, func(m *member) { m.find(ctx) })
 	refuseTwins(members)
 	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
-	f.rotate(ctx, members)
+	f.rotate(ctx, members, tooShort)
 	return resultOf(ctx, members)
 }
 
@@ -243,8 +246,8 @@ func (f Fleet) due(m *member) bool {
 	return rotated == nil || time.Since(*rotated) >= f.Policy.Every
 }
 
-// rotate rotates those that are due, the oldest first.
-func (f Fleet) rotate(ctx context.Context, members []*member) {
+// rotate rotates those that are due, the oldest first; tooShort says why no call ever does.
+func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 	var due []*member
 	for _, m := range members {
 		if f.due(m) {
@@ -262,6 +265,10 @@ func (f Fleet) rotate(ctx context.Context, members []*member) {
 	free := make(chan struct{}, rotatedAtOnce)
 	var working sync.WaitGroup
 	for _, m := range due {
+		if tooShort != nil {
+			m.err, m.Outcome = tooShort, timeNever
+			continue
+		}
 		free <- struct{}{}
 		mu.Lock()
 		alone, why := !proved, stop
@@ -301,10 +308,25 @@ func age(m *member) time.Duration {
 	return time.Since(*m.Healing.Rotated)
 }
 
+// needed is how long a rotation may take.
+func (f Fleet) needed() time.Duration {
+	return f.Policy.DrainTimeout + f.Policy.ConnectTimeout + reserve
+}
+
 // enoughTime says that a rotation that begins now can end before the deadline.
 func (f Fleet) enoughTime(ctx context.Context) bool {
 	deadline, bounded := ctx.Deadline()
-	return !bounded || time.Until(deadline) > f.Policy.DrainTimeout+f.Policy.ConnectTimeout+reserve
+	return !bounded || time.Until(deadline) > f.needed()
+}
+
+// tooShort is an error if no rotation fits into a call, which has just begun.
+func (f Fleet) tooShort(ctx context.Context) error {
+	if f.enoughTime(ctx) {
+		return nil
+	}
+	deadline, _ := ctx.Deadline()
+	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, connect, and a minute), while a call has %s", f.needed(), time.Until(deadline).Round(time.Second)).
+		WithTodo("give the function more time, or lower the drain or the connect time-out")
 }
 
 // resultOf puts errors into words.

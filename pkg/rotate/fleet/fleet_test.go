@@ -359,15 +359,45 @@ func TestDarkInTheMiddle(t *testing.T) {
 	})
 }
 
+// TestTooLittleTime: finding the runners takes some of it.
 func TestTooLittleTime(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 2)
 		// A drain, a connect and a minute are seven minutes.
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+		defer cancel()
+		targets := p.targets()
+		for i, target := range targets {
+			targets[i].Open = func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
+				time.Sleep(time.Minute)
+				return target.Open(ctx)
+			}
+		}
+		result := p.fleet().Run(ctx, targets)
+		if result.Failed() || p.refreshes() != 0 || !strings.Contains(result.Targets[0].Outcome, "too little time is left") {
+			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
+		}
+	})
+}
+
+// TestNeverEnoughTime: what would wait for ever is told, and only of those that are due.
+func TestNeverEnoughTime(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Minute)
 		defer cancel()
 		result := p.fleet().Run(ctx, p.targets())
-		if result.Failed() || p.refreshes() != 0 || !strings.Contains(result.Targets[0].Outcome, "too little time is left") {
-			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
+		first := result.Targets[0]
+		if !result.Failed() || p.refreshes() != 0 || first.Kind != rotate.Configuration || !strings.Contains(first.Error, "may take 7m0s") || first.Healing == nil {
+			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), first.Error)
+		}
+		if result := p.run(); result.Failed() {
+			t.Fatalf("failed: %v", p.outcomes(result))
+		}
+		again, cancel := context.WithTimeout(t.Context(), 7*time.Minute)
+		defer cancel()
+		if result := p.fleet().Run(again, p.targets()); result.Failed() {
+			t.Errorf("nothing is due, and it failed: %q", result.Targets[0].Error)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package helmrelease
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -249,6 +248,3 @@ func (r *Runner) Restart(ctx context.Context) error {
 	clear(r.seen.failed)
 	return nil
 }
-
-// sorted are the keys of a map in order, so that calls come in the same order each time.
-func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
