@@ -209,6 +209,23 @@ func (m *Module) Resources(kind string) []string {
 	return addresses
 }
 
+// Each is the module as each instance of a resource with for_each sees it, by key.
+func (m *Module) Each(address string) map[string]*Module {
+	m.t.Helper()
+	all := map[string]*Module{}
+	for it := m.Value(m.Blocks[address].Body.Attributes["for_each"].Expr).ElementIterator(); it.Next(); {
+		key, value := it.Element()
+		if !key.Type().Equals(cty.String) {
+			key = value // of a set
+		}
+		instance := *m
+		instance.Context = m.Context.NewChild()
+		instance.Context.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": key, "value": value})}
+		all[key.AsString()] = &instance
+	}
+	return all
+}
+
 // Refused says which variables' validations do not hold.
 func (m *Module) Refused() (why []string) {
 	for _, address := range slices.Sorted(maps.Keys(m.Blocks)) {
@@ -271,6 +288,7 @@ var functions = map[string]function.Function{
 	"replace": stdlib.ReplaceFunc,
 	"split":   stdlib.SplitFunc,
 	"sort":    stdlib.SortFunc,
+	"try":     tryfunc.TryFunc,
 	"toset":   stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 	"alltrue": simple(cty.Bool, func(args []cty.Value) (cty.Value, error) {
 		return cty.BoolVal(!slices.ContainsFunc(args[0].AsValueSlice(), cty.Value.False)), nil

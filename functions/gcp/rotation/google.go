@@ -27,6 +27,13 @@ import (
 // scopes are those by which a cluster knows who calls.
 var scopes = []string{"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email"}
 
+// The permissions of Google Cloud that the function's service account needs; with the second one a control plane lets it in.
+const (
+	GetCluster       = "container.clusters.get"
+	ConnectToCluster = "container.clusters.connect"
+	AccessSecret     = "secretmanager.versions.access"
+)
+
 // googleAPIs is what the function asks Google Cloud for.
 type googleAPIs struct {
 	options []option.ClientOption // of the clients
@@ -52,7 +59,7 @@ func (g *googleAPIs) cluster(ctx context.Context, name string) (*rest.Config, er
 	}
 	found, err := service.Projects.Locations.Clusters.Get(name).Context(ctx).Do()
 	if err != nil {
-		return nil, failure("look up cluster "+name, "container.clusters.get", err)
+		return nil, failure("look up cluster "+name, GetCluster, err)
 	}
 	config := &rest.Config{WrapTransport: func(next http.RoundTripper) http.RoundTripper {
 		return &oauth2.Transport{Source: g.tokens, Base: next} // not a copied token: it would end in the middle of a run
@@ -92,7 +99,7 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	}
 	found, err := service.Projects.Secrets.Versions.Access(version).Context(ctx).Do()
 	if err != nil {
-		return maia.Credentials{}, failure("read the Maia API credential in "+version, "secretmanager.versions.access", err)
+		return maia.Credentials{}, failure("read the Maia API credential in "+version, AccessSecret, err)
 	}
 	payload := cmp.Or(found.Payload, new(secretmanager.SecretPayload))
 	data, err := base64.StdEncoding.DecodeString(payload.Data)

@@ -1,0 +1,100 @@
+locals {
+  log = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\" AND resource.labels.location=\"${var.region}\""
+
+  # Each call writes one line for each runner, with message "runner".
+  alerts = {
+    failure = {
+      title  = "a call failed, or a runner"
+      filter = "severity>=ERROR AND ((${local.log}) OR (resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}\" AND resource.labels.location=\"${var.region}\"))"
+      labels = { error = "EXTRACT(jsonPayload.error)" }
+      text   = "The line \"the runner failed\" or \"the call failed\" in the function's log says in which state the runner is and what to do. A line of Cloud Scheduler's alone says that the function could not be called or did not answer in time."
+    }
+    dark = {
+      title  = "a runner is cut off for more than ${var.dark_seconds} s"
+      filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.dark_seconds>${var.dark_seconds}"
+      labels = { runner = "EXTRACT(jsonPayload.runner)" }
+      text   = "A refresh has revoked the runner's secret, and the runner is not back. Every call heals it; the function's log says why that does not help."
+    }
+    age = {
+      title  = "no rotation for more than ${var.max_age_days} days"
+      filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.age_days>${var.max_age_days}"
+      labels = { runner = "EXTRACT(jsonPayload.runner)" }
+      text   = "The runner works, but it was due. The line \"runner\" in the function's log says as its outcome why it was not rotated."
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "log" {
+  for_each = local.alerts
+
+  project               = var.project
+  display_name          = "${var.name}: ${each.value.title}"
+  combiner              = "OR"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = each.value.title
+
+    condition_matched_log {
+      filter           = each.value.filter
+      label_extractors = each.value.labels
+    }
+  }
+
+  alert_strategy {
+    auto_close = "7200s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = each.value.text
+  }
+}
+
+resource "google_logging_metric" "runners" {
+  project     = var.project
+  name        = "${var.name}-runners"
+  description = "Runners that calls of the function looked at."
+  filter      = "${local.log} AND jsonPayload.message=\"runner\""
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+}
+
+resource "google_monitoring_alert_policy" "silence" {
+  project               = var.project
+  display_name          = "${var.name}: no runner was looked at for three hours"
+  combiner              = "OR"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "no runner was looked at for three hours"
+
+    condition_threshold {
+      filter                  = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.runners.name}\" AND resource.type=\"cloud_run_revision\""
+      comparison              = "COMPARISON_LT"
+      threshold_value         = 1
+      duration                = "300s"
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_ACTIVE"
+
+      aggregations {
+        alignment_period     = "10800s"
+        per_series_aligner   = "ALIGN_SUM"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "The function is not called, or fails before it gets to a runner: nothing is rotated, and nothing is healed. Look at the Scheduler job ${var.name}, and at the function's log."
+  }
+}
