@@ -18,6 +18,9 @@ func newDoctor() *cobra.Command {
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newDoctorAWS())
+	for _, further := range furtherDoctors {
+		command.AddCommand(further())
+	}
 	return command
 }
 
@@ -66,7 +69,8 @@ line is wrong, 3 if it could not be carried out (no AWS credentials, no network,
 
 // doctorReport is what doctor prints for a machine.
 type doctorReport struct {
-	Secret   string `json:"secret"`
+	Secret   string `json:"secret,omitempty"`
+	Function string `json:"function,omitempty"`
 	OK       bool   `json:"ok"`
 	Problems int    `json:"problems"`
 	Warnings int    `json:"warnings"`
@@ -79,24 +83,42 @@ func doctorAWS(ctx context.Context, options awsOptions, stdout io.Writer) error 
 		return err
 	}
 	report, err := checker.Check(ctx, options.secret)
-	if err != nil && (options.json || len(report.Findings) == 0) {
-		return notCarriedOut{err}
+	return diagnosis{
+		title: "The secret " + shortSecret(options.secret), json: options.json,
+		report: doctorReport{Secret: options.secret, Report: report}, err: err,
+	}.show(stdout)
+}
+
+// diagnosis is what a check of an installation came to.
+type diagnosis struct {
+	title  string
+	json   bool
+	report doctorReport // not counted yet
+	err    error        // why not all could be checked
+}
+
+// show prints the diagnosis, and returns what decides the exit code.
+func (d diagnosis) show(stdout io.Writer) error {
+	report := d.report
+	if d.err != nil && (d.json || len(report.Findings) == 0) {
+		return notCarriedOut{d.err}
 	}
-	problems, warnings := report.Count(doctor.Problem), report.Count(doctor.Warning)
-	if options.json {
-		(&jsonPrinter{out: stdout}).line(doctorReport{options.secret, problems == 0, problems, warnings, report})
+	report.Problems, report.Warnings = report.Count(doctor.Problem), report.Count(doctor.Warning)
+	report.OK = report.Problems == 0
+	if d.json {
+		(&jsonPrinter{out: stdout}).line(report)
 	} else {
 		show := textPrinter{out: stdout, colour: colours(stdout)}
-		show.printf("%s\n\n", show.in(bold, "The secret "+shortSecret(options.secret)))
-		show.findings(report)
-		if err == nil {
-			show.printf("\n%s\n", show.counted(problems, warnings))
+		show.printf("%s\n\n", show.in(bold, d.title))
+		show.findings(report.Report)
+		if d.err == nil {
+			show.printf("\n%s\n", show.counted(report.Problems, report.Warnings))
 		}
 	}
 	switch {
-	case err != nil:
-		return notCarriedOut{fmt.Errorf("not all could be checked: %w", err)}
-	case problems > 0:
+	case d.err != nil:
+		return notCarriedOut{fmt.Errorf("not all could be checked: %w", d.err)}
+	case report.Problems > 0:
 		return errReported
 	}
 	return nil

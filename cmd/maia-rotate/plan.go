@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	doctoraws "github.com/maia-rotate/maia-rotate/internal/doctor/aws"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
@@ -19,6 +20,9 @@ func newPlan() *cobra.Command {
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newPlanAWS())
+	for _, further := range furtherPlans {
+		command.AddCommand(further())
+	}
 	return command
 }
 
@@ -85,23 +89,33 @@ func (p *textPrinter) plan(plan doctoraws.Plan) {
 		p.item("runner", report.AgentID)
 		p.item("services", strings.Join(plan.Services, ", "))
 		p.printf("\n")
-		n := 0
-		for _, step := range report.Steps {
-			if step.Kind == rotate.Refuse {
-				continue // it is told below, with what to do
-			}
-			n++
-			p.printf("  %2d  %-15s  %s\n", n, step.Kind, strings.Join(wrap(step.Reason, maxWidth-23), "\n"+strings.Repeat(" ", 23)))
-		}
-		if n > 0 {
-			p.printf("\n")
-		}
+		p.steps(*report)
 	}
-	if plan.Error == "" {
+	p.inTheWay(plan.Error)
+}
+
+// steps shows those of a plan.
+func (p *textPrinter) steps(report rotate.Report) {
+	n := 0
+	for _, step := range report.Steps {
+		if step.Kind == rotate.Refuse {
+			continue // it is told below, with what to do
+		}
+		n++
+		p.printf("  %2d  %-15s  %s\n", n, step.Kind, strings.Join(wrap(step.Reason, maxWidth-23), "\n"+strings.Repeat(" ", 23)))
+	}
+	if n > 0 {
+		p.printf("\n")
+	}
+}
+
+// inTheWay shows what is in the way of a rotation, if anything is.
+func (p *textPrinter) inTheWay(text string) {
+	if text == "" {
 		p.printf("%s\n", p.in(green, "Nothing is in the way."))
 		return
 	}
-	what, todo := doctoraws.CutTodo(plan.Error)
+	what, todo := doctor.CutTodo(text)
 	p.printf("%s\n", p.in(red, "Something is in the way:"))
 	p.wrapped("  ", "  ", what)
 	p.todo("  ", todo)

@@ -11,6 +11,9 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // Level says how good or bad a finding is.
@@ -78,4 +81,21 @@ func (r *Report) Count(level Level) (n int) {
 // Found says whether a finding of the level comes from one of the checks.
 func (r *Report) Found(level Level, checks ...string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Level == level && slices.Contains(checks, f.Check) })
+}
+
+// CutTodo takes the advice off the text of an error of a run.
+func CutTodo(text string) (what, todo string) {
+	what, todo, _ = strings.Cut(text, "; what to do: ")
+	return what, todo
+}
+
+// Steps are the names of the steps of a report, but for the end.
+func Steps(report rotate.Report) string {
+	var names []string
+	for _, step := range report.Steps {
+		if step.Kind != rotate.Done {
+			names = append(names, string(step.Kind))
+		}
+	}
+	return strings.Join(names, ", ")
 }

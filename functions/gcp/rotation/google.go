@@ -24,8 +24,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// scopes are those by which a cluster knows who calls.
-var scopes = []string{"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email"}
+// Scopes are those by which a cluster knows who calls.
+var Scopes = []string{"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email"}
 
 // The permissions of Google Cloud that the function's service account needs; with the second one a control plane lets it in.
 const (
@@ -42,12 +42,19 @@ type googleAPIs struct {
 
 // newGoogleAPIs finds the credentials of the function's service account. The context must outlive them.
 func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
-	tokens, err := google.DefaultTokenSource(ctx, scopes...)
+	tokens, err := google.DefaultTokenSource(ctx, Scopes...)
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud: %w", err).
 			WithTodo("run the function as a service account; elsewhere, gcloud auth application-default login")
 	}
 	return &googleAPIs{options: []option.ClientOption{option.WithTokenSource(tokens)}, tokens: tokens}, nil
+}
+
+// As has the handler work with tokens of Google Cloud that it is given, not with those of where it runs. The options are
+// for the clients of Google's APIs.
+func (h *Handler) As(tokens oauth2.TokenSource, options ...option.ClientOption) {
+	apis := &googleAPIs{options: append([]option.ClientOption{option.WithTokenSource(tokens)}, options...), tokens: tokens}
+	h.google = func(context.Context) (*googleAPIs, error) { return apis, nil }
 }
 
 // cluster is the configuration to reach a cluster of GKE: by its DNS endpoint if it has one that lets callers in from

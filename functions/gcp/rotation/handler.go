@@ -92,9 +92,11 @@ func bounded(caller context.Context) (context.Context, context.CancelFunc) {
 	if !ok {
 		deadline = time.Now().Add(otherwise)
 	}
-	margin := min(10*time.Second, time.Until(deadline)/20)
-	return context.WithDeadline(context.WithoutCancel(caller), deadline.Add(-margin))
+	return context.WithDeadline(context.WithoutCancel(caller), deadline.Add(-Margin(time.Until(deadline))))
 }
+
+// Margin is how long before its time-out a call ends its work.
+func Margin(timeout time.Duration) time.Duration { return min(10*time.Second, timeout/20) }
 
 // serve does the work of one call.
 func (h *Handler) serve(ctx context.Context, log *slog.Logger) (answer Answer) {

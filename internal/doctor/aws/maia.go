@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -223,16 +223,5 @@ func (r *run) compare(ctx context.Context, client *maia.Client, held maia.Creden
 		return
 	}
 	r.report.Warn(check, "nothing, or have it done now:\n"+r.heal(),
-		"AWSCURRENT is not what Maia holds: whatever starts with it cannot log in. The next healing event will: %s", steps(report))
-}
-
-// steps are the names of the steps of a report, but for the end.
-func steps(report rotate.Report) string {
-	var names []string
-	for _, step := range report.Steps {
-		if step.Kind != rotate.Done {
-			names = append(names, string(step.Kind))
-		}
-	}
-	return strings.Join(names, ", ")
+		"AWSCURRENT is not what Maia holds: whatever starts with it cannot log in. The next healing event will: %s", doctor.Steps(report))
 }

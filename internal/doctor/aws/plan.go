@@ -40,22 +40,16 @@ func (r *run) checkPlan(ctx context.Context) error {
 		return r.refused(check, err)
 	}
 	if result.Error == "" {
-		r.report.OK(check, "a rotation would: %s", steps(*result.Report))
+		r.report.OK(check, "a rotation would: %s", doctor.Steps(*result.Report))
 		return nil
 	}
-	what, todo := CutTodo(result.Error)
+	what, todo := doctor.CutTodo(result.Error)
 	if strings.HasPrefix(what, string(rotate.NotReady)+": ") {
 		r.report.Warn(check, todo, "in the way of a rotation now: %s", what)
 	} else {
 		r.report.Problem(check, todo, "in the way of a rotation: %s", what)
 	}
 	return nil
-}
-
-// CutTodo takes the advice off the text of a *rotate.Error.
-func CutTodo(text string) (what, todo string) {
-	what, todo, _ = strings.Cut(text, "; what to do: ")
-	return what, todo
 }
 
 // Plan is what the next rotation of a secret would do, and what is in its way.

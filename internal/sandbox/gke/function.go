@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,6 +41,9 @@ func (f *Function) Write(text []byte) (int, error) {
 	}
 	return len(text), nil
 }
+
+// Env is its environment, but for what the platform adds.
+func (f *Function) Env() []string { return slices.Clone(f.env) }
 
 // Output is all that it has printed.
 func (f *Function) Output() []byte {

@@ -308,15 +308,15 @@ func age(m *member) time.Duration {
 	return time.Since(*m.Healing.Rotated)
 }
 
-// needed is how long a rotation may take.
-func (f Fleet) needed() time.Duration {
+// Needed is how long a rotation may take. One is not begun with less time left.
+func (f Fleet) Needed() time.Duration {
 	return f.Policy.DrainTimeout + f.Policy.ConnectTimeout + reserve
 }
 
 // enoughTime says that a rotation that begins now can end before the deadline.
 func (f Fleet) enoughTime(ctx context.Context) bool {
 	deadline, bounded := ctx.Deadline()
-	return !bounded || time.Until(deadline) > f.needed()
+	return !bounded || time.Until(deadline) > f.Needed()
 }
 
 // tooShort is an error if no rotation fits into a call, which has just begun.
@@ -325,7 +325,7 @@ func (f Fleet) tooShort(ctx context.Context) error {
 		return nil
 	}
 	deadline, _ := ctx.Deadline()
-	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, connect, and a minute), while a call has %s", f.needed(), time.Until(deadline).Round(time.Second)).
+	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, connect, and a minute), while a call has %s", f.Needed(), time.Until(deadline).Round(time.Second)).
 		WithTodo("give the function more time, or lower the drain or the connect time-out")
 }
 
