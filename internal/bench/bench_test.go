@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
@@ -25,15 +27,29 @@ func TestFigures(t *testing.T) {
 	if err := run(ctx, options{starts: 2, rotations: 1, benchtime: time.Millisecond, verbose: true}, &stdout, &progress); err != nil {
 		t.Fatalf("%v\n%s%s", err, &stdout, &progress)
 	}
-	limits := map[string]float64{
+	checkFigures(t, stdout.String(), map[string]float64{
 		"bootstrap_size_bytes":      10_500_000,
 		"package_zip_bytes":         4_000_000,
 		"calls_refresh_to_stored":   1,
 		"calls_promoted_to_restart": 1,
+	}, []string{
+		"bootstrap_size_bytes", "package_zip_bytes", "init_ms", "init_min_ms", "init_max_ms", "rotation_peak_rss_bytes",
+		"maia_calls_per_rotation", "calls_refresh_to_stored", "own_time_refresh_to_stored_us",
+		"calls_promoted_to_restart", "own_time_promoted_to_restart_us", "next_ns",
+	})
+	for _, want := range []string{"createSecret  Maia             RefreshCredentials", "finishSecret  ECS              UpdateService", "polling", "token"} {
+		if !strings.Contains(progress.String(), want) {
+			t.Errorf("the list of calls has no %q:\n%s", want, &progress)
+		}
 	}
+}
+
+// checkFigures checks that these figures are printed, and no others, and that none is beyond its limit.
+func checkFigures(t *testing.T, stdout string, limits map[string]float64, want []string) {
+	t.Helper()
 	figure := regexp.MustCompile(`^([a-z_]+) ([0-9.]+|not-available) (bytes|ms|us|ns|calls)\n$`)
 	var names []string
-	for line := range strings.Lines(stdout.String()) {
+	for line := range strings.Lines(stdout) {
 		found := figure.FindStringSubmatch(line)
 		if found == nil {
 			t.Errorf("%q is no figure", line)
@@ -51,19 +67,24 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%s is %s, expected at most %.0f", found[1], found[2], limit)
 		}
 	}
-	want := []string{
-		"bootstrap_size_bytes", "package_zip_bytes", "init_ms", "init_min_ms", "init_max_ms", "rotation_peak_rss_bytes",
-		"maia_calls_per_rotation", "calls_refresh_to_stored", "own_time_refresh_to_stored_us",
-		"calls_promoted_to_restart", "own_time_promoted_to_restart_us", "next_ns",
-	}
 	if !slices.Equal(names, want) {
 		t.Errorf("the figures are %q, expected %q", names, want)
 	}
-	for _, want := range []string{"createSecret  Maia             RefreshCredentials", "finishSecret  ECS              UpdateService", "polling", "token"} {
-		if !strings.Contains(progress.String(), want) {
-			t.Errorf("the list of calls has no %q:\n%s", want, &progress)
-		}
+}
+
+// TestFiguresOfGoogleCloud rotates once on Kubernetes. A function that grows too large is seen here.
+func TestFiguresOfGoogleCloud(t *testing.T) {
+	controlplanetest.Binary(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var stdout, progress bytes.Buffer
+	print := func(name string, value any, unit string) { fmt.Fprintln(&stdout, name, value, unit) }
+	if err := gcpFigures(ctx, t.TempDir(), 1, print, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
 	}
+	checkFigures(t, stdout.String(), map[string]float64{"gcp_size_bytes": 66_000_000, "gcp_calls_refresh_to_restart": 30}, []string{
+		"gcp_size_bytes", "gcp_start_ms", "gcp_rotation_peak_rss_bytes", "gcp_refresh_to_restart_ms", "gcp_calls_refresh_to_restart",
+	})
 }
 
 func TestInterrupted(t *testing.T) {

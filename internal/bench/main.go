@@ -1,9 +1,9 @@
-// Command bench measures the function of AWS and prints its figures on standard output, one a line:
+// Command bench measures the functions and prints its figures on standard output, one a line:
 //
 //	name value unit
 //
 // What it is doing meanwhile it says on standard error. Everything runs on this machine and talks over loopback; the
-// function is built as for AWS, by [pack.Build]. docs/benchmarks.md says what the figures mean.
+// functions are built as for their clouds, by package pack. docs/benchmarks.md says what the figures mean.
 //
 //   - bootstrap_size_bytes, package_zip_bytes: the function for linux/arm64, and the zip file around it.
 //   - init_ms, init_min_ms, init_max_ms: from the start of the function's process, built for this machine, to its first GET
@@ -17,6 +17,10 @@
 //     AWSCURRENT to UpdateService. The calls count the last one and not the first; the most of all rotations. The time is
 //     the function's own, see [stretch]; median of all rotations.
 //   - next_ns: BenchmarkNext of pkg/rotate, one decision of the engine; median of five.
+//   - gcp_size_bytes: the function for Google Cloud, served on this machine. gcp_start_ms: from the start of its process until
+//     it listens; gcp_rotation_peak_rss_bytes: as rotation_peak_rss_bytes; gcp_refresh_to_restart_ms: from when Maia has carried
+//     the refresh out until the API server has the PATCH that restarts the pods; gcp_calls_refresh_to_restart: the calls to the API
+//     server in that time, with the last one. Medians, and the most, of -gcp-rotations against a real API server.
 //
 // A rotation is one of -rotations in worlds of package sandbox, one after the other. It fails if a rotation needs a
 // second attempt, or any of the sandbox's proofs does not hold.
@@ -44,6 +48,7 @@ const timeout = 15 * time.Minute
 type options struct {
 	starts    int // processes that are started for init_ms
 	rotations int
+	gcp       int           // rotations on Kubernetes; 0 leaves Google Cloud out
 	benchtime time.Duration // of each of the five BenchmarkNext
 	verbose   bool          // list the calls of the first rotation
 }
@@ -52,6 +57,7 @@ func main() {
 	var options options
 	flag.IntVar(&options.starts, "starts", 30, "how many processes init_ms is the median of")
 	flag.IntVar(&options.rotations, "rotations", 5, "how many rotations are measured; one takes ten seconds")
+	flag.IntVar(&options.gcp, "gcp-rotations", 10, "how many rotations on Kubernetes are measured; 0 leaves Google Cloud out")
 	flag.DurationVar(&options.benchtime, "benchtime", 200*time.Millisecond, "how long each of five benchmarks takes")
 	flag.BoolVar(&options.verbose, "v", false, "list the calls of the first rotation, on standard error")
 	flag.Parse()
@@ -101,7 +107,10 @@ func run(ctx context.Context, options options, stdout, progress io.Writer) error
 		return err
 	}
 	print("next_ns", fmt.Sprintf("%.1f", next), "ns")
-	return nil
+	if options.gcp == 0 {
+		return nil
+	}
+	return gcpFigures(ctx, dir, options.gcp, print, progress)
 }
 
 // sizes builds and packs the function for AWS, and returns the one for this machine.
@@ -150,17 +159,21 @@ func rotations(ctx context.Context, binary string, options options, print func(s
 		}
 		return median(times).Microseconds()
 	}
-	peak := any("not-available")
-	if memory := most(func(r rotation) int64 { return r.peak }); memory > 0 {
-		peak = memory
-	}
-	print("rotation_peak_rss_bytes", peak, "bytes")
+	print("rotation_peak_rss_bytes", available(most(func(r rotation) int64 { return r.peak })), "bytes")
 	print("maia_calls_per_rotation", most(func(r rotation) int64 { return int64(len(maiaCalls(r.calls))) }), "calls")
 	print("calls_refresh_to_stored", most(func(r rotation) int64 { return int64(r.stored.calls) }), "calls")
 	print("own_time_refresh_to_stored_us", middle(func(r rotation) time.Duration { return r.stored.own }), "us")
 	print("calls_promoted_to_restart", most(func(r rotation) int64 { return int64(r.restarted.calls) }), "calls")
 	print("own_time_promoted_to_restart_us", middle(func(r rotation) time.Duration { return r.restarted.own }), "us")
 	return nil
+}
+
+// available is a figure that may not be known.
+func available(figure int64) any {
+	if figure == 0 {
+		return "not-available"
+	}
+	return figure
 }
 
 // median is the middle one, of an even number the mean of the two in the middle.
