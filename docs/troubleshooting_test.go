@@ -37,10 +37,53 @@ var unsaid = map[string]string{
 // entry is an error that the code can return.
 type entry struct{ kind, message, todo string }
 
-// Every error that the function can answer stands in troubleshooting.md, with its advice.
+// Every error that a function can answer stands in a page, with its advice.
 func TestTroubleshootingIsCurrent(t *testing.T) {
+	for _, test := range []struct {
+		page    string
+		folders []string
+		kinds   map[string]string // the headings, by the names in the code
+	}{
+		{
+			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../functions/aws-lambda/rotation"},
+			map[string]string{
+				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError", "Internal": "InternalError",
+			},
+		},
+		{
+			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings", "../functions/gcp/rotation"},
+			map[string]string{
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+			},
+		},
+	} {
+		found := errorsOf(t, test.folders)
+		var text strings.Builder
+		text.WriteString(begin)
+		for _, kind := range []string{"Configuration", "Permission", "NotReady", "UnknownOutcome", "Vendor", "Internal"} {
+			var rows strings.Builder
+			for _, message := range slices.Sorted(maps.Keys(found)) {
+				if e := found[message]; e.kind == kind {
+					fmt.Fprintf(&rows, "| %s | %s |\n", cell(e.message), cmp.Or(cell(e.todo), unsaid[kind]))
+				}
+			}
+			if heading := test.kinds[kind]; heading != "" {
+				fmt.Fprintf(&text, "\n### %s\n\n| message | what to do |\n|---|---|\n%s", heading, &rows)
+			} else if rows.Len() > 0 {
+				t.Errorf("%s has no table for: %s", test.page, &rows)
+			}
+		}
+		text.WriteString("\n" + end)
+		generated(t, test.page, text.String())
+		t.Logf("%d errors are documented in %s", len(found), test.page)
+	}
+}
+
+// errorsOf finds the errors in the code of packages, by their messages.
+func errorsOf(t *testing.T, folders []string) map[string]entry {
+	t.Helper()
 	found := map[string]entry{}
-	for _, folder := range []string{"../pkg/rotate", "../pkg/rotate/ecs", "../functions/aws-lambda/rotation"} {
+	for _, folder := range folders {
 		files, err := filepath.Glob(folder + "/*.go")
 		if err != nil {
 			t.Fatal(err)
@@ -54,20 +97,12 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 			collect(t, file, constants, found)
 		}
 	}
-	var text strings.Builder
-	text.WriteString(begin)
-	for _, kind := range []string{"Configuration", "NotReady", "UnknownOutcome", "Vendor", "Internal"} {
-		fmt.Fprintf(&text, "\n### %sError\n\n| message | what to do |\n|---|---|\n", kind)
-		for _, message := range slices.Sorted(maps.Keys(found)) {
-			if e := found[message]; e.kind == kind {
-				fmt.Fprintf(&text, "| %s | %s |\n", cell(e.message), cmp.Or(cell(e.todo), unsaid[kind]))
-			} else if e.kind == "Permission" {
-				t.Errorf("the page has no table for permission errors: %s", e.message)
-			}
-		}
-	}
-	text.WriteString("\n" + end)
-	const page = "troubleshooting.md"
+	return found
+}
+
+// generated compares the generated part of a page with a text, or writes it.
+func generated(t *testing.T, page, text string) {
+	t.Helper()
 	written, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +112,7 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 	if !ok || !closed {
 		t.Fatalf("%s lacks the marks of its generated part", page)
 	}
-	want := before + text.String() + after
+	want := before + text + after
 	if *update {
 		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -85,7 +120,6 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 	} else if string(written) != want {
 		t.Errorf("%s is not current: go test ./docs -update writes it", page)
 	}
-	t.Logf("%d errors are documented", len(found))
 }
 
 // collect finds the calls that make errors, and the advice of a WithTodo around them.
@@ -131,6 +165,10 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bool) {
 	switch name(call.Fun) {
 	case "Errorf":
+		if ofSettings(call.Fun) {
+			made = entry{kind: "Configuration", message: literal(call.Args[0])}
+			break
+		}
 		if len(call.Args) < 2 || !ast.IsExported(name(call.Args[0])) {
 			return entry{}, false // fmt.Errorf, and wrappers
 		}
@@ -151,6 +189,12 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 	}
 	// Helpers that only pass a text on have none of their own.
 	return made, strings.Trim(strings.TrimPrefix(made.message, "the event "), "%svwq: ") != ""
+}
+
+// ofSettings says that a function Errorf is that of package settings, whose errors are all of one kind.
+func ofSettings(function ast.Expr) bool {
+	selector, ok := function.(*ast.SelectorExpr)
+	return !ok || name(selector.X) == "settings"
 }
 
 // substitute puts a value in the place of the nth verb, from 0, counting those that were substituted before.

@@ -31,7 +31,8 @@ const (
 	envConnectTimeout    = "MAIA_ROTATE_CONNECT_TIMEOUT"
 )
 
-var known = []string{
+// Known are the variables that the function knows.
+var Known = []string{
 	envCredentialsSecret, envClientID, envClientSecret, envClusters, envServices, envAgentIDs, envSecrets,
 	envRegion, envAPIURL, envTokenURL, envDrain, envDrainTimeout, envConnectTimeout,
 }
@@ -62,7 +63,7 @@ func ParseConfig(environ []string) (Config, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if !slices.Contains(known, name) {
+		if !slices.Contains(Known, name) {
 			return Config{}, configError("the variable %s is not known; did you mean %s?", name, nearest(name))
 		}
 	}
@@ -237,7 +238,7 @@ const lambdaLimit = 15 * time.Minute
 
 // nearest is the known variable that an unknown one was probably meant to be.
 func nearest(name string) string {
-	return slices.MinFunc(known, func(a, b string) int {
+	return slices.MinFunc(Known, func(a, b string) int {
 		return levenshtein.ComputeDistance(name, a) - levenshtein.ComputeDistance(name, b)
 	})
 }

@@ -67,7 +67,10 @@ func (r Release) Project() string {
 	return strings.Split(r.Cluster, "/")[1]
 }
 
-var secretVersion = regexp.MustCompile(`^projects/[^/]+/secrets/[^/]+/versions/[^/]+$`)
+var (
+	secretPath    = regexp.MustCompile(`^[^.\s]+(\.[^.\s]+)*$`)
+	secretVersion = regexp.MustCompile(`^projects/[^/]+/secrets/[^/]+/versions/[^/]+$`)
+)
 
 // ParseConfig reads an environment in the form of os.Environ. The error is a Configuration error that names the variable,
 // what was wrong with it, and what is expected.
@@ -81,6 +84,9 @@ func ParseConfig(environ []string) (Config, error) {
 		if path, ok := strings.CutPrefix(variable, envKubeconfig+"="); ok {
 			config.Kubeconfig = path
 		}
+	}
+	if path := config.SecretPath; path != "" && !secretPath.MatchString(path) {
+		return Config{}, settings.Errorf("%s is %q, expected names joined by dots, like config.oauthClientSecret", envSecretPath, path)
 	}
 	if config.Credentials, err = env.Credential(envCredentialsSecret); err != nil {
 		return Config{}, err
