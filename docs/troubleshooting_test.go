@@ -45,7 +45,7 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 		kinds   map[string]string // the headings, by the names in the code
 	}{
 		{
-			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../functions/aws-lambda/rotation"},
+			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../internal/settings", "../functions/aws-lambda/rotation"},
 			map[string]string{
 				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError", "Internal": "InternalError",
 			},
@@ -84,20 +84,30 @@ func errorsOf(t *testing.T, folders []string) map[string]entry {
 	t.Helper()
 	found := map[string]entry{}
 	for _, folder := range folders {
-		files, err := filepath.Glob(folder + "/*.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
 		constants := map[string]string{}
-		for _, file := range files {
+		for _, file := range sources(t, "../internal/settings") {
+			for name, value := range constantsOf(t, file) {
+				constants["settings."+name] = value
+			}
+		}
+		for _, file := range sources(t, folder) {
 			maps.Copy(constants, constantsOf(t, file))
 		}
-		for _, file := range files {
+		for _, file := range sources(t, folder) {
 			collect(t, file, constants, found)
 		}
 	}
 	return found
+}
+
+// sources are the files of a package, without its tests.
+func sources(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files in %s: %v", len(files), folder, err)
+	}
+	return slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
 }
 
 // generated compares the generated part of a page with a text, or writes it.
@@ -173,8 +183,6 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 			return entry{}, false // fmt.Errorf, and wrappers
 		}
 		made = entry{kind: name(call.Args[0]), message: literal(call.Args[1])}
-	case "configError":
-		made = entry{kind: "Configuration", message: literal(call.Args[0])}
 	case "eventError":
 		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), todo: "see [the events](configuration.md)"}
 	case "documentError":
@@ -182,7 +190,7 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 	}
 	// Where a name is a constant the message is said as it will be.
 	for _, argument := range call.Args {
-		if value := constants[name(argument)]; value != "" {
+		if value := constants[qualified(argument)]; value != "" {
 			format := slices.IndexFunc(call.Args, func(a ast.Expr) bool { _, ok := a.(*ast.BasicLit); return ok })
 			made.message = substitute(made.message, slices.Index(call.Args, argument)-format-1, value)
 		}
@@ -226,6 +234,14 @@ func constantsOf(t *testing.T, file string) map[string]string {
 		}
 	}
 	return constants
+}
+
+// qualified is the name of what may be a constant: of the same package, or of another with that before it.
+func qualified(expression ast.Expr) string {
+	if selector, ok := expression.(*ast.SelectorExpr); ok {
+		return name(selector.X) + "." + selector.Sel.Name
+	}
+	return name(expression)
 }
 
 func name(expression ast.Expr) string {

@@ -160,10 +160,15 @@ func (e Environment) Endpoints(userAgent string) (Endpoints, error) {
 	return endpoints, err
 }
 
-// Client is one of the Maia API for a runner whose deployment says in which region it is; empty if it says nothing, where
-// then names the place that should.
-func (e Endpoints) Client(discovered, where string, credentials maia.Credentials, userAgent string) (*maia.Client, error) {
-	region, err := e.RegionOf(discovered, where)
+// Place is where the deployment of a runner says in which region it is.
+type Place struct {
+	Name  string // such as "task definition"
+	Lacks string // what it is told if it does not say, such as "has no MATILLION_REGION"
+}
+
+// Client is one of the Maia API for a runner, with the region that its deployment says; empty if it says nothing.
+func (e Endpoints) Client(discovered string, place Place, credentials maia.Credentials, userAgent string) (*maia.Client, error) {
+	region, err := e.RegionOf(discovered, place)
 	if err != nil {
 		return nil, err
 	}
@@ -171,16 +176,16 @@ func (e Endpoints) Client(discovered, where string, credentials maia.Credentials
 }
 
 // RegionOf is the region of a runner; empty if the configured URL makes it needless.
-func (e Endpoints) RegionOf(discovered, where string) (string, error) {
+func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
 	switch {
 	case e.APIURL != "":
 		return "", nil
 	case e.Region == "" && discovered == "":
-		return "", Errorf("the runner's %s, and %s is not set", where, Region)
+		return "", Errorf("the runner's %s %s, and %s is not set", place.Name, place.Lacks, Region)
 	case e.Region == "":
 		return discovered, nil
 	case discovered != "" && discovered != e.Region:
-		return "", Errorf("%s is %s, but the runner's own says %s", Region, e.Region, discovered)
+		return "", Errorf("%s is %s, but that in the runner's %s is %s", Region, e.Region, place.Name, discovered)
 	}
 	return e.Region, nil
 }

@@ -134,10 +134,10 @@ func TestRegionOfARunner(t *testing.T) {
 		"both, the same":   {settings.Endpoints{Region: "us1"}, "us1", "us1", ""},
 		"a URL":            {settings.Endpoints{APIURL: "https://maia.test"}, "us1", "", ""},
 		"neither":          {settings.Endpoints{}, "", "", "the runner's values name none, and MAIA_REGION is not set"},
-		"both, but others": {settings.Endpoints{Region: "us1"}, "eu1", "", "MAIA_REGION is us1, but the runner's own says eu1"},
+		"both, but others": {settings.Endpoints{Region: "us1"}, "eu1", "", "MAIA_REGION is us1, but that in the runner's values is eu1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := test.endpoints.RegionOf(test.discovered, "values name none")
+			got, err := test.endpoints.RegionOf(test.discovered, settings.Place{Name: "values", Lacks: "name none"})
 			if got != test.want || (err == nil) != (test.words == "") || err != nil && !strings.Contains(err.Error(), test.words) {
 				t.Errorf("got %q, %v", got, err)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
@@ -102,7 +103,7 @@ func (h *Handler) served(ctx context.Context, event event) ([]string, error) {
 	}
 	called, ok := lambdacontext.FromContext(ctx)
 	if !ok || called.InvokedFunctionArn == "" {
-		return nil, configError("the event names no secret, %s is not set, and the ARN of this function is not known", envSecrets)
+		return nil, settings.Errorf("the event names no secret, %s is not set, and the ARN of this function is not known", envSecrets)
 	}
 	var found []string
 	pages := secretsmanager.NewListSecretsPaginator(h.secrets, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(100)})

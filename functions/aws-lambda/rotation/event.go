@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -89,7 +90,7 @@ func eventError(format string, args ...any) error {
 // checkSecretARN wants arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME.
 func checkSecretARN(what, arn string) error {
 	if parts := strings.Split(arn, ":"); len(parts) != 7 || parts[0] != "arn" || parts[2] != "secretsmanager" || parts[5] != "secret" || parts[6] == "" {
-		return configError("%s is %q, expected the ARN of a Secrets Manager secret", what, abbreviate(arn))
+		return settings.Errorf("%s is %q, expected the ARN of a Secrets Manager secret", what, abbreviate(arn))
 	}
 	return nil
 }

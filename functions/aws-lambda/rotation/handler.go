@@ -23,6 +23,7 @@ import (
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -149,16 +150,10 @@ func (h *Handler) wire(ctx context.Context, looked *ecs.Services, config ecs.Con
 
 // maiaClient is the client for a runner's region, with the credential as it is now.
 func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Client, error) {
-	region := h.config.Region
-	switch {
-	case h.config.APIURL != "":
-		region = ""
-	case region == "" && discovered == "":
-		return nil, configError("the runner's task definition has no MATILLION_REGION, and %s is not set", envRegion)
-	case region == "":
-		region = discovered
-	case discovered != "" && discovered != region:
-		return nil, configError("%s is %s, but the runner's task definition says %s", envRegion, region, discovered)
+	place := settings.Place{Name: "task definition", Lacks: "has no MATILLION_REGION"}
+	region, err := h.config.RegionOf(discovered, place)
+	if err != nil {
+		return nil, err
 	}
 	credentials, err := h.apiCredentials(ctx)
 	if err != nil {
@@ -170,7 +165,7 @@ func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Clie
 	if client := h.maia[key]; client != nil {
 		return client, nil
 	}
-	client, err := h.config.client(region, credentials)
+	client, err := h.config.Client(discovered, place, credentials, userAgent)
 	if err == nil {
 		h.maia[key] = client
 	}

@@ -342,7 +342,7 @@ func TestPromise3NothingIsRefreshed(t *testing.T) {
 		"another client ID": {func(w *world) {
 			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "somebody-else"))
 		}, `credentials of client \"somebody-else\"`},
-		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") }, "MAIA_REGION is us1, but the runner's task definition says eu1"},
+		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") }, "MAIA_REGION is us1, but that in the runner's task definition is eu1"},
 		"too little time":    {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
 	}
 	for name, test := range tests {

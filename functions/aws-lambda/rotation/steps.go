@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
@@ -80,7 +81,7 @@ func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecr
 		return nil, ecs.NoValueError(i.event.SecretID)
 	}
 	if _, known := out.VersionIdsToStages[i.event.ClientRequestToken]; !known {
-		return nil, configError("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that somebody puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
+		return nil, settings.Errorf("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that somebody puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
 			WithTodo("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager rotate-secret, which finishes it")
 	}
 	return out, nil
@@ -90,11 +91,11 @@ func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecr
 func (i *invocation) notPending(described *secretsmanager.DescribeSecretOutput) error {
 	for id, stages := range described.VersionIdsToStages {
 		if slices.Contains(stages, "AWSPENDING") {
-			return configError("version %s of secret %s is not AWSPENDING, version %s is", i.event.ClientRequestToken, i.event.SecretID, id).
+			return settings.Errorf("version %s of secret %s is not AWSPENDING, version %s is", i.event.ClientRequestToken, i.event.SecretID, id).
 				WithTodo("if no other rotation is under way, clear it: %s", clearPending(i.event.SecretID, id))
 		}
 	}
-	return configError("version %s of secret %s is not AWSPENDING, and none is", i.event.ClientRequestToken, i.event.SecretID).
+	return settings.Errorf("version %s of secret %s is not AWSPENDING, and none is", i.event.ClientRequestToken, i.event.SecretID).
 		WithTodo("nothing if the rotation was abandoned; else start one with aws secretsmanager rotate-secret")
 }
 
@@ -109,7 +110,7 @@ func clearPending(secret, version string) string {
 }
 
 func errNotEnabled(arn string) error {
-	return configError("rotation is not enabled for secret %s", arn).WithTodo("enable it with aws secretsmanager rotate-secret")
+	return settings.Errorf("rotation is not enabled for secret %s", arn).WithTodo("enable it with aws secretsmanager rotate-secret")
 }
 
 // create brings a new value to AWSPENDING: a refresh of this rotation's, or one that Maia holds already.
@@ -146,7 +147,7 @@ func (i *invocation) confirm(ctx context.Context) error {
 // compare handles cases 6 and 7 of step.
 func (i *invocation) compare(ctx context.Context, home rotate.Home) error {
 	if home.Pending.ClientID != home.Store.ClientID {
-		return configError("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, home.Pending.ClientID, home.Store.ClientID)
+		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, home.Pending.ClientID, home.Store.ClientID)
 	}
 	read, err := i.rotator.Maia.Credentials(ctx, i.runner.AgentID())
 	if err != nil {

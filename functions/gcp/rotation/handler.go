@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
@@ -231,7 +232,7 @@ func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*m
 	if client := h.maia[key]; client != nil {
 		return client, nil
 	}
-	client, err := h.config.Endpoints.Client(discovered, "values name no region (dpcAgent.dpcAgent.env.matillionRegion)", credential, userAgent)
+	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "values", Lacks: "name no region (dpcAgent.dpcAgent.env.matillionRegion)"}, credential, userAgent)
 	if err == nil {
 		h.maia[key] = client
 	}

@@ -208,7 +208,7 @@ func TestCheck(t *testing.T) {
 					f.Environment["MAIA_REGION"] = "us1"
 				})
 			},
-			"problem maia-region", "maia-token maia-agent maia-role maia-runner maia-secret plan", "MAIA_REGION is us1, but the runner's task definition says eu1",
+			"problem maia-region", "maia-token maia-agent maia-role maia-runner maia-secret plan", "MAIA_REGION is us1, but that in the runner's task definition is eu1",
 		},
 		"Maia is down": {
 			func(_ *testing.T, i *sandbox.Installation) {

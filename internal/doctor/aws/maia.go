@@ -124,7 +124,7 @@ func (r *run) maiaRegion() (region string, ok bool) {
 	case configured == "" && discovered == "":
 		r.report.Problem(check, "set MAIA_REGION", "the runner's task definition has no MATILLION_REGION, and MAIA_REGION is not set")
 	case configured != "" && discovered != "" && configured != discovered:
-		r.report.Problem(check, "correct MAIA_REGION, or take it away", "MAIA_REGION is %s, but the runner's task definition says %s", configured, discovered)
+		r.report.Problem(check, "correct MAIA_REGION, or take it away", "MAIA_REGION is %s, but that in the runner's task definition is %s", configured, discovered)
 	default:
 		region = cmp.Or(configured, discovered)
 		r.report.OK(check, "%s", region)
