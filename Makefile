@@ -29,7 +29,7 @@ endif
 # Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
 test: test-kubernetes
 	@failed=$$(mktemp); \
-	{ $(if $(RACE),CGO_ENABLED=1 )MAIA_ROTATE_CONTROL_PLANE=1 $(GO) test -v $(RACE) -timeout 30m ./... 2>&1 || echo failed >"$$failed"; } \
+	{ $(if $(RACE),CGO_ENABLED=1 )MAIA_ROTATE_CONTROL_PLANE=1 $(GO) test -v $(RACE) -timeout 50m ./... 2>&1 || echo failed >"$$failed"; } \
 	| grep -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
 	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
 

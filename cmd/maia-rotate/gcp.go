@@ -132,8 +132,8 @@ func newPlanGCP() *cobra.Command {
 	var options gcpOptions
 	command := &cobra.Command{
 		Use:   "gcp --function projects/P/locations/L/functions/F",
-		Short: "Show what a rotation of each runner of a function on Google Cloud would do, without doing it",
-		Long: `Show what a rotation of each runner of a function on Google Cloud would do, without doing it.
+		Short: "Show what a function on Google Cloud would do for each runner, without doing it",
+		Long: `Show what a function on Google Cloud would do for each runner, without doing it.
 
 It shows for each release when it is due, the steps of a rotation, each with its reason, and what is
 in the way of one now. It comes from the function's own code, here with your Application Default

@@ -1,6 +1,8 @@
 package rotate
 
 import (
+	"bytes"
+	"encoding/json"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -11,38 +13,48 @@ const AppliedNothing maia.Fingerprint = "none"
 
 // Note is what must outlive a run and cannot be seen from outside. It is small, readable by a person, and holds no
 // secret, only fingerprints. A home keeps it beside the runner, see [Runner.SaveNote]. The zero Note says that this
-// runner was never touched.
+// runner was never touched. Where a home keeps text, it is JSON.
 type Note struct {
 	// Applied is the fingerprint of the secret that the instances were last seen running with, after a restart.
-	Applied maia.Fingerprint
+	Applied maia.Fingerprint `json:"applied,omitempty"`
 	// Intent is open from before a refresh is sent until its outcome is stored.
-	Intent *Intent
+	Intent *Intent `json:"intent,omitempty"`
 	// Paused says that a pause of the runner is ours.
-	Paused *OwnPause
+	Paused *OwnPause `json:"paused,omitempty"`
 	// Rotated is the last refresh of ours whose outcome is known.
-	Rotated *Rotation
+	Rotated *Rotation `json:"rotated,omitempty"`
 }
 
 // Intent says that a refresh was about to be sent.
 type Intent struct {
-	At   time.Time        // when, to the millisecond
-	Over maia.Fingerprint // the secret that Maia held then
-	By   string           // the run that opened it, a short random mark
+	At   time.Time        `json:"at"`   // when, to the millisecond
+	Over maia.Fingerprint `json:"over"` // the secret that Maia held then
+	By   string           `json:"by"`   // the run that opened it, a short random mark
 }
 
 // OwnPause says that we paused the runner, or were about to.
 type OwnPause struct {
-	At        time.Time // when the note was written, to the millisecond
-	By        string    // the run that wrote it
-	Confirmed bool      // Maia has reported the pause
-	Until     time.Time // the pausedUntil that Maia reported, to the millisecond; zero if it reported none
+	At        time.Time `json:"at"`                  // when the note was written, to the millisecond
+	By        string    `json:"by"`                  // the run that wrote it
+	Confirmed bool      `json:"confirmed,omitempty"` // Maia has reported the pause
+	Until     time.Time `json:"until,omitzero"`      // the pausedUntil that Maia reported, to the millisecond; zero if it reported none
 }
 
 // Rotation is a refresh of ours whose outcome is known.
 type Rotation struct {
-	At   time.Time        // when it was sent, to the millisecond
-	Over maia.Fingerprint // the secret it revoked
-	New  maia.Fingerprint // the secret it made
+	At   time.Time        `json:"at"`   // when it was sent, to the millisecond
+	Over maia.Fingerprint `json:"over"` // the secret it revoked
+	New  maia.Fingerprint `json:"new"`  // the secret it made
+}
+
+// ParseNote reads the JSON of a Note. What it does not know is an error, not left out: the next note saved would lose it.
+func ParseNote(text []byte) (note Note, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&note); err != nil {
+		return Note{}, err
+	}
+	return note, nil
 }
 
 // Equal compares two notes field by field.

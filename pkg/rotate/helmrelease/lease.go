@@ -301,11 +301,12 @@ func setOurs(lease *coordinationv1.Lease, annotations map[string]string) {
 
 // note is what the Lease holds, as last seen.
 func (l *lock) note() (rotate.Note, error) {
+	defer l.use()()
 	text, ok := l.seen.Annotations[noteAnnotation]
 	if !ok {
 		return rotate.Note{}, nil
 	}
-	note, err := parseNote(text)
+	note, err := rotate.ParseNote([]byte(text))
 	if err != nil {
 		return rotate.Note{}, rotate.Errorf(rotate.Configuration, "the annotation %s of Lease %s cannot be read: %w", noteAnnotation, l.name, err).
 			WithTodo("find out who has changed it; if the runner is connected and its release holds what Maia does, remove the annotation")
@@ -315,13 +316,14 @@ func (l *lock) note() (rotate.Note, error) {
 
 // revision is that of our last upgrade; 0 if there was none.
 func (l *lock) revision() int {
+	defer l.use()()
 	revision, _ := strconv.Atoi(l.seen.Annotations[revisionAnnotation])
 	return revision
 }
 
 func writeNote(note rotate.Note) func(map[string]string) {
 	return func(annotations map[string]string) {
-		text, _ := json.Marshal(noteJSON(note)) // strings and times only
+		text, _ := json.Marshal(note) // strings and times only
 		annotations[noteAnnotation] = string(text)
 	}
 }
