@@ -15,7 +15,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -76,9 +75,10 @@ func (p *Plane) startEtcd() (endpoint string, err error) {
 	config.Dir = filepath.Join(p.dir, "etcd")
 	config.LogLevel = "fatal"
 	config.UnsafeNoFsync = true
+	config.SocketOpts.ReusePort = true
 	var urls [2]url.URL
 	for i := range urls {
-		port, err := freePort()
+		port, err := reservePort()
 		if err != nil {
 			return "", err
 		}
@@ -100,7 +100,7 @@ func (p *Plane) startEtcd() (endpoint string, err error) {
 }
 
 func (p *Plane) startServer(ctx context.Context, storage string) error {
-	port, err := freePort()
+	port, err := reservePort()
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (p *Plane) startServer(ctx context.Context, storage string) error {
 	command := app.NewAPIServerCommand()
 	command.SetArgs([]string{
 		"--etcd-servers=" + storage,
-		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
+		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--permit-port-sharing",
 		"--cert-dir=" + filepath.Join(p.dir, "certificates"),
 		"--client-ca-file=" + clientCA,
 		"--service-account-issuer=https://kubernetes.default.svc",
@@ -150,15 +150,6 @@ func (p *Plane) startServer(ctx context.Context, storage string) error {
 		_, err = clients.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		return err == nil, nil
 	})
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
 func writeKey(path string) error {
