@@ -12,6 +12,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	ecsemulator "github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -280,7 +281,7 @@ func (w *world) post(operation, body string) {
 	request.Header.Set("X-Amz-Target", "secretsmanager."+operation)
 	request.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
 	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"+time.Now().UTC().Format("20060102")+"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
-	response, err := awsjson.Transport(w.secrets).RoundTrip(request)
+	response, err := wire.Transport(w.secrets).RoundTrip(request)
 	if err != nil || response.StatusCode != http.StatusOK {
 		w.t.Fatalf("%s: %v %v", operation, response, err)
 	}

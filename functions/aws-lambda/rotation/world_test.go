@@ -20,9 +20,9 @@ import (
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	ecsemulator "github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -159,7 +159,7 @@ func (w *world) handler() *Handler {
 	options := func(server http.Handler) aws.Config {
 		return aws.Config{
 			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
-			HTTPClient: &http.Client{Transport: deadlyTransport{awsjson.Transport(server), w}}, BaseEndpoint: aws.String("http://127.0.0.1"), RetryMaxAttempts: 3,
+			HTTPClient: &http.Client{Transport: deadlyTransport{wire.Transport(server), w}}, BaseEndpoint: aws.String("http://127.0.0.1"), RetryMaxAttempts: 3,
 		}
 	}
 	handler.secrets = secretsmanager.NewFromConfig(options(w.secrets))

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 type getInput struct {
@@ -96,7 +97,7 @@ func TestSDKOverLoopback(t *testing.T) {
 
 func TestErrorOfOperationIsServerError(t *testing.T) {
 	h, _ := newHandler(t)
-	_, err := get(t, client(awsjson.Transport(h)), "broken")
+	_, err := get(t, client(wire.Transport(h)), "broken")
 	var internal *types.InternalServiceError
 	if !errors.As(err, &internal) {
 		t.Fatalf("err = %v", err)
@@ -213,7 +214,7 @@ func TestCalls(t *testing.T) {
 		}
 		seen = append(seen, c)
 	})
-	c := client(awsjson.Transport(h))
+	c := client(wire.Transport(h))
 	_, _ = get(t, c, "a")
 	_, _ = get(t, c, "missing")
 	calls := h.Calls()
@@ -313,7 +314,7 @@ func TestFaultSelection(t *testing.T) {
 			h, _ := newHandler(t)
 			test.fault.Kind = awsjson.AccessDenied
 			h.Inject(test.fault)
-			c, got := client(awsjson.Transport(h)), ""
+			c, got := client(wire.Transport(h)), ""
 			for _, id := range []string{"a", "b", "a", "b", "a", "b"} {
 				if _, err := get(t, c, id); err != nil {
 					got += "x"
@@ -332,7 +333,7 @@ func TestFirstInjectedFaultWinsUntilRemoved(t *testing.T) {
 	h, _ := newHandler(t)
 	remove := h.Inject(awsjson.Fault{Kind: awsjson.AccessDenied})
 	h.Inject(awsjson.Fault{Kind: awsjson.Status5xx, Nth: 2})
-	c := client(awsjson.Transport(h))
+	c := client(wire.Transport(h))
 	_, err := get(t, c, "a")
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() != "AccessDeniedException" {
@@ -351,7 +352,7 @@ func TestSlowCallIsCarriedOutAfterItsCallerGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, done := newHandler(t)
 		h.Inject(awsjson.Fault{Kind: awsjson.Slow, Delay: time.Minute})
-		c := client(&timeoutTransport{awsjson.Transport(h), time.Second})
+		c := client(&timeoutTransport{wire.Transport(h), time.Second})
 		begin := time.Now()
 		if _, err := get(t, c, "a"); err == nil {
 			t.Fatal("no error")
@@ -380,7 +381,7 @@ func TestCloseEndsSlowCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, done := newHandler(t)
 		h.Inject(awsjson.Fault{Kind: awsjson.Slow, Delay: time.Hour})
-		go func() { _, _ = get(t, client(awsjson.Transport(h)), "a") }()
+		go func() { _, _ = get(t, client(wire.Transport(h)), "a") }()
 		synctest.Wait()
 		begin := time.Now()
 		h.Close()
@@ -388,35 +389,8 @@ func TestCloseEndsSlowCalls(t *testing.T) {
 		if done.Load() != 1 || time.Since(begin) != 0 {
 			t.Fatalf("done %d times after %s", done.Load(), time.Since(begin))
 		}
-		if _, err := get(t, client(awsjson.Transport(h)), "a"); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := get(t, client(wire.Transport(h)), "a"); !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatalf("after Close: %v", err)
 		}
 	})
-}
-
-func TestTransport(t *testing.T) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Host", r.Host)
-		if r.URL.Path == "/empty" {
-			return
-		}
-		w.WriteHeader(http.StatusTeapot)
-		w.Header().Set("X-Late", "not sent")
-		_, _ = io.Copy(w, r.Body)
-	})
-	c := &http.Client{Transport: awsjson.Transport(h)}
-	resp, err := c.Post("http://host.test/path?q", "text/plain", strings.NewReader("text"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusTeapot || string(got) != "text" || resp.Header.Get("X-Host") != "host.test" || resp.Header.Get("X-Late") != "" {
-		t.Errorf("%v, body %q", resp, got)
-	}
-	if resp, err = c.Get("http://host.test/empty"); err != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("%v, %v", resp, err)
-	}
-	if _, err = c.Post("http://host.test/", "", errorReader{}); err == nil {
-		t.Error("an unreadable body was sent")
-	}
 }

@@ -8,7 +8,7 @@
 //
 // Emulated: dispatch on X-Amz-Target, the errors of the protocol, request ids,
 // a record of the calls ([Handler.Calls]) and faults of the network and of the
-// service ([Handler.Inject]). [Transport] serves a handler from memory, for
+// service ([Handler.Inject]). Package wire serves a handler from memory, for
 // tests inside a testing/synctest bubble.
 //
 // Strict: the method, the path, the content type, the size of a request, and a

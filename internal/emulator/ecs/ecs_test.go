@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -73,7 +73,7 @@ func newWorld(t *testing.T, options ecs.Options) *world {
 		Region:           "eu-west-1",
 		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
 		BaseEndpoint:     aws.String("http://ecs.test"),
-		HTTPClient:       &http.Client{Transport: awsjson.Transport(w.Server)},
+		HTTPClient:       &http.Client{Transport: wire.Transport(w.Server)},
 		RetryMaxAttempts: 1,
 	})
 	return w

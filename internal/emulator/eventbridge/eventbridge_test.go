@@ -17,6 +17,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/eventbridge"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -41,7 +42,7 @@ func newServer(t *testing.T) (*eventbridge.Server, *sdk.Client) {
 		Region:           "eu-west-1",
 		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
 		BaseEndpoint:     aws.String("http://events.test"),
-		HTTPClient:       &http.Client{Transport: awsjson.Transport(server)},
+		HTTPClient:       &http.Client{Transport: wire.Transport(server)},
 		RetryMaxAttempts: 1,
 	})
 }

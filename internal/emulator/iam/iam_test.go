@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/iam"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -45,7 +45,7 @@ func newServer(t *testing.T, options iam.Options) (*iam.Server, *sdk.Client) {
 	); arn != roleARN {
 		t.Fatalf("added as %s", arn)
 	}
-	return server, client("eu-west-1", awsjson.Transport(server))
+	return server, client("eu-west-1", wire.Transport(server))
 }
 
 func client(region string, transport http.RoundTripper) *sdk.Client {
@@ -327,7 +327,7 @@ func TestRegion(t *testing.T) {
 		{iam.Options{Region: "us-west-2"}, "eu-west-1", 403},
 	} {
 		server, _ := newServer(t, test.options)
-		_, err := client(test.region, awsjson.Transport(server)).SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
+		_, err := client(test.region, wire.Transport(server)).SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
 		wantError(t, err, test.status, "SignatureDoesNotMatch", "scoped")
 	}
 	// What the SDK signs for without an endpoint of one's own.
@@ -335,7 +335,7 @@ func TestRegion(t *testing.T) {
 	arn := server.AddRole("x")
 	c := sdk.NewFromConfig(aws.Config{
 		Region: "ap-south-1", Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
-		HTTPClient: &http.Client{Transport: awsjson.Transport(server)},
+		HTTPClient: &http.Client{Transport: wire.Transport(server)},
 	})
 	out, err := c.SimulatePrincipalPolicy(t.Context(), &sdk.SimulatePrincipalPolicyInput{PolicySourceArn: &arn, ActionNames: []string{"s3:Get"}})
 	wantError(t, err, 0, "", "")

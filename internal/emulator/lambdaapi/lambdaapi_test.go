@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambdaapi"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -39,7 +39,7 @@ func newServer(t *testing.T) (*lambdaapi.Server, *sdk.Client) {
 	}); got != arn {
 		t.Fatalf("added as %s", got)
 	}
-	return server, client(awsjson.Transport(server))
+	return server, client(wire.Transport(server))
 }
 
 func client(transport http.RoundTripper) *sdk.Client {

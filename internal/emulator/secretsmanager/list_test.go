@@ -19,6 +19,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 func list(t *testing.T, c *sm.Client, in sm.ListSecretsInput) []types.SecretListEntry {
@@ -273,7 +274,7 @@ func TestNoValueIsListed(t *testing.T) {
 	server.SetSchedule(arn, "rate(1 day)", "")
 	var answers []string
 	options := func(o *sm.Options) {
-		o.HTTPClient = &http.Client{Transport: spy{awsjson.Transport(server), &answers}}
+		o.HTTPClient = &http.Client{Transport: spy{wire.Transport(server), &answers}}
 	}
 	_, err := c.ListSecrets(t.Context(), &sm.ListSecretsInput{}, options)
 	wantError(t, err, "", "")

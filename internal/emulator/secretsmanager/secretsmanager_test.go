@@ -12,8 +12,8 @@ import (
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
 
-	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 // newServer returns a server and an SDK client of it, without a network and
@@ -26,7 +26,7 @@ func newServer(t *testing.T, options secretsmanager.Options) (*secretsmanager.Se
 		Region:           "eu-west-1",
 		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
 		BaseEndpoint:     aws.String("http://secretsmanager.test"),
-		HTTPClient:       &http.Client{Transport: awsjson.Transport(server)},
+		HTTPClient:       &http.Client{Transport: wire.Transport(server)},
 		RetryMaxAttempts: 1,
 	})
 }

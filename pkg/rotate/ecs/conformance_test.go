@@ -17,9 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/tidwall/gjson"
 
-	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	ecsemulator "github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -57,7 +57,7 @@ var runnerServices = []string{"runner", "runner-b"}
 func newAWS(t *testing.T, setup rotatetest.Setup) *awsHome {
 	h := &awsHome{t: t, setup: setup, stops: map[string]func(){}, breaks: map[string]int{}, broken: map[string]bool{}}
 	h.secrets = smemulator.New(smemulator.Options{Invoke: nobody, Attempts: 1, ReadLag: readLag})
-	h.direct = secretsmanager.NewFromConfig(config(awsjson.Transport(h.secrets)))
+	h.direct = secretsmanager.NewFromConfig(config(wire.Transport(h.secrets)))
 	h.services = ecsemulator.New(ecsemulator.Options{
 		StartDelay: 1300 * time.Millisecond, RollDelay: 1500 * time.Millisecond, StartTask: h.start, StopTask: h.stop,
 		SecretValue: func(arn, stage, id string) (string, error) { return h.secrets.Value(arn, stage, id) },
@@ -188,7 +188,7 @@ func (h *awsHome) Runner(ctx context.Context, process *rotatetest.Process) (rota
 		return operation
 	}
 	behind := func(server http.Handler) aws.Config {
-		return config(process.Transport(awsjson.Transport(server), operation))
+		return config(process.Transport(wire.Transport(server), operation))
 	}
 	runner, err := ecs.Discover(ctx, lagging{secretsmanager.NewFromConfig(behind(h.secrets)), h}, awsecs.NewFromConfig(behind(h.services)), ecs.Config{
 		SecretARN: h.arn, Clusters: []string{"matillion"}, AgentIDs: []string{h.setup.AgentID},

@@ -18,6 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	ecsemulator "github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 	smemulator "github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -55,7 +56,7 @@ func newCloud(t *testing.T, options ...smemulator.Options) *cloud {
 	config := func(server http.Handler) aws.Config {
 		return aws.Config{
 			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
-			HTTPClient: &http.Client{Transport: awsjson.Transport(server)}, BaseEndpoint: aws.String("http://127.0.0.1"),
+			HTTPClient: &http.Client{Transport: wire.Transport(server)}, BaseEndpoint: aws.String("http://127.0.0.1"),
 		}
 	}
 	c.secretsAPI = secretsmanager.NewFromConfig(config(c.secrets))

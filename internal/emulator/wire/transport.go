@@ -1,4 +1,5 @@
-package awsjson
+// Package wire has HTTP clients speak to a handler without a network, as tests in which time is simulated need it.
+package wire
 
 import (
 	"bytes"
@@ -30,6 +31,12 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	in := r.Clone(r.Context())
+	in.Header = http.Header{}
+	for name, values := range r.Header { // as it is read from a network
+		for _, value := range values {
+			in.Header.Add(name, value)
+		}
+	}
 	in.Body = io.NopCloser(bytes.NewReader(body))
 	in.ContentLength = int64(len(body))
 	in.RequestURI = r.URL.RequestURI()
