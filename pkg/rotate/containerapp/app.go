@@ -1,0 +1,123 @@
+package containerapp
+
+import (
+	"context"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// The variables of a runner's container.
+const (
+	clientIDVariable     = "OAUTH_CLIENT_ID"
+	clientSecretVariable = "OAUTH_CLIENT_SECRET"
+)
+
+// view is the app as last seen.
+type view struct {
+	name      string
+	location  string
+	state     armappcontainers.ContainerAppProvisioningState
+	modified  time.Time
+	maximum   int32 // replicas of a revision
+	variables map[string]*armappcontainers.EnvironmentVar
+	secret    string // name of the client secret
+	secrets   []*armappcontainers.ContainerAppSecret
+	revisions []revision
+}
+
+// value is what a pointer points to, or nothing.
+func value[T any](pointer *T) T {
+	if pointer == nil {
+		var none T
+		return none
+	}
+	return *pointer
+}
+
+// readApp reads what is to be known of the app but for its secrets and revisions.
+func (r *Runner) readApp(ctx context.Context) error {
+	found, err := r.apps.Get(ctx, r.id.ResourceGroupName, r.id.Name, nil)
+	if err != nil {
+		return failure("read app "+r.id.Name, "Microsoft.App/containerApps/read", err)
+	}
+	seen := view{name: r.id.Name, location: value(found.Location), variables: map[string]*armappcontainers.EnvironmentVar{}, maximum: 10, secrets: r.seen.secrets, revisions: r.seen.revisions}
+	if found.SystemData != nil {
+		seen.modified = value(found.SystemData.LastModifiedAt)
+	}
+	properties := value(found.Properties)
+	seen.state = value(properties.ProvisioningState)
+	template := value(properties.Template)
+	if template.Scale != nil && template.Scale.MaxReplicas != nil {
+		seen.maximum = *template.Scale.MaxReplicas
+	}
+	if value(properties.RunningStatus) == armappcontainers.ContainerAppRunningStatusStopped {
+		seen.maximum = 0
+	}
+	for _, container := range template.Containers {
+		if err := seen.take(container); err != nil {
+			return err
+		}
+	}
+	reference := seen.variables[clientSecretVariable]
+	switch {
+	case reference == nil:
+		return rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", r.id.Name, clientSecretVariable).
+			WithTodo("check that the app is a runner's")
+	case value(reference.SecretRef) == "":
+		return rotate.Errorf(rotate.Configuration, "the variable %s of app %s is no reference to a secret", clientSecretVariable, r.id.Name).
+			WithTodo("put the value into a secret of the app, and refer to it (secretref:NAME)")
+	}
+	seen.secret = *reference.SecretRef
+	r.seen = seen
+	return nil
+}
+
+// take takes the variables of a container. Two containers may not say different things.
+func (v *view) take(container *armappcontainers.Container) error {
+	for _, variable := range container.Env {
+		name := value(variable.Name)
+		if known := v.variables[name]; known != nil && (name == clientSecretVariable || name == clientIDVariable || name == "AGENT_ID") {
+			if value(known.SecretRef) != value(variable.SecretRef) || value(known.Value) != value(variable.Value) {
+				return rotate.Errorf(rotate.Configuration, "the containers of app %s do not agree on the variable %s", v.name, name).
+					WithTodo("give each runner an app of its own")
+			}
+		}
+		v.variables[name] = variable
+	}
+	return nil
+}
+
+// plain is the value of a variable that is no secret.
+func (v *view) plain(name string) (string, error) {
+	variable := v.variables[name]
+	switch {
+	case variable == nil:
+		return "", rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, name)
+	case value(variable.SecretRef) != "":
+		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value", name, v.name)
+	}
+	return value(variable.Value), nil
+}
+
+// credentials are what a replica that starts now reads.
+func (v *view) credentials() (maia.Credentials, error) {
+	secret, err := v.stored(v.secret)
+	if err != nil {
+		return maia.Credentials{}, err
+	}
+	variable := v.variables[clientIDVariable]
+	if variable == nil {
+		return maia.Credentials{}, rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, clientIDVariable)
+	}
+	id := value(variable.Value)
+	if name := value(variable.SecretRef); name != "" {
+		if id, err = v.stored(name); err != nil {
+			return maia.Credentials{}, err
+		}
+	}
+	return maia.Credentials{ClientID: id, ClientSecret: maia.NewSecret(secret)}, nil
+}

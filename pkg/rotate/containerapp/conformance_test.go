@@ -1,0 +1,164 @@
+package containerapp_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/rotatetest"
+)
+
+func TestConformance(t *testing.T) {
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAzure(t, setup) })
+}
+
+const (
+	token        = "token-of-the-identity"
+	resourceApps = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/runners/providers/Microsoft.App/containerApps/"
+	appID        = resourceApps + "runner"
+	clientSecret = "matillion-client-secret"
+	stateName    = "maia-rotate"
+)
+
+// identity is the function's.
+type identity struct{}
+
+// GetToken implements azcore.TokenCredential.
+func (identity) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(24 * time.Hour)}, nil
+}
+
+// azureHome is a runner in the emulated Azure: an app with two replicas in each of two active revisions. Beside its own secret are others, one of
+// them Key Vault's, and another app.
+type azureHome struct {
+	t     *testing.T
+	setup rotatetest.Setup
+	apps  *containerapps.Server
+	state *blobs.Server
+}
+
+func newAzure(t *testing.T, setup rotatetest.Setup) *azureHome {
+	h := &azureHome{t: t, setup: setup, state: blobs.New(token)}
+	h.apps = containerapps.New(containerapps.Options{
+		Token: token, Provision: 1300 * time.Millisecond, Hang: 10 * time.Minute, Start: 1100 * time.Millisecond, Roll: 1700 * time.Millisecond,
+		StartReplica: func(app string, environment map[string]string) (func(), error) {
+			if app != "runner" {
+				return func() {}, nil
+			}
+			stop, _ := setup.Start(environment["OAUTH_CLIENT_ID"], environment["OAUTH_CLIENT_SECRET"]) // one that is refused runs on
+			return stop, nil
+		},
+	})
+	t.Cleanup(h.apps.Close)
+	h.apps.Add(containerapps.Spec{
+		ID: appID, Location: "westeurope", Tags: map[string]string{"team": "data"}, Replicas: 2, Revisions: []string{"runner--1", "runner--2"},
+		Secrets: []containerapps.Secret{
+			{Name: "matillion-client-id", Value: setup.ClientID},
+			{Name: "other", Value: "of somebody else"},
+			{Name: clientSecret, Value: setup.Secret},
+			{Name: "from-the-vault", KeyVaultURL: "https://vault.example/secrets/x", Identity: "system"},
+		},
+		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
+			map[string]any{"name": "AGENT_ID", "value": setup.AgentID}, map[string]any{"name": "MATILLION_REGION", "value": "EU1"},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
+		}}},
+	})
+	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
+	return h
+}
+
+var paths = regexp.MustCompile(`(?i)/containerApps/[^/]+(/.*)?$`)
+
+// nameOf names a call.
+func nameOf(request *http.Request) string {
+	query := request.URL.Query()
+	switch {
+	case query.Get("comp") == "lease":
+		return request.Header.Get("x-ms-lease-action") + " lease"
+	case query.Get("restype") == "container":
+		return request.Method + " container"
+	}
+	parts := paths.FindStringSubmatch(request.URL.Path)
+	if parts == nil {
+		return request.Method + " blob"
+	}
+	segments := strings.Split(parts[1], "/")
+	return strings.TrimSpace(request.Method + " app " + segments[len(segments)-1])
+}
+
+// Runner implements rotatetest.Home.
+func (h *azureHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+	options := func(handler http.Handler) azcore.ClientOptions {
+		return azcore.ClientOptions{
+			Transport: &http.Client{Transport: process.Transport(wire.Transport(handler), nameOf)},
+			Retry:     policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: time.Second},
+		}
+	}
+	armOptions := options(h.apps)
+	armOptions.Cloud = cloud.AzurePublic
+	state, err := container.NewClient("https://account.blob.example/"+stateName, identity{}, &container.ClientOptions{ClientOptions: options(h.state)})
+	if err != nil {
+		return nil, err
+	}
+	runner, err := containerapp.Discover(ctx, containerapp.Config{
+		Credential: identity{}, Client: arm.ClientOptions{ClientOptions: armOptions, DisableRPRegistration: true}, App: appID, AgentIDs: []string{h.setup.AgentID}, State: state,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return runner, nil
+}
+
+// Stored implements rotatetest.Home.
+func (h *azureHome) Stored() maia.Credentials {
+	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value, ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
+}
+
+// Put implements rotatetest.Home.
+func (h *azureHome) Put(secret string) { h.apps.SetSecret(appID, clientSecret, secret) }
+
+// Replace implements rotatetest.Home.
+func (h *azureHome) Replace() { h.apps.RestartAll(appID) }
+
+// BreakRestarts implements rotatetest.Home: of both revisions.
+func (h *azureHome) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
+
+// Kept implements rotatetest.Home.
+func (h *azureHome) Kept() string {
+	return fmt.Sprint(h.apps.Shown(appID), h.state.Blobs(stateName))
+}
+
+// Foreign implements rotatetest.Home.
+func (h *azureHome) Foreign() string {
+	document := h.apps.Shown(appID)
+	delete(document, "systemData")
+	delete(document["properties"].(map[string]any), "provisioningState")
+	text, err := json.MarshalIndent(document, "", " ")
+	if err != nil {
+		h.t.Error(err)
+	}
+	other := h.apps.Secrets(appID)
+	for i := range other {
+		if other[i].Name == clientSecret {
+			other[i].Value = ""
+		}
+	}
+	return fmt.Sprintf("%s\n%+v\n%+v", text, other, h.apps.Secrets(resourceApps+"web"))
+}

@@ -1,0 +1,23 @@
+// Package containerapp rotates a runner on Azure Container Apps: its client_secret is a secret of the app, and its revisions
+// are restarted.
+//
+//	runner, err := containerapp.Discover(ctx, containerapp.Config{Credential: credential, App: resourceID, State: container})
+//	report, err := rotator.Run(ctx, runner, rotate.Rotate)
+//
+// The app knows its runner: its containers have the agent's ID and region as plain variables, and OAUTH_CLIENT_SECRET refers
+// to the secret.
+//
+// # What is where
+//
+//   - The store is the app's secret. Azure replaces the array of secrets whole, so all of them are listed and sent again;
+//     those that Key Vault holds stay references. There is no ETag: they are listed right before, and compared right after.
+//   - The instances are the replicas of every active revision that uses the secret. They read it when they start: a changed
+//     secret restarts nothing.
+//   - The lock is a lease of a blob named AGENT.json in the function's own storage account, and the note is its content. The
+//     app's tags are no place for it: the vendor's Terraform resets them.
+//
+// # What cannot be proved before a refresh
+//
+// That the identity may write the app and restart its revisions, and that nobody changes another secret of the app between
+// the list and the change, which are a moment apart.
+package containerapp

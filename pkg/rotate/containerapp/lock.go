@@ -1,0 +1,302 @@
+package containerapp
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/lease"
+
+	"bytes"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+const (
+	leaseDuration = 45 * time.Second // longer than a refresh may take
+	renewEvery    = 10 * time.Second
+	clockSkew     = 5 * time.Second
+	leasePoll     = 2 * time.Second
+	maxTries      = 4
+	longestNote   = 64 << 10 // bytes
+)
+
+// lock is the runner's blob: its lease is the lock of the home, its content the note. It is written under the lease only, and
+// only over what was seen.
+type lock struct {
+	container *container.Client
+	blob      *blockblob.Client
+	leases    *lease.BlobClient
+	name      string
+	id        string // of the lease
+
+	turn   chan struct{} // holds one token: whoever has it uses what is below
+	note   rotate.Note   // as last seen
+	etag   azcore.ETag   // empty: there is no blob
+	leased bool          // by somebody, as last seen
+	till   time.Time     // the lease is ours until then; zero: it is not
+	stop   context.CancelFunc
+	gone   chan struct{} // closed when renewing has ended
+}
+
+func newLock(state *container.Client, name string) *lock {
+	l := &lock{container: state, name: name, id: newID(), turn: make(chan struct{}, 1), blob: state.NewBlockBlobClient(name)}
+	l.leases, _ = lease.NewBlobClient(l.blob, &lease.BlobClientOptions{LeaseID: &l.id}) // errs only if it has to make an ID
+	l.turn <- struct{}{}
+	return l
+}
+
+// newID is a random UUID, as leases want it.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never errs
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// use waits for the others that use the lock.
+func (l *lock) use() (done func()) {
+	<-l.turn
+	return func() { l.turn <- struct{}{} }
+}
+
+// read looks at the blob. One that is not there holds the zero note.
+func (l *lock) read(ctx context.Context) error {
+	found, err := l.blob.DownloadStream(ctx, nil)
+	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) {
+		l.note, l.etag, l.leased = rotate.Note{}, "", false
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(found.Body, longestNote))
+	_ = found.Body.Close()
+	if err != nil {
+		return err
+	}
+	note := rotate.Note{}
+	if len(text) > 0 {
+		if note, err = rotate.ParseNote(text); err != nil {
+			return rotate.Errorf(rotate.Configuration, "the blob %s in %s cannot be read: %w", l.name, l.container.URL(), err).
+				WithTodo("find out who has changed it; if the runner is connected and its app holds what Maia does, delete the blob")
+		}
+	}
+	l.note, l.etag, l.leased = note, value(found.ETag), value(found.LeaseState) == lease.StateTypeLeased
+	return nil
+}
+
+// awaitFree waits until nobody else holds the lease, or until it has outlasted its time: then somebody renews it.
+func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
+	for began := time.Now(); ; {
+		if err := l.read(ctx); err != nil {
+			return false, err
+		}
+		if !l.leased || l.held() {
+			return true, nil
+		}
+		if time.Since(began) > leaseDuration+clockSkew {
+			return false, nil
+		}
+		if err := wait(ctx, leasePoll); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (l *lock) held() bool { return time.Now().Before(l.till) }
+
+// write makes a note durable, under the lease, which it takes if it has to. The note before must be the one that was seen.
+func (l *lock) write(ctx context.Context, note rotate.Note) error {
+	before := l.note
+	if err := l.enter(ctx); err != nil {
+		return err
+	}
+	text, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		written, err := l.blob.Upload(ctx, streaming.NopCloser(bytes.NewReader(text)), &blockblob.UploadOptions{
+			HTTPHeaders: &blob.HTTPHeaders{BlobContentType: to.Ptr("application/json")},
+			AccessConditions: &blob.AccessConditions{
+				LeaseAccessConditions:    &blob.LeaseAccessConditions{LeaseID: &l.id},
+				ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfMatch: &l.etag},
+			},
+		})
+		if err == nil {
+			l.note, l.etag = note, value(written.ETag)
+			return nil
+		}
+		if bloberror.HasCode(err, bloberror.LeaseLost, bloberror.LeaseIDMismatchWithBlobOperation, bloberror.LeaseNotPresentWithBlobOperation) {
+			l.till = time.Time{}
+			return busy()
+		}
+		if !bloberror.HasCode(err, bloberror.ConditionNotMet) || try == maxTries {
+			return err
+		}
+		// It was written and the answer lost, or the ETag has changed without the content.
+		if err := l.read(ctx); err != nil {
+			return err
+		}
+		switch {
+		case l.note.Equal(note):
+			return nil
+		case !l.note.Equal(before):
+			return busy()
+		}
+	}
+}
+
+// enter makes sure that the lease is ours, and that nobody has written the note since it was seen.
+func (l *lock) enter(ctx context.Context) error {
+	before := l.note
+	if err := l.take(ctx); err != nil {
+		return err
+	}
+	if !l.note.Equal(before) {
+		return busy()
+	}
+	return nil
+}
+
+// take takes the lease, unless it is ours, and looks at the blob again.
+func (l *lock) take(ctx context.Context) error {
+	if l.held() {
+		return nil
+	}
+	if l.etag == "" {
+		if err := l.create(ctx); err != nil {
+			return err
+		}
+	}
+	for began := time.Now(); ; {
+		asked := time.Now()
+		_, err := l.leases.AcquireLease(ctx, int32(leaseDuration/time.Second), nil)
+		if err == nil {
+			l.keep(ctx, asked)
+			return l.read(ctx)
+		}
+		if !bloberror.HasCode(err, bloberror.LeaseAlreadyPresent) {
+			return err
+		}
+		if time.Since(began) > leaseDuration+clockSkew {
+			return busy()
+		}
+		if err := wait(ctx, leasePoll); err != nil {
+			return err
+		}
+	}
+}
+
+// create makes the blob, empty, and the container around it. Another run may have made them.
+func (l *lock) create(ctx context.Context) error {
+	for try := 0; ; try++ {
+		_, err := l.blob.Upload(ctx, streaming.NopCloser(bytes.NewReader(nil)), &blockblob.UploadOptions{
+			AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}},
+		})
+		switch {
+		case err == nil, bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet, bloberror.LeaseIDMissing):
+			return nil
+		case !bloberror.HasCode(err, bloberror.ContainerNotFound) || try > 0:
+			return err
+		}
+		if _, err := l.container.Create(ctx, nil); err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+			return err
+		}
+	}
+}
+
+// keep has the lease renewed from now on, which was asked for at a time.
+func (l *lock) keep(ctx context.Context, asked time.Time) {
+	l.till = asked.Add(leaseDuration)
+	if l.stop != nil {
+		return
+	}
+	renewal, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop, l.gone = stop, make(chan struct{})
+	go l.renew(renewal, l.gone)
+}
+
+// renew keeps the lease until it is told to stop, or has lost it.
+func (l *lock) renew(ctx context.Context, gone chan<- struct{}) {
+	defer close(gone)
+	for left := leaseDuration; left > 0; left = l.renewed(ctx) {
+		if wait(ctx, min(renewEvery, left)) != nil {
+			return
+		}
+	}
+}
+
+// renewed renews the lease, and says for how long it is ours then.
+func (l *lock) renewed(ctx context.Context) (left time.Duration) {
+	defer l.use()()
+	if ctx.Err() == nil && l.held() {
+		_ = l.extend(ctx) // else at the next tick, or Hold says so
+	}
+	return time.Until(l.till)
+}
+
+// extend renews the lease now.
+func (l *lock) extend(ctx context.Context) error {
+	asked := time.Now()
+	if _, err := l.leases.RenewLease(ctx, nil); err != nil {
+		if bloberror.HasCode(err, bloberror.LeaseIDMismatchWithLeaseOperation, bloberror.LeaseIsBrokenAndCannotBeRenewed, bloberror.LeaseNotPresentWithLeaseOperation) {
+			l.till = time.Time{}
+			return busy()
+		}
+		return err
+	}
+	l.till = asked.Add(leaseDuration)
+	return nil
+}
+
+// hold makes sure that the lease is ours for at least d.
+func (l *lock) hold(ctx context.Context, d time.Duration) error {
+	if !l.held() {
+		return busy()
+	}
+	if time.Until(l.till) < d {
+		if err := l.extend(ctx); err != nil {
+			return err
+		}
+	}
+	if left := time.Until(l.till); left < d {
+		return rotate.Errorf(rotate.NotReady, "the lock on the runner is this run's for %s more, a refresh may take %s", left.Round(time.Second), d).
+			WithTodo("nothing: the next run tries again; if this repeats, the storage account answers too slowly")
+	}
+	return nil
+}
+
+// release gives the lease back.
+func (l *lock) release(ctx context.Context) {
+	done := l.use()
+	stop, gone := l.stop, l.gone
+	l.stop, l.gone = nil, nil
+	if stop != nil {
+		stop()
+	}
+	if l.held() {
+		_, _ = l.leases.ReleaseLease(ctx, nil) // else it ends by itself
+	}
+	l.till = time.Time{}
+	done()
+	if gone != nil {
+		<-gone
+	}
+}
+
+func busy() *rotate.Error {
+	return rotate.Errorf(rotate.NotReady, "another run is at work on this runner, or has been since this one looked").
+		WithTodo("nothing: that run goes on, or the next one does")
+}

@@ -1,0 +1,172 @@
+package containerapp
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// Config says which app.
+type Config struct {
+	Credential azcore.TokenCredential // for Azure Resource Manager
+	Client     arm.ClientOptions      // of its clients: cloud, transport, retries
+	App        string                 // resource ID of the Container App
+	AgentIDs   []string               // that may be served; empty: whichever the app names
+	State      *container.Client      // where the blob with the lock and the note is; it is made if it is not there
+	Log        *slog.Logger           // nil: no log
+}
+
+// Runner implements [rotate.Runner] and [rotate.Locker]. It may do several runs, one after the other.
+type Runner struct {
+	config    Config
+	id        *arm.ResourceID
+	apps      *armappcontainers.ContainerAppsClient
+	revisions *armappcontainers.ContainerAppsRevisionsClient
+	replicas  *armappcontainers.ContainerAppsRevisionReplicasClient
+	lock      *lock
+	log       *slog.Logger
+
+	agentID, region string
+
+	seen    view
+	stored  bool             // this Runner has stored a value, and not restarted since
+	ordered map[string]order // by revision: the restarts that this Runner has ordered since
+}
+
+var (
+	_ rotate.Runner = (*Runner)(nil)
+	_ rotate.Locker = (*Runner)(nil)
+)
+
+// Discover finds the runner of an app. It changes nothing.
+func Discover(ctx context.Context, config Config) (*Runner, error) {
+	id, err := arm.ParseResourceID(config.App)
+	if err != nil || !strings.EqualFold(id.ResourceType.String(), "Microsoft.App/containerApps") {
+		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a Container App, expected /subscriptions/S/resourceGroups/G/providers/Microsoft.App/containerApps/NAME", config.App).
+			WithTodo("correct it; a runner on Container Instances cannot be rotated: its secret cannot be read back")
+	}
+	factory, err := armappcontainers.NewClientFactory(id.SubscriptionID, config.Credential, &config.Client)
+	if err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "the clients of Azure Resource Manager cannot be made: %w", err)
+	}
+	r := &Runner{
+		config: config, id: id, log: config.Log, ordered: map[string]order{},
+		apps:      factory.NewContainerAppsClient(),
+		revisions: factory.NewContainerAppsRevisionsClient(),
+		replicas:  factory.NewContainerAppsRevisionReplicasClient(),
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if err := r.readApp(ctx); err != nil {
+		return nil, err
+	}
+	if r.agentID, err = r.seen.plain("AGENT_ID"); err != nil {
+		return nil, err
+	}
+	if err := maia.CheckAgentID(r.agentID); err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID)
+	}
+	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
+		return nil, rotate.Errorf(rotate.Configuration, "app %s names agent %s, which this function may not serve", id.Name, r.agentID).
+			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the app")
+	}
+	region, _ := r.seen.plain("MATILLION_REGION") // one that is not there is the caller's to know
+	r.region = strings.ToLower(region)
+	r.lock = newLock(config.State, strings.ToLower(r.agentID)+".json")
+	return r, nil
+}
+
+// AgentID is what the app's AGENT_ID says.
+func (r *Runner) AgentID() string { return r.agentID }
+
+// Region is what the app's MATILLION_REGION says, in lower case; empty if it says nothing.
+func (r *Runner) Region() string { return r.region }
+
+// Busy waits until no other run holds the runner's lock, or until the lease has outlasted its time: then its holder renews
+// it, and is alive.
+func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
+	defer r.lock.use()()
+	free, err := r.lock.awaitFree(ctx)
+	if err != nil {
+		return "", false, failure("read blob "+r.lock.name, actionReadBlob, err)
+	}
+	return "another run", !free, nil
+}
+
+// Observe implements [rotate.Runner].
+func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
+	if err := r.readApp(ctx); err != nil {
+		return rotate.Home{}, err
+	}
+	if err := r.readSecrets(ctx); err != nil {
+		return rotate.Home{}, err
+	}
+	if err := r.readRevisions(ctx); err != nil {
+		return rotate.Home{}, err
+	}
+	note, err := r.readNote(ctx)
+	if err != nil {
+		return rotate.Home{}, err
+	}
+	store, err := r.seen.credentials()
+	if err != nil {
+		return rotate.Home{}, err
+	}
+	return rotate.Home{Store: store, Instances: r.instances(), Note: note}, nil
+}
+
+func (r *Runner) readNote(ctx context.Context) (rotate.Note, error) {
+	defer r.lock.use()()
+	if err := r.lock.read(ctx); err != nil {
+		return rotate.Note{}, failure("read blob "+r.lock.name, actionReadBlob, err)
+	}
+	return r.lock.note, nil
+}
+
+// Check implements [rotate.Runner].
+func (r *Runner) Check(ctx context.Context) error {
+	if err := r.readApp(ctx); err != nil {
+		return err
+	}
+	if err := r.readSecrets(ctx); err != nil {
+		return err
+	}
+	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
+		return rotate.Errorf(rotate.NotReady, "the provisioning state of app %s is %s, expected Succeeded", r.id.Name, state).
+			WithTodo("nothing while somebody changes it; else look at the app in the portal")
+	}
+	_, err := r.seen.all()
+	return err
+}
+
+// SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.
+func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
+	defer r.lock.use()()
+	return failure("write blob "+r.lock.name, actionWriteBlob, r.lock.write(ctx, note))
+}
+
+// enter takes the lock before something is changed.
+func (r *Runner) enter(ctx context.Context) error {
+	defer r.lock.use()()
+	return failure("take the lease of blob "+r.lock.name, actionWriteBlob, r.lock.enter(ctx))
+}
+
+// Hold implements [rotate.Locker].
+func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
+	defer r.lock.use()()
+	return failure("renew the lease of blob "+r.lock.name, actionWriteBlob, r.lock.hold(ctx, d))
+}
+
+// Release implements [rotate.Locker].
+func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }

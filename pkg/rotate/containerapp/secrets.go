@@ -1,0 +1,188 @@
+package containerapp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+const (
+	storeTries    = 6
+	storePoll     = time.Second
+	conflictWait  = 3 * time.Second
+	provisionTime = 90 * time.Second // that a change of the secrets may take
+)
+
+// readSecrets lists the secrets, with their values.
+func (r *Runner) readSecrets(ctx context.Context) error {
+	found, err := r.apps.ListSecrets(ctx, r.id.ResourceGroupName, r.id.Name, nil)
+	if err != nil {
+		return failure("list the secrets of app "+r.id.Name, "Microsoft.App/containerApps/listSecrets/action", err)
+	}
+	r.seen.secrets = found.Value
+	return nil
+}
+
+// find is a secret by its name; nil if there is none.
+func (v *view) find(name string) *armappcontainers.ContainerAppSecret {
+	for _, secret := range v.secrets {
+		if value(secret.Name) == name {
+			return secret
+		}
+	}
+	return nil
+}
+
+// stored is the value of a secret that the app itself holds.
+func (v *view) stored(name string) (string, error) {
+	secret := v.find(name)
+	switch {
+	case secret == nil:
+		return "", rotate.Errorf(rotate.Configuration, "app %s has no secret %s, to which its variables refer", v.name, name).
+			WithTodo("bring it back: az containerapp secret set")
+	case value(secret.KeyVaultURL) != "" && name == v.secret:
+		return "", rotate.Errorf(rotate.Configuration, "the secret %s of app %s is a reference to Key Vault", name, v.name).
+			WithTodo("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
+	case value(secret.Value) == "":
+		return "", rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty", name, v.name).
+			WithTodo("set it: az containerapp secret set")
+	}
+	return *secret.Value, nil
+}
+
+// all are the secrets in the form in which they are sent.
+func (v *view) all() ([]*armappcontainers.Secret, error) {
+	sent := make([]*armappcontainers.Secret, len(v.secrets))
+	for i, secret := range v.secrets {
+		sent[i] = &armappcontainers.Secret{Name: secret.Name}
+		switch {
+		case value(secret.KeyVaultURL) != "":
+			sent[i].KeyVaultURL, sent[i].Identity = secret.KeyVaultURL, secret.Identity
+		case value(secret.Value) != "":
+			sent[i].Value = secret.Value
+		default:
+			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets beside it", value(secret.Name), v.name).
+				WithTodo("set it, or remove it: az containerapp secret remove")
+		}
+	}
+	return sent, nil
+}
+
+// Store implements [rotate.Runner]. Whatever else changes the app at the same time is waited for.
+func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error {
+	if err := r.enter(ctx); err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		done, err := r.store(ctx, credentials)
+		if done || err != nil && (try == storeTries || !conflict(err)) {
+			return failure("write the secrets of app "+r.id.Name, "Microsoft.App/containerApps/write", err)
+		}
+		if err == nil && try == storeTries {
+			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value, or lost another", r.id.Name, try).
+				WithTodo("look who else changes the secrets; the next run tries again")
+		}
+		if err := wait(ctx, conflictWait); err != nil {
+			return err
+		}
+	}
+}
+
+// conflict says that somebody else changes the app.
+func conflict(err error) bool {
+	var answered *azcore.ResponseError
+	return errors.As(err, &answered) && answered.StatusCode == http.StatusConflict
+}
+
+// store lists the secrets, changes one, and sends all. It says whether the app then holds what it should.
+func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done bool, err error) {
+	if err := r.readSecrets(ctx); err != nil {
+		return false, err
+	}
+	held, err := r.seen.stored(r.seen.secret)
+	if err != nil {
+		return false, err
+	}
+	sent, err := r.seen.all()
+	if err != nil {
+		return false, err
+	}
+	wanted := credentials.ClientSecret.Reveal()
+	if held == wanted && r.seen.state != armappcontainers.ContainerAppProvisioningStateInProgress {
+		return true, nil
+	}
+	for _, secret := range sent {
+		if value(secret.Name) == r.seen.secret {
+			secret.Value = &wanted
+		}
+	}
+	change := armappcontainers.ContainerApp{
+		Location:   &r.seen.location,
+		Properties: &armappcontainers.ContainerAppProperties{Configuration: &armappcontainers.Configuration{Secrets: sent}},
+	}
+	// The operation itself is not asked: that needs a right on the whole subscription.
+	if _, err := r.apps.BeginUpdate(ctx, r.id.ResourceGroupName, r.id.Name, change, nil); err != nil {
+		return false, err
+	}
+	r.stored = true
+	clear(r.ordered) // what was ordered before reads an older value
+	if err := r.awaitProvisioned(ctx); err != nil {
+		return false, err
+	}
+	if err := r.readSecrets(ctx); err != nil {
+		return false, err
+	}
+	return r.seen.holds(sent), nil
+}
+
+// awaitProvisioned waits until no change of the app is in progress.
+func (r *Runner) awaitProvisioned(ctx context.Context) error {
+	for began := time.Now(); ; {
+		if err := r.readApp(ctx); err != nil {
+			return err
+		}
+		switch state := r.seen.state; {
+		case state == armappcontainers.ContainerAppProvisioningStateSucceeded:
+			return nil
+		case state != armappcontainers.ContainerAppProvisioningStateInProgress:
+			return rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
+				WithTodo("look at the app's activity log; the next run tries again")
+		case time.Since(began) > provisionTime:
+			return rotate.Errorf(rotate.NotReady, "the change of the secrets of app %s is in progress for more than %s", r.id.Name, provisionTime).
+				WithTodo("nothing: the next run looks again")
+		}
+		if err := wait(ctx, storePoll); err != nil {
+			return err
+		}
+	}
+}
+
+// holds says that the app has the secrets that were sent, and no other.
+func (v *view) holds(sent []*armappcontainers.Secret) bool {
+	if len(sent) != len(v.secrets) {
+		return false
+	}
+	return !slices.ContainsFunc(sent, func(secret *armappcontainers.Secret) bool {
+		found := v.find(value(secret.Name))
+		return found == nil || value(found.KeyVaultURL) != value(secret.KeyVaultURL) || value(secret.KeyVaultURL) == "" && value(found.Value) != value(secret.Value)
+	})
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
