@@ -8,8 +8,9 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 // maxRequest is the largest request body in bytes; the services' own limits are
@@ -38,12 +39,7 @@ type Handler struct {
 	config     Config
 	operations map[string]operation
 
-	mu     sync.Mutex
-	calls  []Call
-	hooks  []func(Call)
-	faults []*fault
-	closed chan struct{} // ends the waits of slow calls
-	once   sync.Once
+	wire.Traffic
 }
 
 // operation does one operation on the raw request.
@@ -51,7 +47,7 @@ type operation func(raw []byte) (any, error)
 
 // New returns a handler without operations.
 func New(config Config) *Handler {
-	return &Handler{config: config, operations: map[string]operation{}, closed: make(chan struct{})}
+	return &Handler{config: config, operations: map[string]operation{}}
 }
 
 // Register adds an operation. In is a struct whose JSON names are the members
@@ -70,14 +66,12 @@ func Register[In, Out any](h *Handler, name string, do func(*In) (Out, error)) {
 
 // Close ends the waits of slow calls; from then on every connection is closed
 // without an answer.
-func (h *Handler) Close() { h.once.Do(func() { close(h.closed) }) }
+func (h *Handler) Close() { h.End() }
 
 // ServeHTTP serves one call.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	select {
-	case <-h.closed:
+	if h.Ended() {
 		panic(http.ErrAbortHandler)
-	default:
 	}
 	id := NewID()
 	w.Header().Set("X-Amzn-Requestid", id)
@@ -90,27 +84,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, call, nil, err)
 		return
 	}
-	f := h.match(name, raw)
+	f := h.Match(name, raw)
 	call.Fault = f.Kind
-	f.before()
+	f.Begin()
 	switch f.Kind {
 	case DropBefore:
-		f.after()
-		h.record(call)
+		f.End()
+		h.Record(call)
 		panic(http.ErrAbortHandler)
 	case Slow:
-		h.wait(f.Delay)
+		h.Wait(f.Delay)
 	}
 	// A 5xx "after" is done and then denied; the other refusals are not done.
 	out, err := any(nil), h.refusal(f.Kind, name, call.Resource)
 	if err == nil {
 		out, err = h.operations[name](raw)
 	}
-	f.after()
+	f.End()
 	switch f.Kind {
 	case DropAfter:
 		call.Status, call.Code = status(err), code(err, h.config)
-		h.record(call)
+		h.Record(call)
 		panic(http.ErrAbortHandler)
 	case Status5xxAfter:
 		out, err = nil, h.internal()
@@ -149,7 +143,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (raw []byte, n
 // answer finds the call recorded.
 func (h *Handler) answer(w http.ResponseWriter, call Call, out any, err error) {
 	call.Status, call.Code = status(err), code(err, h.config)
-	h.record(call)
+	h.Record(call)
 
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	if err != nil {
@@ -163,15 +157,4 @@ func (h *Handler) answer(w http.ResponseWriter, call Call, out any, err error) {
 	}
 	w.WriteHeader(call.Status)
 	_, _ = w.Write(body) // the caller may be gone: that is its own business
-}
-
-// wait waits for d, whether the caller still waits or not: a request that is
-// carried out late, after its caller gave up, is a fault worth having.
-func (h *Handler) wait(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-h.closed:
-	}
 }

@@ -1,4 +1,3 @@
-// Package wire has HTTP clients speak to a handler without a network, as tests in which time is simulated need it.
 package wire
 
 import (
