@@ -69,7 +69,8 @@ func (e Environment) List(name string) []string {
 	return items
 }
 
-// Credential is that of the Maia API, or zero where the reference variable names the secret that holds it.
+// Credential is that of the Maia API, or zero where the reference variable names the secret that holds it. A function that
+// has no such variable, because its platform puts the secret itself into the environment, gives an empty name.
 func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	id, secret := e[ClientID], e[ClientSecret]
 	switch direct := id != "" || secret != ""; {
@@ -77,6 +78,8 @@ func (e Environment) Credential(reference string) (maia.Credentials, error) {
 		return maia.Credentials{}, Errorf("%s and %s/%s are both set, expected one of the two", reference, ClientID, ClientSecret)
 	case e[reference] != "":
 		return maia.Credentials{}, nil
+	case !direct && reference == "":
+		return maia.Credentials{}, Errorf("%s and %s are not set: they are the Maia API credential", ClientID, ClientSecret)
 	case !direct:
 		return maia.Credentials{}, Errorf("%s is not set: it names the secret with the client_id and client_secret of the Maia API credential", reference)
 	case id == "":

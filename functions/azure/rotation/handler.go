@@ -1,0 +1,198 @@
+// Package rotation is the function that Azure's timer calls: it reads the environment, finds the apps, wires
+// [containerapp.Runner], [rotate.Rotator] and [fleet.Fleet], and answers the host.
+//
+// Every invocation heals what needs it and rotates what is due. So one that is past due, or replayed because the timer's
+// lease was lost, finds nothing due.
+//
+// The host speaks the protocol of custom handlers (package-internal but for [Handler.ListenAndServe]). The work itself is
+// [Handler.RotateRunnerSecrets], which knows nothing of it: a main for Azure's worker for Go would register that one.
+package rotation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/settings"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
+)
+
+// FunctionName is that of the function's folder, which the host calls.
+const FunctionName = "RotateRunnerSecrets"
+
+// Handler does the work of invocations. Nothing but clients and their tokens outlives one.
+type Handler struct {
+	config    Config
+	configErr error
+	log       *slog.Logger
+	azure     func() (*azureAPIs, error)
+
+	working sync.Mutex // an invocation is at work
+
+	mu   sync.Mutex
+	maia map[string]*maia.Client // by region
+}
+
+// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every invocation.
+func New(environ []string, out io.Writer) *Handler {
+	config, err := ParseConfig(environ)
+	return &Handler{
+		config: config, configErr: err, log: NewLog(out), maia: map[string]*maia.Client{},
+		azure: sync.OnceValues(func() (*azureAPIs, error) { return newAzureAPIs(config) }),
+	}
+}
+
+// alreadyAtWork is what comes of an invocation while another is at work, as the host may replay one.
+const alreadyAtWork = "another invocation of this function is at work: nothing was done"
+
+// RotateRunnerSecrets is the function: it heals and rotates, for as long as an invocation may last. The error says which
+// runners failed or are dark.
+func (h *Handler) RotateRunnerSecrets(ctx context.Context, timer TimerInfo) error {
+	_, err := h.invoke(ctx, h.log, timer)
+	return err
+}
+
+// invoke does the work of one invocation, and says what came of each app.
+func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo) (lines []string, err error) {
+	if !h.working.TryLock() {
+		log.WarnContext(ctx, alreadyAtWork)
+		return []string{alreadyAtWork}, nil
+	}
+	defer h.working.Unlock()
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, FunctionTimeout-Margin)
+	defer cancel()
+	log.InfoContext(ctx, "called", "past_due", timer.IsPastDue)
+	targets, err := h.targets(ctx, nil, log)
+	if err != nil {
+		return nil, refuse(ctx, log, err)
+	}
+	result := fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)
+	if len(h.config.Groups) > 0 {
+		h.warnOfMissing(ctx, log, result)
+	}
+	return told(result)
+}
+
+// Margin is how long before the host would end the process an invocation ends its work, so that the function can still say
+// in which state the runners are. The host's clock starts a little before ours.
+const Margin = 30 * time.Second
+
+// told is a result in words: a line for each app.
+func told(result fleet.Result) (lines []string, err error) {
+	var failed []string
+	for _, target := range result.Targets {
+		line := target.Target + ": " + target.Outcome
+		if target.Error != "" {
+			line = target.Target + ": " + target.Error
+		}
+		lines = append(lines, line)
+		if (fleet.Result{Targets: []fleet.TargetResult{target}}).Failed() {
+			failed = append(failed, line)
+		}
+	}
+	if len(failed) == 0 {
+		return lines, nil
+	}
+	return lines, fmt.Errorf("%d of %d runners failed or are dark:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
+}
+
+// warnOfMissing tells of agents that may be served and that no tagged app has: somebody may have taken away its tag.
+func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fleet.Result) {
+	for _, id := range h.config.AgentIDs {
+		found := false
+		for _, target := range result.Targets {
+			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Err() != nil
+		}
+		if !found {
+			log.WarnContext(ctx, "no app with the tag is this runner's", "runner", id, "tag", Tag+"="+TagValue)
+		}
+	}
+}
+
+// Plan says what an invocation would do for apps now, and changes nothing; for none it is all that are configured.
+func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error) {
+	targets, err := h.targets(ctx, apps, h.log)
+	if err != nil {
+		return fleet.Result{}, err
+	}
+	return fleet.Fleet{Policy: h.config.Policy, Log: h.log}.Plan(ctx, targets), nil
+}
+
+func refuse(ctx context.Context, log *slog.Logger, err error) error {
+	typed := rotate.AsError(err, rotate.Unseen)
+	log.ErrorContext(ctx, "the invocation failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
+	return typed
+}
+
+// targets are the apps; for none, all that are configured. A resource group that cannot be read is a target that fails, and
+// stops no other.
+func (h *Handler) targets(ctx context.Context, apps []string, log *slog.Logger) ([]fleet.Target, error) {
+	if h.configErr != nil {
+		return nil, h.configErr
+	}
+	azure, err := h.azure()
+	if err != nil {
+		return nil, err
+	}
+	var targets []fleet.Target
+	groups := []string(nil)
+	if len(apps) == 0 {
+		apps, groups = h.config.Apps, h.config.Groups
+	}
+	for _, group := range groups {
+		found, err := azure.taggedApps(ctx, group)
+		if err != nil {
+			targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return nil, nil, err }})
+			continue
+		}
+		apps = append(apps, found...)
+	}
+	for _, app := range apps {
+		targets = append(targets, fleet.Target{Name: app, Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
+			return h.open(ctx, azure, app, log)
+		}})
+	}
+	return targets, nil
+}
+
+// open finds the runner of an app and makes what works on it.
+func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
+	log = log.With("app", app)
+	runner, err := containerapp.Discover(ctx, containerapp.Config{
+		Credential: azure.credential, Client: azure.manager, App: app, AgentIDs: h.config.AgentIDs, State: azure.state, Log: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := h.maiaClient(runner.Region())
+	if err != nil {
+		return nil, nil, err
+	}
+	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
+}
+
+// maiaClient is the client for a runner's region.
+func (h *Handler) maiaClient(discovered string) (*maia.Client, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if client := h.maia[discovered]; client != nil {
+		return client, nil
+	}
+	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, h.config.Credentials, userAgent)
+	if err == nil {
+		h.maia[discovered] = client
+	}
+	return client, err
+}

@@ -1,0 +1,126 @@
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/settings"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+const (
+	longestBody  = 1 << 20  // of an invocation, bytes; a timer's has some hundred
+	longestRead  = 64 << 20 // of one that is refused, so that its sender hears that it is
+	shutdownWait = 10 * time.Second
+)
+
+// ListenAndServe serves the host on 127.0.0.1 at a port until the context ends, and then until the invocation at work has
+// done what must not be left undone. Whatever ends it is in the log.
+func (h *Handler) ListenAndServe(ctx context.Context, port string) {
+	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
+		_ = refuse(ctx, h.log, settings.Errorf("FUNCTIONS_CUSTOMHANDLER_PORT is %q, expected a port", port).WithTodo("nothing in Azure: the host sets it; elsewhere set it"))
+		return
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		_ = refuse(ctx, h.log, err)
+		return
+	}
+	h.Serve(ctx, listener)
+}
+
+// Serve is ListenAndServe on a listener, which it closes.
+func (h *Handler) Serve(ctx context.Context, listener net.Listener) {
+	// An invocation ends with the process, not with the connection that it came by: the host sends no cancellation, and what
+	// looks like one is a host that is gone.
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		h.ServeHTTP(writer, request.WithContext(ctx))
+	})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		_ = refuse(ctx, h.log, err)
+		return
+	case <-ctx.Done():
+	}
+	h.log.WarnContext(ctx, "the function is told to end", "at_work", !h.idle())
+	h.working.Lock() // a run heeds that the context has ended as soon as it may
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+	defer cancel()
+	_ = server.Shutdown(last) // the answer is on its way
+}
+
+func (h *Handler) idle() bool {
+	idle := h.working.TryLock()
+	if idle {
+		h.working.Unlock()
+	}
+	return idle
+}
+
+// answer is what the host wants. One without a body would have it wait for ever.
+type answer struct {
+	Outputs     struct{} `json:"Outputs"`
+	Logs        []string `json:"Logs"`
+	ReturnValue *string  `json:"ReturnValue"`
+}
+
+// ServeHTTP implements http.Handler: the protocol of custom handlers. What is wrong is logged before it is answered, for
+// the host throws away the body of a failure.
+func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	status, lines := h.serve(request)
+	writer.Header().Set("Content-Type", "application/json")
+	writer.WriteHeader(status)
+	_ = json.NewEncoder(writer).Encode(answer{Logs: lines}) // to a host that may have gone
+}
+
+func (h *Handler) serve(request *http.Request) (status int, lines []string) {
+	ctx, log := request.Context(), of(h.log, request)
+	switch path := request.URL.Path; {
+	case path == "/":
+		return http.StatusOK, []string{} // ready
+	case path != "/"+FunctionName:
+		err := settings.Errorf("there is no function %q, expected %s", abbreviate(path[1:]), FunctionName)
+		return http.StatusNotFound, []string{refuse(ctx, log, err).Error()}
+	case request.Method != http.MethodPost:
+		err := settings.Errorf("%s was called by %s, expected POST", FunctionName, request.Method)
+		return http.StatusMethodNotAllowed, []string{refuse(ctx, log, err).Error()}
+	}
+	body, err := readBody(request.Body)
+	if err != nil {
+		return http.StatusRequestEntityTooLarge, []string{refuse(ctx, log, err).Error()}
+	}
+	invoked, err := parseInvocation(body)
+	if err != nil {
+		return http.StatusBadRequest, []string{refuse(ctx, log, err).Error()}
+	}
+	if invoked.retries > 0 {
+		log = log.With("retry", invoked.retry, "retries", invoked.retries)
+	}
+	lines, err = h.invoke(ctx, log, invoked.timer)
+	if err != nil {
+		return http.StatusInternalServerError, append(lines, err.Error())
+	}
+	return http.StatusOK, lines
+}
+
+// readBody reads one that is not too long.
+func readBody(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, longestBody+1))
+	if err != nil {
+		return nil, rotate.Errorf(rotate.NotReady, "the invocation could not be read")
+	}
+	if len(body) > longestBody {
+		_, _ = io.CopyN(io.Discard, from, longestRead)
+		return nil, settings.Errorf("the invocation has more than %d bytes, expected that of a timer", longestBody)
+	}
+	return body, nil
+}
+
+var _ http.Handler = (*Handler)(nil)

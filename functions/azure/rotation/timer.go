@@ -1,0 +1,84 @@
+package rotation
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// TimerInfo is what the host says of a timer that has fired. Nothing is decided by it: what is due, the runners' notes say.
+type TimerInfo struct {
+	ScheduleStatus *ScheduleStatus // nil if the host does not keep one
+	IsPastDue      bool
+}
+
+// ScheduleStatus holds times as the host writes them, which may be none.
+type ScheduleStatus struct{ Last, Next, LastUpdated hostTime }
+
+// hostTime is a time in whatever form.
+type hostTime string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *hostTime) UnmarshalJSON(text []byte) error {
+	var unquoted string
+	if json.Unmarshal(text, &unquoted) != nil {
+		unquoted = string(text)
+	}
+	*t = hostTime(abbreviate(unquoted))
+	return nil
+}
+
+// invocation is what the host posts.
+type invocation struct {
+	timer   TimerInfo
+	retry   int // how many have failed before it
+	retries int // how many may be
+}
+
+// binding is the name of the timer in function.json.
+const binding = "timer"
+
+// parseInvocation reads the body of an invocation. The error does not repeat it.
+func parseInvocation(body []byte) (invocation, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return invocation{}, fmt.Errorf("the invocation is empty, expected %s", invocationForm)
+	}
+	var document struct {
+		Data     json.RawMessage
+		Metadata json.RawMessage
+	}
+	if err := json.Unmarshal(body, &document); err != nil {
+		return invocation{}, fmt.Errorf("the invocation is no JSON object, expected %s", invocationForm)
+	}
+	var data map[string]json.RawMessage
+	if err := json.Unmarshal(document.Data, &data); err != nil || data == nil {
+		return invocation{}, fmt.Errorf("the invocation has no Data that is an object, expected %s", invocationForm)
+	}
+	var found invocation
+	var timer *TimerInfo
+	for name, text := range data {
+		if !strings.EqualFold(name, binding) {
+			continue
+		}
+		var encoded string
+		if json.Unmarshal(text, &encoded) == nil && encoded != "" {
+			text = json.RawMessage(encoded)
+		}
+		if err := json.Unmarshal(text, &timer); err != nil {
+			return invocation{}, fmt.Errorf("the invocation's Data.%s is no object, expected %s", binding, invocationForm)
+		}
+	}
+	if timer == nil {
+		return invocation{}, fmt.Errorf("the invocation has no Data.%s, expected %s", binding, invocationForm)
+	}
+	found.timer = *timer
+	var metadata struct {
+		RetryContext struct{ RetryCount, MaxRetryCount int }
+	}
+	_ = json.Unmarshal(document.Metadata, &metadata) // for the log only
+	found.retry, found.retries = metadata.RetryContext.RetryCount, metadata.RetryContext.MaxRetryCount
+	return found, nil
+}
+
+const invocationForm = `{"Data":{"timer":{"IsPastDue":false,…}},…}`
