@@ -70,8 +70,7 @@ func apisOf(config Config, credential azcore.TokenCredential, transport policy.T
 		return azcore.ClientOptions{
 			Cloud: cloudOf(config.ManagerURL), Transport: transport, Retry: retry,
 			Telemetry: policy.TelemetryOptions{ApplicationID: "maia-rotate"},
-			// The configuration lets plain http to loopback only pass.
-			InsecureAllowCredentialWithHTTP: strings.HasPrefix(strings.ToLower(url), "http://"),
+			InsecureAllowCredentialWithHTTP: plain(url),
 		}
 	}
 	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: shared(config.StateContainerURL,
@@ -88,17 +87,25 @@ func apisOf(config Config, credential azcore.TokenCredential, transport policy.T
 	return &azureAPIs{credential: credential, manager: manager, state: state}, nil
 }
 
-// cloudOf is the cloud of a URL of Azure Resource Manager. One that the SDK does not know has the URL itself as audience.
+// cloudOf is the cloud of a URL of Azure Resource Manager. One that the SDK does not know has the URL itself as the audience
+// of its tokens; one on this machine stands in front of the public cloud, or for it.
 func cloudOf(manager string) cloud.Configuration {
 	for _, known := range []cloud.Configuration{cloud.AzurePublic, cloud.AzureGovernment, cloud.AzureChina} {
 		if strings.EqualFold(known.Services[cloud.ResourceManager].Endpoint, manager) {
 			return known
 		}
 	}
+	audience := manager
+	if plain(manager) {
+		audience = cloud.AzurePublic.Services[cloud.ResourceManager].Audience
+	}
 	return cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-		cloud.ResourceManager: {Endpoint: manager, Audience: manager},
+		cloud.ResourceManager: {Endpoint: manager, Audience: audience},
 	}}
 }
+
+// plain says that a URL is not https. The configuration lets one pass only if it is loopback's.
+func plain(url string) bool { return strings.HasPrefix(strings.ToLower(url), "http://") }
 
 // identity gives an error of a credential its kind. The SDK's own text is not used: it holds the whole answer.
 type identity struct{ azcore.TokenCredential }

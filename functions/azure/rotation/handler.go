@@ -4,8 +4,8 @@
 // Every invocation heals what needs it and rotates what is due. So one that is past due, or replayed because the timer's
 // lease was lost, finds nothing due.
 //
-// The host speaks the protocol of custom handlers (package-internal but for [Handler.ListenAndServe]). The work itself is
-// [Handler.RotateRunnerSecrets], which knows nothing of it: a main for Azure's worker for Go would register that one.
+// The host speaks the protocol of custom handlers: [Handler.ServeHTTP]. The work itself is [Handler.RotateRunnerSecrets],
+// which knows nothing of it: a main for Azure's worker for Go would register that one.
 package rotation
 
 import (
@@ -61,6 +61,9 @@ func (h *Handler) RotateRunnerSecrets(ctx context.Context, timer TimerInfo) erro
 
 // invoke does the work of one invocation, and says what came of each app.
 func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo) (lines []string, err error) {
+	if ctx.Err() != nil {
+		return nil, refuse(ctx, log, rotate.Errorf(rotate.NotReady, "the function is ending").WithTodo("nothing: the next run does it"))
+	}
 	if !h.working.TryLock() {
 		log.WarnContext(ctx, alreadyAtWork)
 		return []string{alreadyAtWork}, nil

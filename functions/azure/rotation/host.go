@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	longestBody  = 1 << 20  // of an invocation, bytes; a timer's has some hundred
-	longestRead  = 64 << 20 // of one that is refused, so that its sender hears that it is
-	shutdownWait = 10 * time.Second
+	longestBody = 1 << 20  // of an invocation, bytes; a timer's has some hundred
+	longestRead = 64 << 20 // of one that is refused, so that its sender hears that it is
 )
 
 // ListenAndServe serves the host on 127.0.0.1 at a port until the context ends, and then until the invocation at work has
@@ -49,26 +48,17 @@ func (h *Handler) Serve(ctx context.Context, listener net.Listener) {
 		return
 	case <-ctx.Done():
 	}
-	h.log.WarnContext(ctx, "the function is told to end", "at_work", !h.idle())
-	h.working.Lock() // a run heeds that the context has ended as soon as it may
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+	h.log.WarnContext(ctx, "the function is told to end")
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), FunctionTimeout)
 	defer cancel()
-	_ = server.Shutdown(last) // the answer is on its way
-}
-
-func (h *Handler) idle() bool {
-	idle := h.working.TryLock()
-	if idle {
-		h.working.Unlock()
-	}
-	return idle
+	_ = server.Shutdown(last) // a run heeds that its context has ended as soon as it may; its answer is waited for
 }
 
 // answer is what the host wants. One without a body would have it wait for ever.
 type answer struct {
-	Outputs     struct{} `json:"Outputs"`
-	Logs        []string `json:"Logs"`
-	ReturnValue *string  `json:"ReturnValue"`
+	Outputs     struct{}
+	Logs        []string
+	ReturnValue *string
 }
 
 // ServeHTTP implements http.Handler: the protocol of custom handlers. What is wrong is logged before it is answered, for
@@ -77,14 +67,14 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	status, lines := h.serve(request)
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
-	_ = json.NewEncoder(writer).Encode(answer{Logs: lines}) // to a host that may have gone
+	_ = json.NewEncoder(writer).Encode(answer{Logs: append([]string{}, lines...)}) // to a host that may have gone
 }
 
 func (h *Handler) serve(request *http.Request) (status int, lines []string) {
 	ctx, log := request.Context(), of(h.log, request)
 	switch path := request.URL.Path; {
 	case path == "/":
-		return http.StatusOK, []string{} // ready
+		return http.StatusOK, nil // ready
 	case path != "/"+FunctionName:
 		err := settings.Errorf("there is no function %q, expected %s", abbreviate(path[1:]), FunctionName)
 		return http.StatusNotFound, []string{refuse(ctx, log, err).Error()}
@@ -105,7 +95,7 @@ func (h *Handler) serve(request *http.Request) (status int, lines []string) {
 	}
 	lines, err = h.invoke(ctx, log, invoked.timer)
 	if err != nil {
-		return http.StatusInternalServerError, append(lines, err.Error())
+		return http.StatusInternalServerError, []string{err.Error()}
 	}
 	return http.StatusOK, lines
 }
@@ -122,5 +112,3 @@ func readBody(from io.Reader) ([]byte, error) {
 	}
 	return body, nil
 }
-
-var _ http.Handler = (*Handler)(nil)

@@ -3,8 +3,9 @@ package rotation
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strings"
+
+	"github.com/maia-rotate/maia-rotate/internal/settings"
 )
 
 // TimerInfo is what the host says of a timer that has fired. Nothing is decided by it: what is due, the runners' notes say.
@@ -13,19 +14,19 @@ type TimerInfo struct {
 	IsPastDue      bool
 }
 
-// ScheduleStatus holds times as the host writes them, which may be none.
-type ScheduleStatus struct{ Last, Next, LastUpdated hostTime }
+// ScheduleStatus is what the host remembers of the timer.
+type ScheduleStatus struct{ Last, Next, LastUpdated Time }
 
-// hostTime is a time in whatever form.
-type hostTime string
+// Time is one as the host writes it, in whatever form.
+type Time string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (t *hostTime) UnmarshalJSON(text []byte) error {
+func (t *Time) UnmarshalJSON(text []byte) error {
 	var unquoted string
 	if json.Unmarshal(text, &unquoted) != nil {
 		unquoted = string(text)
 	}
-	*t = hostTime(abbreviate(unquoted))
+	*t = Time(abbreviate(unquoted))
 	return nil
 }
 
@@ -42,20 +43,19 @@ const binding = "timer"
 // parseInvocation reads the body of an invocation. The error does not repeat it.
 func parseInvocation(body []byte) (invocation, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return invocation{}, fmt.Errorf("the invocation is empty, expected %s", invocationForm)
+		return invocation{}, settings.Errorf("the invocation is empty, expected %s", invocationForm)
 	}
 	var document struct {
 		Data     json.RawMessage
 		Metadata json.RawMessage
 	}
 	if err := json.Unmarshal(body, &document); err != nil {
-		return invocation{}, fmt.Errorf("the invocation is no JSON object, expected %s", invocationForm)
+		return invocation{}, settings.Errorf("the invocation is no JSON object, expected %s", invocationForm)
 	}
 	var data map[string]json.RawMessage
 	if err := json.Unmarshal(document.Data, &data); err != nil || data == nil {
-		return invocation{}, fmt.Errorf("the invocation has no Data that is an object, expected %s", invocationForm)
+		return invocation{}, settings.Errorf("the invocation has no Data that is an object, expected %s", invocationForm)
 	}
-	var found invocation
 	var timer *TimerInfo
 	for name, text := range data {
 		if !strings.EqualFold(name, binding) {
@@ -66,13 +66,13 @@ func parseInvocation(body []byte) (invocation, error) {
 			text = json.RawMessage(encoded)
 		}
 		if err := json.Unmarshal(text, &timer); err != nil {
-			return invocation{}, fmt.Errorf("the invocation's Data.%s is no object, expected %s", binding, invocationForm)
+			return invocation{}, settings.Errorf("the invocation's Data.%s is not what a host says of a timer, expected %s", binding, invocationForm)
 		}
 	}
 	if timer == nil {
-		return invocation{}, fmt.Errorf("the invocation has no Data.%s, expected %s", binding, invocationForm)
+		return invocation{}, settings.Errorf("the invocation has no Data.%s, expected %s", binding, invocationForm)
 	}
-	found.timer = *timer
+	found := invocation{timer: *timer}
 	var metadata struct {
 		RetryContext struct{ RetryCount, MaxRetryCount int }
 	}
