@@ -1,6 +1,3 @@
-// Package blobs emulates blobs of Azure Storage over HTTP, as far as small documents with leases need it: containers that
-// are made, block blobs that are put and got, and their leases. It is strict where Microsoft's documentation is: conditions,
-// lease IDs, durations, error codes.
 package blobs
 
 import (
@@ -9,49 +6,62 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
-// Server implements http.Handler: one storage account.
+// The operations, by which calls are recorded.
+const (
+	opCreateContainer = "create container"
+	opPut             = "put"
+	opGet             = "get"
+	opAcquire         = "acquire"
+	opRenew           = "renew"
+	opRelease         = "release"
+)
+
+const actions = "Microsoft.Storage/storageAccounts/blobServices/containers/"
+
+// actionOf is the action that an operation needs.
+func actionOf(operation string) string {
+	switch operation {
+	case opCreateContainer:
+		return actions + "write"
+	case opGet:
+		return actions + "blobs/read"
+	case opPut, opAcquire, opRenew, opRelease:
+		return actions + "blobs/write"
+	}
+	return ""
+}
+
+// Server implements http.Handler: one storage account. Its calls are recorded by operations ("create container", "put",
+// "get", "acquire", "renew", "release") with the action that each needs.
 type Server struct {
-	Token string // that is accepted
+	wire.Traffic
+	token string
 
 	mu         sync.Mutex
 	etags      int
 	containers map[string]map[string]*blob
-	denied     map[string]bool // methods
 }
 
 type blob struct {
 	data     []byte
+	media    string
 	etag     string
 	modified time.Time
 	lease    lease
 }
 
-// lease is active until its end.
-type lease struct {
-	id       string
-	duration time.Duration
-	end      time.Time
-	etag     string // of the blob when it was taken or renewed
-}
-
-func (l lease) active() bool { return l.id != "" && time.Now().Before(l.end) }
-
 // New is an account without containers.
 func New(token string) *Server {
-	return &Server{Token: token, containers: map[string]map[string]*blob{}, denied: map[string]bool{}}
-}
-
-// Deny has a kind of request refused with 403: "create container", "put", "get", "acquire", "renew" or "release".
-func (s *Server) Deny(operation string, denied bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.denied[operation] = denied
+	return &Server{token: token, containers: map[string]map[string]*blob{}}
 }
 
 // Blobs are the contents of a container, by name.
@@ -65,11 +75,41 @@ func (s *Server) Blobs(container string) map[string]string {
 	return all
 }
 
-// Break ends the lease of a blob, as somebody may.
+// Put has somebody else write a blob, lease or not, and make the container if it is not there.
+func (s *Server) Put(container, name, content string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.containers[container] == nil {
+		s.containers[container] = map[string]*blob{}
+	}
+	b := s.containers[container][name]
+	if b == nil {
+		b = &blob{}
+		s.containers[container][name] = b
+	}
+	s.write(b, []byte(content), "application/json")
+}
+
+// Lease has somebody else lease a blob that is not leased; for good, if the duration is 0.
+func (s *Server) Lease(container, name string, duration time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers[container][name].lease = newLease(wire.NewID(), duration)
+}
+
+// Break has somebody break the lease of a blob, at once.
 func (s *Server) Break(container, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b := s.containers[container][name]; b != nil {
+	if b := s.containers[container][name]; b != nil && b.lease.id != "" {
+		b.lease.broken = true
+	}
+}
+
+func (s *Server) write(b *blob, data []byte, media string) {
+	s.etags++
+	b.data, b.media, b.etag, b.modified = data, media, fmt.Sprintf(`"0x8D%013X"`, s.etags), time.Now()
+	if !b.lease.active() {
 		b.lease = lease{}
 	}
 }
@@ -80,80 +120,149 @@ type failure struct {
 	code   string
 }
 
+func (f *failure) answer() wire.Answer {
+	return wire.Answer{
+		Status: f.status, Code: f.code,
+		Header: http.Header{"Content-Type": {"application/xml"}, "X-Ms-Error-Code": {f.code}},
+		Body:   fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", f.code),
+	}
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(request.Body)
+	body, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, 4<<20))
 	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	operation := operationOf(request)
+	call := wire.Call{
+		Time: time.Now(), Service: "blob", Operation: operation, Action: actionOf(operation), Resource: request.URL.Path, RequestID: wire.NewID(),
+	}
+	if operation == "" {
+		call.Operation = request.Method
+	}
+	writer.Header().Set("X-Ms-Request-Id", call.RequestID)
+	writer.Header().Set("X-Ms-Version", request.Header.Get("x-ms-version"))
+	if request.Header.Get("Authorization") != "Bearer "+s.token {
+		writer.Header().Set("Www-Authenticate", "Bearer authorization_uri=https://login.microsoftonline.example/tenant/oauth2/authorize resource_id=https://storage.azure.com")
+		refused := failure{http.StatusUnauthorized, "InvalidAuthenticationInfo"}
+		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return refused.answer() }, refused.answer)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	header := writer.Header()
-	header.Set("x-ms-version", request.Header.Get("x-ms-version"))
-	status, answer, failed := s.serve(request, body, header)
-	if failed != nil {
-		header.Set("x-ms-error-code", failed.code)
-		header.Set("Content-Type", "application/xml")
-		writer.WriteHeader(failed.status)
-		if request.Method != http.MethodHead {
-			fmt.Fprintf(writer, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", failed.code)
+	s.Serve(writer, call, body, refusal, func() wire.Answer {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		out := http.Header{}
+		status, answer, failed := s.serve(operation, request, body, out)
+		if failed != nil {
+			return failed.answer()
 		}
-		return
-	}
-	writer.WriteHeader(status)
-	if request.Method != http.MethodHead {
-		_, _ = writer.Write(answer)
-	}
+		return wire.Answer{Status: status, Header: out, Body: answer}
+	})
 }
 
-func (s *Server) serve(request *http.Request, body []byte, header http.Header) (status int, answer []byte, failed *failure) {
-	if request.Header.Get("Authorization") != "Bearer "+s.Token {
-		return 0, nil, &failure{http.StatusUnauthorized, "InvalidAuthenticationInfo"}
+// refusal is the error of a fault.
+func refusal(fault wire.Fault) wire.Answer {
+	switch fault.Kind {
+	case wire.AccessDenied:
+		return (&failure{http.StatusForbidden, "AuthorizationPermissionMismatch"}).answer()
+	case wire.Conflict:
+		return (&failure{http.StatusConflict, "LeaseAlreadyPresent"}).answer()
+	case wire.BadRequest:
+		return (&failure{http.StatusBadRequest, "InvalidInput"}).answer()
+	case wire.Throttle:
+		answer := (&failure{http.StatusServiceUnavailable, "ServerBusy"}).answer()
+		answer.Header.Set("Retry-After", strconv.Itoa(int(fault.RetryAfter.Seconds())))
+		return answer
 	}
-	if request.Header.Get("x-ms-version") == "" {
+	return (&failure{http.StatusInternalServerError, "InternalError"}).answer()
+}
+
+// operationOf is what a request asks for; empty if it is not emulated.
+func operationOf(request *http.Request) string {
+	_, name, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/"), "/")
+	query := request.URL.Query()
+	put := request.Method == http.MethodPut
+	switch comp, kind := query.Get("comp"), query.Get("restype"); {
+	case put && kind == "container" && comp == "" && name == "":
+		return opCreateContainer
+	case name == "" || kind != "":
+		return ""
+	case put && comp == "":
+		return opPut
+	case comp == "" && (request.Method == http.MethodGet || request.Method == http.MethodHead):
+		return opGet
+	case put && comp == "lease":
+		switch action := request.Header.Get("x-ms-lease-action"); action {
+		case opAcquire, opRenew, opRelease:
+			return action
+		}
+	}
+	return ""
+}
+
+var (
+	version       = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
+	containerName = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,62}$`)
+)
+
+// oldest is the version since when the service takes bearer tokens.
+const oldest = "2017-11-09"
+
+func (s *Server) serve(operation string, request *http.Request, body []byte, out http.Header) (status int, answer []byte, failed *failure) {
+	switch asked := request.Header.Get("x-ms-version"); {
+	case asked == "":
 		return 0, nil, &failure{http.StatusBadRequest, "MissingRequiredHeader"}
+	case !version.MatchString(asked) || asked < oldest:
+		return 0, nil, &failure{http.StatusBadRequest, "InvalidHeaderValue"}
+	case operation == "":
+		return 0, nil, &failure{http.StatusMethodNotAllowed, "UnsupportedHttpVerb"}
 	}
 	container, name, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/"), "/")
-	query := request.URL.Query()
 	blobs, exists := s.containers[container]
 	switch {
-	case request.Method == http.MethodPut && query.Get("restype") == "container" && name == "":
-		return s.createContainer(container, exists)
+	case !containerName.MatchString(container):
+		return 0, nil, &failure{http.StatusBadRequest, "InvalidResourceName"}
+	case operation == opCreateContainer && exists:
+		return 0, nil, &failure{http.StatusConflict, "ContainerAlreadyExists"}
+	case operation == opCreateContainer:
+		s.containers[container] = map[string]*blob{}
+		return http.StatusCreated, nil, nil
 	case !exists:
 		return 0, nil, &failure{http.StatusNotFound, "ContainerNotFound"}
-	case name == "":
-		return 0, nil, &failure{http.StatusBadRequest, "UnsupportedQueryParameter"}
-	case request.Method == http.MethodPut && query.Get("comp") == "lease":
-		return s.leaseBlob(blobs[name], request.Header, header)
-	case request.Method == http.MethodPut && query.Get("comp") == "":
-		return s.put(blobs, name, body, request.Header, header)
-	case request.Method == http.MethodGet && query.Get("comp") == "", request.Method == http.MethodHead:
-		return s.get(blobs[name], header)
 	}
-	return 0, nil, &failure{http.StatusMethodNotAllowed, "UnsupportedHttpVerb"}
-}
-
-var forbidden = &failure{http.StatusForbidden, "AuthorizationPermissionMismatch"}
-
-func (s *Server) createContainer(name string, exists bool) (int, []byte, *failure) {
+	b := blobs[name]
 	switch {
-	case s.denied["create container"]:
-		return 0, nil, forbidden
-	case exists:
-		return 0, nil, &failure{http.StatusConflict, "ContainerAlreadyExists"}
+	case operation == opPut:
+		return s.put(blobs, name, body, request.Header, out)
+	case b == nil:
+		return 0, nil, &failure{http.StatusNotFound, "BlobNotFound"}
+	case operation == opGet:
+		return get(b, request.Header, out)
 	}
-	s.containers[name] = map[string]*blob{}
-	return http.StatusCreated, nil, nil
+	if failed := conditions(b, request.Header); failed != nil {
+		return 0, nil, failed
+	}
+	describe(b, out)
+	switch operation {
+	case opAcquire:
+		status, failed = b.acquire(request.Header, out)
+	case opRenew:
+		status, failed = b.renew(request.Header.Get("x-ms-lease-id"), out)
+	case opRelease:
+		status, failed = b.release(request.Header.Get("x-ms-lease-id"))
+	}
+	return status, nil, failed
 }
 
 func (s *Server) put(blobs map[string]*blob, name string, body []byte, in, out http.Header) (int, []byte, *failure) {
-	if s.denied["put"] {
-		return 0, nil, forbidden
-	}
 	if in.Get("x-ms-blob-type") != "BlockBlob" {
 		return 0, nil, &failure{http.StatusBadRequest, "InvalidHeaderValue"}
 	}
 	b := blobs[name]
+	if b != nil && in.Get("If-None-Match") == "*" {
+		return 0, nil, &failure{http.StatusConflict, "BlobAlreadyExists"}
+	}
 	if failed := conditions(b, in); failed != nil {
 		return 0, nil, failed
 	}
@@ -164,116 +273,44 @@ func (s *Server) put(blobs map[string]*blob, name string, body []byte, in, out h
 		b = &blob{}
 		blobs[name] = b
 	}
-	s.etags++
-	b.data, b.etag, b.modified = body, fmt.Sprintf(`"0x8D%013X"`, s.etags), time.Now()
+	media := in.Get("x-ms-blob-content-type")
+	if media == "" {
+		media = "application/octet-stream"
+	}
+	s.write(b, body, media)
 	describe(b, out)
 	sum := md5.Sum(body)
 	out.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))
 	return http.StatusCreated, nil, nil
 }
 
+func get(b *blob, in, out http.Header) (int, []byte, *failure) {
+	if failed := conditions(b, in); failed != nil {
+		if in.Get("If-None-Match") != "" {
+			failed.status = http.StatusNotModified
+		}
+		return 0, nil, failed
+	}
+	describe(b, out)
+	b.lease.describe(out)
+	out.Set("x-ms-blob-type", "BlockBlob")
+	out.Set("Content-Type", b.media)
+	out.Set("Content-Length", strconv.Itoa(len(b.data)))
+	return http.StatusOK, b.data, nil
+}
+
 // conditions are those of the request's head.
 func conditions(b *blob, in http.Header) *failure {
 	match, none := in.Get("If-Match"), in.Get("If-None-Match")
 	switch {
-	case none == "*" && b != nil:
-		return &failure{http.StatusConflict, "BlobAlreadyExists"}
-	case match != "" && (b == nil || match != "*" && match != b.etag):
+	case match != "" && (b == nil || match != "*" && match != b.etag),
+		none != "" && b != nil && (none == "*" || none == b.etag):
 		return &failure{http.StatusPreconditionFailed, "ConditionNotMet"}
 	}
 	return nil
 }
 
-// checkLease says whether a blob may be written with a lease ID.
-func checkLease(b *blob, id string) *failure {
-	switch {
-	case b == nil && id != "":
-		return &failure{http.StatusPreconditionFailed, "LeaseNotPresentWithBlobOperation"}
-	case b == nil:
-		return nil
-	case b.lease.active() && id == "":
-		return &failure{http.StatusPreconditionFailed, "LeaseIdMissing"}
-	case b.lease.active() && id != b.lease.id:
-		return &failure{http.StatusPreconditionFailed, "LeaseIdMismatchWithBlobOperation"}
-	case !b.lease.active() && id != "" && id == b.lease.id:
-		return &failure{http.StatusPreconditionFailed, "LeaseLost"}
-	case !b.lease.active() && id != "":
-		return &failure{http.StatusPreconditionFailed, "LeaseNotPresentWithBlobOperation"}
-	}
-	return nil
-}
-
-func (s *Server) get(b *blob, out http.Header) (int, []byte, *failure) {
-	switch {
-	case s.denied["get"]:
-		return 0, nil, forbidden
-	case b == nil:
-		return 0, nil, &failure{http.StatusNotFound, "BlobNotFound"}
-	}
-	describe(b, out)
-	state, status := "available", "unlocked"
-	if b.lease.active() {
-		state, status = "leased", "locked"
-		out.Set("x-ms-lease-duration", "fixed")
-	} else if b.lease.id != "" {
-		state = "expired"
-	}
-	out.Set("x-ms-lease-state", state)
-	out.Set("x-ms-lease-status", status)
-	out.Set("x-ms-blob-type", "BlockBlob")
-	out.Set("Content-Type", "application/json")
-	out.Set("Content-Length", strconv.Itoa(len(b.data)))
-	return http.StatusOK, b.data, nil
-}
-
 func describe(b *blob, out http.Header) {
 	out.Set("ETag", b.etag)
 	out.Set("Last-Modified", b.modified.UTC().Format(http.TimeFormat))
-}
-
-func (s *Server) leaseBlob(b *blob, in, out http.Header) (int, []byte, *failure) {
-	action := in.Get("x-ms-lease-action")
-	switch {
-	case s.denied[action]:
-		return 0, nil, forbidden
-	case b == nil:
-		return 0, nil, &failure{http.StatusNotFound, "BlobNotFound"}
-	}
-	if failed := conditions(b, in); failed != nil {
-		return 0, nil, failed
-	}
-	id := in.Get("x-ms-lease-id")
-	describe(b, out)
-	switch action {
-	case "acquire":
-		seconds, err := strconv.Atoi(in.Get("x-ms-lease-duration"))
-		proposed := in.Get("x-ms-proposed-lease-id")
-		switch {
-		case err != nil || seconds < 15 || seconds > 60:
-			return 0, nil, &failure{http.StatusBadRequest, "InvalidHeaderValue"}
-		case b.lease.active() && b.lease.id != proposed:
-			return 0, nil, &failure{http.StatusConflict, "LeaseAlreadyPresent"}
-		}
-		b.lease = lease{id: proposed, duration: time.Duration(seconds) * time.Second, etag: b.etag}
-		b.lease.end = time.Now().Add(b.lease.duration)
-		out.Set("x-ms-lease-id", proposed)
-		return http.StatusCreated, nil, nil
-	case "renew":
-		switch {
-		case b.lease.id != id || id == "":
-			return 0, nil, &failure{http.StatusConflict, "LeaseIdMismatchWithLeaseOperation"}
-		case !b.lease.active() && b.lease.etag != b.etag:
-			return 0, nil, &failure{http.StatusConflict, "LeaseIsBrokenAndCannotBeRenewed"}
-		}
-		b.lease.end, b.lease.etag = time.Now().Add(b.lease.duration), b.etag
-		out.Set("x-ms-lease-id", id)
-		return http.StatusOK, nil, nil
-	case "release":
-		if b.lease.id != id || id == "" {
-			return 0, nil, &failure{http.StatusConflict, "LeaseIdMismatchWithLeaseOperation"}
-		}
-		b.lease = lease{}
-		return http.StatusOK, nil, nil
-	}
-	return 0, nil, &failure{http.StatusBadRequest, "InvalidHeaderValue"}
 }

@@ -10,10 +10,14 @@ import (
 func (s *Server) with(id string, do func(a *app)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	do(s.apps[strings.ToLower(id)])
+	a := s.apps[strings.ToLower(id)]
+	if a == nil {
+		panic("containerapps: there is no app " + id)
+	}
+	do(a)
 }
 
-// Secret is one of an app's.
+// Secret is one of an app's; zero if there is none.
 func (s *Server) Secret(id, name string) (found Secret) {
 	s.with(id, func(a *app) { found = a.secret(name) })
 	return found
@@ -25,16 +29,35 @@ func (s *Server) Secrets(id string) (all []Secret) {
 	return all
 }
 
-// SetSecret sets one, at once.
+// SetSecret sets one, at once; one that is not there is added.
 func (s *Server) SetSecret(id, name, value string) {
 	s.with(id, func(a *app) {
+		a.modified, a.modifier = time.Now(), "somebody else"
 		for i := range a.secrets {
 			if a.secrets[i].Name == name {
 				a.secrets[i].Value = value
+				return
 			}
 		}
-		a.modified, a.modifier = time.Now(), "somebody else"
+		a.secrets = append(a.secrets, Secret{Name: name, Value: value})
 	})
+}
+
+// Begin begins an operation of somebody else's on an app, during which others are refused. change is carried out when it
+// ends; it may be nil.
+func (s *Server) Begin(id string, change func()) (end func()) {
+	s.with(id, func(a *app) { a.state, a.modified, a.modifier = "InProgress", time.Now(), "somebody else" })
+	return func() {
+		if change != nil {
+			change()
+		}
+		s.with(id, func(a *app) { a.state = "Succeeded" })
+	}
+}
+
+// FailUpdates has the next n changes of an app end as failed after they were accepted.
+func (s *Server) FailUpdates(id string, n int) {
+	s.with(id, func(a *app) { a.fails = n })
 }
 
 // RestartAll restarts every active revision.
@@ -46,13 +69,62 @@ func (s *Server) RestartAll(id string) {
 	})
 }
 
-// BreakRestarts has the next n restarts of each revision fail: the new replicas do not come up. 0 mends that, for restarts to come.
+// BreakRestarts has the next n restarts of each revision fail: the new replicas do not come up. 0 mends that, for restarts
+// to come.
 func (s *Server) BreakRestarts(id string, n int) {
 	s.with(id, func(a *app) {
 		for _, r := range a.revisions {
 			r.breaks = n
 		}
 	})
+}
+
+// Scale gives each active revision so many replicas, at once. (The service would make a new revision.)
+func (s *Server) Scale(id string, replicas int) {
+	var scaled *app
+	s.with(id, func(a *app) {
+		scaled = a
+		properties := a.document["properties"].(map[string]any)
+		properties["template"].(map[string]any)["scale"] = map[string]any{"minReplicas": float64(replicas), "maxReplicas": float64(replicas)}
+	})
+	for _, r := range scaled.revisions {
+		if r.active {
+			s.scale(scaled, r, replicas)
+		}
+	}
+}
+
+// Stop stops an app, with all its replicas, as az containerapp stop does.
+func (s *Server) Stop(id string) {
+	var stopped *app
+	s.with(id, func(a *app) { a.stopped, stopped = true, a })
+	for _, r := range stopped.revisions {
+		s.scale(stopped, r, 0)
+	}
+}
+
+// AddRevision makes another active revision of an app, as a deployment does, whose replicas run when it returns.
+func (s *Server) AddRevision(id string, one Revision) {
+	var changed *app
+	r := &revision{name: one.Name, created: time.Now(), active: true, containers: one.Containers}
+	s.with(id, func(a *app) {
+		if r.containers == nil {
+			r.containers = a.containers()
+		}
+		a.revisions, changed = append(a.revisions, r), a
+	})
+	s.scale(changed, r, one.Replicas)
+}
+
+// Restarts is how often each revision was restarted so far.
+func (s *Server) Restarts(id string) map[string]int {
+	all := map[string]int{}
+	s.with(id, func(a *app) {
+		for _, r := range a.revisions {
+			all[r.name] = r.restarts
+		}
+	})
+	return all
 }
 
 // Shown is the app as a GET shows it.

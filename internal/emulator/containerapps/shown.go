@@ -6,9 +6,9 @@ import "time"
 func (a *app) shown() map[string]any {
 	document := plain(a.document)
 	properties := document["properties"].(map[string]any)
-	names := []map[string]string{}
+	names := []any{}
 	for _, secret := range a.secrets {
-		shown := map[string]string{"name": secret.Name}
+		shown := map[string]any{"name": secret.Name}
 		if secret.KeyVaultURL != "" {
 			shown["keyVaultUrl"], shown["identity"] = secret.KeyVaultURL, secret.Identity
 		}
@@ -16,16 +16,19 @@ func (a *app) shown() map[string]any {
 	}
 	properties["configuration"].(map[string]any)["secrets"] = names
 	properties["provisioningState"], properties["runningStatus"] = a.state, "Running"
+	if a.stopped {
+		properties["runningStatus"] = "Stopped"
+	}
 	document["systemData"] = map[string]any{"lastModifiedAt": a.modified.UTC().Format(time.RFC3339Nano), "lastModifiedBy": a.modifier}
 	return document
 }
 
-func (a *app) shownRevisions() []map[string]any {
-	all := []map[string]any{}
+func (a *app) shownRevisions() []any {
+	all := []any{}
 	for _, r := range a.revisions {
-		template := plain(a.document)["properties"].(map[string]any)["template"]
 		properties := map[string]any{
-			"active": r.active, "createdTime": r.created.UTC().Format(time.RFC3339), "provisioningState": "Provisioned", "template": template,
+			"active": r.active, "createdTime": r.created.UTC().Format(time.RFC3339), "provisioningState": "Provisioned",
+			"template": map[string]any{"containers": r.containers, "scale": map[string]any{"minReplicas": r.minimum, "maxReplicas": r.minimum}},
 			"replicas": len(r.replicas), "runningState": "Running", "healthState": "Healthy",
 		}
 		ready, failed := 0, 0
@@ -38,29 +41,34 @@ func (a *app) shownRevisions() []map[string]any {
 			}
 		}
 		switch {
+		case len(r.replicas) == 0:
+			properties["runningState"], properties["healthState"] = "Stopped", "None"
 		case failed > 0:
 			properties["runningState"], properties["healthState"] = "Degraded", "Unhealthy"
 		case ready < len(r.replicas):
 			properties["runningState"], properties["healthState"] = "Processing", "None"
-		case len(r.replicas) == 0:
-			properties["runningState"] = "Stopped"
 		}
-		all = append(all, map[string]any{"name": r.name, "type": "Microsoft.App/containerapps/revisions", "properties": properties})
+		all = append(all, map[string]any{
+			"id": a.id + "/revisions/" + r.name, "name": r.name, "type": "Microsoft.App/containerapps/revisions", "properties": properties,
+		})
 	}
 	return all
 }
 
-func (r *revision) shownReplicas() []map[string]any {
-	all := []map[string]any{}
+func (r *revision) shownReplicas() []any {
+	all := []any{}
 	for _, one := range r.replicas {
-		state, container := "Running", map[string]any{"name": "runner", "ready": one.ready, "started": one.ready, "restartCount": 0, "runningState": "Running"}
+		state := "Running"
+		container := map[string]any{
+			"name": "runner", "ready": one.ready, "started": one.ready, "restartCount": one.restarts, "runningState": "Running",
+		}
 		if !one.ready {
 			state, container["runningState"] = "NotRunning", "Waiting"
 		}
 		if one.failed {
-			container["restartCount"], container["runningStateDetails"] = 3, "CrashLoopBackOff"
+			container["restartCount"], container["runningStateDetails"] = one.restarts+3, "CrashLoopBackOff"
 		}
-		all = append(all, map[string]any{"name": one.name, "properties": map[string]any{
+		all = append(all, map[string]any{"name": one.name, "type": "Microsoft.App/containerapps/revisions/replicas", "properties": map[string]any{
 			"createdTime": one.created.UTC().Format(time.RFC3339Nano), "runningState": state, "containers": []any{container},
 		}})
 	}

@@ -1,0 +1,82 @@
+package containerapps
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+func (s *Server) newReplica(r *revision) *replica {
+	s.made++
+	return &replica{name: fmt.Sprintf("%s-%08x", r.name, s.made), created: time.Now()}
+}
+
+// end takes a replica's end from it, to be called without the lock.
+func (r *replica) end() func() {
+	stop := r.stop
+	r.stop, r.ready = nil, false
+	if stop == nil {
+		return func() {}
+	}
+	return stop
+}
+
+// start starts what a replica runs, with what it reads now.
+func (s *Server) start(a *app, r *revision, one *replica, fails bool) {
+	s.mu.Lock()
+	if s.closed || !slices.Contains(r.replicas, one) {
+		s.mu.Unlock()
+		return
+	}
+	environment := a.environment(r)
+	s.mu.Unlock()
+
+	stop, err := func() {}, error(nil)
+	if s.options.StartReplica != nil && !fails {
+		stop, err = s.options.StartReplica(a.document["name"].(string), environment)
+	}
+	s.mu.Lock()
+	gone := s.closed || !slices.Contains(r.replicas, one)
+	if !gone {
+		one.failed = fails || err != nil
+		one.stop, one.ready = stop, !one.failed
+	}
+	s.mu.Unlock()
+	if gone && stop != nil {
+		stop()
+	}
+}
+
+// restart replaces the replicas of a revision, one after the other. The lock is held.
+func (s *Server) restart(a *app, r *revision) {
+	r.restarts++
+	fails := r.breaks > 0
+	if fails {
+		r.breaks--
+	}
+	for place, old := range slices.Clone(r.replicas) {
+		time.AfterFunc(time.Duration(place+1)*s.options.Roll, func() { s.replace(a, r, old, fails) })
+	}
+}
+
+// replace ends a replica, and starts what comes in its place.
+func (s *Server) replace(a *app, r *revision, old *replica, fails bool) {
+	s.mu.Lock()
+	i := slices.Index(r.replicas, old)
+	if s.closed || i < 0 {
+		s.mu.Unlock()
+		return
+	}
+	one := old
+	stop := old.end()
+	if s.options.InPlace {
+		one.restarts++
+	} else {
+		one = s.newReplica(r)
+		r.replicas[i] = one
+	}
+	one.failed = false
+	s.mu.Unlock()
+	stop()
+	time.AfterFunc(s.options.Start, func() { s.start(a, r, one, fails) })
+}
