@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
@@ -20,15 +19,11 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/terraformtest"
 )
 
-func oneBlock(kind string) hcl.BodySchema {
-	return hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: kind}}}
-}
-
 const function = "google_cloudfunctions2_function.rotation"
 
 func environment(t *testing.T, module *terraformtest.Module) map[string]string {
 	t.Helper()
-	variables := attributes(module, nested(t, module, function, "service_config"))["environment_variables"].(map[string]any)
+	variables := module.Attributes(module.Nested(function, "service_config"))["environment_variables"].(map[string]any)
 	all := map[string]string{}
 	for name, value := range variables {
 		all[name] = value.(string)
@@ -91,7 +86,7 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 
 func TestTheFunction(t *testing.T) {
 	module := load(t, given())
-	config := attributes(module, nested(t, module, function, "service_config"))
+	config := module.Attributes(module.Nested(function, "service_config"))
 	for name, want := range map[string]string{
 		"timeout_seconds": "1800", "max_instance_count": "1", "max_instance_request_concurrency": "1", "available_memory": "512Mi",
 		"ingress_settings": "ALLOW_INTERNAL_ONLY", "service_account_email": email,
@@ -100,7 +95,7 @@ func TestTheFunction(t *testing.T) {
 			t.Errorf("%s is %v, expected %s", name, config[name], want)
 		}
 	}
-	build := attributes(module, nested(t, module, function, "build_config"))
+	build := module.Attributes(module.Nested(function, "build_config"))
 	if build["entry_point"] != gcpfunction.EntryPoint {
 		t.Errorf("the entry point is %v", build["entry_point"])
 	}
@@ -112,7 +107,7 @@ func TestTheFunction(t *testing.T) {
 	if version := "\ngo 1." + strings.TrimPrefix(build["runtime"].(string), "go1"); !strings.Contains(string(text), version) {
 		t.Errorf("the runtime is %v, and go.mod names another version", build["runtime"])
 	}
-	if object := attributes(module, module.Blocks["google_storage_bucket_object.source"]); !strings.Contains(object["name"].(string), "md5 of maia-rotate.zip") {
+	if object := module.Attributes(module.Blocks["google_storage_bucket_object.source"]); !strings.Contains(object["name"].(string), "md5 of maia-rotate.zip") {
 		t.Errorf("a new bundle has the name of the old one: %v", object["name"])
 	}
 }
@@ -133,11 +128,11 @@ func TestVPC(t *testing.T) {
 				variables["vpc"] = test.vpc
 			}
 			module := load(t, variables)
-			block := nested(t, module, function, "service_config")
-			if egress := attributes(module, block)["direct_vpc_egress"]; egress != test.egress {
+			block := module.Nested(function, "service_config")
+			if egress := module.Attributes(block)["direct_vpc_egress"]; egress != test.egress {
 				t.Errorf("egress is %v", egress)
 			}
-			if n := dynamic(t, module, block, "direct_vpc_network_interface"); n != test.blocks {
+			if n := len(module.Dynamic(block, "direct_vpc_network_interface")); n != test.blocks {
 				t.Errorf("%d network interfaces", n)
 			}
 		})
@@ -148,12 +143,12 @@ func TestVPC(t *testing.T) {
 func TestTheJob(t *testing.T) {
 	const address = "google_cloud_scheduler_job.rotation"
 	module := load(t, given())
-	job := attributes(module, module.Blocks[address])
+	job := module.Attributes(module.Blocks[address])
 	if job["schedule"] != "*/30 * * * *" || job["attempt_deadline"] != "1800s" || job["time_zone"] != "Etc/UTC" {
 		t.Errorf("got %v", job)
 	}
-	target := attributes(module, nested(t, module, address, "http_target"))
-	token := attributes(module, nested(t, module, address, "http_target", "oidc_token"))
+	target := module.Attributes(module.Nested(address, "http_target"))
+	token := module.Attributes(module.Nested(address, "http_target", "oidc_token"))
 	if target["uri"] != url || token["audience"] != url || token["service_account_email"] != "made-up-email-of-google_service_account.scheduler" {
 		t.Errorf("got %v, %v", target, token)
 	}
@@ -172,7 +167,7 @@ func grants(t *testing.T, module *terraformtest.Module) (all []string) {
 			instances = module.Each(address)
 		}
 		for _, instance := range instances {
-			got := attributes(instance, module.Blocks[address])
+			got := instance.Attributes(module.Blocks[address])
 			on := kind + " " + got["project"].(string)
 			for _, name := range []string{"secret_id", "name"} {
 				if value, ok := got[name].(string); ok {
@@ -205,7 +200,7 @@ func TestGrants(t *testing.T) {
 
 	// roles/secretmanager.secretAccessor is [rotation.AccessSecret] and nothing that changes anything.
 	for project, instance := range module.Each("google_project_iam_custom_role.clusters") {
-		role := attributes(instance, module.Blocks["google_project_iam_custom_role.clusters"])
+		role := instance.Attributes(module.Blocks["google_project_iam_custom_role.clusters"])
 		if want := []any{rotation.ConnectToCluster, rotation.GetCluster}; role["project"] != project || !slices.Equal(role["permissions"].([]any), want) {
 			t.Errorf("in %s: %v, expected %v", project, role, want)
 		}

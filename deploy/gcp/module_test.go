@@ -1,11 +1,8 @@
 package gcp_test
 
 import (
-	"strings"
 	"testing"
 
-	"github.com/hashicorp/hcl/v2/ext/dynblock"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
@@ -59,47 +56,4 @@ func load(t *testing.T, given map[string]cty.Value) *terraformtest.Module {
 		}
 		return made
 	}})
-}
-
-// nested is a block within a resource, by the types of the blocks on the way.
-func nested(t *testing.T, module *terraformtest.Module, address string, path ...string) *hclsyntax.Block {
-	t.Helper()
-	block := module.Blocks[address]
-	for _, kind := range path {
-		var found *hclsyntax.Block
-		for _, candidate := range block.Body.Blocks {
-			if candidate.Type == kind {
-				found = candidate
-			}
-		}
-		if found == nil {
-			t.Fatalf("%s has no block %s", address, strings.Join(path, "."))
-		}
-		block = found
-	}
-	return block
-}
-
-// attributes are those of a block, evaluated.
-func attributes(module *terraformtest.Module, block *hclsyntax.Block) map[string]any {
-	all := map[string]any{}
-	for name := range block.Body.Attributes {
-		if name == "depends_on" { // not a value
-			continue
-		}
-		value, _ := module.Attribute(block, name)
-		all[name] = terraformtest.Plain(value)
-	}
-	return all
-}
-
-// dynamic counts the blocks of a type that a block has with these variables.
-func dynamic(t *testing.T, module *terraformtest.Module, block *hclsyntax.Block, kind string) int {
-	t.Helper()
-	schema := oneBlock(kind)
-	content, _, problems := dynblock.Expand(block.Body, module.Context).PartialContent(&schema)
-	if problems.HasErrors() {
-		t.Fatal(problems)
-	}
-	return len(content.Blocks)
 }

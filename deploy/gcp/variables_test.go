@@ -2,7 +2,6 @@ package gcp_test
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
@@ -61,19 +60,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 }
 
 func TestEveryVariableIsDescribedAndChecked(t *testing.T) {
-	module := load(t, given())
-	for address, block := range module.Blocks {
-		name, variable := strings.CutPrefix(address, "var.")
-		if !variable {
-			continue
-		}
-		for _, attribute := range []string{"description", "type"} {
-			if block.Body.Attributes[attribute] == nil {
-				t.Errorf("the variable %s has no %s", name, attribute)
-			}
-		}
-		if kind := module.Context.Variables["var"].GetAttr(name).Type(); kind != cty.Bool && len(block.Body.Blocks) == 0 {
-			t.Errorf("the variable %s takes anything", name)
-		}
+	for _, what := range load(t, given()).Undescribed() {
+		t.Error(what)
 	}
 }

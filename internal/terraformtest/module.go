@@ -3,6 +3,7 @@
 package terraformtest
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclparse"
@@ -226,6 +228,83 @@ func (m *Module) Each(address string) map[string]*Module {
 	return all
 }
 
+// Nested is a block within a resource, by the types of the blocks on the way.
+func (m *Module) Nested(address string, path ...string) *hclsyntax.Block {
+	m.t.Helper()
+	block := m.Blocks[address]
+	for _, kind := range path {
+		var found *hclsyntax.Block
+		for _, candidate := range block.Body.Blocks {
+			if candidate.Type == kind {
+				found = candidate
+			}
+		}
+		if found == nil {
+			m.t.Fatalf("%s has no block %s", address, strings.Join(path, "."))
+		}
+		block = found
+	}
+	return block
+}
+
+// Attributes are those of a block, evaluated.
+func (m *Module) Attributes(block *hclsyntax.Block) map[string]any {
+	m.t.Helper()
+	all := map[string]any{}
+	for name := range block.Body.Attributes {
+		if name == "depends_on" { // not a value
+			continue
+		}
+		value, _ := m.Attribute(block, name)
+		all[name] = Plain(value)
+	}
+	return all
+}
+
+// Dynamic is the attributes of the blocks of a type that a block has with these variables, dynamic ones among them.
+func (m *Module) Dynamic(block *hclsyntax.Block, kind string) (all []map[string]any) {
+	m.t.Helper()
+	schema := &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: kind}}}
+	content, _, problems := dynblock.Expand(block.Body, m.Context).PartialContent(schema)
+	m.must(problems)
+	for _, one := range content.Blocks {
+		names, problems := one.Body.JustAttributes()
+		m.must(problems)
+		schema := &hcl.BodySchema{}
+		for name := range names {
+			schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
+		}
+		content, problems := one.Body.Content(schema) // whose expressions know which of the blocks they are of
+		m.must(problems)
+		values := map[string]any{}
+		for name, attribute := range content.Attributes {
+			values[name] = Plain(m.Value(attribute.Expr))
+		}
+		all = append(all, values)
+	}
+	return all
+}
+
+// Undescribed says what is missing of the variables: each has a description and a type, and each but a bool is checked.
+func (m *Module) Undescribed() (what []string) {
+	for _, address := range slices.Sorted(maps.Keys(m.Blocks)) {
+		name, variable := strings.CutPrefix(address, "var.")
+		if !variable {
+			continue
+		}
+		block := m.Blocks[address]
+		for _, attribute := range []string{"description", "type"} {
+			if block.Body.Attributes[attribute] == nil {
+				what = append(what, fmt.Sprintf("the variable %s has no %s", name, attribute))
+			}
+		}
+		if kind := m.Context.Variables["var"].GetAttr(name).Type(); kind != cty.Bool && len(block.Body.Blocks) == 0 {
+			what = append(what, fmt.Sprintf("the variable %s takes anything", name))
+		}
+	}
+	return what
+}
+
 // Refused says which variables' validations do not hold.
 func (m *Module) Refused() (why []string) {
 	for _, address := range slices.Sorted(maps.Keys(m.Blocks)) {
@@ -277,6 +356,7 @@ var functions = map[string]function.Function{
 	"join":       stdlib.JoinFunc,
 	"jsonencode": stdlib.JSONEncodeFunc,
 	"length":     stdlib.LengthFunc,
+	"lower":      stdlib.LowerFunc,
 	"file": simple(cty.String, func(args []cty.Value) (cty.Value, error) {
 		content, err := os.ReadFile(args[0].AsString())
 		return cty.StringVal(string(content)), err
@@ -288,8 +368,12 @@ var functions = map[string]function.Function{
 	"replace": stdlib.ReplaceFunc,
 	"split":   stdlib.SplitFunc,
 	"sort":    stdlib.SortFunc,
+	"substr":  stdlib.SubstrFunc,
 	"try":     tryfunc.TryFunc,
-	"toset":   stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
+	"sha1": simple(cty.String, func(args []cty.Value) (cty.Value, error) {
+		return cty.StringVal(fmt.Sprintf("%x", sha1.Sum([]byte(args[0].AsString())))), nil
+	}, cty.String),
+	"toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 	"alltrue": simple(cty.Bool, func(args []cty.Value) (cty.Value, error) {
 		return cty.BoolVal(!slices.ContainsFunc(args[0].AsValueSlice(), cty.Value.False)), nil
 	}, cty.DynamicPseudoType),
