@@ -2,6 +2,7 @@ package containerapp
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
@@ -24,8 +25,10 @@ type view struct {
 	modified  time.Time
 	maximum   int32 // replicas of a revision
 	variables map[string]*armappcontainers.EnvironmentVar
-	secret    string // name of the client secret
+	secret    string          // name of the client secret
+	vault     map[string]bool // names of the secrets that Key Vault holds, as a GET tells
 	secrets   []*armappcontainers.ContainerAppSecret
+	listed    time.Time // when the secrets were, by Azure's clock; zero if it did not say
 	revisions []revision
 }
 
@@ -38,18 +41,25 @@ func value[T any](pointer *T) T {
 	return *pointer
 }
 
+// present leaves out what a list says nothing about.
+func present[T any](list []*T) []*T {
+	return slices.DeleteFunc(slices.Clone(list), func(one *T) bool { return one == nil })
+}
+
 // readApp reads what is to be known of the app but for its secrets and revisions.
 func (r *Runner) readApp(ctx context.Context) error {
 	found, err := r.apps.Get(ctx, r.id.ResourceGroupName, r.id.Name, nil)
 	if err != nil {
-		return failure("read app "+r.id.Name, "Microsoft.App/containerApps/read", err)
+		return failure("read app "+r.id.Name, actionRead, err)
 	}
-	seen := view{name: r.id.Name, location: value(found.Location), variables: map[string]*armappcontainers.EnvironmentVar{}, maximum: 10, secrets: r.seen.secrets, revisions: r.seen.revisions}
+	seen := view{name: r.id.Name, location: value(found.Location), maximum: 10, secrets: r.seen.secrets, listed: r.seen.listed, revisions: r.seen.revisions}
+	seen.variables, seen.vault = map[string]*armappcontainers.EnvironmentVar{}, map[string]bool{}
 	if found.SystemData != nil {
 		seen.modified = value(found.SystemData.LastModifiedAt)
 	}
 	properties := value(found.Properties)
 	seen.state = value(properties.ProvisioningState)
+	seen.hold(properties.Configuration)
 	template := value(properties.Template)
 	if template.Scale != nil && template.Scale.MaxReplicas != nil {
 		seen.maximum = *template.Scale.MaxReplicas
@@ -57,7 +67,7 @@ func (r *Runner) readApp(ctx context.Context) error {
 	if value(properties.RunningStatus) == armappcontainers.ContainerAppRunningStatusStopped {
 		seen.maximum = 0
 	}
-	for _, container := range template.Containers {
+	for _, container := range present(template.Containers) {
 		if err := seen.take(container); err != nil {
 			return err
 		}
@@ -72,13 +82,28 @@ func (r *Runner) readApp(ctx context.Context) error {
 			WithTodo("put the value into a secret of the app, and refer to it (secretref:NAME)")
 	}
 	seen.secret = *reference.SecretRef
+	if seen.vault[seen.secret] {
+		return seen.inVault(seen.secret)
+	}
 	r.seen = seen
 	return nil
 }
 
+// hold takes what a GET tells of the secrets: their names, and which of them Key Vault holds.
+func (v *view) hold(configuration *armappcontainers.Configuration) {
+	if configuration == nil {
+		return
+	}
+	for _, secret := range configuration.Secrets {
+		if secret != nil && value(secret.KeyVaultURL) != "" {
+			v.vault[value(secret.Name)] = true
+		}
+	}
+}
+
 // take takes the variables of a container. Two containers may not say different things.
 func (v *view) take(container *armappcontainers.Container) error {
-	for _, variable := range container.Env {
+	for _, variable := range present(container.Env) {
 		name := value(variable.Name)
 		if known := v.variables[name]; known != nil && (name == clientSecretVariable || name == clientIDVariable || name == "AGENT_ID") {
 			if value(known.SecretRef) != value(variable.SecretRef) || value(known.Value) != value(variable.Value) {
@@ -96,9 +121,11 @@ func (v *view) plain(name string) (string, error) {
 	variable := v.variables[name]
 	switch {
 	case variable == nil:
-		return "", rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, name)
+		return "", rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, name).
+			WithTodo("check that the app is a runner's")
 	case value(variable.SecretRef) != "":
-		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value", name, v.name)
+		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value", name, v.name).
+			WithTodo("set the value itself, as the vendor's template does")
 	}
 	return value(variable.Value), nil
 }
@@ -111,7 +138,8 @@ func (v *view) credentials() (maia.Credentials, error) {
 	}
 	variable := v.variables[clientIDVariable]
 	if variable == nil {
-		return maia.Credentials{}, rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, clientIDVariable)
+		return maia.Credentials{}, rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, clientIDVariable).
+			WithTodo("check that the app is a runner's")
 	}
 	id := value(variable.Value)
 	if name := value(variable.SecretRef); name != "" {

@@ -16,8 +16,13 @@
 //   - The lock is a lease of a blob named AGENT.json in the function's own storage account, and the note is its content. The
 //     app's tags are no place for it: the vendor's Terraform resets them.
 //
+// Instances are fresh if the note says so. Else, of this process's own restarts, by the times and restarts of replicas as
+// Azure shows them; of any other, by replicas that are clearly younger than the last change of the app.
+//
 // # What cannot be proved before a refresh
 //
-// That the identity may write the app and restart its revisions, and that nobody changes another secret of the app between
-// the list and the change, which are a moment apart.
+// That the identity may write the app, beyond its state, and restart its revisions: Azure has no dry run for either. And
+// that nobody changes another secret of the app in the moment between the list of the secrets and their change: Azure has no
+// ETag. A change that is under way before that is waited for, and one that begins in that moment is a conflict for one of
+// the two; only one that also ends in it would be lost.
 package containerapp

@@ -1,6 +1,7 @@
 package containerapp
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -17,15 +18,14 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/lease"
 
-	"bytes"
-
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 const (
 	leaseDuration = 45 * time.Second // longer than a refresh may take
 	renewEvery    = 10 * time.Second
-	clockSkew     = 5 * time.Second
+	renewTime     = 15 * time.Second // that a renewal may take, its repetitions included
+	leaseMargin   = 5 * time.Second  // by which a lease may outlast its time, as seen from here
 	leasePoll     = 2 * time.Second
 	maxTries      = 4
 	longestNote   = 64 << 10 // bytes
@@ -40,13 +40,14 @@ type lock struct {
 	name      string
 	id        string // of the lease
 
-	turn   chan struct{} // holds one token: whoever has it uses what is below
-	note   rotate.Note   // as last seen
-	etag   azcore.ETag   // empty: there is no blob
-	leased bool          // by somebody, as last seen
-	till   time.Time     // the lease is ours until then; zero: it is not
-	stop   context.CancelFunc
-	gone   chan struct{} // closed when renewing has ended
+	turn    chan struct{}      // holds one token: whoever has it uses what is below
+	note    rotate.Note        // as last seen
+	etag    azcore.ETag        // empty: there is no blob
+	leased  bool               // by somebody, as last seen
+	endless bool               // for good
+	till    time.Time          // the lease is ours until then; zero: it is not
+	stop    context.CancelFunc // of its renewal
+	gone    chan struct{}      // closed when that has ended
 }
 
 func newLock(state *container.Client, name string) *lock {
@@ -74,7 +75,7 @@ func (l *lock) use() (done func()) {
 func (l *lock) read(ctx context.Context) error {
 	found, err := l.blob.DownloadStream(ctx, nil)
 	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) {
-		l.note, l.etag, l.leased = rotate.Note{}, "", false
+		l.note, l.etag, l.leased, l.endless = rotate.Note{}, "", false, false
 		return nil
 	}
 	if err != nil {
@@ -93,6 +94,7 @@ func (l *lock) read(ctx context.Context) error {
 		}
 	}
 	l.note, l.etag, l.leased = note, value(found.ETag), value(found.LeaseState) == lease.StateTypeLeased
+	l.endless = l.leased && value(found.LeaseDuration) == lease.DurationTypeInfinite
 	return nil
 }
 
@@ -105,7 +107,7 @@ func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 		if !l.leased || l.held() {
 			return true, nil
 		}
-		if time.Since(began) > leaseDuration+clockSkew {
+		if l.endless || time.Since(began) > leaseDuration+leaseMargin {
 			return false, nil
 		}
 		if err := wait(ctx, leasePoll); err != nil {
@@ -138,9 +140,9 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 			l.note, l.etag = note, value(written.ETag)
 			return nil
 		}
-		if bloberror.HasCode(err, bloberror.LeaseLost, bloberror.LeaseIDMismatchWithBlobOperation, bloberror.LeaseNotPresentWithBlobOperation) {
+		if lost(err) {
 			l.till = time.Time{}
-			return busy()
+			return l.busy()
 		}
 		if !bloberror.HasCode(err, bloberror.ConditionNotMet) || try == maxTries {
 			return err
@@ -153,9 +155,16 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 		case l.note.Equal(note):
 			return nil
 		case !l.note.Equal(before):
-			return busy()
+			return l.busy()
 		}
 	}
+}
+
+// lost says of an error that the lease is no longer ours, or the blob not there.
+func lost(err error) bool {
+	return bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound, bloberror.LeaseLost,
+		bloberror.LeaseIDMismatchWithBlobOperation, bloberror.LeaseNotPresentWithBlobOperation,
+		bloberror.LeaseIDMismatchWithLeaseOperation, bloberror.LeaseNotPresentWithLeaseOperation, bloberror.LeaseIsBrokenAndCannotBeRenewed)
 }
 
 // enter makes sure that the lease is ours, and that nobody has written the note since it was seen.
@@ -165,7 +174,7 @@ func (l *lock) enter(ctx context.Context) error {
 		return err
 	}
 	if !l.note.Equal(before) {
-		return busy()
+		return l.busy()
 	}
 	return nil
 }
@@ -187,11 +196,13 @@ func (l *lock) take(ctx context.Context) error {
 			l.keep(ctx, asked)
 			return l.read(ctx)
 		}
-		if !bloberror.HasCode(err, bloberror.LeaseAlreadyPresent) {
+		switch {
+		case lost(err): // somebody has deleted it since it was seen
+			return l.busy()
+		case !bloberror.HasCode(err, bloberror.LeaseAlreadyPresent, bloberror.LeaseIsBreakingAndCannotBeAcquired):
 			return err
-		}
-		if time.Since(began) > leaseDuration+clockSkew {
-			return busy()
+		case l.endless, time.Since(began) > leaseDuration+leaseMargin:
+			return l.busy()
 		}
 		if err := wait(ctx, leasePoll); err != nil {
 			return err
@@ -212,7 +223,7 @@ func (l *lock) create(ctx context.Context) error {
 			return err
 		}
 		if _, err := l.container.Create(ctx, nil); err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-			return err
+			return failure("make the container of blob "+l.name, actionContainer, err)
 		}
 	}
 }
@@ -231,40 +242,47 @@ func (l *lock) keep(ctx context.Context, asked time.Time) {
 // renew keeps the lease until it is told to stop, or has lost it.
 func (l *lock) renew(ctx context.Context, gone chan<- struct{}) {
 	defer close(gone)
-	for left := leaseDuration; left > 0; left = l.renewed(ctx) {
-		if wait(ctx, min(renewEvery, left)) != nil {
-			return
-		}
+	for wait(ctx, renewEvery) == nil && l.renewed(ctx) {
 	}
 }
 
-// renewed renews the lease, and says for how long it is ours then.
-func (l *lock) renewed(ctx context.Context) (left time.Duration) {
+// renewed says that the lease is ours still, after it was renewed, and that there is something to go on for.
+func (l *lock) renewed(ctx context.Context) bool {
 	defer l.use()()
-	if ctx.Err() == nil && l.held() {
+	if ctx.Err() != nil {
+		return false
+	}
+	if l.held() {
 		_ = l.extend(ctx) // else at the next tick, or Hold says so
 	}
-	return time.Until(l.till)
+	if !l.held() {
+		l.stop()
+		l.stop, l.gone = nil, nil // one that is taken again is kept anew
+		return false
+	}
+	return true
 }
 
 // extend renews the lease now.
 func (l *lock) extend(ctx context.Context) error {
 	asked := time.Now()
-	if _, err := l.leases.RenewLease(ctx, nil); err != nil {
-		if bloberror.HasCode(err, bloberror.LeaseIDMismatchWithLeaseOperation, bloberror.LeaseIsBrokenAndCannotBeRenewed, bloberror.LeaseNotPresentWithLeaseOperation) {
-			l.till = time.Time{}
-			return busy()
-		}
-		return err
+	bounded, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	_, err := l.leases.RenewLease(bounded, nil)
+	switch {
+	case err == nil:
+		l.till = asked.Add(leaseDuration)
+	case lost(err):
+		l.till = time.Time{}
+		return l.busy()
 	}
-	l.till = asked.Add(leaseDuration)
-	return nil
+	return err
 }
 
 // hold makes sure that the lease is ours for at least d.
 func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	if !l.held() {
-		return busy()
+		return l.busy()
 	}
 	if time.Until(l.till) < d {
 		if err := l.extend(ctx); err != nil {
@@ -296,7 +314,12 @@ func (l *lock) release(ctx context.Context) {
 	}
 }
 
-func busy() *rotate.Error {
+// busy is the error of a lock that another run holds, or has held.
+func (l *lock) busy() *rotate.Error {
+	if l.endless {
+		return rotate.Errorf(rotate.NotReady, "the blob %s in %s is leased without an end, which no run does", l.name, l.container.URL()).
+			WithTodo("find out who holds it; end it with az storage blob lease break")
+	}
 	return rotate.Errorf(rotate.NotReady, "another run is at work on this runner, or has been since this one looked").
 		WithTodo("nothing: that run goes on, or the next one does")
 }

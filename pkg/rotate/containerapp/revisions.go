@@ -3,9 +3,11 @@ package containerapp
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -26,8 +28,23 @@ type replica struct {
 	detail   string // why it is not
 }
 
-// order is a restart of a revision that was ordered: what was there then.
-type order struct{ before map[string]replica }
+// order is a restart of a revision that was ordered: what was seen before, and when it was, by Azure's clock; zero if Azure
+// did not say.
+type order struct {
+	before map[string]replica
+	at     time.Time
+}
+
+// dateMargin is by how much the times of two of Azure's services may differ.
+const dateMargin = 5 * time.Second
+
+// old says that a replica was there before the restart, and has not been restarted since.
+func (o order) old(name string, one replica) bool {
+	if before, was := o.before[name]; was {
+		return one.restarts <= before.restarts
+	}
+	return !o.at.IsZero() && one.created.Before(o.at.Add(-dateMargin)) && one.restarts == 0
+}
 
 // readRevisions reads the active revisions that use the secret, and their replicas.
 func (r *Runner) readRevisions(ctx context.Context) error {
@@ -36,9 +53,9 @@ func (r *Runner) readRevisions(ctx context.Context) error {
 	for pages.More() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return failure("list the revisions of app "+r.id.Name, "Microsoft.App/containerApps/revisions/read", err)
+			return failure("list the revisions of app "+r.id.Name, actionRevisions, err)
 		}
-		for _, found := range page.Value {
+		for _, found := range present(page.Value) {
 			if properties := value(found.Properties); value(properties.Active) && r.uses(properties.Template) {
 				active = append(active, revision{name: value(found.Name), seen: properties})
 			}
@@ -47,10 +64,10 @@ func (r *Runner) readRevisions(ctx context.Context) error {
 	for i := range active {
 		found, err := r.replicas.ListReplicas(ctx, r.id.ResourceGroupName, r.id.Name, active[i].name, nil)
 		if err != nil {
-			return failure("list the replicas of revision "+active[i].name, "Microsoft.App/containerApps/revisions/replicas/read", err)
+			return failure("list the replicas of revision "+active[i].name, actionReplicas, err)
 		}
 		active[i].replicas = map[string]replica{}
-		for _, one := range found.Value {
+		for _, one := range present(found.Value) {
 			active[i].replicas[value(one.Name)] = replicaOf(value(one.Properties))
 		}
 	}
@@ -63,8 +80,8 @@ func (r *Runner) uses(template *armappcontainers.Template) bool {
 	if template == nil || len(template.Containers) == 0 {
 		return true
 	}
-	for _, container := range template.Containers {
-		for _, variable := range container.Env {
+	for _, container := range present(template.Containers) {
+		for _, variable := range present(container.Env) {
 			if value(variable.SecretRef) == r.seen.secret {
 				return true
 			}
@@ -75,7 +92,7 @@ func (r *Runner) uses(template *armappcontainers.Template) bool {
 
 func replicaOf(properties armappcontainers.ReplicaProperties) replica {
 	one := replica{created: value(properties.CreatedTime), ready: len(properties.Containers) > 0}
-	for _, container := range properties.Containers {
+	for _, container := range present(properties.Containers) {
 		one.restarts += value(container.RestartCount)
 		if !value(container.Ready) {
 			one.ready = false
@@ -87,39 +104,57 @@ func replicaOf(properties armappcontainers.ReplicaProperties) replica {
 
 // instances are the replicas of all revisions.
 func (r *Runner) instances() rotate.Instances {
-	var made rotate.Instances
+	made := rotate.Instances{State: rotate.Steady, Read: r.read()}
 	var details []string
-	made.State = rotate.Steady
 	if len(r.seen.revisions) == 0 || r.seen.maximum == 0 {
 		made.State = rotate.Stopped
+		details = append(details, "no revision of app "+r.id.Name+" that uses the secret may have a replica")
 	}
-	current := true
 	for _, found := range r.seen.revisions {
 		state, detail := r.stateOf(found)
 		details = append(details, detail)
 		made.State = worse(made.State, state)
-		for _, one := range found.replicas {
-			// The value may take effect some time after the change.
-			current = current && !r.seen.modified.IsZero() && one.created.After(r.seen.modified.Add(provisionTime))
-		}
-		current = current && len(found.replicas) > 0
 	}
 	if r.seen.state == armappcontainers.ContainerAppProvisioningStateInProgress {
 		made.State = worse(made.State, rotate.Rolling)
 		details = append(details, "a change of the app is in progress")
 	}
 	made.Detail = strings.Join(details, "; ")
-	switch {
-	case len(r.ordered) > 0 && !r.stored:
-		made.Read = rotate.ReadCurrent
-	case r.stored:
-		made.Read = rotate.ReadOlder
-	case current && len(r.seen.revisions) > 0:
-		made.Read = rotate.ReadCurrent
-	default:
-		made.Read = rotate.ReadUnknown
-	}
 	return made
+}
+
+// read says which value of the store the replicas have read.
+func (r *Runner) read() rotate.ReadState {
+	switch {
+	case r.stored:
+		return rotate.ReadOlder
+	case len(r.ordered) > 0:
+		// A revision that was activated meanwhile is restarted too, unless it began after the value was stored.
+		for _, found := range r.seen.revisions {
+			if _, was := r.ordered[found.name]; !was && !found.startedAfter(r.since.Add(dateMargin)) {
+				return rotate.ReadOlder
+			}
+		}
+		return rotate.ReadCurrent
+	case r.seen.modified.IsZero() || len(r.seen.revisions) == 0:
+		return rotate.ReadUnknown
+	}
+	for _, found := range r.seen.revisions {
+		// The value may take effect some time after the change.
+		if len(found.replicas) == 0 || !found.startedAfter(r.seen.modified.Add(provisionTime)) {
+			return rotate.ReadUnknown
+		}
+	}
+	return rotate.ReadCurrent
+}
+
+func (r revision) startedAfter(at time.Time) bool {
+	for _, one := range r.replicas {
+		if !one.created.After(at) {
+			return false
+		}
+	}
+	return true
 }
 
 // worse is the state of which more is to be said.
@@ -133,17 +168,18 @@ func worse(a, b rotate.InstanceState) rotate.InstanceState {
 }
 
 func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail string) {
-	ready, old := 0, 0
+	ready, old, crashed := 0, 0, false
 	var why string
+	ordered := r.ordered[found.name]
 	for name, one := range found.replicas {
-		if before, was := r.ordered[found.name].before[name]; was && one.restarts <= before.restarts {
+		switch {
+		case ordered.old(name, one):
 			old++
-			continue
-		}
-		if one.ready {
+		case one.ready:
 			ready++
-		} else {
+		default:
 			why = one.detail
+			crashed = crashed || one.restarts > ordered.before[name].restarts+1
 		}
 	}
 	running, health := value(found.seen.RunningState), value(found.seen.HealthState)
@@ -151,20 +187,20 @@ func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail str
 	if why != "" {
 		detail += " (" + why + ")"
 	}
-	wanted := 1
+	minimum := 0
 	if template := found.seen.Template; template != nil && template.Scale != nil {
-		wanted = max(wanted, int(value(template.Scale.MinReplicas)))
+		minimum = int(value(template.Scale.MinReplicas))
 	}
-	failed := health == armappcontainers.RevisionHealthStateUnhealthy || running == armappcontainers.RevisionRunningStateFailed ||
-		running == armappcontainers.RevisionRunningStateDegraded || value(found.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
+	unwell := health == armappcontainers.RevisionHealthStateUnhealthy || running == armappcontainers.RevisionRunningStateDegraded
+	failed := running == armappcontainers.RevisionRunningStateFailed || value(found.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
 	switch {
-	case len(found.replicas) == 0 && running == armappcontainers.RevisionRunningStateStopped:
+	case len(found.replicas) == 0 && (running == armappcontainers.RevisionRunningStateStopped || minimum == 0 && running != armappcontainers.RevisionRunningStateProcessing):
 		return rotate.Stopped, detail
 	case old > 0:
 		return rotate.Rolling, detail + fmt.Sprintf(", %d not restarted yet", old)
-	case failed && ready < len(found.replicas):
+	case failed && ready < max(1, len(found.replicas)), unwell && crashed:
 		return rotate.Failed, detail
-	case ready < len(found.replicas), ready < wanted:
+	case ready < len(found.replicas), ready < max(1, minimum):
 		return rotate.Rolling, detail
 	}
 	return rotate.Steady, detail
@@ -176,17 +212,34 @@ func (r *Runner) Restart(ctx context.Context) error {
 	if err := r.enter(ctx); err != nil {
 		return err
 	}
+	if len(r.seen.revisions) == 0 {
+		return rotate.Errorf(rotate.NotReady, "app %s has no active revision that could be restarted", r.id.Name).
+			WithTodo("activate one: az containerapp revision activate; it reads what the store holds when it starts")
+	}
 	for _, found := range r.seen.revisions {
 		if _, was := r.ordered[found.name]; was {
 			if state, _ := r.stateOf(found); state != rotate.Failed {
 				continue
 			}
 		}
-		if _, err := r.revisions.RestartRevision(ctx, r.id.ResourceGroupName, r.id.Name, found.name, nil); err != nil {
-			return failure("restart revision "+found.name, "Microsoft.App/containerApps/revisions/restart/action", err)
+		var answer *http.Response
+		if _, err := r.revisions.RestartRevision(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, found.name, nil); err != nil {
+			return failure("restart revision "+found.name, actionRestart, err)
 		}
-		r.ordered[found.name] = order{before: found.replicas}
+		r.ordered[found.name] = order{before: found.replicas, at: dateOf(answer)}
+		if r.since.IsZero() {
+			r.since = dateOf(answer)
+		}
 	}
 	r.stored = false
 	return nil
+}
+
+// dateOf is when Azure answered, by its own clock; zero if it does not say.
+func dateOf(answer *http.Response) time.Time {
+	if answer == nil {
+		return time.Time{}
+	}
+	date, _ := http.ParseTime(answer.Header.Get("Date"))
+	return date
 }

@@ -26,6 +26,20 @@ type Config struct {
 	Log        *slog.Logger           // nil: no log
 }
 
+// tryTimeout is how long one request to Azure Resource Manager may take, where the Config does not say.
+const tryTimeout = 30 * time.Second
+
+// client are the options of the clients of Azure Resource Manager. A registration of the resource provider would need a right
+// on the whole subscription.
+func (c Config) client() *arm.ClientOptions {
+	options := c.Client
+	options.DisableRPRegistration = true
+	if options.Retry.TryTimeout == 0 {
+		options.Retry.TryTimeout = tryTimeout
+	}
+	return &options
+}
+
 // Runner implements [rotate.Runner] and [rotate.Locker]. It may do several runs, one after the other.
 type Runner struct {
 	config    Config
@@ -39,7 +53,8 @@ type Runner struct {
 	agentID, region string
 
 	seen    view
-	stored  bool             // this Runner has stored a value, and not restarted since
+	stored  bool             // this Runner has stored a value, or may have, and not restarted since
+	since   time.Time        // since when the store held what it does, at the latest, by Azure's clock; zero: not known
 	ordered map[string]order // by revision: the restarts that this Runner has ordered since
 }
 
@@ -50,12 +65,11 @@ var (
 
 // Discover finds the runner of an app. It changes nothing.
 func Discover(ctx context.Context, config Config) (*Runner, error) {
-	id, err := arm.ParseResourceID(config.App)
-	if err != nil || !strings.EqualFold(id.ResourceType.String(), "Microsoft.App/containerApps") {
-		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a Container App, expected /subscriptions/S/resourceGroups/G/providers/Microsoft.App/containerApps/NAME", config.App).
-			WithTodo("correct it; a runner on Container Instances cannot be rotated: its secret cannot be read back")
+	id, err := parseApp(config.App)
+	if err != nil {
+		return nil, err
 	}
-	factory, err := armappcontainers.NewClientFactory(id.SubscriptionID, config.Credential, &config.Client)
+	factory, err := armappcontainers.NewClientFactory(id.SubscriptionID, config.Credential, config.client())
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the clients of Azure Resource Manager cannot be made: %w", err)
 	}
@@ -75,7 +89,8 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		return nil, err
 	}
 	if err := maia.CheckAgentID(r.agentID); err != nil {
-		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID)
+		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID).
+			WithTodo("check that the app is a runner's")
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "app %s names agent %s, which this function may not serve", id.Name, r.agentID).
@@ -87,11 +102,36 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	return r, nil
 }
 
+// parseApp takes the resource ID of an app apart.
+func parseApp(text string) (*arm.ResourceID, error) {
+	const expected = "expected /subscriptions/S/resourceGroups/G/providers/Microsoft.App/containerApps/NAME"
+	id, err := arm.ParseResourceID(text)
+	switch {
+	case err != nil:
+		return nil, rotate.Errorf(rotate.Configuration, "%q is not a resource ID, %s", text, expected)
+	case strings.EqualFold(id.ResourceType.Namespace, "Microsoft.ContainerInstance"):
+		return nil, rotate.Errorf(rotate.Configuration, "%q is a runner on Container Instances, which cannot be rotated: a secure value of a container group cannot be read back", text).
+			WithTodo("move the runner to Container Apps, as the vendor's templates do")
+	case !strings.EqualFold(id.ResourceType.String(), "Microsoft.App/containerApps"), id.ResourceGroupName == "", id.SubscriptionID == "":
+		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a Container App, %s", text, expected)
+	}
+	return id, nil
+}
+
 // AgentID is what the app's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
 
 // Region is what the app's MATILLION_REGION says, in lower case; empty if it says nothing.
 func (r *Runner) Region() string { return r.region }
+
+// Revisions are the names of those that a rotation restarts, as last observed.
+func (r *Runner) Revisions() []string {
+	names := make([]string, len(r.seen.revisions))
+	for i, found := range r.seen.revisions {
+		names[i] = found.name
+	}
+	return names
+}
 
 // Busy waits until no other run holds the runner's lock, or until the lease has outlasted its time: then its holder renews
 // it, and is alive.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -16,18 +17,19 @@ import (
 
 const (
 	storeTries    = 6
-	storePoll     = time.Second
 	conflictWait  = 3 * time.Second
-	provisionTime = 90 * time.Second // that a change of the secrets may take
+	provisionPoll = time.Second
+	provisionTime = 90 * time.Second // that a change of the app may take
 )
 
 // readSecrets lists the secrets, with their values.
 func (r *Runner) readSecrets(ctx context.Context) error {
-	found, err := r.apps.ListSecrets(ctx, r.id.ResourceGroupName, r.id.Name, nil)
+	var answer *http.Response
+	found, err := r.apps.ListSecrets(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, nil)
 	if err != nil {
-		return failure("list the secrets of app "+r.id.Name, "Microsoft.App/containerApps/listSecrets/action", err)
+		return failure("list the secrets of app "+r.id.Name, actionListSecrets, err)
 	}
-	r.seen.secrets = found.Value
+	r.seen.secrets, r.seen.listed = present(found.Value), dateOf(answer)
 	return nil
 }
 
@@ -48,14 +50,22 @@ func (v *view) stored(name string) (string, error) {
 	case secret == nil:
 		return "", rotate.Errorf(rotate.Configuration, "app %s has no secret %s, to which its variables refer", v.name, name).
 			WithTodo("bring it back: az containerapp secret set")
-	case value(secret.KeyVaultURL) != "" && name == v.secret:
-		return "", rotate.Errorf(rotate.Configuration, "the secret %s of app %s is a reference to Key Vault", name, v.name).
-			WithTodo("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
+	case value(secret.KeyVaultURL) != "":
+		return "", v.inVault(name)
 	case value(secret.Value) == "":
 		return "", rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty", name, v.name).
 			WithTodo("set it: az containerapp secret set")
 	}
 	return *secret.Value, nil
+}
+
+// inVault refuses a reference to Key Vault.
+func (v *view) inVault(name string) *rotate.Error {
+	refused := rotate.Errorf(rotate.Configuration, "the secret %s of app %s is a reference to Key Vault", name, v.name)
+	if name != v.secret {
+		return refused.WithTodo("make the client ID a secret of the app itself, or a plain variable: no secret of Key Vault is read here")
+	}
+	return refused.WithTodo("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
 }
 
 // all are the secrets in the form in which they are sent.
@@ -83,13 +93,16 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	}
 	for try := 1; ; try++ {
 		done, err := r.store(ctx, credentials)
-		if done || err != nil && (try == storeTries || !conflict(err)) {
-			return failure("write the secrets of app "+r.id.Name, "Microsoft.App/containerApps/write", err)
-		}
-		if err == nil && try == storeTries {
-			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value, or lost another", r.id.Name, try).
+		switch {
+		case done:
+			return nil
+		case err != nil && (try == storeTries || !conflict(err)):
+			return failure("write the secrets of app "+r.id.Name, actionWrite, err)
+		case err == nil && try == storeTries:
+			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value", r.id.Name, try).
 				WithTodo("look who else changes the secrets; the next run tries again")
 		}
+		r.log.WarnContext(ctx, "somebody else changes the app: its secrets are listed again", "try", try)
 		if err := wait(ctx, conflictWait); err != nil {
 			return err
 		}
@@ -102,8 +115,14 @@ func conflict(err error) bool {
 	return errors.As(err, &answered) && answered.StatusCode == http.StatusConflict
 }
 
-// store lists the secrets, changes one, and sends all. It says whether the app then holds what it should.
+// store lists the secrets, changes one, sends all, and lists them again. It says whether the app then holds what it should.
+//
+// There is no ETag. A change of somebody else's that is under way is waited for before the list, and one that begins between
+// the list and ours is a conflict for one of the two. One that begins and ends in that moment would be lost.
 func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done bool, err error) {
+	if err := r.awaitNoChange(ctx); err != nil {
+		return false, err
+	}
 	if err := r.readSecrets(ctx); err != nil {
 		return false, err
 	}
@@ -111,13 +130,13 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	if err != nil {
 		return false, err
 	}
+	wanted := credentials.ClientSecret.Reveal()
+	if held == wanted {
+		return true, nil
+	}
 	sent, err := r.seen.all()
 	if err != nil {
 		return false, err
-	}
-	wanted := credentials.ClientSecret.Reveal()
-	if held == wanted && r.seen.state != armappcontainers.ContainerAppProvisioningStateInProgress {
-		return true, nil
 	}
 	for _, secret := range sent {
 		if value(secret.Name) == r.seen.secret {
@@ -128,38 +147,40 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 		Location:   &r.seen.location,
 		Properties: &armappcontainers.ContainerAppProperties{Configuration: &armappcontainers.Configuration{Secrets: sent}},
 	}
+	r.stored, r.since = true, time.Time{}
+	clear(r.ordered) // what was ordered before reads an older value
 	// The operation itself is not asked: that needs a right on the whole subscription.
 	if _, err := r.apps.BeginUpdate(ctx, r.id.ResourceGroupName, r.id.Name, change, nil); err != nil {
 		return false, err
 	}
-	r.stored = true
-	clear(r.ordered) // what was ordered before reads an older value
-	if err := r.awaitProvisioned(ctx); err != nil {
+	if err := r.awaitNoChange(ctx); err != nil {
 		return false, err
+	}
+	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
+		return false, rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
+			WithTodo("look at the app's activity log; the next run tries again")
 	}
 	if err := r.readSecrets(ctx); err != nil {
 		return false, err
 	}
+	r.since = r.seen.listed
 	return r.seen.holds(sent), nil
 }
 
-// awaitProvisioned waits until no change of the app is in progress.
-func (r *Runner) awaitProvisioned(ctx context.Context) error {
+// awaitNoChange waits until no change of the app is in progress.
+func (r *Runner) awaitNoChange(ctx context.Context) error {
 	for began := time.Now(); ; {
 		if err := r.readApp(ctx); err != nil {
 			return err
 		}
-		switch state := r.seen.state; {
-		case state == armappcontainers.ContainerAppProvisioningStateSucceeded:
+		switch {
+		case r.seen.state != armappcontainers.ContainerAppProvisioningStateInProgress:
 			return nil
-		case state != armappcontainers.ContainerAppProvisioningStateInProgress:
-			return rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
-				WithTodo("look at the app's activity log; the next run tries again")
 		case time.Since(began) > provisionTime:
-			return rotate.Errorf(rotate.NotReady, "the change of the secrets of app %s is in progress for more than %s", r.id.Name, provisionTime).
+			return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress for more than %s", r.id.Name, provisionTime).
 				WithTodo("nothing: the next run looks again")
 		}
-		if err := wait(ctx, storePoll); err != nil {
+		if err := wait(ctx, provisionPoll); err != nil {
 			return err
 		}
 	}
