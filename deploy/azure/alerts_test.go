@@ -1,0 +1,235 @@
+package azure_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
+	"github.com/maia-rotate/maia-rotate/internal/alerttest"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+)
+
+// call is what Application Insights has of one call of the function.
+type call struct {
+	lines  []map[string]any
+	failed bool
+}
+
+// played is a call about a runner that was rotated so many days ago.
+func played(t *testing.T, days int, every time.Duration, breaks, blind bool) call {
+	t.Helper()
+	lines, failed := alerttest.Call(t, alerttest.Case{
+		Log: rotation.NewLog, AgentID: sandbox.AgentID, Target: app, Days: days, Every: every, Breaks: breaks, Blind: blind,
+	})
+	return call{lines, failed}
+}
+
+// misconfigured is a call of a function app without settings, by the host.
+func misconfigured(t *testing.T) (c call) {
+	t.Helper()
+	var out bytes.Buffer
+	answer := httptest.NewRecorder()
+	rotation.New(nil, &out).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName, strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
+	for line := range strings.Lines(out.String()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		c.lines = append(c.lines, fields)
+	}
+	c.failed = answer.Code != http.StatusOK
+	return c
+}
+
+// told are the tables after calls, one after the other. The host writes between them.
+func told(t *testing.T, calls ...call) (all tables) {
+	t.Helper()
+	now := 0.0
+	trace := func(message string) {
+		now++
+		all.traces = append(all.traces, row{"timestamp": now, "message": message})
+	}
+	for _, c := range calls {
+		trace("Executing 'Functions.RotateRunnerSecrets' (Reason='Timer fired at …', Id=…)")
+		for _, line := range c.lines {
+			text, err := json.Marshal(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trace(string(text))
+		}
+		trace(`{"msg":"not ours"}`)
+		trace("null")
+		now++
+		all.requests = append(all.requests, row{"timestamp": now, "name": rotation.FunctionName, "success": !c.failed})
+	}
+	return all
+}
+
+// fires says whether a rule fires with these tables in its window, and of what.
+func (a alert) fires(t *testing.T, from tables) (fires bool, of []string) {
+	t.Helper()
+	rows := kql(t, a.query, from)
+	threshold, err := strconv.ParseFloat(a.threshold, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := float64(len(rows))
+	if a.aggregation == "Total" {
+		value = 0
+		for _, r := range rows {
+			value += r[a.column].(float64)
+		}
+	} else if a.aggregation != "Count" {
+		t.Fatalf("the test does not know %s", a.aggregation)
+	}
+	switch a.operator {
+	case "GreaterThan":
+		fires = value > threshold
+	case "LessThan":
+		fires = value < threshold
+	default:
+		t.Fatalf("the test does not know %s", a.operator)
+	}
+	for _, dimension := range a.dimensions {
+		name, _, _ := strings.Cut(dimension, "Include[*]")
+		for _, r := range rows {
+			text, ok := r[name].(string)
+			if !ok {
+				t.Fatalf("%v has no %s to tell of", r, name)
+			}
+			of = append(of, text)
+		}
+	}
+	return fires, of
+}
+
+// The alerts look at what the function really writes: each at what it is for, and at nothing of a runner that is well.
+func TestAlerts(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	well, old := played(t, 1, year, false, false), played(t, 40, year, false, false)
+	rotated, dark := played(t, 40, 24*time.Hour, false, false), played(t, 40, 24*time.Hour, true, false)
+	blind, wrong := played(t, 40, 24*time.Hour, false, true), misconfigured(t)
+	for name, test := range map[string]struct {
+		calls []call
+		want  []string
+	}{
+		"well":                           {[]call{well}, nil},
+		"rotated":                        {[]call{rotated}, nil},
+		"old":                            {[]call{old}, []string{"age"}},
+		"dark":                           {[]call{dark}, []string{"age", "dark", "failure"}},
+		"dark, then back":                {[]call{dark, well}, []string{"failure"}}, // in the window still
+		"dark, then not to be looked at": {[]call{dark, blind}, []string{"age", "dark", "failure"}},
+		"old, then rotated":              {[]call{old, rotated}, nil},
+		"not to be looked at":            {[]call{blind}, []string{"failure"}},
+		"misconfigured":                  {[]call{wrong}, []string{"failure", "silence"}},
+		"stopped":                        {nil, []string{"silence"}},
+	} {
+		from := told(t, test.calls...)
+		for by, d := range both(t, plainVariant) {
+			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names, []string{"maia-rotate-age", "maia-rotate-dark", "maia-rotate-failure", "maia-rotate-silence"}) {
+				t.Fatalf("%s: %v", by, names)
+			}
+			var fired []string
+			for rule, alert := range d.alerts {
+				fires, of := alert.fires(t, from)
+				if fires {
+					fired = append(fired, strings.TrimPrefix(rule, "maia-rotate-"))
+				}
+				if fires && len(alert.dimensions) > 0 && !slices.Equal(of, []string{sandbox.AgentID}) {
+					t.Errorf("%s, %s: %s tells of %v", name, by, rule, of)
+				}
+			}
+			slices.Sort(fired)
+			if !slices.Equal(fired, test.want) {
+				t.Errorf("%s, %s: fired are %v, expected %v, after\n%v", name, by, fired, test.want, from)
+			}
+		}
+	}
+
+	// Whoever reads of a failure finds a line that says what it is, and no such line without a failure.
+	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "dark": dark, "blind": blind, "misconfigured": wrong} {
+		told := slices.ContainsFunc(c.lines, func(line map[string]any) bool { return line["level"] == "ERROR" && line["error"] != "" })
+		if told != c.failed {
+			t.Errorf("%s: failed %t, and told of it %t:\n%v", name, c.failed, told, c.lines)
+		}
+	}
+}
+
+var (
+	frequencies = []string{"PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", "PT1H", "PT2H", "PT3H", "PT4H", "PT5H", "PT6H", "P1D"}
+	windows     = append(slices.Clone(frequencies[1:]), "P2D") // of rules that are not evaluated every minute
+	iso         = regexp.MustCompile(`^PT(\d+)([MH])$`)
+)
+
+func minutes(t *testing.T, text string) int {
+	t.Helper()
+	found := iso.FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("%q is no time", text)
+	}
+	n, _ := strconv.Atoi(found[1])
+	if found[2] == "H" {
+		n *= 60
+	}
+	return n
+}
+
+// What Azure allows of a rule is in its provider's documentation: these times, and no union and no search in a query.
+func TestRulesAreAllowed(t *testing.T) {
+	for name, variant := range variants {
+		for by, d := range both(t, variant) {
+			for rule, a := range d.alerts {
+				where := fmt.Sprintf("%s, %s, %s", name, by, rule)
+				if !slices.Contains(frequencies, a.every) || a.every == "PT1M" || !slices.Contains(windows, a.window) {
+					t.Errorf("%s: every %s over %s is not allowed", where, a.every, a.window)
+				}
+				if minutes(t, a.every) > minutes(t, a.window) {
+					t.Errorf("%s: every %s over %s: something is not looked at", where, a.every, a.window)
+				}
+				// The last line of each runner is in the window, even if a call takes as long as it may.
+				if interval := 60; a.query != "requests\n| where success == false" && minutes(t, a.window) < 2*interval {
+					t.Errorf("%s: over %s", where, a.window)
+				}
+				if regexp.MustCompile(`\b(union|search|limit|take)\b`).MatchString(a.query) {
+					t.Errorf("%s: a rule must not have\n%s", where, a.query)
+				}
+				if a.severity < "0" || a.severity > "4" || len(a.severity) != 1 {
+					t.Errorf("%s: severity %s", where, a.severity)
+				}
+				if len(a.title) > 200 || a.text == "" {
+					t.Errorf("%s: %q, %q", where, a.title, a.text)
+				}
+			}
+		}
+	}
+}
+
+// Whoever is to be told is told of every alert.
+func TestWhoIsTold(t *testing.T) {
+	for name, want := range map[string]struct{ groups, emails []string }{
+		"an app": {nil, nil},
+		"all":    {[]string{actionGroup, group + "/providers/Microsoft.Insights/actionGroups/maia-rotate"}, []string{"operations@example.com"}},
+	} {
+		for by, d := range both(t, variants[name]) {
+			if !slices.Equal(d.emails, want.emails) {
+				t.Errorf("%s, %s: e-mails to %v", name, by, d.emails)
+			}
+			for rule, a := range d.alerts {
+				if !slices.Equal(a.tells, want.groups) {
+					t.Errorf("%s, %s: %s tells %v, expected %v", name, by, rule, a.tells, want.groups)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package azure_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+func TestWrongVariablesAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		variable string
+		value    cty.Value
+	}{
+		{"name", cty.StringVal("mai")},
+		{"name", cty.StringVal("maia_rotate")},
+		{"name", cty.StringVal("maia-rotate-of-a-team-somewhere")}, // the function app's would be too long
+		{"resource_group_id", cty.StringVal("operations")},
+		{"location", cty.StringVal("West Europe")},
+		{"container_apps", cty.MapValEmpty(cty.String)},
+		{"container_apps", named("runner")},
+		{"container_apps", named(runners)},
+		{"container_apps", named(app + ",")},
+		{"container_apps", named(app, app)},
+		{"resource_groups", texts("matillion")},
+		{"resource_groups", texts(app)},
+		{"agent_ids", cty.SetValEmpty(cty.String)},
+		{"agent_ids", texts("runner")},
+		{"maia_client_id", cty.StringVal("")},
+		{"key_vault_id", cty.StringVal("https://operations.vault.azure.net")},
+		{"secret_name", cty.StringVal("maia/0123456789abcdef")},
+		{"maia_region", cty.StringVal("eu2")},
+		{"rotate_every", cty.StringVal("30d")},
+		{"rotate_every", cty.StringVal("0h")},
+		{"drain", cty.StringVal("wait")},
+		{"drain_timeout", cty.StringVal("90s")},
+		{"drain_timeout", cty.StringVal("21m")},
+		{"connect_timeout", cty.StringVal("21m")},
+		{"call_every_minutes", cty.NumberIntVal(60)},
+		{"call_every_minutes", cty.NumberIntVal(7)},
+		{"instance_memory_mb", cty.NumberIntVal(1024)},
+		{"maximum_instance_count", cty.NumberIntVal(0)},
+		{"subnet_id", cty.StringVal("functions")},
+		{"action_group_ids", texts("oncall")},
+		{"alert_emails", texts("oncall")},
+		{"dark_seconds", cty.NumberIntVal(1)},
+		{"max_age_days", cty.NumberIntVal(30)}, // as long as the time between two rotations
+		{"silence_hours", cty.NumberIntVal(48)},
+		{"log_retention_days", cty.NumberIntVal(7)},
+		{"role_name", cty.StringVal("")},
+		{"tags", cty.MapVal(map[string]cty.Value{"a/b": cty.StringVal("c")})},
+	} {
+		variables := plainVariant.variables()
+		variables[test.variable] = test.value
+		if why := loadModule(t, variables).Refused(); !slices.Contains(why, test.variable) {
+			t.Errorf("%s = %#v: refused are %v", test.variable, test.value, why)
+		}
+	}
+}
+
+// An invocation has to have the time for both.
+func TestTimeoutsTogether(t *testing.T) {
+	for minutes, good := range map[string]bool{"8m": true, "9m": false} {
+		variables := plainVariant.variables()
+		variables["drain_timeout"], variables["connect_timeout"] = cty.StringVal("20m"), cty.StringVal(minutes)
+		if why := loadModule(t, variables).Refused(); (len(why) == 0) != good {
+			t.Errorf("20m and %s: refused are %v", minutes, why)
+		}
+	}
+}
+
+// Either apps or resource groups say where the runners are.
+func TestOneWayToTheRunners(t *testing.T) {
+	variables := plainVariant.variables()
+	variables["resource_groups"] = texts(runners)
+	if why := loadModule(t, variables).Refused(); !slices.Equal(why, []string{"container_apps"}) {
+		t.Errorf("refused are %v", why)
+	}
+}
+
+func TestEveryVariableIsDescribedAndChecked(t *testing.T) {
+	for _, what := range loadModule(t, plainVariant.variables()).Undescribed() {
+		t.Error(what)
+	}
+}
