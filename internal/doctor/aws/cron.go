@@ -2,9 +2,9 @@ package aws
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/doctor/cron"
 )
 
 // cronFields are minutes, hours, day of month, month, day of week and year.
@@ -41,7 +41,7 @@ func parseCron(fields []string) (times cronTimes, ok bool) {
 		{fields[3], 1, 12, monthNames, &times.months},
 		{fields[4], 1, 7, weekdayNames, &times.weekdays},
 	} {
-		*field.into = cronValues(field.text, field.low, field.high, field.names)
+		*field.into = cron.Values(field.text, field.low, field.high, field.names)
 		if *field.into == nil {
 			return times, false
 		}
@@ -49,72 +49,15 @@ func parseCron(fields []string) (times cronTimes, ok bool) {
 	return times, true
 }
 
-// cronValues are the values of a field between two bounds, in their order; nil if it is not understood.
-func cronValues(field string, low, high int, names []string) []int {
-	number := func(text string) (int, bool) {
-		if i := slices.Index(names, strings.ToUpper(text)); i >= 0 {
-			return low + i, true
-		}
-		n, err := strconv.Atoi(text)
-		return n, err == nil && n >= low && n <= high
-	}
-	var values []int
-	for item := range strings.SplitSeq(field, ",") {
-		bounds, step, stepped := strings.Cut(item, "/")
-		every := 1
-		if stepped {
-			n, err := strconv.Atoi(step)
-			if err != nil || n < 1 {
-				return nil
-			}
-			every = n
-		}
-		first, last := low, high
-		if bounds != "*" && bounds != "?" {
-			from, to, ranged := strings.Cut(bounds, "-")
-			var ok bool
-			if first, ok = number(from); !ok {
-				return nil
-			}
-			if ranged {
-				if last, ok = number(to); !ok {
-					return nil
-				}
-			} else if !stepped {
-				last = first
-			}
-		}
-		for value := first; value <= last; value += every {
-			values = append(values, value)
-		}
-	}
-	slices.Sort(values)
-	return slices.Compact(values)
-}
-
 func (c cronTimes) lastHour() int { return c.hours[len(c.hours)-1] }
 
 // gaps are the shortest and the longest time between two of the times; 0 if there are not two within four years.
 func (c cronTimes) gaps() (shortest, longest time.Duration) {
-	begin := time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC) // a leap year
-	var before time.Time
-	for day := begin; day.Year() < begin.Year()+4; day = day.AddDate(0, 0, 1) {
-		if !c.on(day) {
-			continue
-		}
-		for _, hour := range c.hours {
-			now := day.Add(time.Duration(hour) * time.Hour)
-			if gap := now.Sub(before); !before.IsZero() {
-				longest = max(longest, gap)
-				if shortest == 0 {
-					shortest = gap
-				}
-				shortest = min(shortest, gap)
-			}
-			before = now
-		}
+	times := make([]time.Duration, len(c.hours))
+	for i, hour := range c.hours {
+		times[i] = time.Duration(hour) * time.Hour
 	}
-	return shortest, longest
+	return cron.Gaps(times, c.on)
 }
 
 func (c cronTimes) on(day time.Time) bool {
