@@ -130,7 +130,7 @@ func todo(err error) string {
 		{maia.ErrRejected, "check that the agent can be managed by this API credential; if it can, ask Matillion"},
 		{maia.ErrRateLimited, "nothing: the next run tries again"},
 		{maia.ErrUnavailable, "nothing: the next run tries again"},
-		{context.DeadlineExceeded, "nothing: the next run goes on; if this repeats, check the function's routes to AWS and to Maia"},
+		{context.DeadlineExceeded, "nothing: the next run goes on; if this repeats, check the function's routes to its cloud and to Maia"},
 		{context.Canceled, "nothing: the next run goes on"},
 	} {
 		if errors.Is(err, advice.is) {

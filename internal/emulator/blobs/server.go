@@ -90,6 +90,13 @@ func (s *Server) Put(container, name, content string) {
 	s.write(b, []byte(content), "application/json")
 }
 
+// Delete has somebody delete a container, with its blobs.
+func (s *Server) Delete(container string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.containers, container)
+}
+
 // Lease has somebody else lease a blob that is not leased; for good, if the duration is 0.
 func (s *Server) Lease(container, name string, duration time.Duration) {
 	s.mu.Lock()

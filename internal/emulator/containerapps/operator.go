@@ -127,6 +127,11 @@ func (s *Server) Restarts(id string) map[string]int {
 	return all
 }
 
+// Lock puts a lock on an app, by which it can only be read.
+func (s *Server) Lock(id string) {
+	s.with(id, func(a *app) { a.locked = true })
+}
+
 // Shown is the app as a GET shows it.
 func (s *Server) Shown(id string) (document map[string]any) {
 	s.with(id, func(a *app) { document = a.shown() })

@@ -195,6 +195,9 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 			"The Resource 'Microsoft.App/containerApps/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
 			to.id[strings.LastIndex(to.id, "/")+1:], to.group[strings.LastIndex(to.group, "/")+1:])}
 	}
+	if a.locked && (to.operation == opWrite || to.operation == opRestart) {
+		return answer, &problem{http.StatusConflict, "ScopeLocked", "The scope '" + to.resource() + "' cannot perform write operation because following scope(s) are locked: '" + a.id + "'. Please remove the lock and try again."}
+	}
 	switch to.operation {
 	case opRead:
 		return jsonAnswer(http.StatusOK, a.shown()), nil

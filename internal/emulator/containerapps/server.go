@@ -74,6 +74,7 @@ type app struct {
 	secrets   []Secret
 	state     string
 	stopped   bool
+	locked    bool
 	modified  time.Time
 	modifier  string
 	fails     int // updates that are to fail

@@ -67,21 +67,26 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azureHome {
 		},
 	})
 	t.Cleanup(h.apps.Close)
-	h.apps.Add(containerapps.Spec{
-		ID: appID, Location: "westeurope", Tags: map[string]string{"team": "data"}, Replicas: 2, Revisions: []string{"runner--1", "runner--2"},
+	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
+	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
+	return h
+}
+
+// runnerSpec is the app of a runner.
+func runnerSpec(agentID, clientID, secret string) containerapps.Spec {
+	return containerapps.Spec{
+		ID: appID, Location: "West Europe", Tags: map[string]string{"team": "data"}, Replicas: 2, Revisions: []string{"runner--1", "runner--2"},
 		Secrets: []containerapps.Secret{
-			{Name: "matillion-client-id", Value: setup.ClientID},
+			{Name: "matillion-client-id", Value: clientID},
 			{Name: "other", Value: "of somebody else"},
-			{Name: clientSecret, Value: setup.Secret},
+			{Name: clientSecret, Value: secret},
 			{Name: "from-the-vault", KeyVaultURL: "https://vault.example/secrets/x", Identity: "system"},
 		},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
-			map[string]any{"name": "AGENT_ID", "value": setup.AgentID}, map[string]any{"name": "MATILLION_REGION", "value": "EU1"},
+			map[string]any{"name": "AGENT_ID", "value": agentID}, map[string]any{"name": "MATILLION_REGION", "value": "EU1"},
 			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
 		}}},
-	})
-	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
-	return h
+	}
 }
 
 var paths = regexp.MustCompile(`(?i)/containerApps/[^/]+(/.*)?$`)
@@ -105,25 +110,28 @@ func nameOf(request *http.Request) string {
 
 // Runner implements rotatetest.Home.
 func (h *azureHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
-	options := func(handler http.Handler) azcore.ClientOptions {
-		return azcore.ClientOptions{
-			Transport: &http.Client{Transport: process.Transport(wire.Transport(handler), nameOf)},
-			Retry:     policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: time.Second},
-		}
-	}
-	armOptions := options(h.apps)
-	armOptions.Cloud = cloud.AzurePublic
-	state, err := container.NewClient("https://account.blob.example/"+stateName, identity{}, &container.ClientOptions{ClientOptions: options(h.state)})
-	if err != nil {
-		return nil, err
-	}
-	runner, err := containerapp.Discover(ctx, containerapp.Config{
-		Credential: identity{}, Client: arm.ClientOptions{ClientOptions: armOptions, DisableRPRegistration: true}, App: appID, AgentIDs: []string{h.setup.AgentID}, State: state,
-	})
+	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) }, h.apps, h.state)
+	config.AgentIDs = []string{h.setup.AgentID}
+	runner, err := containerapp.Discover(ctx, config)
 	if err != nil {
 		return nil, err
 	}
 	return runner, nil
+}
+
+// configuration is that of the runner on a Resource Manager and a storage account.
+func configuration(transport func(http.Handler) http.RoundTripper, apps, state http.Handler) containerapp.Config {
+	options := func(server http.Handler) azcore.ClientOptions {
+		return azcore.ClientOptions{
+			Transport: &http.Client{Transport: transport(server)}, Cloud: cloud.AzurePublic,
+			Retry: policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 30 * time.Second},
+		}
+	}
+	client, err := container.NewClient("https://account.blob.example/"+stateName, identity{}, &container.ClientOptions{ClientOptions: options(state)})
+	if err != nil {
+		panic(err) // of a fixed URL
+	}
+	return containerapp.Config{Credential: identity{}, Client: arm.ClientOptions{ClientOptions: options(apps)}, App: appID, State: client}
 }
 
 // Stored implements rotatetest.Home.

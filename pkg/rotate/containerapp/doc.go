@@ -19,10 +19,14 @@
 // Instances are fresh if the note says so. Else, of this process's own restarts, by the times and restarts of replicas as
 // Azure shows them; of any other, by replicas that are clearly younger than the last change of the app.
 //
-// # What cannot be proved before a refresh
+// # What is proved before a refresh, and what cannot be
 //
-// That the identity may write the app, beyond its state, and restart its revisions: Azure has no dry run for either. And
-// that nobody changes another secret of the app in the moment between the list of the secrets and their change: Azure has no
-// ETag. A change that is under way before that is waited for, and one that begins in that moment is a conflict for one of
-// the two; only one that also ends in it would be lost.
+// Azure has no dry run. [Runner.Check] asks for a change that is not even JSON and for a restart of a revision that cannot
+// exist: both are refused in any case, and by how, it shows whether the identity may do the like and whether the app is locked.
+// Azure's activity log shows the two as failed. That a change will be carried out and that new replicas come up is not
+// proved.
+//
+// Neither is that nobody changes another secret of the app in the moment between the list of the secrets and their change, as
+// there is no ETag. A change that is under way before that is waited for, and one that begins in that moment is a conflict for
+// one of the two; only one that also ends in it would be lost.
 package containerapp

@@ -279,15 +279,13 @@ func (l *lock) extend(ctx context.Context) error {
 	return err
 }
 
-// hold makes sure that the lease is ours for at least d.
+// hold makes sure that the lease is ours for at least d. It is renewed in any case: somebody may have broken it.
 func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	if !l.held() {
 		return l.busy()
 	}
-	if time.Until(l.till) < d {
-		if err := l.extend(ctx); err != nil {
-			return err
-		}
+	if err := l.extend(ctx); err != nil {
+		return err
 	}
 	if left := time.Until(l.till); left < d {
 		return rotate.Errorf(rotate.NotReady, "the lock on the runner is this run's for %s more, a refresh may take %s", left.Round(time.Second), d).

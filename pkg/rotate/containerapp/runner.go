@@ -47,6 +47,7 @@ type Runner struct {
 	apps      *armappcontainers.ContainerAppsClient
 	revisions *armappcontainers.ContainerAppsRevisionsClient
 	replicas  *armappcontainers.ContainerAppsRevisionReplicasClient
+	manager   *arm.Client // for what those do not ask
 	lock      *lock
 	log       *slog.Logger
 
@@ -73,8 +74,12 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the clients of Azure Resource Manager cannot be made: %w", err)
 	}
+	manager, err := arm.NewClient("maia-rotate", "v1.0.0", config.Credential, config.client())
+	if err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "the client of Azure Resource Manager cannot be made: %w", err)
+	}
 	r := &Runner{
-		config: config, id: id, log: config.Log, ordered: map[string]order{},
+		config: config, id: id, log: config.Log, ordered: map[string]order{}, manager: manager,
 		apps:      factory.NewContainerAppsClient(),
 		revisions: factory.NewContainerAppsRevisionsClient(),
 		replicas:  factory.NewContainerAppsRevisionReplicasClient(),
@@ -172,22 +177,6 @@ func (r *Runner) readNote(ctx context.Context) (rotate.Note, error) {
 		return rotate.Note{}, failure("read blob "+r.lock.name, actionReadBlob, err)
 	}
 	return r.lock.note, nil
-}
-
-// Check implements [rotate.Runner].
-func (r *Runner) Check(ctx context.Context) error {
-	if err := r.readApp(ctx); err != nil {
-		return err
-	}
-	if err := r.readSecrets(ctx); err != nil {
-		return err
-	}
-	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
-		return rotate.Errorf(rotate.NotReady, "the provisioning state of app %s is %s, expected Succeeded", r.id.Name, state).
-			WithTodo("nothing while somebody changes it; else look at the app in the portal")
-	}
-	_, err := r.seen.all()
-	return err
 }
 
 // SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.

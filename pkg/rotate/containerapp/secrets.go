@@ -1,6 +1,7 @@
 package containerapp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -103,8 +104,8 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 				WithTodo("look who else changes the secrets; the next run tries again")
 		}
 		r.log.WarnContext(ctx, "somebody else changes the app: its secrets are listed again", "try", try)
-		if err := wait(ctx, conflictWait); err != nil {
-			return err
+		if late := wait(ctx, conflictWait); late != nil {
+			return failure("write the secrets of app "+r.id.Name, actionWrite, cmp.Or(err, late))
 		}
 	}
 }

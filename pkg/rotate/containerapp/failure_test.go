@@ -1,0 +1,275 @@
+package containerapp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
+)
+
+var operations = []string{"read", "listSecrets/action", "revisions/read", "revisions/replicas/read", "write", "revisions/restart/action"}
+
+func TestPromise3NothingIsRefreshedWithoutARight(t *testing.T) {
+	for _, operation := range operations {
+		t.Run(operation, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				allow := w.apps.Inject(wire.Fault{Operation: operation, Kind: wire.AccessDenied})
+				_, err := w.run(rotate.Rotate)
+				w.mustFail(err, rotate.Permission, "allow the function's identity Microsoft.App/containerApps/"+operation, "AuthorizationFailed")
+				w.mustBeUntouched()
+				allow()
+				w.mustRotate()
+			})
+		})
+	}
+}
+
+func TestARightThatIsTakenAwayWhileTheRunnerIsDark(t *testing.T) {
+	for _, operation := range operations {
+		t.Run(operation, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				var allow func()
+				w.maia.OnCall(func(call maiatest.Call) {
+					if call.Name == maiatest.RefreshCredentials && allow == nil {
+						allow = w.apps.Inject(wire.Fault{Operation: operation, Kind: wire.AccessDenied})
+					}
+				})
+				_, err := w.run(rotate.Rotate)
+				w.mustFail(err, rotate.Permission, "Microsoft.App/containerApps/"+operation)
+				if state := stateOf(err); state == rotate.Unchanged || state == rotate.Unseen {
+					t.Errorf("state %q after a refresh", state)
+				}
+				allow()
+				if _, err := w.run(rotate.Heal); err != nil {
+					w.t.Fatal(err)
+				}
+				w.mustBeBack()
+				if n := w.maia.Refreshes(agentID); n != 1 {
+					t.Errorf("%d refreshes", n)
+				}
+			})
+		})
+	}
+}
+
+func TestPromise3NothingIsRefreshedWhileAzureFails(t *testing.T) {
+	for _, operation := range operations[:4] {
+		for kind, tells := range map[wire.Kind]string{wire.Status5xx: "HTTP 500", wire.Throttle: "HTTP 429", wire.DropBefore: "reset"} {
+			t.Run(fmt.Sprint(operation, " ", kind), func(t *testing.T) {
+				inWorld(t, nil, func(w *world) {
+					mend := w.apps.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
+					_, err := w.run(rotate.Rotate)
+					w.mustFail(err, rotate.NotReady, tells)
+					w.mustBeUntouched()
+					mend()
+					w.mustRotate()
+				})
+			})
+		}
+	}
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.apps.Inject(wire.Fault{Operation: "listSecrets/action", Times: 2, Kind: wire.Throttle, RetryAfter: 17 * time.Second})
+		began := time.Now()
+		w.mustRotate()
+		var at []time.Duration
+		for _, call := range w.apps.Calls() {
+			if call.Operation == "listSecrets/action" && len(at) < 3 {
+				at = append(at, call.Time.Sub(began))
+			}
+		}
+		if at[1]-at[0] != 17*time.Second || at[2]-at[1] != 17*time.Second {
+			t.Errorf("lists of the secrets at %s", at)
+		}
+	})
+}
+
+func TestPromise1A5xxOrALostAnswerAfterTheRefreshIsOvercome(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.Status5xx, wire.Status5xxAfter, wire.DropBefore, wire.DropAfter, wire.Throttle, wire.Conflict} {
+		t.Run(kind.String(), func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.apps.Inject(wire.Fault{Operation: "write", Match: changes, Nth: 1, Times: 5, Kind: kind, RetryAfter: 2 * time.Second})
+				w.mustRotate()
+				if n := w.maia.Refreshes(agentID); n != 1 {
+					t.Errorf("%d refreshes", n)
+				}
+			})
+		})
+	}
+}
+
+func TestConflictForEver(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		mend := w.apps.Inject(wire.Fault{Operation: "write", Match: changes, Kind: wire.Conflict})
+		_, err := w.run(rotate.Rotate)
+		w.mustFail(err, rotate.NotReady, "write the secrets of app runner")
+		if !strings.Contains(w.logged(), "somebody else changes the app") {
+			t.Error("the log does not say why")
+		}
+		if state := stateOf(err); state != rotate.NotStored {
+			t.Errorf("state %q", state)
+		}
+		if w.calls("write") > 0 {
+			t.Error("the change was carried out")
+		}
+		mend()
+		if _, err := w.run(rotate.Heal); err != nil {
+			w.t.Fatal(err)
+		}
+		w.mustBeBack()
+		if n := w.maia.Refreshes(agentID); n != 1 {
+			t.Errorf("%d refreshes", n)
+		}
+	})
+}
+
+func TestAChangeOfSomebodyElsesBeforeTheRefreshIsLeftToEnd(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		end := w.apps.Begin(appID, nil)
+		_, err := w.run(rotate.Rotate)
+		w.mustFail(err, rotate.NotReady, "in progress")
+		w.mustBeUntouched()
+		end()
+		w.mustRotate()
+	})
+}
+
+// A change of another secret by somebody else survives, whenever it comes beside ours, or ends as refused.
+func TestPromise8AnotherSecretThatIsChangedMeanwhileSurvives(t *testing.T) {
+	theirs := func(w *world) {
+		w.apps.SetSecret(appID, "other", "a newer one")
+		w.apps.SetSecret(appID, "added", "meanwhile")
+	}
+	for name, when := range map[string]func(w *world){
+		"under way since before the list": func(w *world) {
+			w.once("read", func() {
+				end := w.apps.Begin(appID, func() { theirs(w) })
+				time.AfterFunc(7300*time.Millisecond, end)
+			})
+		},
+		"begins between the list and the change": func(w *world) {
+			w.once("write", func() {
+				end := w.apps.Begin(appID, func() { theirs(w) })
+				time.AfterFunc(7300*time.Millisecond, end)
+			})
+		},
+		"right after ours": func(w *world) {
+			w.once("write", func() { time.AfterFunc(1400*time.Millisecond, func() { theirs(w) }) })
+		},
+		"and puts the old client secret back": func(w *world) {
+			old := w.held()
+			w.once("write", func() {
+				time.AfterFunc(1400*time.Millisecond, func() { theirs(w); w.apps.SetSecret(appID, clientSecret, old) })
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				when(w)
+				w.mustRotate()
+				for name, want := range map[string]string{"other": "a newer one", "added": "meanwhile"} {
+					if got := w.apps.Secret(appID, name).Value; got != want {
+						t.Errorf("the secret %s is %q, somebody has set it to %q", name, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// once has something done before the first call of an operation after the refresh.
+func (w *world) once(operation string, do func()) {
+	done := false
+	w.apps.Inject(before(operation, func() {
+		if w.maia.Refreshes(agentID) > 0 && !done {
+			done = true
+			do()
+		}
+	}))
+}
+
+func TestAnOperationThatFailsAfterItWasAccepted(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.apps.FailUpdates(appID, 1)
+		w.mustRotate()
+		if n := w.calls("write"); n != 2 {
+			t.Errorf("%d changes, want one more than failed", n)
+		}
+	})
+	inWorld(t, nil, func(w *world) {
+		w.apps.FailUpdates(appID, 1000)
+		_, err := w.run(rotate.Rotate)
+		w.mustFail(err, rotate.Internal, "the change of the secrets of app runner ended as Failed", "activity log")
+		if state := stateOf(err); state != rotate.NotStored {
+			t.Errorf("state %q", state)
+		}
+		w.apps.FailUpdates(appID, 0)
+		if _, err := w.run(rotate.Heal); err != nil {
+			w.t.Fatal(err)
+		}
+		w.mustBeBack()
+	})
+}
+
+// refused is an identity that gets no token.
+type refused struct{ err error }
+
+func (r refused) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{}, r.err
+}
+
+func TestAnIdentityWithoutAToken(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		kind rotate.Kind
+	}{
+		"the function's own error": {rotate.Errorf(rotate.Permission, "no token was issued"), rotate.Permission},
+		"the SDK's":                {errors.New("no token was issued\nRESPONSE 200: {the token}"), rotate.Internal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				_, err := w.run(rotate.Rotate, func(c *containerapp.Config) { c.Credential = refused{test.err} })
+				w.mustFail(err, test.kind, "read app runner", "no token was issued")
+				if n := len(w.apps.Calls()); n > 0 || slices.Contains([]byte(err.Error()), '\n') {
+					t.Errorf("%d calls, error %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+func TestAnIdentityOfAnotherTenant(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		_, err := w.run(rotate.Rotate, func(c *containerapp.Config) { c.Credential = other{} })
+		w.mustFail(err, rotate.Permission, "read app runner", "AuthenticationFailed", "tenant")
+	})
+}
+
+// other is another identity.
+type other struct{}
+
+func (other) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: "another", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+func TestALockedApp(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.apps.Lock(appID)
+		_, err := w.run(rotate.Rotate)
+		w.mustFail(err, rotate.Configuration, "app runner is locked against changes", "ReadOnly")
+		w.mustBeUntouched()
+	})
+}

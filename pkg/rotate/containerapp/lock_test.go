@@ -1,0 +1,210 @@
+package containerapp_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+const blobName = agentID + ".json"
+
+func TestTheContainerAndTheBlobAreMade(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.mustRotate()
+		note, err := rotate.ParseNote([]byte(w.state.Blobs(stateName)[blobName]))
+		if err != nil || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.Rotated == nil {
+			t.Errorf("note %+v, %v", note, err)
+		}
+		w.mustRotate() // in the same
+	})
+}
+
+func TestARunThatChangesNothingLeavesNoBlob(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		runner := w.runner()
+		if _, err := runner.Observe(w.t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := runner.Check(w.t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, busy, err := runner.Busy(w.t.Context()); busy || err != nil {
+			t.Errorf("busy %t, %v", busy, err)
+		}
+		runner.Release(w.t.Context())
+		for _, call := range w.state.Calls() {
+			if call.Operation != "get" {
+				t.Errorf("%s %s", call.Operation, call.Resource)
+			}
+		}
+	})
+}
+
+func TestALeaseThatIsHeld(t *testing.T) {
+	for name, test := range map[string]struct {
+		lease time.Duration // 0: without an end
+		waits time.Duration
+		tells []string
+	}{
+		"for good":                        {0, 0, []string{"leased without an end", "az storage blob lease break"}},
+		"by one that renews it":           {time.Hour, 50 * time.Second, []string{"another run is at work"}},
+		"by one that has just gone":       {40 * time.Second, 0, nil},
+		"and ends while it is waited for": {47 * time.Second, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.state.Put(stateName, blobName, "{}")
+				w.state.Lease(stateName, blobName, test.lease)
+				if test.tells == nil {
+					w.mustRotate()
+					return
+				}
+				began := time.Now()
+				if _, busy, err := w.runner().Busy(w.t.Context()); !busy || err != nil || time.Since(began) < test.waits {
+					t.Errorf("busy %t after %s, %v", busy, time.Since(began), err)
+				}
+				_, err := w.run(rotate.Rotate)
+				w.mustFail(err, rotate.NotReady, test.tells...)
+				w.mustBeUntouched()
+			})
+		})
+	}
+}
+
+// What happens to the lease between the note of the intent and the refresh: nothing is refreshed then.
+func TestPromise2NoRefreshWithoutTheLease(t *testing.T) {
+	for name, happens := range map[string]func(w *world){
+		"broken":     func(w *world) { w.state.Break(stateName, blobName) },
+		"taken over": func(w *world) { w.state.Break(stateName, blobName); w.state.Lease(stateName, blobName, time.Minute) },
+		"taken over, and the note changed": func(w *world) {
+			w.state.Break(stateName, blobName)
+			over := maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint()
+			w.state.Put(stateName, blobName, fmt.Sprintf(`{"intent":{"at":%q,"over":%q,"by":"another"}}`, time.Now().UTC().Format(time.RFC3339), over))
+			w.state.Lease(stateName, blobName, time.Hour)
+		},
+		"cannot be renewed":          func(w *world) { w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Status5xx}) },
+		"is renewed too slowly":      func(w *world) { w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Slow, Delay: time.Minute}) },
+		"the right to it taken away": func(w *world) { w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.AccessDenied}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.state.Inject(wire.Fault{
+					Operation: "put", Nth: 1, Match: func(raw []byte) bool { return strings.Contains(string(raw), `"intent"`) },
+					After: func() { happens(w) },
+				})
+				_, err := w.run(rotate.Rotate)
+				if kind := rotate.KindOf(err); err == nil || kind != rotate.NotReady && kind != rotate.Permission {
+					t.Errorf("error %v", err)
+				}
+				w.mustBeUntouched()
+			})
+		})
+	}
+}
+
+func TestALeaseThatIsLostAfterTheRefreshDoesNotKeepTheRunnerDark(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.maia.OnCall(func(call maiatest.Call) {
+			if call.Name == maiatest.RefreshCredentials {
+				w.state.Break(stateName, blobName)
+			}
+		})
+		w.mustRotate()
+	})
+}
+
+func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.mustRotate()
+		runner := w.runner()
+		if _, err := runner.Observe(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.state.Delete(stateName)
+		err := runner.SaveNote(w.t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"})
+		w.mustFail(err, rotate.NotReady, "has been since this one looked")
+		w.mustRotate() // with a new one
+	})
+}
+
+// A lease that has ended while the account was down is taken again, and kept.
+func TestALeaseThatIsTakenAgainIsKept(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		runner := w.runner()
+		if _, err := runner.Observe(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		save := func(applied maia.Fingerprint) {
+			if err := runner.SaveNote(w.t.Context(), rotate.Note{Applied: applied}); err != nil {
+				t.Error(err)
+			}
+		}
+		save("aaaaaaaaaaaa")
+		mend := w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Status5xx})
+		time.Sleep(2 * time.Minute)
+		mend()
+		save("bbbbbbbbbbbb")
+		time.Sleep(2 * time.Minute)
+		if _, busy, err := w.runner().Busy(w.t.Context()); !busy || err != nil {
+			t.Errorf("the lease was not kept: %v", err)
+		}
+		runner.Release(w.t.Context())
+		if _, busy, err := w.runner().Busy(w.t.Context()); busy || err != nil {
+			t.Errorf("the lease was not given back: %v", err)
+		}
+	})
+}
+
+func TestPromise3NothingIsRefreshedWithoutARightToTheBlob(t *testing.T) {
+	const actions = "Microsoft.Storage/storageAccounts/blobServices/containers/"
+	for operation, action := range map[string]string{
+		"get": actions + "blobs/read", "create container": actions + "write", "put": actions + "blobs/write", "acquire": actions + "blobs/write",
+	} {
+		t.Run(operation, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				allow := w.state.Inject(wire.Fault{Operation: operation, Kind: wire.AccessDenied})
+				_, err := w.run(rotate.Rotate)
+				w.mustFail(err, rotate.Permission, "allow the function's identity "+action, "HTTP 403")
+				w.mustBeUntouched()
+				allow()
+				w.mustRotate()
+			})
+		})
+	}
+}
+
+func TestABlobThatIsNoNote(t *testing.T) {
+	for _, content := range []string{"no JSON", `{"unknown":1}`, "[]"} {
+		t.Run(content, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.state.Put(stateName, blobName, content)
+				_, err := w.run(rotate.Rotate)
+				w.mustFail(err, rotate.Configuration, "the blob "+blobName, "cannot be read", "delete the blob")
+				w.mustBeUntouched()
+			})
+		})
+	}
+}
+
+func TestPromise3NothingIsRefreshedWhileTheAccountFails(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.Status5xx, wire.Throttle, wire.DropBefore} {
+		for _, operation := range []string{"get", "put", "acquire"} {
+			t.Run(operation+" "+kind.String(), func(t *testing.T) {
+				inWorld(t, nil, func(w *world) {
+					mend := w.state.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
+					_, err := w.run(rotate.Rotate)
+					w.mustFail(err, rotate.NotReady, "blob "+blobName)
+					w.mustBeUntouched()
+					mend()
+					w.mustRotate()
+				})
+			})
+		}
+	}
+}
