@@ -3,7 +3,7 @@ locals {
   vault          = try(split("/", var.key_vault_id)[8], "")
   unique         = sha1("${lower(var.resource_group_id)} ${var.name}")
 
-  # One that is not given is empty, and not left out: an update keeps settings that it does not name.
+  # One that is not given is empty, and not left out: an update may keep settings that it does not name.
   settings = {
     AzureWebJobsStorage__accountName          = azurerm_storage_account.function.name
     AzureWebJobsStorage__credential           = "managedidentity"

@@ -197,7 +197,7 @@ variable "instance_memory_mb" {
 }
 
 variable "maximum_instance_count" {
-  description = "How many instances there may be. A timer needs one."
+  description = "How many instances there may be. A timer needs one. If the region refuses less than 40, as some did, give 40."
   type        = number
   default     = 1
   nullable    = false
