@@ -27,6 +27,11 @@ type Options struct {
 	RetryDelay      time.Duration // instead of function.json's
 	StartTimeout    time.Duration // instead of 30 s
 	Output          io.Writer     // gets everything that the handler prints; may be nil
+
+	// BeforeTry is called before each invocation of a timer that fires, with the number of the try, from 0, and AfterTry with
+	// what came of it; both may be nil.
+	BeforeTry func(try int)
+	AfterTry  func(try int, result Result)
 }
 
 // Host is a host with an app. Create it with [New].
@@ -160,11 +165,17 @@ func (h *Host) Fire(ctx context.Context, name string, timer Timer) ([]Result, er
 	}
 	var results []Result
 	for try := 0; ; try++ {
+		if h.options.BeforeTry != nil {
+			h.options.BeforeTry(try)
+		}
 		result, err := h.invoke(ctx, name, f.body(name, timer, try))
 		if err != nil {
 			return results, err
 		}
 		results = append(results, result)
+		if h.options.AfterTry != nil {
+			h.options.AfterTry(try, result)
+		}
 		if result.Failure == "" || try == f.retries {
 			return results, nil
 		}
@@ -198,7 +209,17 @@ func (h *Host) invoke(ctx context.Context, name string, body []byte) (Result, er
 	if err != nil {
 		return Result{}, err
 	}
-	return p.invoke(ctx, name, body, h.app.timeout)
+	h.mu.Lock()
+	timeout := h.app.timeout
+	h.mu.Unlock()
+	return p.invoke(ctx, name, body, timeout)
+}
+
+// SetFunctionTimeout changes how long an invocation may take, for those to come.
+func (h *Host) SetFunctionTimeout(timeout time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.app.timeout = timeout
 }
 
 // Starts is how many times a handler was started.

@@ -17,6 +17,9 @@ const (
 	FromSchedule       Source = "schedule"
 	FromHelm           Source = "Helm"
 	FromKubernetes     Source = "Kubernetes"
+	FromHost           Source = "Functions host"
+	FromContainerApps  Source = "Container Apps"
+	FromBlobs          Source = "Blob storage"
 	FromFault          Source = "fault" // what goes wrong, and what people do
 )
 
