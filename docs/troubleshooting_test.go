@@ -56,6 +56,12 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
 			},
 		},
+		{
+			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings", "../functions/azure/rotation"},
+			map[string]string{
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+			},
+		},
 	} {
 		found := errorsOf(t, test.folders)
 		var text strings.Builder
@@ -144,15 +150,23 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 			found[made.message] = made
 		}
 	}
+	assigned := map[string]entry{} // by variable
 	ast.Inspect(parsed, func(node ast.Node) bool {
 		switch node := node.(type) {
+		case *ast.AssignStmt:
+			if call, ok := node.Rhs[0].(*ast.CallExpr); ok {
+				if made, ok := errorOf(call, constants); ok {
+					assigned[name(node.Lhs[0])] = made
+				}
+			}
 		case *ast.CallExpr:
 			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithTodo" {
-				if inner, ok := selector.X.(*ast.CallExpr); ok {
-					made, ok := errorOf(inner, constants)
-					made.todo = literal(node.Args[0])
-					add(made, ok)
+				made, ok := assigned[name(selector.X)]
+				if inner, chained := selector.X.(*ast.CallExpr); chained {
+					made, ok = errorOf(inner, constants)
 				}
+				made.todo = literal(node.Args[0])
+				add(made, ok)
 				return true
 			}
 			add(errorOf(node, constants))

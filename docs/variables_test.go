@@ -1,7 +1,9 @@
 package docs_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	awsrotation "github.com/maia-rotate/maia-rotate/functions/aws-lambda/rotation"
+	azurerotation "github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	gcprotation "github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/docstest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
@@ -24,6 +27,7 @@ var references = []struct {
 	known []string
 	right map[string]string // an environment that the function accepts
 	parse func(environ []string) error
+	never []string // variables that cannot be wrong
 }{
 	{
 		"docs/configuration.md", awsrotation.Known,
@@ -33,6 +37,7 @@ var references = []struct {
 			"MAIA_AGENT_IDS":              sandbox.AgentID,
 		},
 		func(environ []string) error { _, err := awsrotation.ParseConfig(environ); return err },
+		nil,
 	},
 	{
 		"docs/configuration-gcp.md", append([]string{"KUBECONFIG"}, gcprotation.Known...),
@@ -42,10 +47,26 @@ var references = []struct {
 			"MAIA_AGENT_IDS":          sandbox.AgentID,
 		},
 		func(environ []string) error { _, err := gcprotation.ParseConfig(environ); return err },
+		nil,
+	},
+	{
+		"docs/configuration-azure.md", slices.Concat(azurerotation.Known, azurerotation.Platform),
+		map[string]string{
+			"MAIA_CONTAINER_APPS":              "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/containerApps/runner",
+			"MAIA_AGENT_IDS":                   sandbox.AgentID,
+			"MAIA_CLIENT_ID":                   "id",
+			"MAIA_CLIENT_SECRET":               "secret",
+			"AzureWebJobsStorage__accountName": "account",
+		},
+		func(environ []string) error { _, err := azurerotation.ParseConfig(environ); return err },
+		[]string{"AZURE_CLIENT_ID"}, // which only the platform can judge
 	},
 }
 
-var variable = regexp.MustCompile(`\b(MAIA_[A-Z0-9_]*[A-Z0-9]|KUBECONFIG)\b`)
+var variable = regexp.MustCompile(`\b(MAIA_[A-Z0-9_]*[A-Z0-9]|KUBECONFIG|AZURE_[A-Z0-9_]*[A-Z0-9]|AzureWebJobsStorage__[A-Za-z]+)\b`)
+
+// others are names of that form which are not a function's: of tests, and of Azure's host.
+var others = []string{"MAIA_ROTATE_CONTROL_PLANE", "AzureWebJobsStorage__credential"}
 
 // The references have every variable; no text that an operator reads has one that does not exist.
 func TestVariablesAreDocumented(t *testing.T) {
@@ -81,7 +102,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range variable.FindAllString(string(text), -1) {
-			if !slices.Contains(all, name) && name != "MAIA_ROTATE_CONTROL_PLANE" { // which is the tests' own
+			if !slices.Contains(all, name) && !slices.Contains(others, name) {
 				t.Errorf("%s names the variable %s, which does not exist", file, name)
 			}
 		}
@@ -94,7 +115,7 @@ func TestErrorsOfVariablesAreDocumented(t *testing.T) {
 		var told []string
 		for _, row := range docstest.Rows(docstest.Section(t, docstest.Read(t, reference.page), "### When one is wrong")) {
 			env := maps.Clone(reference.right)
-			for _, set := range regexp.MustCompile("`([A-Z_]+)=([^`]*)`").FindAllStringSubmatch(row[0], -1) {
+			for _, set := range regexp.MustCompile("`([A-Za-z_]+)=([^`]*)`").FindAllStringSubmatch(row[0], -1) {
 				env[set[1]] = set[2]
 				told = append(told, set[1])
 			}
@@ -108,9 +129,82 @@ func TestErrorsOfVariablesAreDocumented(t *testing.T) {
 			}
 		}
 		for _, name := range reference.known {
-			if !slices.Contains(told, name) {
+			if slices.Contains(told, name) == slices.Contains(reference.never, name) {
 				t.Errorf("%s does not tell what a wrong %s leads to", reference.page, name)
 			}
 		}
+	}
+}
+
+// The settings that the deployment on Azure makes for the host, and not for the function, are told of as well.
+func TestSettingsOfTheHostAreDocumented(t *testing.T) {
+	var template struct {
+		Resources []struct {
+			Type       string
+			Properties map[string]any
+		}
+	}
+	if err := json.Unmarshal([]byte(docstest.Read(t, "deploy/azure/azuredeploy.json")), &template); err != nil {
+		t.Fatal(err)
+	}
+	var set []string
+	for _, resource := range template.Resources {
+		if resource.Type == "Microsoft.Web/sites/config" {
+			set = slices.Collect(maps.Keys(resource.Properties))
+		}
+	}
+	set = slices.DeleteFunc(set, func(name string) bool {
+		return slices.Contains(azurerotation.Known, name) || slices.Contains(azurerotation.Platform, name)
+	})
+	var told []string
+	chapter, files, _ := strings.Cut(docstest.Section(t, docstest.Read(t, "docs/configuration-azure.md"), "## Settings of the host"), "\n### ")
+	for _, row := range docstest.Rows(chapter) {
+		for _, name := range regexp.MustCompile("`([A-Za-z_]+)`").FindAllStringSubmatch(row[0], -1) {
+			told = append(told, name[1])
+		}
+	}
+	slices.Sort(set)
+	slices.Sort(told)
+	if len(set) == 0 || !slices.Equal(told, set) {
+		t.Errorf("docs/configuration-azure.md tells of %v, the template sets %v", told, set)
+	}
+
+	// And what the package says to the host, in its two files.
+	values := map[string]string{}
+	for _, file := range []string{"host.json", azurerotation.FunctionName + "/function.json"} {
+		var content any
+		if err := json.Unmarshal([]byte(docstest.Read(t, "functions/azure/"+file)), &content); err != nil {
+			t.Fatal(err)
+		}
+		flatten("", content, values)
+	}
+	for _, row := range docstest.Rows(strings.Split(files, "\n### ")[0]) {
+		names, told := strings.Split(row[0], ", "), strings.Split(row[1], ", ")
+		for i, name := range names {
+			name = strings.Trim(name, "`")
+			if value, ok := values[name]; !ok || len(told) != len(names) || value != strings.Trim(told[i], "`") {
+				t.Errorf("docs/configuration-azure.md says that %s is %s, and it is %q", name, row[1], value)
+			}
+			delete(values, name)
+		}
+	}
+	if len(values) > 0 {
+		t.Errorf("docs/configuration-azure.md does not tell of %v", values)
+	}
+}
+
+// flatten makes names with dots of a JSON document, and leaves those of lists out.
+func flatten(name string, content any, into map[string]string) {
+	switch content := content.(type) {
+	case map[string]any:
+		for inner, value := range content {
+			flatten(strings.TrimPrefix(name+"."+inner, "."), value, into)
+		}
+	case []any:
+		for _, value := range content {
+			flatten("", value, into)
+		}
+	default:
+		into[name] = fmt.Sprint(content)
 	}
 }

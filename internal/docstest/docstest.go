@@ -37,7 +37,7 @@ func Read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// Section is a chapter of a page, up to the next heading of its level.
+// Section is a chapter of a page, up to the next heading of its level or of a higher one.
 func Section(t *testing.T, page, heading string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(page, heading+"\n")
@@ -45,8 +45,10 @@ func Section(t *testing.T, page, heading string) string {
 		t.Fatalf("there is no %q", heading)
 	}
 	level, _, _ := strings.Cut(heading, " ")
-	chapter, _, _ := strings.Cut(rest, "\n"+level+" ")
-	return chapter
+	for ; level != ""; level = level[1:] {
+		rest, _, _ = strings.Cut(rest, "\n"+level+" ")
+	}
+	return rest
 }
 
 // Rows are the cells of a chapter's tables, without their heads.
