@@ -16,7 +16,7 @@ func newPackage() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newPackageAWS(), newPackageGCP())
+	command.AddCommand(newPackageAWS(), newPackageAzure(), newPackageGCP())
 	return command
 }
 
@@ -39,6 +39,28 @@ Exit codes: 0 if the file is written, 1 if it is not, 2 if the command line is w
 	}, func(command *cobra.Command, out string) (string, error) {
 		archive, err := pack.AWS(command.Context(), out)
 		return fmt.Sprintf("%s  %d bytes  sha256 %s  CodeSha256 %s", archive.Path, archive.Size, archive.Hex(), archive.CodeSHA256()), err
+	})
+}
+
+func newPackageAzure() *cobra.Command {
+	return newPackageOf(&cobra.Command{
+		Use:   "azure -o FILE.zip",
+		Short: "Build the rotation function and pack it for Azure Functions",
+		Long: `Build the rotation function and pack it for Azure Functions.
+
+The zip file has a program for linux/amd64, rotator, which is a custom handler; host.json; and the
+folder of the function, RotateRunnerSecrets. The same source and the same version of Go make the same
+bytes. A file that is there already is replaced when all is done; a build that fails leaves it as it
+was. It needs Go and a checkout of this module.
+
+What is printed is one line: the path, the size, and the SHA-256 in hexadecimal.
+
+Exit codes: 0 if the file is written, 1 if it is not, 2 if the command line is wrong.`,
+		Example: `  maia-rotate package azure -o function.zip
+  az functionapp deployment source config-zip -g GROUP -n APP --src function.zip`,
+	}, func(command *cobra.Command, out string) (string, error) {
+		archive, err := pack.Azure(command.Context(), out)
+		return fmt.Sprintf("%s  %d bytes  sha256 %s", archive.Path, archive.Size, archive.Hex()), err
 	})
 }
 

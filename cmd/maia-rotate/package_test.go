@@ -10,8 +10,9 @@ import (
 
 func TestPackage(t *testing.T) {
 	for cloud, line := range map[string]string{
-		"aws": `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}  CodeSha256 [A-Za-z0-9+/]{43}=\n$`,
-		"gcp": `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}\n$`,
+		"aws":   `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}  CodeSha256 [A-Za-z0-9+/]{43}=\n$`,
+		"azure": `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}\n$`,
+		"gcp":   `^(\S+)  [1-9][0-9]+ bytes  sha256 [0-9a-f]{64}\n$`,
 	} {
 		t.Run(cloud, func(t *testing.T) {
 			t.Parallel()
@@ -52,6 +53,7 @@ func TestPackageUsage(t *testing.T) {
 		{"package aws --help", exitOK, "--output file"},
 		{"package azur", exitUsage, `unknown command "azur"`},
 		{"package aws", exitUsage, "-o is not set"},
+		{"package azure", exitUsage, "-o is not set"},
 		{"package gcp", exitUsage, "-o is not set"},
 		{"package aws -o", exitUsage, "flag needs an argument"},
 		{"package aws function.zip", exitUsage, `unexpected argument "function.zip"`},

@@ -30,6 +30,21 @@ func inCheckout(ctx context.Context) error {
 	return nil
 }
 
+// checkoutFolder is where the module is.
+func checkoutFolder(ctx context.Context) (string, error) {
+	out, err := goCommand(ctx, nil, "list", "-m", "-f", "{{.Dir}}", module)
+	return strings.TrimSpace(string(out)), err
+}
+
+// build compiles a program without cgo, and without marks of where and from what commit, into the file.
+func build(ctx context.Context, file, program string, env ...string) error {
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file, program}
+	if _, err := goCommand(ctx, append([]string{"CGO_ENABLED=0"}, env...), args...); err != nil {
+		return fmt.Errorf("build %s: %w", program, err)
+	}
+	return nil
+}
+
 // goCommand runs go and returns what it printed on standard output; the error has the rest.
 func goCommand(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer

@@ -54,11 +54,10 @@ func GCP(ctx context.Context, path string) (Archive, error) {
 }
 
 func gcpSource(ctx context.Context) ([]entry, error) {
-	out, err := goCommand(ctx, nil, "list", "-m", "-f", "{{.Dir}}", module)
+	checkout, err := checkoutFolder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	checkout := strings.TrimSpace(string(out))
 	names, err := gcpFiles(ctx)
 	if err != nil {
 		return nil, err
@@ -109,9 +108,8 @@ func BuildGCP(ctx context.Context, file string) error {
 	if err := inCheckout(ctx); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file, gcpServer}
-	if _, err := goCommand(ctx, []string{"CGO_ENABLED=0"}, args...); err != nil {
-		return fmt.Errorf("pack: build %s: %w", gcpServer, err)
+	if err := build(ctx, file, gcpServer); err != nil {
+		return fmt.Errorf("pack: %w", err)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func copyModule(t *testing.T) string {
 			return filepath.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(filepath.Join(to, relative), 0o755)
-		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) && filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) && !slices.Contains([]string{".go", ".json"}, filepath.Ext(path)) || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
 		content, err := os.ReadFile(path)
@@ -118,11 +118,17 @@ func checkArchive(t *testing.T, archive pack.Archive) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkProgram(t, binary, elf.EM_AARCH64)
+}
+
+// checkProgram checks what a program was built for, and that it is stripped.
+func checkProgram(t *testing.T, binary []byte, machine elf.Machine) {
+	t.Helper()
 	program, err := elf.NewFile(bytes.NewReader(binary))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if program.Machine != elf.EM_AARCH64 || program.Section(".symtab") != nil {
+	if program.Machine != machine || program.Section(".symtab") != nil {
 		t.Errorf("built for %s, symbols %v", program.Machine, program.Section(".symtab"))
 	}
 }

@@ -1,0 +1,111 @@
+package pack_test
+
+import (
+	"archive/zip"
+	"debug/elf"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/pack"
+)
+
+// azureLayout is what Azure Functions wants at the root of an app.
+var azureLayout = map[string]fs.FileMode{"RotateRunnerSecrets/function.json": 0o644, "host.json": 0o644, "rotator": 0o755}
+
+func TestTheAzureAppOfTheSameSourceHasTheSameBytes(t *testing.T) {
+	dir := t.TempDir()
+	archive, err := pack.Azure(t.Context(), filepath.Join(dir, "here.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSum(t, archive)
+	checkAzureLayout(t, archive.Path)
+
+	module := copyModule(t)
+	t.Chdir(filepath.Join(module, "pkg"))
+	there := filepath.Join(dir, "there.zip")
+	other, err := pack.Azure(t.Context(), there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.SHA256 != archive.SHA256 {
+		t.Errorf("%d bytes %s in one place, %d bytes %s in the other", archive.Size, archive.Hex(), other.Size, other.Hex())
+	}
+
+	// A build that fails leaves what was there, and nothing else; so does a file that is missing.
+	broken := filepath.Join(module, "functions", "azure", "main.go")
+	if err := os.WriteFile(broken, []byte("package main\n\nfunc main() { undefined() }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pack.Azure(t.Context(), there); err == nil || !strings.Contains(err.Error(), "undefined") {
+		t.Errorf("the error of the build is %v", err)
+	}
+	if err := os.Remove(filepath.Join(module, "functions", "azure", "host.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pack.Azure(t.Context(), there); err == nil || !strings.Contains(err.Error(), "host.json") {
+		t.Errorf("without host.json: %v", err)
+	}
+	checkSum(t, other)
+	checkOnly(t, dir, "here.zip", "there.zip")
+}
+
+func checkAzureLayout(t *testing.T, path string) {
+	t.Helper()
+	reader, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if len(reader.File) != len(azureLayout) {
+		t.Errorf("%d files", len(reader.File))
+	}
+	for _, file := range reader.File {
+		if mode, ok := azureLayout[file.Name]; !ok || file.Mode() != mode || file.Modified.UTC() != time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC) {
+			t.Errorf("there is %s with mode %v of %s", file.Name, file.Mode(), file.Modified)
+		}
+		content, err := file.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Name == "rotator" {
+			checkProgram(t, text, elf.EM_X86_64)
+			continue
+		}
+		if source, err := os.ReadFile(filepath.Join("..", "..", "functions", "azure", file.Name)); err != nil || string(source) != string(text) {
+			t.Errorf("%s is not that of the function (%v)", file.Name, err)
+		}
+	}
+}
+
+func TestUnpackedAzure(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "app")
+	if err := pack.UnpackedAzure(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range azureLayout {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode()&0o111 != mode&0o111 || info.Size() == 0 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	t.Chdir(t.TempDir())
+	if err := pack.UnpackedAzure(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "needs a checkout") {
+		t.Errorf("outside of a checkout: %v", err)
+	}
+	if _, err := pack.Azure(t.Context(), filepath.Join(dir, "function.zip")); err == nil || !strings.Contains(err.Error(), "needs a checkout") {
+		t.Errorf("outside of a checkout: %v", err)
+	}
+	if _, err := pack.Azure(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("onto a folder: %v", err)
+	}
+}
