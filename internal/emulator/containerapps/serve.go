@@ -25,6 +25,7 @@ const (
 	opRevision = "revisions/read"
 	opRestart  = "revisions/restart/action"
 	opReplicas = "revisions/replicas/read"
+	opResults  = "operation results" // of a PATCH: nobody has the right, which is one on the subscription
 )
 
 const actions = "Microsoft.App/containerApps/"
@@ -32,7 +33,7 @@ const actions = "Microsoft.App/containerApps/"
 // target is what a request is about.
 type target struct {
 	operation string // empty: none that is known
-	group     string // ID of the resource group
+	group     string // ID of the resource group, or of the subscription
 	id        string // of the app; empty for a list of apps
 	revision  string
 }
@@ -53,6 +54,8 @@ func (t target) action() string {
 		return ""
 	case opList:
 		return actions + opRead
+	case opResults:
+		return "Microsoft.App/locations/containerappOperationResults/read"
 	}
 	return actions + t.operation
 }
@@ -60,6 +63,9 @@ func (t target) action() string {
 func targetOf(request *http.Request) (t target) {
 	path := strings.Split(request.URL.Path, "/")
 	is := func(i int, name string) bool { return i < len(path) && strings.EqualFold(path[i], name) }
+	if len(path) == 9 && path[0] == "" && is(1, "subscriptions") && is(3, "providers") && is(4, "Microsoft.App") && is(5, "locations") && is(7, "containerappOperationResults") {
+		return target{operation: opResults, group: strings.Join(path[:3], "/")}
+	}
 	if len(path) < 8 || path[0] != "" || !is(1, "subscriptions") || !is(3, "resourceGroups") || !is(5, "providers") || !is(6, "Microsoft.App") || !is(7, "containerApps") {
 		return t
 	}
@@ -178,6 +184,8 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 		return answer, &problem{http.StatusNotFound, "InvalidResourceType", "The resource type could not be found in the namespace."}
 	case to.operation == "":
 		return answer, &problem{http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '" + request.Method + "', or it is not emulated."}
+	case to.operation == opResults:
+		return answer, denied(to)
 	case !s.groups[strings.ToLower(to.group)]:
 		return answer, &problem{http.StatusNotFound, "ResourceGroupNotFound", "Resource group '" + to.group[strings.LastIndex(to.group, "/")+1:] + "' could not be found."}
 	case to.operation == opList:

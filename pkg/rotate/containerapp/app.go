@@ -41,6 +41,15 @@ func value[T any](pointer *T) T {
 	return *pointer
 }
 
+// changing says that a change of the app has not ended yet.
+func (v *view) changing() bool {
+	switch v.state {
+	case armappcontainers.ContainerAppProvisioningStateSucceeded, armappcontainers.ContainerAppProvisioningStateFailed, armappcontainers.ContainerAppProvisioningStateCanceled:
+		return false
+	}
+	return true
+}
+
 // present leaves out what a list says nothing about.
 func present[T any](list []*T) []*T {
 	return slices.DeleteFunc(slices.Clone(list), func(one *T) bool { return one == nil })

@@ -25,7 +25,7 @@ func (r *Runner) Check(ctx context.Context) error {
 		return err
 	}
 	switch state := r.seen.state; {
-	case state == armappcontainers.ContainerAppProvisioningStateInProgress:
+	case r.seen.changing():
 		return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress", r.id.Name).
 			WithTodo("nothing: the next run looks again")
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:

@@ -115,7 +115,7 @@ func (r *Runner) instances() rotate.Instances {
 		details = append(details, detail)
 		made.State = worse(made.State, state)
 	}
-	if r.seen.state == armappcontainers.ContainerAppProvisioningStateInProgress {
+	if r.seen.changing() {
 		made.State = worse(made.State, rotate.Rolling)
 		details = append(details, "a change of the app is in progress")
 	}

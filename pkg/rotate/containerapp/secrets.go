@@ -175,7 +175,7 @@ func (r *Runner) awaitNoChange(ctx context.Context) error {
 			return err
 		}
 		switch {
-		case r.seen.state != armappcontainers.ContainerAppProvisioningStateInProgress:
+		case !r.seen.changing():
 			return nil
 		case time.Since(began) > provisionTime:
 			return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress for more than %s", r.id.Name, provisionTime).
