@@ -1,4 +1,4 @@
-# demo: the main job in an embedded sandbox (CLOUD=gcp: on Google Cloud).  test: all tests.  bench: figures, one a line.
+# demo: the main job in an embedded sandbox, on AWS and on Azure (CLOUD=aws, azure or gcp: on one).  test: all tests.  bench: figures, one a line.
 # See README.md.
 
 GO ?= go
@@ -17,12 +17,17 @@ KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
 .PHONY: demo test test-kubernetes bench lint build-RotationFunction
 
+# Built with the flags of the functions, so that what they have in common is compiled once.
+SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate sandbox
+
 # Google Cloud's libraries take minutes to compile the first time: whoever does not ask for them does not wait for them.
 demo:
-ifeq ($(CLOUD),gcp)
-	$(GO) run ./cmd/maia-rotate sandbox --cloud gcp
+ifneq ($(CLOUD),)
+	$(SANDBOX) --cloud $(CLOUD)
 else
-	$(GO) run -tags nogcp ./cmd/maia-rotate sandbox
+	$(SANDBOX) --cloud aws
+	@echo
+	$(SANDBOX) --cloud azure
 	@echo "Google Cloud, with a real Kubernetes API server: make demo CLOUD=gcp"
 endif
 

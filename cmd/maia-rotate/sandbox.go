@@ -86,7 +86,9 @@ func (r result) broken() (n int) {
 }
 
 // clouds are those that have a sandbox. The first one is shown when none is asked for.
-func clouds() []cloudSandbox { return append([]cloudSandbox{awsSandbox}, furtherClouds...) }
+func clouds() []cloudSandbox {
+	return append([]cloudSandbox{awsSandbox, azureSandbox}, furtherClouds...)
+}
 
 // findCloud finds one by its name.
 func findCloud(name string) (cloudSandbox, error) {
@@ -129,9 +131,11 @@ happens, and looks afterwards whether all is as it must be. Nothing leaves this 
 and a checkout of this module.
 
 With --cloud aws, which is the default, there are Secrets Manager, ECS and Lambda, and the rotation
-is asked for as an operator does. With --cloud gcp there is a real Kubernetes API server with the
-runner's Helm release, and the function is called as Cloud Scheduler calls it; the first time, that
-server is built, which takes minutes and is told.
+is asked for as an operator does. With --cloud azure there are Azure Resource Manager with Container
+Apps, blob storage and a managed identity, and the host of Azure Functions calls the function when
+its timer fires. With --cloud gcp there is a real Kubernetes API server with the runner's Helm
+release, and the function is called as Cloud Scheduler calls it; the first time, that server is
+built, which takes minutes and is told.
 
 With --fault something goes wrong on the way; --fault list shows what can.
 
@@ -146,6 +150,7 @@ there is an object for each installation ("type":"setup") in place of events and
 Exit codes: 0 if all is true, 1 if anything is not, 2 if the command line is wrong ("go run" makes
 each that is not 0 a 1).`,
 		Example: `  maia-rotate sandbox
+  maia-rotate sandbox --cloud azure
   maia-rotate sandbox --cloud gcp
   maia-rotate sandbox --fault list
   maia-rotate sandbox --fault killed-after-refresh
@@ -159,7 +164,7 @@ each that is not 0 a 1).`,
 			return runSandbox(command.Context(), options, command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
-	command.Flags().StringVar(&options.cloud, "cloud", "aws", "whose services are there: aws or gcp")
+	command.Flags().StringVar(&options.cloud, "cloud", "aws", "whose services are there: aws, azure or gcp")
 	command.Flags().StringVar(&options.fault, "fault", "", "what goes wrong; \"list\" shows the names")
 	command.Flags().BoolVar(&options.doctor, "doctor", false, "show what doctor and plan say of broken installations")
 	command.Flags().BoolVar(&options.json, "json", false, "print JSON, one object a line")

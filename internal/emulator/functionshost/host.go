@@ -41,6 +41,7 @@ type Host struct {
 	settings []string
 
 	mu        sync.Mutex
+	timeout   time.Duration
 	current   *process // the last one that was started
 	starts    int
 	failures  int // exits with an error in a row
@@ -66,8 +67,8 @@ func New(options Options) (*Host, error) {
 	if h.app, err = readApp(options.Folder, settings); err != nil {
 		return nil, err
 	}
-	if options.FunctionTimeout > 0 {
-		h.app.timeout = options.FunctionTimeout
+	if h.timeout = h.app.timeout; options.FunctionTimeout > 0 {
+		h.timeout = options.FunctionTimeout
 	}
 	if h.options.StartTimeout == 0 {
 		h.options.StartTimeout = startTimeout
@@ -210,16 +211,16 @@ func (h *Host) invoke(ctx context.Context, name string, body []byte) (Result, er
 		return Result{}, err
 	}
 	h.mu.Lock()
-	timeout := h.app.timeout
+	timeout := h.timeout
 	h.mu.Unlock()
 	return p.invoke(ctx, name, body, timeout)
 }
 
-// SetFunctionTimeout changes how long an invocation may take, for those to come.
-func (h *Host) SetFunctionTimeout(timeout time.Duration) {
+// KeepFunctionTimeout has invocations to come keep host.json's functionTimeout, whatever the options say.
+func (h *Host) KeepFunctionTimeout() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.app.timeout = timeout
+	h.timeout = h.app.timeout
 }
 
 // Starts is how many times a handler was started.

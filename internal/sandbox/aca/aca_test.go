@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 
 // TestWorld rotates in a world without a fault and with each of them, with the compiled function.
 func TestWorld(t *testing.T) {
-	app, err := aca.Build(t.Context(), t.TempDir())
-	if err != nil {
+	app := t.TempDir()
+	if err := aca.Build(t.Context(), app); err != nil {
 		t.Fatal(err)
 	}
 	for _, fault := range append([]aca.Fault{{}}, aca.Faults()...) {

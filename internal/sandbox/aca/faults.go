@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
@@ -118,7 +117,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "lease-lost", Refreshes: 1,
-		What:   "Somebody breaks the lease of the runner's blob while it drains: nothing is refreshed by that run.",
+		What:   "Somebody breaks the lease of the runner's blob in the middle: nothing is refreshed by that run.",
 		inject: does(leaseLost),
 	},
 	{
@@ -133,7 +132,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "right-missing", Refreshes: 1,
-		What:   "The function may not restart revisions: nothing is refreshed, and the log names the action.",
+		What:   "The function may not restart revisions: nothing is refreshed, and the error names the action.",
 		inject: does(rightMissing),
 	},
 	{
@@ -189,7 +188,7 @@ func killedByTimeout(w *World) {
 		if result.TimedOut {
 			w.trial.Happened()
 		}
-		w.Host.SetFunctionTimeout(rotation.FunctionTimeout)
+		w.Host.KeepFunctionTimeout()
 	}
 }
 
@@ -335,7 +334,7 @@ func timerReplayed(ctx context.Context, w *World) error {
 		w.trial.Strike("replayed", "the timer is replayed, on the same machine and on another one")
 		for _, host := range []*functionshost.Host{w.Host, other} {
 			w.working.Go(func() {
-				result, err := host.Invoke(ctx, rotation.FunctionName, functionshost.Timer{PastDue: true})
+				result, err := host.Invoke(ctx, function, functionshost.Timer{PastDue: true})
 				answers <- answer{result, err}
 			})
 		}
@@ -367,7 +366,7 @@ func rightMissing(w *World) {
 	mend := w.Apps.Inject(wire.Fault{Operation: opRestart, Kind: wire.AccessDenied, After: w.trial.Happened})
 	w.between = func(result functionshost.Result) {
 		w.proveFailed(result)
-		w.prove("the log names the action", bytes.Contains(w.Host.Output(), []byte("Microsoft.App/containerApps/"+opRestart)), "it does not")
+		w.prove("it names the action", bytes.Contains(result.Body, []byte("Microsoft.App/containerApps/"+opRestart)), "it does not")
 		mend()
 	}
 }

@@ -16,13 +16,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/identity"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
+
+// function is the name of the function in its app.
+const function = "RotateRunnerSecrets"
 
 // stateContainer is where locks and notes are, by the function's default.
 const stateContainer = "maia-rotate"
@@ -186,7 +188,7 @@ func (w *World) afterTry(_ int, result functionshost.Result) {
 	if result.Failure == "" {
 		w.journal.Add(stage.FromHost, "call-ended", "%d (%.1f s): %s", result.Status, took, short(result.Logs))
 	} else {
-		w.journal.Fail(stage.FromHost, "call-failed", "%s (%.1f s)", w.failure(result), took)
+		w.journal.Fail(stage.FromHost, "call-failed", "%s (%.1f s)", failure(result), took)
 	}
 	if between := w.between; between != nil {
 		w.between = nil
@@ -204,17 +206,21 @@ func (w *World) keep(result functionshost.Result) {
 
 // short is what the function says of its app, which is the only one.
 func short(lines []string) string {
-	return strings.ReplaceAll(strings.Join(lines, "; "), App, AppName)
+	text := strings.Join(lines, "; ")
+	if _, apps, counted := strings.Cut(text, " failed or are dark:\n"); counted {
+		text = apps
+	}
+	return strings.ReplaceAll(text, App, AppName)
 }
 
 // failure is what an invocation says that has failed, in a few words. (The host throws the function's own away: they are
 // in its log.)
-func (w *World) failure(result functionshost.Result) string {
+func failure(result functionshost.Result) string {
 	switch {
 	case result.TimedOut:
-		return "functionTimeout: the host kills the function (SIGKILL), and starts it again"
+		return "functionTimeout: the host kills the function (SIGKILL), and starts it again; its lease ends by itself"
 	case result.Exited:
-		return "the function is gone: the host starts it again"
+		return "the function is gone: the host starts it again; its lease ends by itself"
 	}
 	var answer struct{ Logs []string }
 	if json.Unmarshal(result.Body, &answer) != nil || len(answer.Logs) == 0 {
@@ -234,7 +240,7 @@ func (w *World) CallPastDue(ctx context.Context) bool {
 }
 
 func (w *World) fire(ctx context.Context, timer functionshost.Timer) bool {
-	results, err := w.Host.Fire(ctx, rotation.FunctionName, timer)
+	results, err := w.Host.Fire(ctx, function, timer)
 	if err != nil {
 		w.journal.Fail(stage.FromHost, "call-failed", "the host cannot call the function: %v", err)
 		return false
