@@ -17,7 +17,7 @@ func newDoctor() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newDoctorAWS())
+	command.AddCommand(newDoctorAWS(), newDoctorAzure())
 	for _, further := range furtherDoctors {
 		command.AddCommand(further())
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/oauth2"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	doctorgcp "github.com/maia-rotate/maia-rotate/internal/doctor/gcp"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 var (
@@ -167,49 +165,5 @@ func planGCP(ctx context.Context, options gcpOptions, stdout io.Writer) error {
 	if err != nil {
 		return notCarriedOut{err}
 	}
-	if options.json {
-		(&jsonPrinter{out: stdout}).line(struct {
-			OK bool `json:"ok"`
-			doctorgcp.Plan
-		}{!plan.InTheWay(), plan})
-	} else {
-		show := textPrinter{out: stdout, colour: colours(stdout)}
-		show.planGCP(plan)
-	}
-	if plan.InTheWay() {
-		return errReported
-	}
-	return nil
-}
-
-func (p *textPrinter) planGCP(plan doctorgcp.Plan) {
-	p.printf("%s\n", p.in(bold, "The next rotations of "+shortFunction(plan.Function)))
-	if plan.Error != "" {
-		p.printf("\n")
-		p.inTheWay(plan.Error)
-	}
-	for _, target := range plan.Targets {
-		p.printf("\n%s\n", target.Target)
-		if report := target.Rotation; report != nil {
-			p.item("runner", report.AgentID)
-			p.item("due", due(*report, plan.Every))
-			p.printf("\n")
-			p.steps(*report)
-		} else {
-			p.printf("\n")
-		}
-		p.inTheWay(target.Error)
-	}
-}
-
-// due says when a runner is.
-func due(report rotate.Report, every time.Duration) string {
-	if report.Rotated == nil {
-		return "now: it was never rotated by this function, or that is not known"
-	}
-	at := report.Rotated.Add(every)
-	if time.Now().Before(at) {
-		return at.UTC().Format(time.RFC3339)
-	}
-	return "now, since " + at.UTC().Format(time.RFC3339)
+	return showPlan(stdout, options.json, "The next rotations of "+shortFunction(options.function), plan)
 }

@@ -19,7 +19,7 @@ func newPlan() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newPlanAWS())
+	command.AddCommand(newPlanAWS(), newPlanAzure())
 	for _, further := range furtherPlans {
 		command.AddCommand(further())
 	}

@@ -53,21 +53,9 @@ func (c *Checker) Check(ctx context.Context, name string) (doctor.Report, error)
 	return r.report, r.checkReleases(ctx)
 }
 
-// Plan is what the next call of a function would do for each of its runners, and what is in its way.
-type Plan struct {
-	Function string `json:"function"`
-	fleet.Result
-	Error string `json:"error,omitempty"` // what keeps the function from its runners altogether
-
-	Every time.Duration `json:"-"` // the age at which a runner is due
-}
-
-// InTheWay says that something is in the way of a rotation.
-func (p Plan) InTheWay() bool { return p.Error != "" || p.Failed() }
-
 // Plan tells what the next call would do. An error means that this could not be found out.
-func (c *Checker) Plan(ctx context.Context, name string) (Plan, error) {
-	plan := Plan{Function: name}
+func (c *Checker) Plan(ctx context.Context, name string) (doctor.Plan, error) {
+	plan := doctor.Plan{Function: name}
 	function, err := c.function(ctx, name)
 	if err != nil {
 		return plan, err

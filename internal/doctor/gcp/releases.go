@@ -38,7 +38,7 @@ func (r *run) checkReleases(ctx context.Context) error {
 
 func (r *run) judgeRelease(target fleet.TargetResult) {
 	if target.Error == "" {
-		r.report.OK(releaseCheck, "%s: a call %s", target.Target, Would(target, r.config.Policy.Every, time.Now()))
+		r.report.OK(releaseCheck, "%s: a call %s", target.Target, doctor.Would(target, r.config.Policy.Every, time.Now()))
 		return
 	}
 	what, todo := doctor.CutTodo(target.Error)
@@ -51,15 +51,4 @@ func (r *run) judgeRelease(target fleet.TargetResult) {
 	default:
 		r.report.Problem(releaseCheck, todo, "%s", text)
 	}
-}
-
-// Would says what a call would do now for a runner with nothing in its way.
-func Would(target fleet.TargetResult, every time.Duration, now time.Time) string {
-	report := target.Rotation
-	if report.Rotated != nil {
-		if due := report.Rotated.Add(every); now.Before(due) {
-			return fmt.Sprintf("does not rotate it before %s, and then would: %s", due.UTC().Format(time.RFC3339), doctor.Steps(*report))
-		}
-	}
-	return "would: " + doctor.Steps(*report)
 }

@@ -1,0 +1,139 @@
+package azure
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
+	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
+)
+
+const appCheck = "app"
+
+// plan is what the function's own code says of its runners, in the time that a call has. The error says why it could not be
+// asked.
+func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, error) {
+	if err := r.trustworthy(config); err != nil {
+		return fleet.Result{}, err
+	}
+	values, err := r.fromVault(ctx)
+	if err != nil {
+		return fleet.Result{}, err
+	}
+	handler := rotation.New(r.environ(values), io.Discard)
+	handler.As(r.checker.Credential, r.checker.Transport)
+	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotation.FunctionTimeout-rotation.Margin)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return handler.Plan(planned)
+}
+
+// blobDomains are where blob containers are.
+var blobDomains = []string{"blob.core.windows.net", "blob.core.usgovcloudapi.net", "blob.core.chinacloudapi.cn", "blob.storage.azure.net"}
+
+// trustworthy checks where the tokens of whoever looks would go: the addresses are settings of the function app, and who may
+// change those is not to get tokens of others.
+func (r *run) trustworthy(config rotation.Config) error {
+	if !strings.EqualFold(config.ManagerURL, r.manager.url) {
+		return fmt.Errorf("the function asks %s, and this check %s: set %s here, too, if that is right", config.ManagerURL, r.manager.url, managerName)
+	}
+	state, err := url.Parse(config.StateContainerURL)
+	if err != nil {
+		return errors.New("the address of the state container cannot be read")
+	}
+	trusted := loopback(state)
+	for _, domain := range blobDomains {
+		trusted = trusted || strings.HasSuffix(strings.ToLower(state.Hostname()), "."+domain)
+	}
+	if !trusted {
+		return fmt.Errorf("the state container is on %s, which is no address of Azure Storage: your token is not sent there", state.Hostname())
+	}
+	return nil
+}
+
+// checkApps has the function's own code look at each app, and Maia.
+func (r *run) checkApps(ctx context.Context) error {
+	if r.config == nil {
+		r.report.Skip("the function's configuration is not known", appCheck)
+		return nil
+	}
+	result, err := r.plan(ctx, *r.config)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.report.Warn(appCheck, "", "the apps and Maia could not be looked at: %v", err)
+		return nil
+	}
+	if len(r.config.Groups) > 0 {
+		r.apps = nil
+		for _, target := range result.Targets {
+			if strings.Contains(strings.ToLower(target.Target), "/containerapps/") {
+				r.apps = append(r.apps, target.Target)
+			}
+		}
+	}
+	for _, target := range result.Targets {
+		r.judgeApp(ctx, target)
+	}
+	return nil
+}
+
+func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
+	name := short(target.Target)
+	if target.Error == "" {
+		r.report.OK(appCheck, "%s: a call %s", name, doctor.Would(target, r.config.Policy.Every, time.Now()))
+		return
+	}
+	what, todo := doctor.CutTodo(target.Error)
+	switch {
+	case target.Kind == rotate.Permission && strings.Contains(todo, "the function's identity"): // which is whoever looks, here
+		r.report.Warn(appCheck, r.rightsTodo(ctx, target.Target, todo), "%s: could not be tested with your rights: %s", name, what)
+	case target.Kind == rotate.NotReady:
+		r.report.Warn(appCheck, todo, "%s: in the way of a rotation: %s", name, what)
+	default:
+		r.report.Problem(appCheck, todo, "%s: in the way of a rotation: %s", name, what)
+	}
+}
+
+// rightsTodo says which rights are needed to look at an app.
+func (r *run) rightsTodo(ctx context.Context, app, todo string) string {
+	const with = "check with credentials that allow "
+	if lacks, err := r.mayNot(ctx, app); err == nil && len(lacks) > 0 {
+		return with + strings.Join(lacks, ", ") + " on it"
+	}
+	action := todo[strings.LastIndex(todo, "Microsoft.")+1:]
+	if strings.HasPrefix(todo, "allow the function's identity ") {
+		action = strings.TrimPrefix(todo, "allow the function's identity ")
+	}
+	return with + cmp.Or(action, "what the function does")
+}
+
+// checkTags looks whether a tool owns the apps, which would put the first secret back.
+func (r *run) checkTags(ctx context.Context) {
+	const check = "terraform"
+	for _, app := range r.apps {
+		var found struct {
+			Tags map[string]string `json:"tags"`
+		}
+		if r.manager.get(ctx, app, appVersion, "Microsoft.App/containerApps/read", &found) != nil {
+			continue // is told by the checks before
+		}
+		for name, value := range found.Tags {
+			tool := strings.ToLower(value)
+			if tool == "terraform" || tool == "opentofu" || strings.EqualFold(name, "terraform") && tool == "true" {
+				r.report.Warn(check, "see docs/terraform.md: keep the app's secret out of what Terraform writes (lifecycle ignore_changes = [secret])",
+					"%s: its tag %s says that Terraform manages it: an apply of the vendor's configuration puts the first secret back, which a rotation has revoked", short(app), name)
+				break
+			}
+		}
+	}
+}
