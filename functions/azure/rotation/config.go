@@ -38,10 +38,6 @@ const (
 	// FunctionTimeout is how long an invocation may run: functionTimeout in host.json.
 	FunctionTimeout = 30 * time.Minute
 
-	// Tag and TagValue are those of the apps that are taken in a resource group.
-	Tag      = "maia-rotate"
-	TagValue = "enabled"
-
 	stateContainer = "maia-rotate"
 	userAgent      = "maia-rotate (azure)"
 	publicManager  = "https://management.azure.com"

@@ -111,6 +111,8 @@ func told(result fleet.Result) (lines []string, err error) {
 	return lines, fmt.Errorf("%d of %d runners failed or are dark:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
 }
 
+const tag = containerapp.Tag + "=" + containerapp.TagValue
+
 // warnOfMissing tells of agents that may be served and that no tagged app has: somebody may have taken away its tag.
 func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fleet.Result) {
 	for _, id := range h.config.AgentIDs {
@@ -119,7 +121,7 @@ func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fl
 			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Err() != nil
 		}
 		if !found {
-			log.WarnContext(ctx, "no app with the tag is this runner's", "runner", id, "tag", Tag+"="+TagValue)
+			log.WarnContext(ctx, "no app with the tag is this runner's", "runner", id, "tag", tag)
 		}
 	}
 }
@@ -150,12 +152,16 @@ func (h *Handler) targets(ctx context.Context, apps []string, log *slog.Logger) 
 		return nil, err
 	}
 	var targets []fleet.Target
-	groups := []string(nil)
+	var groups []string
 	if len(apps) == 0 {
 		apps, groups = h.config.Apps, h.config.Groups
 	}
 	for _, group := range groups {
-		found, err := azure.taggedApps(ctx, group)
+		found, err := containerapp.Tagged(ctx, containerapp.Config{Credential: azure.credential, Client: azure.manager}, group)
+		if err == nil && len(found) == 0 {
+			err = settings.Errorf("no Container App in %s has the tag %s", group, tag).
+				WithTodo("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not")
+		}
 		if err != nil {
 			targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return nil, nil, err }})
 			continue
