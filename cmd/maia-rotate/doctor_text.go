@@ -54,12 +54,14 @@ func (p *textPrinter) todo(indent, todo string) {
 	}
 }
 
-// wrapCommand breaks a command into lines, of which none ends between a flag and its value.
+// wrapCommand breaks a command into lines, of which none ends between a flag and its value, or between quotes.
 func wrapCommand(command string, width int) []string {
 	const space = "\x00" // one at which no line may end
 	words := strings.Fields(command)
+	quoted := false
 	for i := range words[1:] {
-		if strings.HasPrefix(words[i], "--") && !strings.HasPrefix(words[i+1], "--") {
+		quoted = quoted != (strings.Count(words[i], "'")%2 == 1)
+		if quoted || strings.HasPrefix(words[i], "--") && !strings.HasPrefix(words[i+1], "--") {
 			words[i] += space
 		} else {
 			words[i] += " "

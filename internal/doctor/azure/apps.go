@@ -1,12 +1,13 @@
 package azure
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,11 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
-const appCheck = "app"
+const (
+	appCheck    = "app"
+	checkWith   = "check with credentials that allow "
+	forIdentity = "allow the function's identity " // how the function's code begins what to do about a right that it has not
+)
 
 // plan is what the function's own code says of its runners, in the time that a call has. The error says why it could not be
 // asked.
@@ -70,7 +75,11 @@ func (r *run) checkApps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.report.Warn(appCheck, "", "the apps and Maia could not be looked at: %v", err)
+		todo := ""
+		if lacks := (refused{}); errors.As(err, &lacks) {
+			todo = checkWith + lacks.action
+		}
+		r.report.Warn(appCheck, todo, "the apps and Maia could not be looked at: %v", err)
 		return nil
 	}
 	if len(r.config.Groups) > 0 {
@@ -95,8 +104,12 @@ func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
 	}
 	what, todo := doctor.CutTodo(target.Error)
 	switch {
-	case target.Kind == rotate.Permission && strings.Contains(todo, "the function's identity"): // which is whoever looks, here
-		r.report.Warn(appCheck, r.rightsTodo(ctx, target.Target, todo), "%s: could not be tested with your rights: %s", name, what)
+	case target.Kind == rotate.Permission && strings.HasPrefix(todo, forIdentity): // which is whoever looks, here
+		lacks := strings.TrimPrefix(todo, forIdentity)
+		if all, err := r.mayNot(ctx, target.Target); err == nil && len(all) > 0 {
+			lacks = strings.Join(all, ", ") + " on it"
+		}
+		r.report.Warn(appCheck, checkWith+lacks, "%s: could not be tested with your rights: %s", name, what)
 	case target.Kind == rotate.NotReady:
 		r.report.Warn(appCheck, todo, "%s: in the way of a rotation: %s", name, what)
 	default:
@@ -104,18 +117,8 @@ func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
 	}
 }
 
-// rightsTodo says which rights are needed to look at an app.
-func (r *run) rightsTodo(ctx context.Context, app, todo string) string {
-	const with = "check with credentials that allow "
-	if lacks, err := r.mayNot(ctx, app); err == nil && len(lacks) > 0 {
-		return with + strings.Join(lacks, ", ") + " on it"
-	}
-	action := todo[strings.LastIndex(todo, "Microsoft.")+1:]
-	if strings.HasPrefix(todo, "allow the function's identity ") {
-		action = strings.TrimPrefix(todo, "allow the function's identity ")
-	}
-	return with + cmp.Or(action, "what the function does")
-}
+// terraformPage tells how to keep Terraform from putting the first secret back.
+const terraformPage = "docs/terraform.md"
 
 // checkTags looks whether a tool owns the apps, which would put the first secret back.
 func (r *run) checkTags(ctx context.Context) {
@@ -127,11 +130,11 @@ func (r *run) checkTags(ctx context.Context) {
 		if r.manager.get(ctx, app, appVersion, "Microsoft.App/containerApps/read", &found) != nil {
 			continue // is told by the checks before
 		}
-		for name, value := range found.Tags {
-			tool := strings.ToLower(value)
+		for _, name := range slices.Sorted(maps.Keys(found.Tags)) {
+			tool := strings.ToLower(found.Tags[name])
 			if tool == "terraform" || tool == "opentofu" || strings.EqualFold(name, "terraform") && tool == "true" {
-				r.report.Warn(check, "see docs/terraform.md: keep the app's secret out of what Terraform writes (lifecycle ignore_changes = [secret])",
-					"%s: its tag %s says that Terraform manages it: an apply of the vendor's configuration puts the first secret back, which a rotation has revoked", short(app), name)
+				r.report.Warn(check, "if it is the vendor's configuration: put ignore_changes = [secret] into the lifecycle block of its resource app, see "+terraformPage,
+					"%s: its tag %s says that Terraform manages it, and an apply of the vendor's configuration puts the first secret back, which a rotation has revoked", short(app), name)
 				break
 			}
 		}

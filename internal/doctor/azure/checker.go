@@ -4,6 +4,7 @@ package azure
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -38,10 +39,10 @@ func (c *Checker) Check(ctx context.Context, id string) (doctor.Report, error) {
 	}
 	r.judgeState()
 	r.judgePlan()
-	r.judgeIdentity()
 	if err := r.readSettings(ctx); err != nil {
 		return r.report, err
 	}
+	r.judgeIdentity()
 	r.judgeSettings()
 	r.checkReferences(ctx)
 	r.checkFunction(ctx)
@@ -58,7 +59,10 @@ func (c *Checker) Plan(ctx context.Context, id string) (doctor.Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	if err := r.readSettings(ctx); err != nil {
+	switch err := r.readSettings(ctx); {
+	case missing(err):
+		return plan, fmt.Errorf("there is no function app %s", id)
+	case err != nil:
 		return plan, err
 	}
 	config, err := rotation.ParseConfig(r.environ(nil))

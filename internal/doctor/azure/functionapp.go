@@ -3,6 +3,7 @@ package azure
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
@@ -34,17 +35,9 @@ type site struct {
 func (r *run) judgeState() {
 	const check = "function-app"
 	kinds := strings.Split(strings.ToLower(r.site.Kind), ",")
-	has := func(kind string) bool {
-		for _, one := range kinds {
-			if one == kind {
-				return true
-			}
-		}
-		return false
-	}
 	state, enabled := r.site.Properties.State, r.site.Properties.Enabled
 	switch {
-	case !has("functionapp") || !has("linux"):
+	case !slices.Contains(kinds, "functionapp") || !slices.Contains(kinds, "linux"):
 		r.report.Problem(check, "deploy it as deploy/azure does", "its kind is %q, expected functionapp,linux", r.site.Kind)
 	case state != "Running", enabled != nil && !*enabled:
 		r.report.Problem(check, "start it:\naz functionapp start "+r.flags(), "its state is %s, expected Running: nothing is rotated and nothing is healed", state)
@@ -72,7 +65,7 @@ func (r *run) judgePlan() {
 
 // principal is the identity that the function uses.
 func (r *run) principal() string {
-	if client := r.settings["AZURE_CLIENT_ID"]; client != "" {
+	if client := r.settings[identityName]; client != "" {
 		for _, identity := range r.site.Identity.UserAssigned {
 			if strings.EqualFold(identity.ClientID, client) {
 				return identity.PrincipalID
@@ -85,16 +78,17 @@ func (r *run) principal() string {
 
 func (r *run) judgeIdentity() {
 	const check = "identity"
-	identity := r.site.Identity
+	client, principal := r.settings[identityName], r.principal()
+	todo := "turn it on, and give it the roles, as deploy/azure does:\naz functionapp identity assign " + r.flags()
 	switch {
-	case strings.Contains(identity.Type, "SystemAssigned") && identity.PrincipalID != "":
-		r.report.OK(check, "system-assigned, principal %s", identity.PrincipalID)
-	case len(identity.UserAssigned) > 0:
-		r.report.Warn(check, "turn on the system-assigned one, which nothing else can use, and give it the roles:\naz functionapp identity assign "+r.flags(),
-			"it has no system-assigned identity, only %d of others", len(identity.UserAssigned))
+	case client != "" && principal == "":
+		r.report.Problem(check, "correct the setting, or delete it and use the system-assigned one", "%s is %q, which is none of the app's identities: the function gets no token for Azure", identityName, client)
+	case client != "":
+		r.report.OK(check, "user-assigned, principal %s", principal)
+	case principal == "":
+		r.report.Problem(check, todo, "it has no system-assigned identity: the function gets no token for Azure")
 	default:
-		r.report.Problem(check, "turn it on, and give it the roles, as deploy/azure does:\naz functionapp identity assign "+r.flags(),
-			"it has no managed identity: the function gets no token for Azure")
+		r.report.OK(check, "system-assigned, principal %s", principal)
 	}
 }
 
@@ -124,7 +118,7 @@ func (r *run) checkFunction(ctx context.Context) {
 		r.report.Problem(check, todo, "it has no function %s: its package is not deployed, or the host does not start", rotation.FunctionName)
 		return
 	case err != nil:
-		r.report.Warn(check, "check with credentials that allow "+action, "could not be tested: %v", err)
+		r.report.Warn(check, checkWith+action, "could not be tested: %v", err)
 		return
 	}
 	disabled := ""

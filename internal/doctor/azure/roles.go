@@ -143,7 +143,7 @@ type wanted struct {
 func (r *run) judgeRole(ctx context.Context, want wanted, principal string) {
 	grants, err := r.grants(ctx, want.scope, principal)
 	if err != nil {
-		r.report.Warn(roleCheck, "check with credentials that allow "+assignmentsRead+" and "+definitionsRead,
+		r.report.Warn(roleCheck, checkWith+assignmentsRead+" and "+definitionsRead,
 			"whether the function's identity may %s could not be tested: %v", want.what, err)
 		return
 	}
@@ -178,7 +178,7 @@ func (r *run) checkStorageRole(ctx context.Context, principal string) {
 		r.report.Skip("the account "+name+" is not in the function app's resource group", roleCheck+" in the storage account")
 		return
 	case err != nil:
-		r.report.Warn(roleCheck, "check with credentials that allow "+action, "whether the function's identity may use the storage account could not be tested: %v", err)
+		r.report.Warn(roleCheck, checkWith+action, "whether the function's identity may use the storage account could not be tested: %v", err)
 		return
 	}
 	r.judgeRole(ctx, wanted{

@@ -23,6 +23,7 @@ const (
 	hostTimeout  = "AzureFunctionsJobHost__functionTimeout"
 	workerName   = "FUNCTIONS_WORKER_RUNTIME"
 	managerName  = "AZURE_RESOURCE_MANAGER_URL"
+	identityName = "AZURE_CLIENT_ID"
 	withheld     = "is-not-looked-at"
 	settingsRead = "Microsoft.Web/sites/config/list/action"
 )

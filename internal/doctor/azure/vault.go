@@ -121,7 +121,7 @@ func (r *run) checkReferences(ctx context.Context) {
 	}
 	found, err := list[status](ctx, r.manager, r.id+"/config/configreferences/appsettings", webVersion, "", action)
 	if err != nil {
-		r.report.Warn(check, "check with credentials that allow "+action, "whether Azure resolves the Key Vault references could not be tested: %v", err)
+		r.report.Warn(check, checkWith+action, "whether Azure resolves the Key Vault references could not be tested: %v", err)
 		return
 	}
 	resolved := map[string]bool{}
