@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -401,5 +403,26 @@ func TestRevoked(t *testing.T) {
 	}
 	if i.Apps.Secret(azuretest.App, azuretest.ClientSecret).Value != before {
 		t.Error("the app's secret was changed")
+	}
+}
+
+// TestLinkAway has a list go on at somebody else's: no token is sent there.
+func TestLinkAway(t *testing.T) {
+	i := azuretest.New(t)
+	asked := false
+	away := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer away.Close()
+	front := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		if strings.HasSuffix(request.URL.Path, "/roleAssignments") {
+			_, _ = fmt.Fprintf(writer, `{"value":[],"nextLink":%q}`, away.URL+request.URL.Path)
+			return
+		}
+		i.Manager.ServeHTTP(writer, request)
+	}))
+	defer front.Close()
+	i.Site.Settings["AZURE_RESOURCE_MANAGER_URL"], i.ManagerURL = front.URL, front.URL
+	report, err := checker(i).Check(t.Context(), azuretest.FunctionApp)
+	if text := fmt.Sprint(report); err != nil || asked || !strings.Contains(text, "leads away from Azure Resource Manager") {
+		t.Errorf("got %s, %v; asked %t", text, err, asked)
 	}
 }
