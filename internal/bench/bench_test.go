@@ -17,6 +17,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // TestFigures runs everything, with few runs, and compares what does not depend on the machine with its limit.
@@ -69,6 +70,30 @@ func checkFigures(t *testing.T, stdout string, limits map[string]float64, want [
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("the figures are %q, expected %q", names, want)
+	}
+}
+
+// TestFiguresOfAzure rotates once on Container Apps.
+func TestFiguresOfAzure(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	var stdout, progress bytes.Buffer
+	print := func(name string, value any, unit string) { fmt.Fprintln(&stdout, name, value, unit) }
+	if err := azureFigures(ctx, t.TempDir(), options{starts: 2, azure: 1, verbose: true}, print, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	checkFigures(t, stdout.String(), map[string]float64{
+		"azure_size_bytes":               9_000_000,
+		"azure_zip_bytes":                4_000_000,
+		"azure_calls_refresh_to_restart": 5,
+		"azure_maia_calls_per_rotation":  10,
+	}, []string{
+		"azure_size_bytes", "azure_zip_bytes", "azure_start_ms", "azure_rotation_peak_rss_bytes", "azure_calls_refresh_to_restart", "azure_maia_calls_per_rotation",
+	})
+	for _, want := range []string{"Container Apps   write", "Container Apps   revisions/restart/action", "Blob storage     put", "Maia             RefreshCredentials", "polling"} {
+		if !strings.Contains(progress.String(), want) {
+			t.Errorf("the list of calls has no %q:\n%s", want, &progress)
+		}
 	}
 }
 
@@ -177,11 +202,37 @@ func TestMaiaCalls(t *testing.T) {
 		"a change after the wait":   {[]string{"GetAgent", "wait", "PutSecretValue", "GetAgent"}, 2},
 		"another step":              {[]string{"GetAgent", "finishSecret:", "wait", "GetAgent"}, 2},
 		"a wait at the first look":  {[]string{"DescribeSecret", "wait", "GetAgent"}, 1},
+		"replicas that come":        {[]string{opRestart, "read", "GetAgent", "GetCredentials", "wait", "revisions/read", "GetAgent"}, 0},
+		"a note, then a look":       {[]string{"Pause", "put", "get", "listSecrets/action", "GetAgent"}, 2},
 		"commands are never polls":  {[]string{"Resume", "wait", "Resume"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := len(maiaCalls(timeline(test.calls...))); got != test.want {
 				t.Errorf("%d, expected %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestRefreshToRestart(t *testing.T) {
+	for name, test := range map[string]struct {
+		calls []string
+		want  int // 0: an error
+	}{
+		"looks for a change that is under way": {[]string{"read", "RefreshCredentials", "read", "write", "read", "wait", "read", "listSecrets/action", opRestart, "read"}, 4},
+		"other looks":                          {[]string{"RefreshCredentials", "read", "GetAgent", "read", "write", "GetAgent", "read", opRestart}, 4},
+		"no restart":                           {[]string{"RefreshCredentials", "read", "write"}, 0},
+		"no refresh":                           {[]string{"read", "write", opRestart}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := timeline(test.calls...)
+			for i := range calls {
+				if calls[i].service != sandbox.FromMaia {
+					calls[i].service = stage.FromContainerApps
+				}
+			}
+			if got, err := refreshToRestart(calls); got != test.want || (err == nil) != (test.want > 0) {
+				t.Errorf("%d, %v, expected %d", got, err, test.want)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -16,7 +17,7 @@ import (
 // call is a request of the function to a service.
 type call struct {
 	service  sandbox.Source
-	name     string    // of a maiatest.Call, or the operation of AWS
+	name     string    // of a maiatest.Call, or the operation of a cloud
 	step     string    // of the rotation; "" before the first, which is the operator's RotateSecret
 	promotes bool      // it has moved AWSCURRENT
 	arrived  time.Time // when the service had read the head of the request
@@ -62,19 +63,25 @@ func (r *recorder) event(event sandbox.Event) {
 	}
 }
 
-// named gives the calls of a world the names that its services know, and leaves out the operator's. The function makes
-// one call at a time, so that their order is that of the services' records.
-func (r *recorder) named(world *sandbox.World) ([]call, error) {
-	names := map[sandbox.Source][]string{}
-	for _, made := range world.Maia.Calls() {
-		names[sandbox.FromMaia] = append(names[sandbox.FromMaia], string(made.Name))
+// maiaNames are those of calls to Maia.
+func maiaNames(calls []maiatest.Call) (names []string) {
+	for _, made := range calls {
+		names = append(names, string(made.Name))
 	}
-	for _, made := range world.Secrets.Calls() {
-		names[sandbox.FromSecretsManager] = append(names[sandbox.FromSecretsManager], made.Operation)
+	return names
+}
+
+// operations are the names of calls to a cloud.
+func operations(calls []wire.Call) (names []string) {
+	for _, made := range calls {
+		names = append(names, made.Operation)
 	}
-	for _, made := range world.ECS.Calls() {
-		names[sandbox.FromECS] = append(names[sandbox.FromECS], made.Operation)
-	}
+	return names
+}
+
+// named gives the calls the names that their services know, in order, and leaves out the operator's. The function makes one
+// call at a time, so that their order is that of the services' records.
+func (r *recorder) named(names map[sandbox.Source][]string) ([]call, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var calls []call
@@ -98,7 +105,7 @@ func (r *recorder) named(world *sandbox.World) ([]call, error) {
 
 // reads says that the call changes nothing.
 func (c call) reads() bool {
-	return c.name == string(maiatest.Token) ||
+	return c.name == string(maiatest.Token) || slices.Contains(azureReads, c.name) ||
 		slices.ContainsFunc([]string{"Get", "List", "Describe"}, func(verb string) bool { return strings.HasPrefix(c.name, verb) })
 }
 
@@ -109,8 +116,8 @@ const waitTime = 1500 * time.Millisecond
 // maiaCalls are the calls to Maia that a rotation needs however long the world takes: all but those for tokens and those
 // of polling. Polling is a GET, of the agent or of its credentials, that only looks whether something shows by now:
 //
-//   - the last call before it that changed anything, at any service, is PAUSE, RESUME or UpdateService: the looks while a
-//     command is awaited to show, and while new instances are awaited;
+//   - the last call before it that changed anything, at any service, is PAUSE, RESUME, UpdateService or the restart of a
+//     revision: the looks while a command is awaited to show, and while new instances are awaited;
 //   - or it repeats an earlier one of the same step, and is the first call after a wait, a time of at least 1.5 s in which
 //     the function called nothing: the looks while the runner drains.
 func maiaCalls(calls []call) []call {
@@ -129,7 +136,7 @@ func polling(calls []call, i int) bool {
 		return false
 	}
 	awaited := func(c call) bool {
-		return c.name == string(maiatest.Pause) || c.name == string(maiatest.Resume) || c.name == "UpdateService"
+		return c.name == string(maiatest.Pause) || c.name == string(maiatest.Resume) || c.name == "UpdateService" || c.name == opRestart
 	}
 	waited := i > 0 && calls[i].arrived.Sub(calls[i-1].answered) >= waitTime
 	unchanged := true

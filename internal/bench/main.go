@@ -17,6 +17,10 @@
 //     AWSCURRENT to UpdateService. The calls count the last one and not the first; the most of all rotations. The time is
 //     the function's own, see [stretch]; median of all rotations.
 //   - next_ns: BenchmarkNext of pkg/rotate, one decision of the engine; median of five.
+//   - azure_size_bytes, azure_zip_bytes: the function for Azure, linux/amd64, and the zip file around it. azure_start_ms: from the
+//     start of its process until it has answered that it is ready; median of -starts. azure_rotation_peak_rss_bytes: as
+//     rotation_peak_rss_bytes. azure_calls_refresh_to_restart: see [refreshToRestart]. azure_maia_calls_per_rotation: as
+//     maia_calls_per_rotation. The most of -azure-rotations.
 //   - gcp_size_bytes: the function for Google Cloud, served on this machine. gcp_start_ms: from the start of its process until
 //     it listens; gcp_rotation_peak_rss_bytes: as rotation_peak_rss_bytes; gcp_refresh_to_restart_ms: from when Maia has carried
 //     the refresh out until the API server has the PATCH that restarts the pods; gcp_calls_refresh_to_restart: the calls to the API
@@ -48,6 +52,7 @@ const timeout = 15 * time.Minute
 type options struct {
 	starts    int // processes that are started for init_ms
 	rotations int
+	azure     int           // rotations on Container Apps; 0 leaves Azure out
 	gcp       int           // rotations on Kubernetes; 0 leaves Google Cloud out
 	benchtime time.Duration // of each of the five BenchmarkNext
 	verbose   bool          // list the calls of the first rotation
@@ -57,6 +62,7 @@ func main() {
 	var options options
 	flag.IntVar(&options.starts, "starts", 30, "how many processes init_ms is the median of")
 	flag.IntVar(&options.rotations, "rotations", 5, "how many rotations are measured; one takes ten seconds")
+	flag.IntVar(&options.azure, "azure-rotations", 5, "how many rotations on Container Apps are measured; 0 leaves Azure out")
 	flag.IntVar(&options.gcp, "gcp-rotations", 10, "how many rotations on Kubernetes are measured; 0 leaves Google Cloud out")
 	flag.DurationVar(&options.benchtime, "benchtime", 200*time.Millisecond, "how long each of five benchmarks takes")
 	flag.BoolVar(&options.verbose, "v", false, "list the calls of the first rotation, on standard error")
@@ -107,6 +113,11 @@ func run(ctx context.Context, options options, stdout, progress io.Writer) error
 		return err
 	}
 	print("next_ns", fmt.Sprintf("%.1f", next), "ns")
+	if options.azure > 0 {
+		if err := azureFigures(ctx, dir, options, print, progress); err != nil {
+			return err
+		}
+	}
 	if options.gcp == 0 {
 		return nil
 	}

@@ -38,7 +38,11 @@ func rotate(ctx context.Context, binary string) (measured rotation, err error) {
 	if measured.peak, err = peakMemory(processes[0]); err != nil {
 		return rotation{}, err
 	}
-	if measured.calls, err = recorder.named(world); err != nil {
+	if measured.calls, err = recorder.named(map[sandbox.Source][]string{
+		sandbox.FromMaia:           maiaNames(world.Maia.Calls()),
+		sandbox.FromSecretsManager: operations(world.Secrets.Calls()),
+		sandbox.FromECS:            operations(world.ECS.Calls()),
+	}); err != nil {
 		return rotation{}, err
 	}
 	for _, proof := range world.Proofs() {

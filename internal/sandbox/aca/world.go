@@ -45,6 +45,10 @@ type Options struct {
 	Fault          Fault             // what goes wrong; the zero Fault is nothing
 	OnEvent        func(stage.Event) // gets the events, one at a time, until Proofs or Close; may be nil
 	FunctionOutput io.Writer         // gets what the function prints; may be nil
+
+	// Wrap gets the handler of each service, from Maia, Container Apps and Blob storage, and returns the one that is served in
+	// its place, which sees all requests; may be nil.
+	Wrap func(stage.Source, http.Handler) http.Handler
 }
 
 // World is one runner with everything around it. The services may be used and disturbed at any time; [World.Close] ends
@@ -94,7 +98,8 @@ func New(ctx context.Context, options Options) (*World, error) {
 }
 
 func (w *World) start(ctx context.Context) (err error) {
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, nil); err != nil {
+	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(stage.FromMaia, next) }
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -128,7 +133,7 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 		"https://management.core.windows.net": managerToken, "https://storage.azure.com": blobToken,
 	}})
 	var urls [3]string
-	for i, handler := range []http.Handler{w.Apps, w.State, w.Identity} {
+	for i, handler := range []http.Handler{w.wrap(stage.FromContainerApps, w.Apps), w.wrap(stage.FromBlobs, w.State), w.Identity} {
 		if urls[i], err = w.servers.Serve(ctx, handler); err != nil {
 			return err
 		}
@@ -151,6 +156,13 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
 	}, w.options.Fault.env, w.options.Env)
 	return nil
+}
+
+func (w *World) wrap(source stage.Source, handler http.Handler) http.Handler {
+	if w.options.Wrap == nil {
+		return handler
+	}
+	return w.options.Wrap(source, handler)
 }
 
 // newSecret is one that must leak nowhere.
