@@ -158,7 +158,7 @@ func (s *Server) serve(request *http.Request, to target) (wire.Answer, *resource
 	}
 	switch to.action {
 	case "":
-		return wire.Answer{}, &resourcemanager.Problem{Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed", Message: "The requested resource does not support http method '" + request.Method + "', or it is not emulated."}
+		return wire.Answer{}, resourcemanager.New(http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '"+request.Method+"', or it is not emulated.")
 	case readPermissions:
 		var all []any
 		for scope, permissions := range s.Permissions {
@@ -179,7 +179,7 @@ func (s *Server) serve(request *http.Request, to target) (wire.Answer, *resource
 				}}), nil
 			}
 		}
-		return wire.Answer{}, &resourcemanager.Problem{Status: http.StatusNotFound, Code: "RoleDefinitionDoesNotExist", Message: "The specified role definition with ID '" + last(to.resource) + "' does not exist."}
+		return wire.Answer{}, resourcemanager.New(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '"+last(to.resource)+"' does not exist.")
 	case readAccount:
 		for _, id := range s.Accounts {
 			if strings.EqualFold(id, to.resource) {
@@ -202,7 +202,7 @@ var assignedTo = regexp.MustCompile(`^assignedTo\('([^']+)'\)$`)
 func (s *Server) assignments(request *http.Request, scope string) (wire.Answer, *resourcemanager.Problem) {
 	filter := assignedTo.FindStringSubmatch(request.URL.Query().Get("$filter"))
 	if filter == nil {
-		return wire.Answer{}, &resourcemanager.Problem{Status: http.StatusBadRequest, Code: "UnsupportedQuery", Message: "The filter is not supported, or not emulated."}
+		return wire.Answer{}, resourcemanager.New(http.StatusBadRequest, "UnsupportedQuery", "The filter is not supported, or not emulated.")
 	}
 	within := func(outer, inner string) bool {
 		outer, inner = strings.ToLower(strings.TrimRight(outer, "/")), strings.ToLower(inner)
@@ -240,7 +240,7 @@ func (site *Site) serve(request *http.Request, to target) (wire.Answer, *resourc
 				return shown(site.ID+"/functions/"+name, "Microsoft.Web/sites/functions", map[string]any{"properties": properties}), nil
 			}
 		}
-		return wire.Answer{}, &resourcemanager.Problem{Status: http.StatusNotFound, Code: "NotFound", Message: "Function with name: " + to.name + " does not exist."}
+		return wire.Answer{}, resourcemanager.New(http.StatusNotFound, "NotFound", "Function with name: "+to.name+" does not exist.")
 	}
 	return shown(site.ID, "Microsoft.Web/sites", map[string]any{"kind": site.Kind, "identity": site.Identity, "properties": site.Properties}), nil
 }
@@ -253,5 +253,5 @@ func shown(id, kind string, document map[string]any) wire.Answer {
 }
 
 func notFound(id string) *resourcemanager.Problem {
-	return &resourcemanager.Problem{Status: http.StatusNotFound, Code: "ResourceNotFound", Message: "The Resource '" + id + "' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"}
+	return resourcemanager.New(http.StatusNotFound, "ResourceNotFound", "The Resource '"+id+"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix")
 }

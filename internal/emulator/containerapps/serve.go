@@ -1,18 +1,14 @@
 package containerapps
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/url"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/resourcemanager"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
@@ -95,26 +91,6 @@ func targetOf(request *http.Request) (t target) {
 	return t
 }
 
-// problem is an error of Azure Resource Manager.
-type problem struct {
-	status        int
-	code, message string
-}
-
-func (p *problem) answer() wire.Answer {
-	answer := jsonAnswer(p.status, map[string]any{"error": map[string]any{"code": p.code, "message": p.message}})
-	answer.Code = p.code
-	return answer
-}
-
-func jsonAnswer(status int, document any) wire.Answer {
-	body, err := json.Marshal(document)
-	if err != nil {
-		panic(fmt.Sprintf("containerapps: %v", err))
-	}
-	return wire.Answer{Status: status, Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}, Body: body}
-}
-
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, 4<<20))
@@ -130,9 +106,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	}
 	writer.Header().Set("X-Ms-Request-Id", call.RequestID)
 	if request.Header.Get("Authorization") != "Bearer "+s.options.Token {
-		writer.Header().Set("Www-Authenticate", `Bearer authorization_uri="https://login.microsoftonline.example/", error="invalid_token"`)
-		refused := problem{http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing or invalid."}
-		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return refused.answer() }, refused.answer)
+		refused := resourcemanager.Unauthenticated.Answer
+		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return refused() }, refused)
 		return
 	}
 	s.Serve(writer, call, body, func(fault wire.Fault) wire.Answer { return refusal(fault, to) }, func() wire.Answer {
@@ -140,7 +115,7 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		defer s.mu.Unlock()
 		answer, failed := s.serve(request, to, body)
 		if failed != nil {
-			return failed.answer()
+			return failed.Answer()
 		}
 		return answer
 	})
@@ -148,46 +123,28 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 
 // refusal is the error of a fault.
 func refusal(fault wire.Fault, to target) wire.Answer {
-	switch fault.Kind {
-	case wire.AccessDenied:
-		return denied(to).answer()
-	case wire.Conflict:
-		return inProgress.answer()
-	case wire.BadRequest:
-		return (&problem{http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid."}).answer()
-	case wire.Throttle:
-		answer := (&problem{http.StatusTooManyRequests, "TooManyRequests", "The request is being throttled."}).answer()
-		answer.Header.Set("Retry-After", strconv.Itoa(int(fault.RetryAfter.Seconds())))
-		return answer
+	if fault.Kind == wire.Conflict {
+		return inProgress.Answer()
 	}
-	return (&problem{http.StatusInternalServerError, "InternalServerError", "The server encountered an error."}).answer()
+	return resourcemanager.Refusal(fault, to.action(), to.resource())
 }
 
-func denied(to target) *problem {
-	return &problem{http.StatusForbidden, "AuthorizationFailed", fmt.Sprintf(
-		"The client '00000000-0000-0000-0000-00000000000c' with object id '00000000-0000-0000-0000-00000000000d' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
-		to.action(), to.resource())}
-}
-
-var inProgress = &problem{http.StatusConflict, "ContainerAppOperationInProgress", "Cannot modify a container app while another operation is in progress."}
-
-var version = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
+var inProgress = resourcemanager.New(http.StatusConflict, "ContainerAppOperationInProgress", "Cannot modify a container app while another operation is in progress.")
 
 // serve answers a request. The lock is held.
-func (s *Server) serve(request *http.Request, to target, body []byte) (answer wire.Answer, failed *problem) {
-	switch asked := request.URL.Query().Get("api-version"); {
-	case asked == "":
-		return answer, &problem{http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."}
-	case !version.MatchString(asked):
-		return answer, &problem{http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '" + asked + "' is invalid."}
+func (s *Server) serve(request *http.Request, to target, body []byte) (answer wire.Answer, failed *resourcemanager.Problem) {
+	if failed := resourcemanager.CheckVersion(request); failed != nil {
+		return answer, failed
+	}
+	switch {
 	case to.operation == "" && to.group == "":
-		return answer, &problem{http.StatusNotFound, "InvalidResourceType", "The resource type could not be found in the namespace."}
+		return answer, resourcemanager.New(http.StatusNotFound, "InvalidResourceType", "The resource type could not be found in the namespace.")
 	case to.operation == "":
-		return answer, &problem{http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '" + request.Method + "', or it is not emulated."}
+		return answer, resourcemanager.New(http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '"+request.Method+"', or it is not emulated.")
 	case to.operation == opResults:
-		return answer, denied(to)
+		return answer, resourcemanager.Denied(to.action(), to.resource())
 	case !s.groups[strings.ToLower(to.group)]:
-		return answer, &problem{http.StatusNotFound, "ResourceGroupNotFound", "Resource group '" + to.group[strings.LastIndex(to.group, "/")+1:] + "' could not be found."}
+		return answer, resourcemanager.New(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '"+to.group[strings.LastIndex(to.group, "/")+1:]+"' could not be found.")
 	case to.operation == opList:
 		var found []any
 		for _, a := range s.order {
@@ -195,26 +152,26 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 				found = append(found, a.shown())
 			}
 		}
-		return s.page(request, found)
+		return resourcemanager.Page(request, found, s.options.PageSize)
 	}
 	a := s.apps[strings.ToLower(to.id)]
 	if a == nil {
-		return answer, &problem{http.StatusNotFound, "ResourceNotFound", fmt.Sprintf(
+		return answer, resourcemanager.New(http.StatusNotFound, "ResourceNotFound", fmt.Sprintf(
 			"The Resource 'Microsoft.App/containerApps/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
-			to.id[strings.LastIndex(to.id, "/")+1:], to.group[strings.LastIndex(to.group, "/")+1:])}
+			to.id[strings.LastIndex(to.id, "/")+1:], to.group[strings.LastIndex(to.group, "/")+1:]))
 	}
 	if a.locked && (to.operation == opWrite || to.operation == opRestart) {
-		return answer, &problem{http.StatusConflict, "ScopeLocked", "The scope '" + to.resource() + "' cannot perform write operation because following scope(s) are locked: '" + a.id + "'. Please remove the lock and try again."}
+		return answer, resourcemanager.New(http.StatusConflict, "ScopeLocked", "The scope '"+to.resource()+"' cannot perform write operation because following scope(s) are locked: '"+a.id+"'. Please remove the lock and try again.")
 	}
 	switch to.operation {
 	case opRead:
-		return jsonAnswer(http.StatusOK, a.shown()), nil
+		return resourcemanager.JSON(http.StatusOK, a.shown()), nil
 	case opSecrets:
-		return jsonAnswer(http.StatusOK, map[string]any{"value": append([]Secret{}, a.secrets...)}), nil
+		return resourcemanager.JSON(http.StatusOK, map[string]any{"value": append([]Secret{}, a.secrets...)}), nil
 	case opWrite:
 		return s.update(request, a, body)
 	case opRevision:
-		return s.page(request, a.shownRevisions())
+		return resourcemanager.Page(request, a.shownRevisions(), s.options.PageSize)
 	}
 	for _, r := range a.revisions {
 		if !strings.EqualFold(r.name, to.revision) {
@@ -222,37 +179,14 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 		}
 		switch {
 		case to.operation == opReplicas:
-			return jsonAnswer(http.StatusOK, map[string]any{"value": r.shownReplicas()}), nil
+			return resourcemanager.JSON(http.StatusOK, map[string]any{"value": r.shownReplicas()}), nil
 		case !r.active:
-			return answer, &problem{http.StatusBadRequest, "RevisionInactive", "The revision '" + r.name + "' is not active."}
+			return answer, resourcemanager.New(http.StatusBadRequest, "RevisionInactive", "The revision '"+r.name+"' is not active.")
 		}
 		s.restart(a, r)
-		return jsonAnswer(http.StatusOK, "Restarted"), nil
+		return resourcemanager.JSON(http.StatusOK, "Restarted"), nil
 	}
-	return answer, &problem{http.StatusNotFound, "RevisionNotFound", "The revision '" + to.revision + "' was not found."}
-}
-
-// page is the part of a list that is asked for, with a link to the next.
-func (s *Server) page(request *http.Request, all []any) (answer wire.Answer, failed *problem) {
-	query := request.URL.Query()
-	from := 0
-	if token := query.Get("$skipToken"); token != "" {
-		var err error
-		if from, err = strconv.Atoi(token); err != nil || from < 0 || from > len(all) {
-			return answer, &problem{http.StatusBadRequest, "InvalidSkipToken", "The skip token is invalid."}
-		}
-	}
-	until := min(from+s.options.PageSize, len(all))
-	document := map[string]any{"value": append([]any{}, all[from:until]...)}
-	if until < len(all) {
-		query.Set("$skipToken", strconv.Itoa(until))
-		next := url.URL{Scheme: "https", Host: request.Host, Path: request.URL.Path, RawQuery: query.Encode()}
-		if host, _, err := net.SplitHostPort(request.Host); err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback()) && request.TLS == nil {
-			next.Scheme = "http"
-		}
-		document["nextLink"] = next.String()
-	}
-	return jsonAnswer(http.StatusOK, document), nil
+	return answer, resourcemanager.New(http.StatusNotFound, "RevisionNotFound", "The revision '"+to.revision+"' was not found.")
 }
 
 // isJSON says that a request says so of its body.

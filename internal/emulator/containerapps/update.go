@@ -8,23 +8,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/resourcemanager"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 // update merges a document into the app's, in an operation that takes its time. The lock is held.
-func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire.Answer, failed *problem) {
+func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire.Answer, failed *resourcemanager.Problem) {
 	var change map[string]any
 	switch err := json.Unmarshal(body, &change); {
 	case !isJSON(request):
-		return answer, &problem{http.StatusUnsupportedMediaType, "UnsupportedMediaType", "The content media type is not supported. Only 'application/json' is supported."}
+		return answer, resourcemanager.New(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "The content media type is not supported. Only 'application/json' is supported.")
 	case err != nil || change == nil:
-		return answer, &problem{http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized."}
+		return answer, resourcemanager.New(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
 	}
 	switch location, _ := change["location"].(string); {
 	case location == "":
-		return answer, &problem{http.StatusBadRequest, "LocationRequired", "The location property is required for this definition."}
+		return answer, resourcemanager.New(http.StatusBadRequest, "LocationRequired", "The location property is required for this definition.")
 	case place(location) != place(a.document["location"].(string)):
-		return answer, &problem{http.StatusConflict, "InvalidResourceLocation", "The resource '" + a.document["name"].(string) + "' already exists in another location."}
+		return answer, resourcemanager.New(http.StatusConflict, "InvalidResourceLocation", "The resource '"+a.document["name"].(string)+"' already exists in another location.")
 	case a.state == "InProgress":
 		return answer, inProgress
 	}
@@ -33,7 +34,7 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 		return answer, failed
 	}
 	if properties, _ := change["properties"].(map[string]any); properties["template"] != nil {
-		return answer, &problem{http.StatusBadRequest, "NotEmulated", "A change of the template would make a new revision, which is not emulated."}
+		return answer, resourcemanager.New(http.StatusBadRequest, "NotEmulated", "A change of the template would make a new revision, which is not emulated.")
 	}
 	delete(change, "location")
 	merge(a.document, change)
@@ -68,7 +69,7 @@ func place(location string) string { return strings.ToLower(strings.ReplaceAll(l
 var secretName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
 // takeSecrets takes the secrets out of a change.
-func takeSecrets(change map[string]any) (secrets []Secret, given bool, failed *problem) {
+func takeSecrets(change map[string]any) (secrets []Secret, given bool, failed *resourcemanager.Problem) {
 	properties, _ := change["properties"].(map[string]any)
 	configuration, _ := properties["configuration"].(map[string]any)
 	list, given := configuration["secrets"]
@@ -78,10 +79,10 @@ func takeSecrets(change map[string]any) (secrets []Secret, given bool, failed *p
 	delete(configuration, "secrets")
 	text, _ := json.Marshal(list)
 	if err := json.Unmarshal(text, &secrets); err != nil {
-		return nil, true, &problem{http.StatusBadRequest, "InvalidRequestContent", "The secrets are no array of objects."}
+		return nil, true, resourcemanager.New(http.StatusBadRequest, "InvalidRequestContent", "The secrets are no array of objects.")
 	}
-	invalid := func(message string) *problem {
-		return &problem{http.StatusBadRequest, "ContainerAppSecretInvalid", "Invalid Request: Container app secret(s) with name(s) " + message}
+	invalid := func(message string) *resourcemanager.Problem {
+		return resourcemanager.New(http.StatusBadRequest, "ContainerAppSecretInvalid", "Invalid Request: Container app secret(s) with name(s) "+message)
 	}
 	names := map[string]bool{}
 	for _, secret := range secrets {

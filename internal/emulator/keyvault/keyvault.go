@@ -71,5 +71,5 @@ func (s *Server) serve(request *http.Request) wire.Answer {
 }
 
 func problem(status int, code, message string) wire.Answer {
-	return (&resourcemanager.Problem{Status: status, Code: code, Message: message}).Answer()
+	return resourcemanager.New(status, code, message).Answer()
 }

@@ -20,6 +20,9 @@ type Problem struct {
 	Code, Message string
 }
 
+// New is a problem.
+func New(status int, code, message string) *Problem { return &Problem{status, code, message} }
+
 // Answer is the problem as it is answered.
 func (p *Problem) Answer() wire.Answer {
 	answer := JSON(p.Status, map[string]any{"error": map[string]any{"code": p.Code, "message": p.Message}})
@@ -40,7 +43,7 @@ func JSON(status int, document any) wire.Answer {
 }
 
 // Unauthenticated is the problem of a request without the token that is accepted.
-var Unauthenticated = &Problem{http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing or invalid."}
+var Unauthenticated = New(http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing or invalid.")
 
 // Denied is the problem of a caller who may not do something.
 func Denied(action, scope string) *Problem {
@@ -55,15 +58,15 @@ func Refusal(fault wire.Fault, action, scope string) wire.Answer {
 	case wire.AccessDenied:
 		return Denied(action, scope).Answer()
 	case wire.Conflict:
-		return (&Problem{http.StatusConflict, "Conflict", "Another operation is in progress."}).Answer()
+		return New(http.StatusConflict, "Conflict", "Another operation is in progress.").Answer()
 	case wire.BadRequest:
-		return (&Problem{http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid."}).Answer()
+		return New(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid.").Answer()
 	case wire.Throttle:
-		answer := (&Problem{http.StatusTooManyRequests, "TooManyRequests", "The request is being throttled."}).Answer()
+		answer := New(http.StatusTooManyRequests, "TooManyRequests", "The request is being throttled.").Answer()
 		answer.Header.Set("Retry-After", strconv.Itoa(int(fault.RetryAfter.Seconds())))
 		return answer
 	}
-	return (&Problem{http.StatusInternalServerError, "InternalServerError", "The server encountered an error."}).Answer()
+	return New(http.StatusInternalServerError, "InternalServerError", "The server encountered an error.").Answer()
 }
 
 var version = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
@@ -72,9 +75,9 @@ var version = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 func CheckVersion(request *http.Request) *Problem {
 	switch asked := request.URL.Query().Get("api-version"); {
 	case asked == "":
-		return &Problem{http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."}
+		return New(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case !version.MatchString(asked):
-		return &Problem{http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '" + asked + "' is invalid."}
+		return New(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '"+asked+"' is invalid.")
 	}
 	return nil
 }
@@ -86,7 +89,7 @@ func Page(request *http.Request, all []any, size int) (answer wire.Answer, faile
 	if token := query.Get("$skipToken"); token != "" {
 		var err error
 		if from, err = strconv.Atoi(token); err != nil || from < 0 || from > len(all) {
-			return answer, &Problem{http.StatusBadRequest, "InvalidSkipToken", "The skip token is invalid."}
+			return answer, New(http.StatusBadRequest, "InvalidSkipToken", "The skip token is invalid.")
 		}
 	}
 	until := min(from+size, len(all))
