@@ -162,6 +162,7 @@ func TestTheCompiledFunctionRotates(t *testing.T) {
 		"a resource group": {"MAIA_RESOURCE_GROUPS=" + group, "MAIA_AGENT_IDS=" + agentID},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			host := w.start(t, functionshost.Options{}, settings...)
 			result := w.fire(t, host, functionshost.Timer{})
@@ -190,6 +191,7 @@ func TestTheCompiledFunctionRotates(t *testing.T) {
 
 // TestReplayedMeanwhile: the host replays an invocation that is at work, because the timer's lease was lost.
 func TestReplayedMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{}, "MAIA_CONTAINER_APPS="+app)
 	var replayed []functionshost.Result
@@ -213,6 +215,7 @@ func TestReplayedMeanwhile(t *testing.T) {
 
 // TestDarkRunner: the invocation fails while the runner is down, and the next one, by the retry policy, brings it back.
 func TestDarkRunner(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{RetryDelay: time.Millisecond}, "MAIA_CONTAINER_APPS="+app, "MAIA_ROTATE_CONNECT_TIMEOUT=3s")
 	w.apps.BreakRestarts(app, 1000)
@@ -231,6 +234,7 @@ func TestDarkRunner(t *testing.T) {
 
 // TestToldToEnd: between the refresh and the restart nothing stops the function, and it does not leave with 0.
 func TestToldToEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{}, "MAIA_CONTAINER_APPS="+app)
 	w.maia.OnCall(func(call maiatest.Call) {
@@ -258,6 +262,7 @@ func TestToldToEnd(t *testing.T) {
 
 // TestKilledInTheMiddle: the next invocation brings to the runner what the killed one has refreshed.
 func TestKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{}, "MAIA_CONTAINER_APPS="+app)
 	w.maia.OnCall(func(call maiatest.Call) {
@@ -390,6 +395,7 @@ func TestWithoutAPort(t *testing.T) {
 
 // TestHostIsGone: a log that nobody reads any more does not end the function.
 func TestHostIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{}, "MAIA_CONTAINER_APPS="+app) // for a port that is free after it
 	if err := host.Ready(t.Context()); err != nil {

@@ -122,6 +122,30 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// A function whose platform puts the secret itself into the environment has no variable that names it.
+func TestCredentialWithoutAReference(t *testing.T) {
+	for text, environ := range map[string][]string{
+		"MAIA_CLIENT_ID and MAIA_CLIENT_SECRET are not set: they are the Maia API credential": nil,
+		"MAIA_CLIENT_ID is set and MAIA_CLIENT_SECRET is not, expected both":                  {"MAIA_CLIENT_ID=id"},
+		"MAIA_CLIENT_SECRET is set and MAIA_CLIENT_ID is not, expected both":                  {"MAIA_CLIENT_SECRET=" + secret},
+	} {
+		env, err := settings.Read(environ, known)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := env.Credential(""); rotate.KindOf(err) != rotate.Configuration || !strings.HasSuffix(err.Error(), text) {
+			t.Errorf("got %v, expected %s", err, text)
+		}
+	}
+	env, err := settings.Read([]string{"MAIA_CLIENT_ID=id", "MAIA_CLIENT_SECRET=" + secret}, known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if credential, err := env.Credential(""); err != nil || credential.ClientID != "id" || credential.ClientSecret.Reveal() != secret {
+		t.Errorf("the credential is %v, %v", credential, err)
+	}
+}
+
 func TestRegionOfARunner(t *testing.T) {
 	for name, test := range map[string]struct {
 		endpoints  settings.Endpoints

@@ -50,13 +50,13 @@ func newAzureAPIs(config Config) (*azureAPIs, error) {
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the managed identity cannot be used: %w", err)
 	}
-	return apisOf(config, identity{credential}, nil)
+	return apisOf(config, tokens{credential}, nil)
 }
 
 // As has the handler work with a credential that it is given, not with the managed identity of where it runs. The transport
 // is for all requests to Azure; nil: that of the SDK.
 func (h *Handler) As(credential azcore.TokenCredential, transport policy.Transporter) {
-	h.azure = func() (*azureAPIs, error) { return apisOf(h.config, identity{credential}, transport) }
+	h.azure = func() (*azureAPIs, error) { return apisOf(h.config, tokens{credential}, transport) }
 }
 
 func apisOf(config Config, credential azcore.TokenCredential, transport policy.Transporter) (*azureAPIs, error) {
@@ -88,14 +88,14 @@ func cloudOf(manager string) cloud.Configuration {
 // plain says that a URL is not https. The configuration lets one pass only if it is loopback's.
 func plain(url string) bool { return strings.HasPrefix(strings.ToLower(url), "http://") }
 
-// identity gives an error of a credential its kind. The SDK's own text is not used: it holds the whole answer.
-type identity struct{ azcore.TokenCredential }
+// tokens are those of a credential whose errors have their kinds. The SDK's own text is not used: it holds the whole answer.
+type tokens struct{ azcore.TokenCredential }
 
 // GetToken implements azcore.TokenCredential.
-func (i identity) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
+func (t tokens) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	bounded, cancel := context.WithTimeout(ctx, identityWait)
 	defer cancel()
-	token, err := i.TokenCredential.GetToken(bounded, options)
+	token, err := t.TokenCredential.GetToken(bounded, options)
 	if err == nil {
 		return token, nil
 	}

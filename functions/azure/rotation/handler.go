@@ -74,7 +74,7 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 			err = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, FunctionTimeout-Margin)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	log.InfoContext(ctx, "called", "past_due", timer.IsPastDue)
 	targets, err := h.targets(ctx, nil, log)
@@ -91,6 +91,11 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 // Margin is how long before the host would end the process an invocation ends its work, so that the function can still say
 // in which state the runners are. The host's clock starts a little before ours.
 const Margin = 30 * time.Second
+
+// bounded is a context that ends before the host would end the process.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, FunctionTimeout-Margin)
+}
 
 // told is a result in words: a line for each app.
 func told(result fleet.Result) (lines []string, err error) {
