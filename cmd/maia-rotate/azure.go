@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -47,6 +48,9 @@ func (o *azureOptions) checker() (*doctorazure.Checker, error) {
 // in Azure, the managed identity of there.
 func azureCredential(subscription string) (azcore.TokenCredential, error) {
 	if os.Getenv("IDENTITY_ENDPOINT") == "" {
+		if _, err := exec.LookPath("az"); err != nil {
+			return nil, fmt.Errorf("the Azure CLI is to give them, after az login: %w", err)
+		}
 		return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{Subscription: subscription})
 	}
 	options := &azidentity.ManagedIdentityCredentialOptions{}
@@ -121,7 +125,7 @@ func doctorAzure(ctx context.Context, options azureOptions, stdout io.Writer) er
 // shortFunctionApp names a function app for a person.
 func shortFunctionApp(id string) string {
 	parts := doctorazure.FunctionAppID.FindStringSubmatch(id)
-	return fmt.Sprintf("%s in %s, subscription %s", parts[3], parts[2], strings.Split(id, "/")[2])
+	return fmt.Sprintf("%s in %s", parts[3], parts[2])
 }
 
 func newPlanAzure() *cobra.Command {
