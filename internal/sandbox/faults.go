@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
-	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // Fault is something that goes wrong with a rotation, and how it goes on.
@@ -41,23 +39,23 @@ var faults = []Fault{
 	{
 		Name: "refresh-answer-lost", Refreshes: 1,
 		What:   "Maia carries the refresh out, but its answer never arrives.",
-		inject: refreshAnswerLost,
+		inject: stage.Does(func(w *World) { w.trial.RefreshAnswerLost() }),
 	},
 	{
 		Name: "refresh-late", Refreshes: 1,
 		What:   "The refresh gets no answer and is carried out three seconds later.",
-		inject: refreshLate,
+		inject: stage.Does(func(w *World) { w.trial.RefreshLate() }),
 	},
 	{
 		Name: "killed-after-refresh", Refreshes: 1,
 		What:   "The function is killed right after Maia carried the refresh out.",
-		inject: killedAfterRefresh,
+		inject: stage.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
 	},
 	{
 		Name: "never-retried", Refreshes: 1,
 		What:     "The function is killed right after the refresh, and nobody tries again: the healing schedule brings the runner back.",
 		attempts: 1,
-		inject:   killedAfterRefresh,
+		inject:   stage.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
 		play:     neverRetried,
 	},
 	{
@@ -96,7 +94,7 @@ var faults = []Fault{
 	{
 		Name: "paused-by-operator", Refreshes: 1,
 		What:   "An operator has paused the runner: it must stay paused.",
-		inject: pausedByOperator,
+		inject: func(ctx context.Context, w *World) error { return w.trial.PausedByOperator(ctx) },
 	},
 }
 
@@ -119,53 +117,6 @@ func (w *World) expect(ctx context.Context, name string) error {
 	return nil
 }
 
-// happened says that the fault has happened.
-func (w *World) happened() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.struck = true
-}
-
-// strike says so where no other event shows it.
-func (w *World) strike(name, text string) {
-	w.happened()
-	w.journal.Fail(FromFault, name, "%s", text)
-}
-
-func refreshAnswerLost(_ context.Context, w *World) error {
-	w.Maia.Inject(maiatest.Fault{
-		Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropAfter,
-		After: w.happened,
-	})
-	return nil
-}
-
-func refreshLate(_ context.Context, w *World) error {
-	w.Maia.Inject(maiatest.Fault{
-		Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second,
-		After: func() {
-			w.strike("refresh-late", "the refresh that got no answer is carried out now")
-			w.Maia.OnRefresh(0)
-		},
-	})
-	return nil
-}
-
-func killedAfterRefresh(_ context.Context, w *World) error {
-	// No answer either: whether the function got it before it died would be a matter of luck.
-	w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropAfter})
-	var once sync.Once
-	w.Maia.OnCall(func(call maiatest.Call) {
-		if call.Name == maiatest.RefreshCredentials {
-			once.Do(func() {
-				w.strike("killed", "the function is killed (SIGKILL)")
-				w.Function.Kill()
-			})
-		}
-	})
-	return nil
-}
-
 func neverRetried(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationFailed); err != nil {
 		return err
@@ -184,7 +135,7 @@ func putFails(_ context.Context, w *World) error {
 		Operation: "PutSecretValue", Kind: awsjson.Status5xx, Times: failures,
 		After: func() {
 			if count++; count == failures {
-				w.happened()
+				w.trial.Happened()
 			}
 		},
 	})
@@ -194,7 +145,7 @@ func putFails(_ context.Context, w *World) error {
 func putAnswerLost(_ context.Context, w *World) error {
 	w.Secrets.Inject(awsjson.Fault{
 		Operation: "PutSecretValue", Kind: awsjson.DropAfter, Times: 1,
-		After: w.happened,
+		After: w.trial.Happened,
 	})
 	return nil
 }
@@ -203,8 +154,11 @@ func restartFails(_ context.Context, w *World) error {
 	w.ECS.FailNextDeployment(Cluster, Service, false)
 	w.ECS.OnCall(func(awsjson.Call) {
 		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.struck = len(w.broken) > 0
+		broken := len(w.broken) > 0
+		w.mu.Unlock()
+		if broken {
+			w.trial.Happened()
+		}
 	})
 	return nil
 }
@@ -212,7 +166,7 @@ func restartFails(_ context.Context, w *World) error {
 func drainNeverEnds(ctx context.Context, w *World) error {
 	w.afterStep = func(_ string, err error) {
 		w.afterStep = nil
-		w.happened()
+		w.trial.Happened()
 		w.prove("not drained in time, the rotation failed", err != nil, "the step succeeded")
 		w.prove("it refreshed nothing", w.Maia.Refreshes(AgentID) == 0, "it refreshed")
 		agent, agentErr := w.Maia.Client.Agent(ctx, AgentID)
@@ -228,7 +182,7 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationSucceeded); err != nil {
 		return err
 	}
-	w.strike("reverted", "somebody puts the revoked secret back into the store")
+	w.trial.Strike("reverted", "somebody puts the revoked secret back into the store")
 	w.Secrets.Put(w.SecretARN, w.Document)
 	w.onLabels()
 	refreshes, tasks := w.Maia.Refreshes(AgentID), w.fleet.count()
@@ -246,9 +200,7 @@ func refreshedInConsole(_ context.Context, w *World) error {
 			return
 		}
 		w.afterStep = nil
-		w.Maia.ConsoleRefresh(AgentID)
-		w.Maia.Cut()
-		w.strike("console", "a person refreshes in Maia's console: what is pending is revoked")
+		w.trial.RefreshedInConsole()
 	}
 	return nil
 }
@@ -259,9 +211,4 @@ func refreshedInConsolePlay(ctx context.Context, w *World) error {
 	}
 	w.prove("it left the store with what Maia holds, and the runner connected", w.storeIsMaia() && w.fleet.connected(), "it did not")
 	return w.expect(ctx, secretsmanager.RotationSucceeded)
-}
-
-func pausedByOperator(ctx context.Context, w *World) error {
-	w.happened()
-	return w.Maia.OperatorPauses(ctx, time.Hour)
 }

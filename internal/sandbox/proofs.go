@@ -6,7 +6,7 @@ import (
 )
 
 // prove adds a proof.
-func (w *World) prove(text string, ok bool, instead string) { w.proofs.Add(text, ok, instead) }
+func (w *World) prove(text string, ok bool, instead string) { w.trial.Add(text, ok, instead) }
 
 // Proofs looks whether all is as it must be after the rotations: first what the fault is about, then what always holds.
 // It ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed
@@ -15,10 +15,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []Proof {
 	w.journal.Stop()
 	w.Function.Close()
 	if w.options.Fault.Name != "" {
-		w.mu.Lock()
-		struck := w.struck
-		w.mu.Unlock()
-		w.prove("the fault happened", struck, "it did not")
+		w.trial.ProveHappened()
 	}
 	add := w.prove
 	w.Maia.ProveRevoked(add)
@@ -33,7 +30,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []Proof {
 	w.Maia.Prove(w.ctx, add, w.Due(), w.fleet.connected())
 	leaks := w.leaks(printed)
 	add("no secret leaked into output, labels or errors", len(leaks) == 0, strings.Join(leaks, "; "))
-	return w.proofs.All()
+	return w.trial.All()
 }
 
 // Due is how many refreshes may have been carried out: one for each rotation, unless the fault says how many of them

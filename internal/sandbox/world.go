@@ -65,7 +65,7 @@ type World struct {
 	options   Options
 	journal   stage.Journal
 	secrets   stage.Secrets
-	proofs    stage.Proofs // of the fault
+	trial     stage.Trial
 	servers   stage.Servers
 	fleet     *fleet
 	client    *awssecrets.Client
@@ -75,7 +75,6 @@ type World struct {
 	labels    labels          // as far as events tell
 	broken    map[string]bool // deployments that were seen to have failed
 	rotations int             // started
-	struck    bool            // the fault has happened
 	answers   bytes.Buffer    // what the function answered, errors included
 }
 
@@ -102,6 +101,7 @@ func (w *World) start(ctx context.Context) error {
 	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, wrapMaia); err != nil {
 		return err
 	}
+	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
 	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, tasks: map[string]*task{}}
 	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, Attempts: cmp.Or(w.options.Fault.attempts, w.options.Attempts), RetryDelay: retryDelay})
 	w.ECS = ecs.New(ecs.Options{

@@ -1,14 +1,15 @@
-package aca_test
+package aca
 
 import (
 	"context"
 	"flag"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage/stagetest"
 )
 
 // worlds is how many of them live at the same time: they mostly wait.
@@ -19,16 +20,35 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", worlds); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	var err error
+	if app.folder, err = os.MkdirTemp("", "maia-rotate-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(app.folder)
+	os.Exit(code)
+}
+
+var app struct {
+	once   sync.Once
+	folder string
+	err    error
+}
+
+// build compiles the function for all tests.
+func build(t *testing.T) string {
+	t.Helper()
+	app.once.Do(func() { app.err = Build(context.WithoutCancel(t.Context()), app.folder) })
+	if app.err != nil {
+		t.Fatal(app.err)
+	}
+	return app.folder
 }
 
 // TestWorld rotates in a world without a fault and with each of them, with the compiled function.
 func TestWorld(t *testing.T) {
-	app := t.TempDir()
-	if err := aca.Build(t.Context(), app); err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range append([]aca.Fault{{}}, aca.Faults()...) {
+	t.Parallel()
+	for _, fault := range append([]Fault{{}}, Faults()...) {
 		name := fault.Name
 		if name == "" {
 			name = "no-fault"
@@ -37,42 +57,68 @@ func TestWorld(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
-			world, err := aca.New(ctx, aca.Options{App: app, Fault: fault, OnEvent: logIfFailed(t)})
+			world, err := New(ctx, Options{App: build(t), Fault: fault, OnEvent: stagetest.LogIfFailed(t)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer world.Close()
-			if err := world.Play(ctx); err != nil {
-				t.Error(err)
-			}
-			for _, proof := range world.Proofs() {
-				if !proof.OK {
-					t.Errorf("not true: %s: %s", proof.Text, proof.Detail)
-				}
-			}
-			if due := world.Due(); world.Maia.Refreshes(stage.AgentID) != due {
-				t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", world.Maia.Refreshes(stage.AgentID), due)
-			}
-			if len(world.Dark()) == 0 {
-				t.Error("no dark time was measured")
-			}
-			if t.Failed() {
-				t.Logf("the function's output:\n%s", world.Host.Output())
-			}
+			stagetest.Play(ctx, t, world, world.Maia, world.Host.Output)
 		})
 	}
 }
 
-// logIfFailed keeps the events and logs them at the end of a test that has failed.
-func logIfFailed(t *testing.T) func(stage.Event) {
-	var events []stage.Event
-	t.Cleanup(func() {
-		if !t.Failed() && !testing.Verbose() {
-			return
+// TestClose ends a world in the middle of a rotation.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	world, err := New(ctx, Options{App: build(t), OnEvent: func(e stage.Event) {
+		if e.Name == "paused" {
+			cancel()
 		}
-		for _, e := range events {
-			t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if world.Call(ctx) {
+		t.Error("the call ended well, expected it to be interrupted")
+	}
+	world.Close() // returns only when the processes have ended
+	if err := world.Host.Ready(t.Context()); err == nil {
+		t.Error("the function can be called after Close")
+	}
+	world.Close()
+}
+
+func TestNewFails(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := New(ctx, Options{App: build(t)}); err == nil {
+		t.Error("a world was made in a context that had ended")
+	}
+	if _, err := New(t.Context(), Options{App: t.TempDir()}); err == nil {
+		t.Error("a world was made without a function")
+	}
+}
+
+func TestBuildFails(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := Build(t.Context(), t.TempDir()); err == nil {
+		t.Error("the function was built outside of the module")
+	}
+}
+
+func TestFindFault(t *testing.T) {
+	for _, fault := range Faults() {
+		if found, ok := FindFault(fault.Name); !ok || found.What != fault.What {
+			t.Errorf("FindFault(%q) = %q, %t", fault.Name, found.What, ok)
 		}
-	})
-	return func(e stage.Event) { events = append(events, e) }
+		if fault.Refreshes == 0 || fault.inject == nil && fault.play == nil {
+			t.Errorf("%s: does nothing, or allows no refresh", fault.Name)
+		}
+	}
+	if _, ok := FindFault("list"); ok {
+		t.Error("there is a fault named list")
+	}
 }

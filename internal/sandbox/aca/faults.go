@@ -45,48 +45,48 @@ var faults = []Fault{
 	{
 		Name: "refresh-answer-lost", Refreshes: 1,
 		What:   "Maia carries the refresh out, but its answer never arrives.",
-		inject: does(func(w *World) { w.trial.RefreshAnswerLost() }),
+		inject: stage.Does(func(w *World) { w.trial.RefreshAnswerLost() }),
 	},
 	{
 		Name: "refresh-late", Refreshes: 1,
 		What:   "The refresh gets no answer and is carried out three seconds later.",
-		inject: does(func(w *World) { w.trial.RefreshLate() }),
+		inject: stage.Does(func(w *World) { w.trial.RefreshLate() }),
 	},
 	{
 		Name: "killed-after-refresh", Refreshes: 1,
 		What:   "The function is killed right after Maia carried the refresh out.",
-		inject: does(func(w *World) { w.trial.KilledAfterRefresh(w.Host.Kill) }),
+		inject: stage.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Host.Kill) }),
 	},
 	{
 		Name: "killed-in-patch", Refreshes: 1,
 		What:   "The function is killed when Azure has accepted the change of the app's secrets.",
-		inject: does(killedInPatch),
+		inject: stage.Does(killedInPatch),
 	},
 	{
 		Name: "killed-by-timeout", Refreshes: 1,
 		What:    "Azure hangs after the refresh, until the host kills the function at functionTimeout.",
 		timeout: 10 * time.Second,
-		inject:  does(killedByTimeout),
+		inject:  stage.Does(killedByTimeout),
 	},
 	{
 		Name: "patch-fails", Refreshes: 1,
 		What:   "The new secret cannot be stored: Azure fails six times.",
-		inject: does(patchFails),
+		inject: stage.Does(patchFails),
 	},
 	{
 		Name: "patch-ends-failed", Refreshes: 1,
 		What:   "Azure accepts the change of the app's secrets, and it fails afterwards.",
-		inject: does(patchEndsFailed),
+		inject: stage.Does(patchEndsFailed),
 	},
 	{
 		Name: "patch-answer-lost", Refreshes: 1,
 		What:   "Azure changes the app's secrets, but its answer is lost.",
-		inject: does(patchAnswerLost),
+		inject: stage.Does(patchAnswerLost),
 	},
 	{
 		Name: "conflict", Refreshes: 1,
 		What:   "Azure refuses the change of the app's secrets twice, because of another operation (409).",
-		inject: does(conflict),
+		inject: stage.Does(conflict),
 	},
 	{
 		Name: "secret-changed-beside", Refreshes: 1,
@@ -101,7 +101,7 @@ var faults = []Fault{
 	{
 		Name: "restart-fails", Refreshes: 1,
 		What:   "The replicas that the restart starts crash.",
-		inject: does(restartFails),
+		inject: stage.Does(restartFails),
 	},
 	{
 		Name: "drain-never-ends", Refreshes: 1,
@@ -113,12 +113,12 @@ var faults = []Fault{
 	{
 		Name: "lease-held", Refreshes: 1,
 		What:   "A run on a machine that is gone holds the lease of the runner's blob: nothing is done until it has ended.",
-		inject: does(leaseHeld),
+		inject: stage.Does(leaseHeld),
 	},
 	{
 		Name: "lease-lost", Refreshes: 1,
 		What:   "Somebody breaks the lease of the runner's blob in the middle: nothing is refreshed by that run.",
-		inject: does(leaseLost),
+		inject: stage.Does(leaseLost),
 	},
 	{
 		Name: "timer-replayed", Refreshes: 1,
@@ -128,12 +128,12 @@ var faults = []Fault{
 	{
 		Name: "identity-away", Refreshes: 1,
 		What:   "The function's identity gets no token: nothing is done until it does.",
-		inject: does(identityAway),
+		inject: stage.Does(identityAway),
 	},
 	{
 		Name: "right-missing", Refreshes: 1,
 		What:   "The function may not restart revisions: nothing is refreshed, and the error names the action.",
-		inject: does(rightMissing),
+		inject: stage.Does(rightMissing),
 	},
 	{
 		Name: "reverted-by-terraform", Refreshes: 1,
@@ -150,14 +150,6 @@ var faults = []Fault{
 		What:   "An operator has paused the runner: it must stay paused.",
 		inject: func(ctx context.Context, w *World) error { return w.trial.PausedByOperator(ctx) },
 	},
-}
-
-// does makes an inject of what cannot fail.
-func does(inject func(*World)) func(context.Context, *World) error {
-	return func(_ context.Context, w *World) error {
-		inject(w)
-		return nil
-	}
 }
 
 // Play has the timer fire with the world's fault, and once more: then nothing is due. An error means that it could not be

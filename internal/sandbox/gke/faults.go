@@ -43,17 +43,17 @@ var faults = []Fault{
 	{
 		Name: "refresh-answer-lost", Refreshes: 1,
 		What:   "Maia carries the refresh out, but its answer never arrives.",
-		inject: refreshAnswerLost,
+		inject: stage.Does(func(w *World) { w.trial.RefreshAnswerLost() }),
 	},
 	{
 		Name: "refresh-late", Refreshes: 1,
 		What:   "The refresh gets no answer and is carried out three seconds later.",
-		inject: refreshLate,
+		inject: stage.Does(func(w *World) { w.trial.RefreshLate() }),
 	},
 	{
 		Name: "killed-after-refresh", Refreshes: 1,
 		What:   "The function is killed right after Maia carried the refresh out: the next call heals.",
-		inject: killedAfterRefresh,
+		inject: stage.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
 	},
 	{
 		Name: "killed-in-upgrade", Refreshes: 1,
@@ -111,12 +111,9 @@ var faults = []Fault{
 	{
 		Name: "paused-by-operator", Refreshes: 1,
 		What:   "An operator has paused the runner: it must stay paused.",
-		inject: pausedByOperator,
+		inject: func(ctx context.Context, w *World) error { return w.trial.PausedByOperator(ctx) },
 	},
 }
-
-// maxCalls is how often Cloud Scheduler calls until a fault must have been mended.
-const maxCalls = 4
 
 // Play calls the function with the world's fault, and once more: then nothing is due. An error means that it could not be
 // played; how it came out is told by [World.Proofs].
@@ -128,24 +125,16 @@ func (w *World) Play(ctx context.Context) error {
 	if err := play(ctx, w); err != nil {
 		return err
 	}
-	refreshes, pods := w.Maia.Refreshes(stage.AgentID), w.pods.count()
-	status, _ := w.Call(ctx)
-	w.prove("one more call finds nothing due", status == http.StatusOK && w.Maia.Refreshes(stage.AgentID) == refreshes && w.pods.count() == pods,
-		"it failed, refreshed or restarted")
-	return ctx.Err()
+	return w.trial.NothingDue(ctx, w.pods.count, w.succeeds)
 }
 
-// callUntilOK calls until a call succeeds.
-func callUntilOK(ctx context.Context, w *World) error {
-	for n := range maxCalls {
-		if status, _ := w.Call(ctx); status == http.StatusOK {
-			w.prove(fmt.Sprintf("call %d succeeds", n+1), true, "")
-			return ctx.Err()
-		}
-	}
-	w.prove(fmt.Sprintf("one of %d calls succeeds", maxCalls), false, "none does")
-	return ctx.Err()
+// succeeds says that a call does.
+func (w *World) succeeds(ctx context.Context) bool {
+	status, _ := w.Call(ctx)
+	return status == http.StatusOK
 }
+
+func callUntilOK(ctx context.Context, w *World) error { return w.trial.CallUntilOK(ctx, w.succeeds) }
 
 // expect calls, and makes a proof of the status.
 func (w *World) expect(ctx context.Context, want int) error {
@@ -154,51 +143,7 @@ func (w *World) expect(ctx context.Context, want int) error {
 	return ctx.Err()
 }
 
-// happened says that the fault has happened.
-func (w *World) happened() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.struck = true
-}
-
-// strike says so where no other event shows it.
-func (w *World) strike(name, text string) {
-	w.happened()
-	w.journal.Fail(stage.FromFault, name, "%s", text)
-}
-
-func refreshAnswerLost(_ context.Context, w *World) error {
-	w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropAfter, After: w.happened})
-	return nil
-}
-
-func refreshLate(_ context.Context, w *World) error {
-	w.Maia.Inject(maiatest.Fault{
-		Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second,
-		After: func() {
-			w.strike("refresh-late", "the refresh that got no answer is carried out now")
-			w.Maia.OnRefresh(0)
-		},
-	})
-	return nil
-}
-
-func killedAfterRefresh(_ context.Context, w *World) error {
-	// No answer either: whether the function got it before it died would be a matter of luck.
-	w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropAfter})
-	var once sync.Once
-	w.Maia.OnCall(func(call maiatest.Call) {
-		if call.Name == maiatest.RefreshCredentials {
-			once.Do(w.kill)
-		}
-	})
-	return nil
-}
-
-func (w *World) kill() {
-	w.strike("killed", "the function is killed (SIGKILL)")
-	w.Function.Kill()
-}
+func (w *World) kill() { w.trial.Kill(w.Function.Kill) }
 
 // ofSecret is the change of the runner's Secret.
 func ofSecret(r Request) bool { return r.Changes() && r.Resource == "secrets" && r.Name == Secret }
@@ -210,7 +155,7 @@ func killedInUpgrade(_ context.Context, w *World) error {
 
 func upgradeAnswerLost(_ context.Context, w *World) error {
 	w.proxy.inject(requestFault{of: ofSecret, times: 1, after: func(Request) {
-		w.strike("answer-lost", "the Secret is changed, and the answer is lost")
+		w.trial.Strike("answer-lost", "the Secret is changed, and the answer is lost")
 	}})
 	return nil
 }
@@ -218,13 +163,13 @@ func upgradeAnswerLost(_ context.Context, w *World) error {
 func apiServerAway(_ context.Context, w *World) error {
 	var once sync.Once
 	w.proxy.inject(requestFault{of: func(Request) bool { return w.Maia.Refreshes(stage.AgentID) > 0 }, times: 8, before: true, after: func(Request) {
-		once.Do(func() { w.strike("api-away", "the Kubernetes API does not answer") })
+		once.Do(func() { w.trial.Strike("api-away", "the Kubernetes API does not answer") })
 	}})
 	return nil
 }
 
 func crashLoop(ctx context.Context, w *World) error {
-	w.happened()
+	w.trial.Happened()
 	return w.annotate(ctx, "break", "1")
 }
 
@@ -235,18 +180,12 @@ func noRoom(ctx context.Context, w *World) error {
 	if err := w.annotate(ctx, "hang", "true"); err != nil {
 		return err
 	}
-	var once sync.Once
-	w.Maia.OnCall(func(call maiatest.Call) {
-		if call.Name != maiatest.RefreshCredentials {
-			return
-		}
-		once.Do(func() {
-			w.strike("no-room", "no node has room for new pods")
-			time.AfterFunc(4*time.Second, func() {
-				if w.annotate(ctx, "hang", nil) == nil {
-					w.journal.Add(stage.FromFault, "room", "a node has room again")
-				}
-			})
+	w.trial.Once(maiatest.RefreshCredentials, func() {
+		w.trial.Strike("no-room", "no node has room for new pods")
+		time.AfterFunc(4*time.Second, func() {
+			if w.annotate(ctx, "hang", nil) == nil {
+				w.journal.Add(stage.FromFault, "room", "a node has room again")
+			}
 		})
 	})
 	return nil
@@ -268,13 +207,13 @@ func helmBusyPlay(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusInternalServerError); err != nil {
 		return err
 	}
-	w.prove("while it is in progress nothing is refreshed", w.Maia.Refreshes(stage.AgentID) == 0, "it refreshed")
+	w.trial.ProveNothingRefreshed("while it is in progress nothing is refreshed")
 	last, err := w.helm.Releases.Last(Release)
 	if err != nil {
 		return err
 	}
 	w.prove("somebody's own revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
-	w.strike("upgrade-ended", "somebody's own upgrade fails")
+	w.trial.Strike("upgrade-ended", "somebody's own upgrade fails")
 	last.SetStatus(release.StatusFailed, "Upgrade failed")
 	if err := w.helm.Releases.Update(last); err != nil {
 		return err
@@ -290,24 +229,18 @@ func calledTwice(ctx context.Context, w *World) error {
 		says   string
 	}
 	answers := make(chan answer, 2)
-	var once sync.Once
-	w.Maia.OnCall(func(call maiatest.Call) {
-		if call.Name != maiatest.Pause {
-			return
+	w.trial.Once(maiatest.Pause, func() {
+		w.trial.Strike("called-again", "the call is delivered again, to the same instance and to another one")
+		for _, function := range []*Function{w.Function, other} {
+			w.working.Go(func() {
+				status, body := w.call(ctx, function)
+				says := body.Note
+				for _, target := range body.Targets {
+					says += target.Outcome
+				}
+				answers <- answer{status, says}
+			})
 		}
-		once.Do(func() {
-			w.strike("called-again", "the call is delivered again, to the same instance and to another one")
-			for _, function := range []*Function{w.Function, other} {
-				w.working.Go(func() {
-					status, body := w.call(ctx, function)
-					says := body.Note
-					for _, target := range body.Targets {
-						says += target.Outcome
-					}
-					answers <- answer{status, says}
-				})
-			}
-		})
 	})
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
@@ -327,11 +260,10 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusInternalServerError); err != nil {
 		return err
 	}
-	w.prove("it refreshed nothing", w.Maia.Refreshes(stage.AgentID) == 0, "it refreshed")
-	agent, err := w.Maia.Client.Agent(ctx, stage.AgentID)
-	w.prove("it left the runner resumed and connected", err == nil && agent.Status == "running" && agent.Connected, "status "+string(agent.Status))
+	w.trial.ProveNothingRefreshed("it refreshed nothing")
+	w.trial.ProveLeftAsItWas(ctx)
 	w.Maia.FinishTasks(stage.AgentID)
-	w.strike("pipeline-ended", "the pipeline ends at last")
+	w.trial.Strike("pipeline-ended", "the pipeline ends at last")
 	return w.expect(ctx, http.StatusOK)
 }
 
@@ -343,17 +275,15 @@ func revertedByHelm(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	w.strike("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
+	w.trial.Strike("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
 	upgrade := action.NewUpgrade(w.helm)
 	upgrade.Namespace = Namespace
 	if _, err := upgrade.RunWithContext(ctx, Release, before.Chart, before.Config); err != nil {
 		return err
 	}
-	refreshes := w.Maia.Refreshes(stage.AgentID)
-	if err := w.expect(ctx, http.StatusOK); err != nil {
+	if err := w.trial.Healed(ctx, w.succeeds); err != nil {
 		return err
 	}
-	w.prove("the call that found it refreshed nothing", w.Maia.Refreshes(stage.AgentID) == refreshes, "it refreshed")
 	if err := w.scale(ctx, Replicas); err != nil { // as an autoscaler does, in its own time
 		return err
 	}
@@ -364,18 +294,6 @@ func refreshedInConsole(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	w.Maia.ConsoleRefresh(stage.AgentID)
-	w.Maia.Cut()
-	w.strike("console", "a person refreshes in Maia's console: the runner is cut off")
-	refreshes := w.Maia.Refreshes(stage.AgentID)
-	if err := w.expect(ctx, http.StatusOK); err != nil {
-		return err
-	}
-	w.prove("the call that found it refreshed nothing", w.Maia.Refreshes(stage.AgentID) == refreshes, "it refreshed")
-	return nil
-}
-
-func pausedByOperator(ctx context.Context, w *World) error {
-	w.happened()
-	return w.Maia.OperatorPauses(ctx, time.Hour)
+	w.trial.RefreshedInConsole()
+	return w.trial.Healed(ctx, w.succeeds)
 }

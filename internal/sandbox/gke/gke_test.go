@@ -9,7 +9,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage/stagetest"
 )
 
 // worlds is how many of them live at the same time: each has a control plane of its own, which wants 330 MB, and mostly
@@ -40,42 +40,12 @@ func TestWorld(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
-			world, err := gke.New(ctx, gke.Options{ControlPlane: plane, Binary: binary, Fault: fault, OnEvent: logIfFailed(t)})
+			world, err := gke.New(ctx, gke.Options{ControlPlane: plane, Binary: binary, Fault: fault, OnEvent: stagetest.LogIfFailed(t)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer world.Close()
-			if err := world.Play(ctx); err != nil {
-				t.Error(err)
-			}
-			for _, proof := range world.Proofs() {
-				if !proof.OK {
-					t.Errorf("not true: %s: %s", proof.Text, proof.Detail)
-				}
-			}
-			if due := world.Due(); world.Maia.Refreshes(stage.AgentID) != due {
-				t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", world.Maia.Refreshes(stage.AgentID), due)
-			}
-			if len(world.Dark()) == 0 {
-				t.Error("no dark time was measured")
-			}
-			if t.Failed() {
-				t.Logf("the function's output:\n%s", world.Function.Output())
-			}
+			stagetest.Play(ctx, t, world, world.Maia, world.Function.Output)
 		})
 	}
-}
-
-// logIfFailed keeps the events and logs them at the end of a test that has failed.
-func logIfFailed(t *testing.T) func(stage.Event) {
-	var events []stage.Event
-	t.Cleanup(func() {
-		if !t.Failed() {
-			return
-		}
-		for _, e := range events {
-			t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text)
-		}
-	})
-	return func(e stage.Event) { events = append(events, e) }
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // prove adds a proof.
-func (w *World) prove(text string, ok bool, instead string) { w.proofs.Add(text, ok, instead) }
+func (w *World) prove(text string, ok bool, instead string) { w.trial.Add(text, ok, instead) }
 
 // Proofs looks whether all is as it must be after the calls: first what the fault is about, then what always holds. It
 // ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed may be
@@ -22,10 +22,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
 	w.journal.Stop()
 	w.Function.Kill()
 	if w.options.Fault.Name != "" {
-		w.mu.Lock()
-		struck := w.struck
-		w.mu.Unlock()
-		w.prove("the fault happened", struck, "it did not")
+		w.trial.ProveHappened()
 	}
 	w.Maia.ProveRevoked(w.prove)
 	w.proveStore()
@@ -33,7 +30,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
 	w.proveCluster()
 	leaks, err := w.leaks(printed)
 	w.prove("no secret leaked into output, answers, or what is not a Secret", err == nil && len(leaks) == 0, fmt.Sprint(strings.Join(leaks, "; "), err))
-	return w.proofs.All()
+	return w.trial.All()
 }
 
 // proveStore adds what must be true of the release.

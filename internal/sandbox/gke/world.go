@@ -72,7 +72,7 @@ type World struct {
 	options Options
 	journal stage.Journal
 	secrets stage.Secrets
-	proofs  stage.Proofs // of the fault
+	trial   stage.Trial
 	servers stage.Servers
 	pods    *pods
 	proxy   *proxy
@@ -88,7 +88,6 @@ type World struct {
 	refreshed time.Time // when the last refresh was carried out
 	calls     int       // made
 	answers   bytes.Buffer
-	struck    bool
 }
 
 // New starts everything. The runner is connected and runs a pipeline when New returns.
@@ -111,6 +110,7 @@ func (w *World) start(ctx context.Context) (err error) {
 	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, nil); err != nil {
 		return err
 	}
+	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
 	w.pods = &pods{maia: w.Maia, journal: &w.journal, here: map[string]*maiatest.Instance{}}
 	if w.Plane, err = controlplane.Start(ctx, w.options.ControlPlane); err != nil {
 		return err

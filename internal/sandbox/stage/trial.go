@@ -19,6 +19,14 @@ type Trial struct {
 	struck bool
 }
 
+// Does makes of what is done to a world, and cannot fail, what may fail.
+func Does[W any](inject func(W)) func(context.Context, W) error {
+	return func(_ context.Context, world W) error {
+		inject(world)
+		return nil
+	}
+}
+
 // Happened says that the fault has happened.
 func (t *Trial) Happened() {
 	t.mu.Lock()
