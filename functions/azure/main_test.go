@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,6 +37,10 @@ func TestMain(m *testing.M) {
 		err = pack.UnpackedAzure(context.Background(), unpacked)
 	}
 	if err != nil {
+		panic(err)
+	}
+	// Most of their time the tests wait, for example until a refresh can no longer be under way.
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	code := m.Run()
