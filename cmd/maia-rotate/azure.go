@@ -84,9 +84,9 @@ It prints no secret, and of a setting the name, and the value only if that is no
 You need these rights: Microsoft.Web/sites/read, sites/config/list/action, sites/config/read and
 sites/functions/read on the function app; the actions of the role "maia-rotate runner" on the apps;
 Storage Blob Data Reader on the container with the locks and notes; Key Vault Secrets User on the
-secret of the API credential; and Microsoft.Authorization/roleAssignments/read and
-roleDefinitions/read. Without one of the first two it cannot be carried out; whatever else is missing
-is a warning.
+secret of the API credential; Microsoft.Storage/storageAccounts/read on the storage account; and
+Microsoft.Authorization/roleAssignments/read, roleDefinitions/read and permissions/read. Without one
+of the first two it cannot be carried out; whatever else is missing is a warning.
 
 What it cannot know: whether the function reaches Azure and Maia from where it runs; whether the timer
 has really fired, which the function's log shows; deny assignments; and whether Maia lets the API

@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -19,6 +21,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/doctor/azure/azuretest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/appservice"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 type installation = azuretest.Installation
@@ -200,6 +204,16 @@ func TestCheck(t *testing.T) {
 		},
 		"no credential of the Maia API": {
 			set("MAIA_CLIENT_ID", "somebody else"), []string{"problem app"}, "in the way of a rotation",
+		},
+		"rotated yesterday": {
+			func(i *installation) {
+				secret := maia.NewSecret(i.Maia.LiveSecret(azuretest.AgentID)).Fingerprint()
+				note, err := json.Marshal(rotate.Note{Applied: secret, Rotated: &rotate.Rotation{At: time.Now().Add(-24 * time.Hour), New: secret}})
+				if err != nil {
+					panic(err)
+				}
+				i.State.Put("maia-rotate", azuretest.AgentID+".json", string(note))
+			}, nil, "runner in runners: a call does not rotate it before 20",
 		},
 		"scaled to zero":     {func(i *installation) { i.Apps.Scale(azuretest.App, 0) }, []string{"warning app"}, "scaled to zero"},
 		"a change under way": {func(i *installation) { i.Apps.Begin(azuretest.App, nil) }, []string{"warning app"}, "in progress"},
