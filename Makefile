@@ -36,7 +36,7 @@ test: test-kubernetes
 # A module of its own, for its dependencies are Kubernetes' own.
 test-kubernetes:
 	$(GO) run ./internal/controlplane/cmd
-	$(KUBERNETES) test ./...
+	$(KUBERNETES) test -timeout 20m ./...
 
 bench:
 	@$(GO) run ./internal/bench
