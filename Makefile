@@ -15,7 +15,7 @@ LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 # The control plane's libraries are compiled as internal/controlplane compiles them, so that they are compiled once.
 KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
-.PHONY: demo test test-kubernetes bench lint build-RotationFunction
+.PHONY: demo test test-kubernetes build-functions bench lint build-RotationFunction
 
 # Google Cloud's libraries take minutes to compile the first time: whoever does not ask for them does not wait for them.
 demo:
@@ -27,11 +27,15 @@ else
 endif
 
 # Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
-test: test-kubernetes
+test: test-kubernetes build-functions
 	@failed=$$(mktemp); \
 	{ $(if $(RACE),CGO_ENABLED=1 )MAIA_ROTATE_CONTROL_PLANE=1 $(GO) test -v $(RACE) -timeout 50m ./... 2>&1 || echo failed >"$$failed"; } \
 	| grep -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
 	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
+
+# As tests compile them: several tests that need one at once would each compile its libraries.
+build-functions:
+	CGO_ENABLED=0 $(GO) build -trimpath ./functions/...
 
 # A module of its own, for its dependencies are Kubernetes' own.
 test-kubernetes:
