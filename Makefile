@@ -30,7 +30,7 @@ endif
 test: test-kubernetes build-functions
 	@failed=$$(mktemp); \
 	{ $(if $(RACE),CGO_ENABLED=1 )MAIA_ROTATE_CONTROL_PLANE=1 $(GO) test -v $(RACE) -timeout 50m ./... 2>&1 || echo failed >"$$failed"; } \
-	| grep -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
+	| grep --line-buffered -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
 	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
 
 # As tests compile them: several tests that need one at once would each compile its libraries.
