@@ -15,7 +15,7 @@ LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 # The control plane's libraries are compiled as internal/controlplane compiles them, so that they are compiled once.
 KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
-.PHONY: demo test test-kubernetes bench lint build-RotationFunction
+.PHONY: demo test test-kubernetes build-functions bench lint build-RotationFunction
 
 # Built with the flags of the functions, so that what they have in common is compiled once.
 SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate sandbox
@@ -32,16 +32,20 @@ else
 endif
 
 # Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
-test: test-kubernetes
+test: test-kubernetes build-functions
 	@failed=$$(mktemp); \
 	{ $(if $(RACE),CGO_ENABLED=1 )MAIA_ROTATE_CONTROL_PLANE=1 $(GO) test -v $(RACE) -timeout 50m ./... 2>&1 || echo failed >"$$failed"; } \
-	| grep -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
+	| grep --line-buffered -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
 	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
+
+# As tests compile them: several tests that need one at once would each compile its libraries.
+build-functions:
+	CGO_ENABLED=0 $(GO) build -trimpath ./functions/...
 
 # A module of its own, for its dependencies are Kubernetes' own.
 test-kubernetes:
 	$(GO) run ./internal/controlplane/cmd
-	$(KUBERNETES) test ./...
+	$(KUBERNETES) test -timeout 20m ./...
 
 bench:
 	@$(GO) run ./internal/bench

@@ -105,7 +105,7 @@ func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
 // TestDoctorAndPlanGCP looks at a function and its runner, by way of the endpoint of the cluster, with a token.
 func TestDoctorAndPlanGCP(t *testing.T) {
 	plane := controlplanetest.Binary(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	world, err := gke.New(ctx, gke.Options{ControlPlane: plane})
 	if err != nil {

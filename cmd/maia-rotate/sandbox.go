@@ -15,7 +15,7 @@ import (
 )
 
 // sandboxTimeout ends a run that hangs; a rotation has its own, shorter bounds.
-const sandboxTimeout = 5 * time.Minute
+const sandboxTimeout = 10 * time.Minute
 
 type sandboxOptions struct {
 	cloud   string

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambda"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/iampolicy"
@@ -46,6 +47,18 @@ var scenarios = []struct {
 			t.Errorf("%+v, %v", end, err)
 		}
 	}},
+	{"a refresh in the console in the middle of a rotation, which is abandoned", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+		w.Secrets.Inject(awsjson.Fault{Operation: "PutSecretValue", Nth: 1, After: func() { w.Maia.ConsoleRefresh(sandbox.AgentID) }})
+		if end, err := w.Rotate(ctx); err != nil || end.Name != secretsmanager.RotationAbandoned {
+			t.Errorf("%+v, %v", end, err)
+		}
+	}},
+	{"a rotation that is cut off after the refresh, and tried again", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+		w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, After: w.Function.Kill})
+		if end, err := w.Rotate(ctx); err != nil || end.Name != secretsmanager.RotationSucceeded {
+			t.Errorf("%+v, %v", end, err)
+		}
+	}},
 	{"healing of a store that somebody reverted", func(ctx context.Context, t *testing.T, w *sandbox.World) {
 		w.Secrets.Put(w.SecretARN, w.Document)
 		if err := w.Heal(ctx); err != nil {
@@ -63,7 +76,7 @@ type recording struct {
 // record plays all scenarios with the function under the environment that a deployment gives it.
 func record(t *testing.T, binary string, environment func(secret, credentials string) map[string]string) recording {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	recorded := recording{}

@@ -22,7 +22,7 @@ import (
 
 // TestFigures runs everything, with few runs, and compares what does not depend on the machine with its limit.
 func TestFigures(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	var stdout, progress bytes.Buffer
 	if err := run(ctx, options{starts: 2, rotations: 1, benchtime: time.Millisecond, verbose: true}, &stdout, &progress); err != nil {
@@ -100,7 +100,7 @@ func TestFiguresOfAzure(t *testing.T) {
 // TestFiguresOfGoogleCloud rotates once on Kubernetes. A function that grows too large is seen here.
 func TestFiguresOfGoogleCloud(t *testing.T) {
 	controlplanetest.Binary(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	var stdout, progress bytes.Buffer
 	print := func(name string, value any, unit string) { fmt.Fprintln(&stdout, name, value, unit) }

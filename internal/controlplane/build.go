@@ -56,7 +56,7 @@ func Build(ctx context.Context, progress func(line string)) (binary string, err 
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
-	progress("building a Kubernetes API server, once: about 7 minutes on two cores, and a download of 144 MB")
+	progress("building a Kubernetes API server, once: up to 10 minutes on two cores, and a download of 144 MB")
 	// Beside the target: another process may build it too, and a half-written one must not be seen.
 	partial := binary + "." + rand.Text() + ".partial"
 	defer os.Remove(partial)
@@ -98,7 +98,7 @@ func follow(from io.Reader, progress func(string)) (last string) {
 		tail = tail[max(0, len(tail)-10):]
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			progress(fmt.Sprintf("… %d packages so far, of about 1,500", packages))
+			progress(fmt.Sprintf("… %d packages so far, of about 2,300", packages))
 		}
 	}
 	return strings.Join(tail, "\n")

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os/exec"
 	"sync"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -84,9 +85,13 @@ func (p *ControlPlane) AddUser(_ context.Context, name string) (config *rest.Con
 	return config, kubeconfig, err
 }
 
+// closeTimeout is how long a control plane may take to end in order.
+const closeTimeout = 20 * time.Second
+
 // Close ends it.
 func (p *ControlPlane) Close() error {
 	_ = p.stdin.Close()
+	defer time.AfterFunc(closeTimeout, func() { _ = p.command.Process.Kill() }).Stop()
 	if err := p.command.Wait(); err != nil {
 		return p.failure(err)
 	}

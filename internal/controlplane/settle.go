@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	settlePoll  = 5 * time.Millisecond
-	settleQuiet = 250 * time.Millisecond // without a change, where pods do not come up
+	settlePoll  = 20 * time.Millisecond
+	settleQuiet = 500 * time.Millisecond // without a change, where pods do not come up
 )
 
 // Settle waits until nothing more will change by itself in a namespace: each rollout is complete, or its newest pods are
@@ -28,31 +28,67 @@ func Settle(ctx context.Context, config *rest.Config, namespace string) error {
 	var last string
 	since := time.Now()
 	for {
-		deployments, err := clients.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+		now, err := look(ctx, clients, namespace)
 		if err != nil {
-			return fmt.Errorf("controlplane: %w", err)
+			return fmt.Errorf("controlplane: namespace %s does not settle: %w; last seen: %s", namespace, err, last)
 		}
-		if !slices.ContainsFunc(deployments.Items, func(d appsv1.Deployment) bool { return !complete(d) }) {
-			return nil
+		if shown := now.String(); shown != last {
+			last, since = shown, time.Now()
 		}
-		pods, err := clients.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return fmt.Errorf("controlplane: %w", err)
-		}
-		if now := versions(deployments.Items, pods.Items); now != last {
-			last, since = now, time.Now()
-		}
-		stuck := slices.ContainsFunc(pods.Items, stuck)
-		taken := !slices.ContainsFunc(deployments.Items, func(d appsv1.Deployment) bool { return d.Status.ObservedGeneration < d.Generation })
-		if stuck && taken && time.Since(since) >= settleQuiet {
+		if now.complete() || now.stuck() && time.Since(since) >= settleQuiet {
 			return nil
 		}
 		select {
 		case <-time.After(settlePoll):
 		case <-ctx.Done():
-			return fmt.Errorf("controlplane: namespace %s does not settle: %w", namespace, ctx.Err())
+			return fmt.Errorf("controlplane: namespace %s does not settle: %w; last seen: %s", namespace, ctx.Err(), last)
 		}
 	}
+}
+
+// workloads are what runs in a namespace.
+type workloads struct {
+	deployments []appsv1.Deployment
+	sets        []appsv1.ReplicaSet
+	pods        []corev1.Pod
+}
+
+func look(ctx context.Context, clients *kubernetes.Clientset, namespace string) (workloads, error) {
+	deployments, err := clients.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return workloads{}, err
+	}
+	sets, err := clients.AppsV1().ReplicaSets(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return workloads{}, err
+	}
+	pods, err := clients.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return workloads{}, err
+	}
+	return workloads{deployments.Items, sets.Items, pods.Items}, nil
+}
+
+// complete says that every rollout is.
+func (w workloads) complete() bool {
+	return !slices.ContainsFunc(w.deployments, func(d appsv1.Deployment) bool { return !complete(d) })
+}
+
+// stuck says that every rollout is complete, or will not be: the newest pods are there and do not come up.
+func (w workloads) stuck() bool {
+	return !slices.ContainsFunc(w.deployments, func(d appsv1.Deployment) bool { return !complete(d) && !w.hangs(d) })
+}
+
+// hangs says that the newest pods of a Deployment do not come up.
+func (w workloads) hangs(d appsv1.Deployment) bool {
+	const revision = "deployment.kubernetes.io/revision"
+	newest := slices.IndexFunc(w.sets, func(s appsv1.ReplicaSet) bool {
+		return metav1.IsControlledBy(&s, &d) && s.Annotations[revision] == d.Annotations[revision]
+	})
+	if d.Status.ObservedGeneration < d.Generation || newest < 0 || w.sets[newest].Status.ObservedGeneration < w.sets[newest].Generation {
+		return false
+	}
+	return slices.ContainsFunc(w.pods, func(p corev1.Pod) bool { return metav1.IsControlledBy(&p, &w.sets[newest]) && stuck(p) })
 }
 
 // complete says that a rollout is, as kubectl rollout status does.
@@ -73,12 +109,16 @@ func stuck(p corev1.Pod) bool {
 	return p.DeletionTimestamp == nil && (unplaced || slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil }))
 }
 
-func versions(deployments []appsv1.Deployment, pods []corev1.Pod) (text string) {
-	for _, d := range deployments {
-		text += d.ResourceVersion + " "
+// String tells everything by which a change is seen.
+func (w workloads) String() (text string) {
+	for _, d := range w.deployments {
+		text += fmt.Sprintf("Deployment %s (%s) ", d.Name, d.ResourceVersion)
 	}
-	for _, p := range pods {
-		text += p.ResourceVersion + " "
+	for _, s := range w.sets {
+		text += fmt.Sprintf("ReplicaSet %s (%s) ", s.Name, s.ResourceVersion)
+	}
+	for _, p := range w.pods {
+		text += fmt.Sprintf("pod %s (%s) %s ", p.Name, p.ResourceVersion, p.Status.Phase)
 	}
 	return text
 }

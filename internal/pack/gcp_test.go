@@ -8,7 +8,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/freeport"
 	"github.com/maia-rotate/maia-rotate/internal/pack"
 )
 
@@ -191,12 +191,10 @@ func requirements(t *testing.T, dir string) map[string]string {
 // callOnce runs the program as Google Cloud runs it, without configuration, and calls it once.
 func callOnce(t *testing.T, binary string) (status int, body string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	var printed bytes.Buffer
 	command := exec.CommandContext(ctx, binary)

@@ -35,7 +35,7 @@ func TestTheCompiledFunctionHealsWhatACutOffRunLeaves(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("change-%02d-after-%t", n+1, after), func(t *testing.T) {
 				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				world, err := New(ctx, Options{
 					Binary: binary, OnEvent: logIfFailed(t), Env: []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
@@ -51,7 +51,7 @@ func TestTheCompiledFunctionHealsWhatACutOffRunLeaves(t *testing.T) {
 				}
 				ended := time.Now()
 				refreshes := world.Maia.Refreshes(AgentID)
-				world.mustHeal(ctx, t, ended)
+				world.mustHeal(ctx, t, ended.Add(untilResumed))
 				if world.Maia.Refreshes(AgentID) != refreshes {
 					t.Error("healing has refreshed")
 				}

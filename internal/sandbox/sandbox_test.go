@@ -9,7 +9,7 @@ import (
 )
 
 // worlds is how many of them live at the same time: they mostly wait.
-const worlds = "64"
+const worlds = "32"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -33,7 +33,7 @@ func TestWorld(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			world, err := New(ctx, Options{
 				Binary: binary, Fault: fault,

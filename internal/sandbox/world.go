@@ -42,7 +42,7 @@ type Options struct {
 	OnEvent        func(Event) // gets the events, one at a time, until Proofs or Close; may be nil
 	FunctionOutput io.Writer   // gets what the function prints; may be nil
 
-	rollDelay time.Duration // 0: the usual one
+	pipeline, startDelay, rollDelay time.Duration // 0: the usual ones
 
 	// Wrap gets the handler of each service, from Maia, Secrets Manager and ECS, and returns the one that is served in
 	// its place, which sees all requests; may be nil.
@@ -98,14 +98,18 @@ func New(ctx context.Context, options Options) (*World, error) {
 func (w *World) start(ctx context.Context) error {
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(FromMaia, next) }
 	var err error
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, wrapMaia); err != nil {
+	pipeline := cmp.Or(w.options.pipeline, stage.PipelineTime)
+	if w.options.Fault.endless {
+		pipeline = 0
+	}
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, pipeline, wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
 	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, tasks: map[string]*task{}}
 	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, Attempts: cmp.Or(w.options.Fault.attempts, w.options.Attempts), RetryDelay: retryDelay})
 	w.ECS = ecs.New(ecs.Options{
-		Region: awsRegion, StartDelay: startDelay, RollDelay: cmp.Or(w.options.rollDelay, rollDelay),
+		Region: awsRegion, StartDelay: cmp.Or(w.options.startDelay, startDelay), RollDelay: cmp.Or(w.options.rollDelay, rollDelay),
 		SecretValue: w.Secrets.Value, StartTask: w.fleet.start, StopTask: w.fleet.stop,
 	})
 	if w.SecretsURL, err = w.servers.Serve(ctx, w.wrap(FromSecretsManager, w.Secrets)); err != nil {

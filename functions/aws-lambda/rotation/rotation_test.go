@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -185,6 +186,37 @@ func TestPromise2FrozenPendingIsAbandonedAndHealed(t *testing.T) {
 					t.Fatalf("the next rotation: %s %v", got, w.errors)
 				}
 				w.mustBeBack(2)
+			})
+		})
+	}
+}
+
+func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
+	for _, step := range []string{stepCreate, stepSet, stepTest} {
+		t.Run(step, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.Attempts = 1 })
+				stopped := errors.New("the step is not called")
+				w.hook = func(at string) error {
+					if at != stepCreate {
+						return stopped
+					}
+					w.post("PutSecretValue", fmt.Sprintf(`{"SecretId":%q,"ClientRequestToken":%q,"VersionStages":["AWSPENDING"],"SecretString":%q}`,
+						w.arn, w.token("AWSPENDING"), strings.ReplaceAll(document, clientID, "somebody-else")))
+					return stopped
+				}
+				w.rotate()
+				w.hook = nil
+				w.errors = nil
+				if err := w.invoke(t.Context(), functionARN, fmt.Appendf(nil, `{"Step":%q,"SecretId":%q,"ClientRequestToken":%q}`, step, w.arn, w.token("AWSPENDING"))); err == nil {
+					t.Error("the step succeeded")
+				}
+				if text := strings.Join(w.errors, ""); !strings.Contains(text, `is for client`) || !strings.Contains(text, "somebody-else") {
+					t.Errorf("errors %s", text)
+				}
+				if w.maia.Refreshes(agentID) != 0 || w.current() != document || w.deployments() != 0 {
+					t.Error("something was changed")
+				}
 			})
 		})
 	}

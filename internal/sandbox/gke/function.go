@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/freeport"
 )
 
 // Function is the compiled function in a process of its own, called over HTTP. It is started when it is called, and
@@ -29,7 +31,7 @@ type Function struct {
 	started time.Duration // of the last start until it listened
 }
 
-const listenTimeout = 30 * time.Second
+const listenTimeout = 2 * time.Minute
 
 // Write implements io.Writer, for the process.
 func (f *Function) Write(text []byte) (int, error) {
@@ -82,13 +84,11 @@ func (f *Function) start(ctx context.Context) (url string, err error) {
 		defer f.mu.Unlock()
 		return f.url, nil
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	if err != nil {
 		f.mu.Unlock()
 		return "", err
 	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
 	process := exec.Command(f.binary)
 	process.Env = append([]string{"PORT=" + port, "HOME=/nonexistent"}, f.env...)
 	process.Stdout, process.Stderr = f, f

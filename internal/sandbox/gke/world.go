@@ -107,7 +107,11 @@ func (w *World) start(ctx context.Context) (err error) {
 	if w.dir, err = os.MkdirTemp("", "maia-rotate-"); err != nil {
 		return err
 	}
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, nil); err != nil {
+	pipeline := stage.PipelineTime
+	if w.options.Fault.endless {
+		pipeline = 0
+	}
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, pipeline, nil); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -156,6 +160,9 @@ func (w *World) admit(ctx context.Context) error {
 	}
 	role := strings.NewReplacer("RUNNER_NAMESPACE", Namespace, "FUNCTION_SERVICE_ACCOUNT", FunctionUser).Replace(string(gcpdeploy.RBAC))
 	if err := controlplane.ApplyYAML(ctx, w.Plane.Admin(), []byte(role)); err != nil {
+		return err
+	}
+	if err := controlplane.AwaitAllowed(ctx, user, Namespace, "patch", "apps", "deployments"); err != nil {
 		return err
 	}
 	if w.proxy, err = newProxy(user); err != nil {
@@ -242,7 +249,7 @@ func (w *World) operatorsHelm() *action.Configuration {
 	return configuration
 }
 
-const awaitTimeout = time.Minute
+const awaitTimeout = 3 * time.Minute
 
 // await waits until something is so.
 func (w *World) await(ctx context.Context, what string, is func() (bool, error)) error {
@@ -253,7 +260,7 @@ func (w *World) await(ctx context.Context, what string, is func() (bool, error))
 			return err
 		}
 		select {
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			return fmt.Errorf("waited until %s: %w", what, ctx.Err())
 		}

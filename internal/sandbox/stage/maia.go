@@ -21,7 +21,7 @@ const (
 	ClientID = "matillion-runner-client"
 )
 
-// PipelineTime is how long the pipeline takes that runs when a sandbox is ready.
+// PipelineTime is how long the pipeline that runs when a sandbox is ready goes on after the runner is paused.
 const PipelineTime = 1800 * time.Millisecond
 
 // Maia is Maia with one runner. What is done to the runner goes into the journal.
@@ -34,6 +34,7 @@ type Maia struct {
 
 	journal *Journal
 	secrets *Secrets
+	drain   func() // begins the end of the pipeline
 
 	mu        sync.Mutex
 	status    string    // as Maia said last
@@ -44,16 +45,17 @@ type Maia struct {
 	dark      []time.Duration
 }
 
-// NewMaia starts Maia. A pipeline that is endless does not end by itself.
-func NewMaia(ctx context.Context, servers *Servers, journal *Journal, secrets *Secrets, endless bool, wrap func(http.Handler) http.Handler) (*Maia, error) {
+// NewMaia starts Maia. The pipeline goes on for a time after the runner is first paused; 0 is for ever.
+func NewMaia(ctx context.Context, servers *Servers, journal *Journal, secrets *Secrets, pipeline time.Duration, wrap func(http.Handler) http.Handler) (*Maia, error) {
 	m := &Maia{APIClient: "maia-api-client", APISecret: rand.Text() + rand.Text(), journal: journal, secrets: secrets}
 	secrets.Learn(m.APISecret, "the secret of the Maia API credential")
 	m.Server = maiatest.New(maiatest.WithAPICredential(m.APIClient, m.APISecret))
-	pipeline := PipelineTime
-	if endless {
-		pipeline = 0
-	}
-	m.AddAgent(maiatest.AgentSpec{ID: AgentID, Name: "sandbox runner", ClientID: ClientID, TaskDuration: pipeline})
+	m.AddAgent(maiatest.AgentSpec{ID: AgentID, Name: "sandbox runner", ClientID: ClientID})
+	m.drain = sync.OnceFunc(func() {
+		if pipeline > 0 {
+			time.AfterFunc(pipeline, func() { m.FinishTasks(AgentID) })
+		}
+	})
 	handler := m.tap(m.Server)
 	if wrap != nil {
 		handler = wrap(handler)
@@ -85,6 +87,9 @@ func (m *Maia) Watch(refreshed func()) {
 
 func (m *Maia) onCall(call maiatest.Call) {
 	done := call.Status/100 == 2
+	if call.Name == maiatest.Pause {
+		m.drain()
+	}
 	switch {
 	case call.Name == maiatest.RefreshCredentials:
 		m.OnRefresh(call.Status)
@@ -200,6 +205,7 @@ func (m *Maia) Dark() []time.Duration {
 // OperatorPauses has an operator pause the runner.
 func (m *Maia) OperatorPauses(ctx context.Context, d time.Duration) error {
 	m.ConsolePause(AgentID, d)
+	m.drain()
 	agent, err := m.Client.Agent(ctx, AgentID)
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -69,6 +69,9 @@ func (p *place) install(agentID, clientID, secret string, change ...func(values 
 	if err := controlplane.ApplyYAML(ctx, admin, shipped); err != nil {
 		return nil, err
 	}
+	if err := controlplane.AwaitAllowed(ctx, p.user, i.namespace, "patch", "apps", "deployments"); err != nil {
+		return nil, err
+	}
 	i.helm = i.configuration()
 	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-somebody-else"}, StringData: map[string]string{"password": "of somebody else"}}
 	if _, err := clients.CoreV1().Secrets(i.namespace).Create(ctx, other, metav1.CreateOptions{}); err != nil {
@@ -105,7 +108,7 @@ func (i *installed) scale(n int32) error {
 
 // settled waits until the cluster has done what it does by itself, and returns the pods that run.
 func (i *installed) settled() ([]corev1.Pod, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := controlplane.Settle(ctx, i.admin, i.namespace); err != nil {
 		return nil, err

@@ -259,16 +259,21 @@ func TestRefused(t *testing.T) {
 
 // renewOnce shows that the holder of the Lease is alive, when the run that waits for it has looked.
 func (r *rig) renewOnce(holder string, seconds int32) {
-	for range time.Tick(time.Second) {
+	ctx := r.t.Context()
+	leases := r.clients.CoordinationV1().Leases(r.namespace)
+	for {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+		lease, err := leases.Get(ctx, leaseOfRelease, metav1.GetOptions{})
+		if err != nil {
+			continue
+		}
 		now := metav1.NowMicro()
-		lease, err := r.clients.CoordinationV1().Leases(r.namespace).Get(context.Background(), leaseOfRelease, metav1.GetOptions{})
-		if err != nil || r.t.Context().Err() != nil {
-			return
-		}
 		lease.Spec.RenewTime = &now
-		if _, err := r.clients.CoordinationV1().Leases(r.namespace).Update(context.Background(), lease, metav1.UpdateOptions{}); err != nil {
-			return
-		}
+		_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{}) // else a second later
 	}
 }
 
@@ -319,8 +324,10 @@ func (r *rig) awaitRight(verb, group, resource string, want bool) {
 	r.t.Helper()
 	clients, err := kubernetes.NewForConfig(r.user)
 	r.must(err)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
+	defer cancel()
 	for {
-		allowed, err := mayI(r.t.Context(), clients, r.namespace, verb, group, resource)
+		allowed, err := mayI(ctx, clients, r.namespace, verb, group, resource)
 		r.must(err)
 		if allowed == want {
 			return

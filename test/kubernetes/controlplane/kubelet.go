@@ -54,11 +54,9 @@ type behaviour struct {
 
 // podState is one pod's, as the kubelet remembers it.
 type podState struct {
-	mu       sync.Mutex // one step at a time
-	waiting  bool       // for its start
-	ending   bool
-	stop     context.CancelFunc // of the runner in it
-	finished chan struct{}
+	mu           sync.Mutex         // one step at a time
+	starts, ends time.Time          // when its time to start, and to end, is over; zero: it has not begun
+	stop         context.CancelFunc // of the runner in it
 }
 
 func startKubelet(ctx context.Context, clients *kubernetes.Clientset, shared informers.SharedInformerFactory) error {
@@ -89,6 +87,9 @@ func (k *kubelet) state(uid types.UID) *podState {
 }
 
 func (k *kubelet) forget(o any) {
+	if missed, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = missed.Obj
+	}
 	pod, ok := o.(*corev1.Pod)
 	if !ok {
 		return
@@ -111,30 +112,36 @@ func (s *podState) end() {
 	}
 }
 
+// retryAfter is when a step that failed is tried again.
+const retryAfter = 100 * time.Millisecond
+
+// see does the next thing for a pod, as it is now: what is told of it may be old, and may be told twice.
 func (k *kubelet) see(ctx context.Context, o any) {
-	pod, ok := o.(*corev1.Pod)
+	told, ok := o.(*corev1.Pod)
 	if !ok {
 		return
 	}
 	go func() {
-		state := k.state(pod.UID)
+		state := k.state(told.UID)
 		state.mu.Lock()
 		defer state.mu.Unlock()
-		err := k.step(ctx, pod, state)
-		// What has changed meanwhile is seen again.
-		if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			fmt.Fprintln(os.Stderr, "kubelet:", pod.Namespace, pod.Name, err)
+		pod, err := k.clients.CoreV1().Pods(told.Namespace).Get(ctx, told.Name, metav1.GetOptions{})
+		if err == nil && pod.UID == told.UID {
+			err = k.step(ctx, pod, state)
 		}
+		if err == nil || apierrors.IsNotFound(err) || ctx.Err() != nil {
+			return
+		}
+		if !apierrors.IsConflict(err) {
+			fmt.Fprintln(os.Stderr, "kubelet:", told.Namespace, told.Name, err)
+		}
+		k.again(ctx, told, retryAfter)
 	}()
 }
 
 // again looks at a pod once more, later.
 func (k *kubelet) again(ctx context.Context, pod *corev1.Pod, after time.Duration) {
-	time.AfterFunc(after, func() {
-		if now, err := k.clients.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{}); err == nil && now.UID == pod.UID {
-			k.see(ctx, now)
-		}
-	})
+	time.AfterFunc(after, func() { k.see(ctx, pod) })
 }
 
 // step does the next thing for a pod.
@@ -154,32 +161,30 @@ func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) er
 		}
 		target := corev1.ObjectReference{Kind: "Node", Name: node}
 		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, UID: pod.UID}, Target: target}, metav1.CreateOptions{})
-	case pod.Status.Phase == corev1.PodPending && !state.waiting:
-		settings, err := k.settings(ctx, pod.Namespace)
-		if err != nil {
-			return err
-		}
-		broken, err := k.breaks(pod, settings)
+	case pod.Status.Phase == corev1.PodPending:
+		settings, broken, err := k.breaks(ctx, pod)
 		if err != nil {
 			return err
 		}
 		if broken {
 			return k.crash(ctx, pod)
 		}
-		if delay, _ := time.ParseDuration(settings[StartDelay]); delay > 0 {
-			state.waiting = true
-			time.AfterFunc(delay, func() {
-				state.mu.Lock()
-				defer state.mu.Unlock()
-				if err := k.start(ctx, pod, state, settings[LoginURL]); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
-					fmt.Fprintln(os.Stderr, "kubelet:", pod.Namespace, pod.Name, err)
-				}
-			})
+		if left := takes(&state.starts, settings[StartDelay]); left > 0 {
+			k.again(ctx, pod, left)
 			return nil
 		}
 		return k.start(ctx, pod, state, settings[LoginURL])
 	}
 	return nil
+}
+
+// takes is how long it is until something is over that takes a while, a Go duration; the first call begins it.
+func takes(over *time.Time, while string) time.Duration {
+	if over.IsZero() {
+		duration, _ := time.ParseDuration(while) // none takes no time
+		*over = time.Now().Add(duration)
+	}
+	return time.Until(*over)
 }
 
 // settings are the annotations of a namespace, as they are now: a test that has just set one counts on it.
@@ -191,10 +196,14 @@ func (k *kubelet) settings(ctx context.Context, namespace string) (map[string]st
 	return found.Annotations, nil
 }
 
-// breaks says whether the pods of a template crash, and decides it when it is seen for the first time.
-func (k *kubelet) breaks(pod *corev1.Pod, settings map[string]string) (bool, error) {
+// breaks says whether the pods of a template crash, and decides it when it is seen for the first time. The settings are read
+// under the lock: of two pods the one that is judged later has not read the earlier settings.
+func (k *kubelet) breaks(ctx context.Context, pod *corev1.Pod) (settings map[string]string, broken bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if settings, err = k.settings(ctx, pod.Namespace); err != nil {
+		return nil, false, err
+	}
 	b := k.namespaces[pod.Namespace]
 	if b == nil {
 		b = &behaviour{broken: map[string]bool{}}
@@ -203,7 +212,7 @@ func (k *kubelet) breaks(pod *corev1.Pod, settings map[string]string) (bool, err
 	if said := settings[Break]; said != b.said {
 		n, err := strconv.Atoi(said)
 		if err != nil && said != "" {
-			return false, fmt.Errorf("%s is %q, expected a number", Break, said)
+			return nil, false, fmt.Errorf("%s is %q, expected a number", Break, said)
 		}
 		b.said, b.left = said, n
 	}
@@ -215,26 +224,19 @@ func (k *kubelet) breaks(pod *corev1.Pod, settings map[string]string) (bool, err
 		}
 		b.broken[hash] = broken
 	}
-	return broken, nil
+	return settings, broken, nil
 }
 
 // terminate ends a pod, after the time that it takes.
 func (k *kubelet) terminate(ctx context.Context, pod *corev1.Pod, state *podState) error {
-	if state.ending {
-		return nil
-	}
-	state.ending = true
 	settings, err := k.settings(ctx, pod.Namespace)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	end := func() error {
-		now := int64(0)
-		return k.clients.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
-	}
-	if delay, _ := time.ParseDuration(settings[Terminate]); delay > 0 {
-		time.AfterFunc(delay, func() { _ = end() }) // one that is gone is gone
+	if left := takes(&state.ends, settings[Terminate]); left > 0 {
+		k.again(ctx, pod, left)
 		return nil
 	}
-	return end()
+	now := int64(0)
+	return k.clients.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
 }

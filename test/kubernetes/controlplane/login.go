@@ -30,7 +30,10 @@ type Login struct {
 	ClientSecret string `json:"clientSecret"`
 }
 
-const aliveEvery = 500 * time.Millisecond
+const (
+	aliveEvery = 500 * time.Millisecond
+	stopTries  = 10
+)
 
 // login is the program of a runner. It ends with ctx, which is its pod.
 func login(ctx context.Context, url string, pod *corev1.Pod, variables map[string]string) {
@@ -52,15 +55,22 @@ func login(ctx context.Context, url string, pod *corev1.Pod, variables map[strin
 		_, _ = io.Copy(io.Discard, response.Body)
 		return response.StatusCode/100 == 2 || response.StatusCode == http.StatusUnauthorized
 	}
+	// What was begun is answered before the next is said: else a "stop" might overtake it.
+	whole := context.WithoutCancel(ctx)
 	event := "start"
 	for {
-		if post(ctx, event) {
+		if post(whole, event) {
 			event = "alive"
 		}
 		select {
 		case <-time.After(aliveEvery):
 		case <-ctx.Done():
-			post(context.WithoutCancel(ctx), "stop")
+			for range stopTries {
+				if post(whole, "stop") {
+					return
+				}
+				time.Sleep(aliveEvery)
+			}
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -46,12 +47,20 @@ type plane struct {
 	in      io.WriteCloser
 	out     *bufio.Reader
 	clients *kubernetes.Clientset // an administrator's
+	ctx     context.Context       // ends when nothing that is waited for will come any more
 }
+
+// waitLimit is many times what the whole test takes, so that what never comes is told instead of waited for.
+const waitLimit = 5 * time.Minute
 
 func start(t *testing.T) *plane {
 	t.Helper()
 	p := &plane{t: t, program: exec.Command(os.Args[0])}
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	t.Cleanup(cancel)
+	p.ctx = ctx
 	p.program.Env = append(os.Environ(), asProgram+"=1")
+	p.program.Stderr = os.Stderr
 	var err error
 	if p.in, err = p.program.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -64,7 +73,12 @@ func start(t *testing.T) *plane {
 	if err := p.program.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.program.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.program.Process.Kill()
+		_ = p.program.Wait() // else it still writes to a folder that is about to be removed
+	})
+	stop := context.AfterFunc(ctx, func() { _ = p.program.Process.Kill() })
+	t.Cleanup(func() { stop() })
 	p.clients = p.kubeconfig()
 	return p
 }
@@ -102,19 +116,28 @@ func (p *plane) addUser(name string) *kubernetes.Clientset {
 // pods waits until those of a namespace are as they should be.
 func (p *plane) pods(namespace, what string, are func([]corev1.Pod) bool) []corev1.Pod {
 	p.t.Helper()
-	for ctx := p.t.Context(); ; {
-		pods, err := p.clients.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	for seen := ""; ; {
+		pods, err := p.clients.CoreV1().Pods(namespace).List(p.ctx, metav1.ListOptions{})
 		if err != nil {
-			p.t.Fatalf("waited until %s: %v", what, err)
+			p.t.Fatalf("waited until %s: %v; the pods were last:%s", what, err, seen)
 		}
 		if are(pods.Items) {
 			return pods.Items
 		}
+		seen = shown(pods.Items)
 		select {
 		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
+		case <-p.ctx.Done():
 		}
 	}
+}
+
+// shown is what a reader needs to know of pods that are not as they should be.
+func shown(pods []corev1.Pod) (text string) {
+	for _, p := range pods {
+		text += fmt.Sprintf("\n%s: node %q, deleted %v, %s, containers %v, secret %s", p.Name, p.Spec.NodeName, p.DeletionTimestamp, p.Status.Phase, p.Status.ContainerStatuses, p.Annotations[controlplane.SecretSHA256])
+	}
+	return text
 }
 
 const namespace = "runners"
@@ -217,8 +240,15 @@ func TestControlPlane(t *testing.T) {
 	t.Run("a restart reads it, and the runners log in with it", func(t *testing.T) {
 		p.restart("1")
 		pods := p.pods(namespace, "two new pods run", run2("second"))
-		for range 2 {
-			login := <-logins
+		// A login whose answer was lost is said again.
+		for seen := map[string]bool{}; len(seen) < 2; {
+			var login controlplane.Login
+			select {
+			case login = <-logins:
+			case <-p.ctx.Done():
+				t.Fatal("a runner has not logged in")
+			}
+			seen[login.Pod] = true
 			if login.Event != "start" || login.ClientSecret != "second" || login.AgentID != "an-agent" || !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == login.Pod }) {
 				t.Errorf("got %+v", login)
 			}
@@ -274,7 +304,7 @@ func TestControlPlane(t *testing.T) {
 		}
 		// The authorizer hears of it a moment later.
 		for {
-			_, err := user.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{})
+			_, err := user.CoreV1().Secrets(namespace).List(p.ctx, metav1.ListOptions{})
 			if err == nil {
 				break
 			}
