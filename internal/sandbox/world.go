@@ -98,10 +98,7 @@ func New(ctx context.Context, options Options) (*World, error) {
 func (w *World) start(ctx context.Context) error {
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(FromMaia, next) }
 	var err error
-	pipeline := cmp.Or(w.options.pipeline, stage.PipelineTime)
-	if w.options.Fault.endless {
-		pipeline = 0
-	}
+	pipeline := cmp.Or(w.options.pipeline, stage.Pipeline(w.options.Fault.endless))
 	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, pipeline, wrapMaia); err != nil {
 		return err
 	}

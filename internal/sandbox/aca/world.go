@@ -99,7 +99,7 @@ func New(ctx context.Context, options Options) (*World, error) {
 
 func (w *World) start(ctx context.Context) (err error) {
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(stage.FromMaia, next) }
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, w.options.Fault.endless, wrapMaia); err != nil {
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, stage.Pipeline(w.options.Fault.endless), wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal

@@ -107,11 +107,7 @@ func (w *World) start(ctx context.Context) (err error) {
 	if w.dir, err = os.MkdirTemp("", "maia-rotate-"); err != nil {
 		return err
 	}
-	pipeline := stage.PipelineTime
-	if w.options.Fault.endless {
-		pipeline = 0
-	}
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, pipeline, nil); err != nil {
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, stage.Pipeline(w.options.Fault.endless), nil); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal

@@ -24,6 +24,14 @@ const (
 // PipelineTime is how long the pipeline that runs when a sandbox is ready goes on after the runner is paused.
 const PipelineTime = 1800 * time.Millisecond
 
+// Pipeline is how long it goes on then; 0 is for ever.
+func Pipeline(endless bool) time.Duration {
+	if endless {
+		return 0
+	}
+	return PipelineTime
+}
+
 // Maia is Maia with one runner. What is done to the runner goes into the journal.
 type Maia struct {
 	*maiatest.Server
