@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,6 +190,9 @@ func TestCheck(t *testing.T) {
 			func(i *installation) {
 				i.Site.Functions[rotation.FunctionName]["config"] = map[string]any{"bindings": []any{map[string]any{"type": "httpTrigger"}}}
 			}, []string{"problem function"}, "of another package",
+		},
+		"a function of which no more is told": {
+			func(i *installation) { delete(i.Site.Functions[rotation.FunctionName], "config") }, nil, "RotateRunnerSecrets is there, and enabled",
 		},
 		"functions may not be read": {deny("Microsoft.Web/sites/functions/read"), []string{"warning function"}, "your credentials do not allow Microsoft.Web/sites/functions/read"},
 
@@ -439,4 +443,36 @@ func TestLinkAway(t *testing.T) {
 	if text := fmt.Sprint(report); err != nil || asked || !strings.Contains(text, "leads away from Azure Resource Manager") {
 		t.Errorf("got %s, %v; asked %t", text, err, asked)
 	}
+}
+
+// TestClouds looks at installations in the cloud for all and in others, at the addresses that Azure has there.
+func TestClouds(t *testing.T) {
+	for manager, domains := range map[string]struct{ vault, blob string }{
+		"":                                     {"vault.azure.net", "blob.core.windows.net"},
+		"https://management.usgovcloudapi.net": {"vault.usgovcloudapi.net", "blob.core.usgovcloudapi.net"},
+		"https://management.chinacloudapi.cn":  {"vault.azure.cn", "blob.core.chinacloudapi.cn"},
+	} {
+		i := azuretest.New(t)
+		hosts := map[string]http.Handler{
+			strings.TrimPrefix(cmp.Or(manager, "https://management.azure.com"), "https://"): i.Manager, "maia." + domains.vault: i.Vault, "maiarotateabcdefgh." + domains.blob: i.State,
+		}
+		i.Site.Settings["AZURE_RESOURCE_MANAGER_URL"] = manager
+		i.Site.Settings["MAIA_CLIENT_SECRET"] = "@Microsoft.KeyVault(VaultName=maia;SecretName=maia-client-secret)"
+		delete(i.Site.Settings, "MAIA_STATE_CONTAINER_URL")
+		report, err := (&azure.Checker{Credential: azuretest.Operator{}, ManagerURL: manager, Transport: &http.Client{Transport: byHost(hosts)}}).Check(t.Context(), azuretest.FunctionApp)
+		if err != nil || len(notOK(report)) > 0 || len(report.NotChecked) > 0 {
+			t.Errorf("%s: %+v, %v", manager, report, err)
+		}
+	}
+}
+
+// byHost serves requests by the hosts that they name, and no others.
+type byHost map[string]http.Handler
+
+func (b byHost) RoundTrip(request *http.Request) (*http.Response, error) {
+	handler := b[request.URL.Host]
+	if handler == nil || request.URL.Scheme != "https" {
+		return nil, fmt.Errorf("unexpected: %s", request.URL)
+	}
+	return wire.Transport(handler).RoundTrip(request)
 }

@@ -134,7 +134,9 @@ func (r *run) checkFunction(ctx context.Context) {
 			"%s is disabled, by the setting %s: nothing is rotated and nothing is healed", rotation.FunctionName, disabled)
 	case found.Properties.Disabled:
 		r.report.Problem(check, "enable it in the portal", "%s is disabled: nothing is rotated and nothing is healed", rotation.FunctionName)
-	case len(bindings) != 1 || !strings.EqualFold(bindings[0].Type, "timerTrigger") || bindings[0].Schedule != "%"+scheduleSetting+"%":
+	case len(bindings) == 0: // Azure does not say
+		r.report.OK(check, "%s is there, and enabled", rotation.FunctionName)
+	case len(bindings) > 1 || !strings.EqualFold(bindings[0].Type, "timerTrigger") || bindings[0].Schedule != "%"+scheduleSetting+"%":
 		r.report.Problem(check, todo, "%s is not called by a timer with the schedule %%%s%%: it is of another package than this project's", rotation.FunctionName, scheduleSetting)
 	default:
 		r.report.OK(check, "%s is called by a timer, and enabled", rotation.FunctionName)

@@ -141,18 +141,18 @@ func failure(action string, err error) error {
 	case code == http.StatusForbidden, code == http.StatusUnauthorized:
 		return refused{err, action}
 	case errors.As(err, &answered):
-		return answer{err, fmt.Sprintf("%s: %s (HTTP %d)", action, answered.ErrorCode, answered.StatusCode)}
+		return worded{err, fmt.Sprintf("%s: %s (HTTP %d)", action, answered.ErrorCode, answered.StatusCode)}
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
-	return answer{err, action + ": " + text}
+	return worded{err, action + ": " + text}
 }
 
-// answer is an error with a text of its own.
-type answer struct {
+// worded is an error with a text of its own.
+type worded struct {
 	error
 	text string
 }
 
-func (a answer) Unwrap() error { return a.error }
+func (w worded) Unwrap() error { return w.error }
 
-func (a answer) Error() string { return a.text }
+func (w worded) Error() string { return w.text }

@@ -144,7 +144,7 @@ func (r *run) checkReferences(ctx context.Context) {
 	slices.Sort(names)
 	switch {
 	case len(names) > 0:
-		r.report.Warn(check, "wait a few minutes after a change of the settings, and check again", "Azure does not say yet what came of the reference of %s", strings.Join(names, ", "))
+		r.report.Warn(check, "wait a few minutes after a change of the settings, and check again; if a reference is not resolved, the function's log says so", "Azure does not say yet what came of the reference of %s", strings.Join(names, ", "))
 	case !r.report.Found("problem", check):
 		r.report.OK(check, "Azure resolves what the settings refer to (%s)", strings.Join(slices.Sorted(maps.Keys(resolved)), ", "))
 	}

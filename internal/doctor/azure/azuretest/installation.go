@@ -189,7 +189,7 @@ func (Operator) GetToken(_ context.Context, options policy.TokenRequestOptions) 
 		token = ManagerToken
 	case strings.HasPrefix(scope, "https://storage.azure.com"):
 		token = BlobToken
-	case strings.HasPrefix(scope, "https://vault.azure.net"):
+	case strings.HasPrefix(scope, "https://vault."):
 		token = VaultToken
 	}
 	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(time.Hour)}, nil
