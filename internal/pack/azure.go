@@ -13,8 +13,12 @@ const azureFunction = module + "/functions/azure"
 // azureFiles are the files of the app beside its program, relative to the function's folder and to the app's root.
 var azureFiles = []string{"RotateRunnerSecrets/function.json", "host.json"}
 
-// azureProgram is the program's name, as host.json says.
-const azureProgram = "rotator"
+const (
+	// azureProgram is the program's name, as host.json says.
+	azureProgram = "rotator"
+	// azureTags leave out the HTTP/2 of net/http, half a megabyte: Azure's SDK brings its own, and Maia is asked by HTTP/1.1 then.
+	azureTags = "nethttpomithttp2"
+)
 
 // Azure builds the function for linux/amd64 and writes the zip file that a function app takes: the program, host.json, and
 // the function's folder, at its root. A file that is there already is replaced, in one step, when all is done.
@@ -74,7 +78,7 @@ func azureApp(ctx context.Context, goos, goarch string) ([]entry, error) {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, azureProgram)
-	if err := build(ctx, program, azureFunction, "GOOS="+goos, "GOARCH="+goarch); err != nil {
+	if err := build(ctx, []string{"GOOS=" + goos, "GOARCH=" + goarch}, program, azureFunction, "-tags", azureTags); err != nil {
 		return nil, err
 	}
 	content, err := os.ReadFile(program)

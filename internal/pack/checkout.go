@@ -37,8 +37,8 @@ func checkoutFolder(ctx context.Context) (string, error) {
 }
 
 // build compiles a program without cgo, and without marks of where and from what commit, into the file.
-func build(ctx context.Context, file, program string, env ...string) error {
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file, program}
+func build(ctx context.Context, env []string, file, program string, flags ...string) error {
+	args := slices.Concat([]string{"build"}, flags, []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file, program})
 	if _, err := goCommand(ctx, append([]string{"CGO_ENABLED=0"}, env...), args...); err != nil {
 		return fmt.Errorf("build %s: %w", program, err)
 	}

@@ -108,7 +108,7 @@ func BuildGCP(ctx context.Context, file string) error {
 	if err := inCheckout(ctx); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
-	if err := build(ctx, file, gcpServer); err != nil {
+	if err := build(ctx, nil, file, gcpServer); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
 	return nil

@@ -182,12 +182,22 @@ func TestBodies(t *testing.T) {
 
 func TestRetries(t *testing.T) {
 	for fail, tries := range map[string]int{"": 1, "x": 2, "xx": 3, "xxx": 3} {
-		host := started(t, functionshost.Options{Settings: []string{"FAIL=" + fail}, RetryDelay: time.Millisecond})
+		var told []string
+		host := started(t, functionshost.Options{
+			Settings: []string{"FAIL=" + fail}, RetryDelay: time.Millisecond,
+			BeforeTry: func(try int) { told = append(told, fmt.Sprint("before ", try)) },
+			AfterTry: func(try int, result functionshost.Result) {
+				told = append(told, fmt.Sprint("after ", try, result.Failure != ""))
+			},
+		})
 		results, err := host.Fire(t.Context(), "Fn", functionshost.Timer{})
 		if err != nil || len(results) != tries || (results[tries-1].Failure != "") != (len(fail) >= tries) {
 			t.Fatalf("%q: %+v, %v", fail, results, err)
 		}
 		for i, result := range results {
+			if want := []string{fmt.Sprint("before ", i), fmt.Sprint("after ", i, result.Failure != "")}; !slices.Equal(told[2*i:2*i+2], want) {
+				t.Errorf("told is %q, expected %q", told, want)
+			}
 			body := echoed(t, result).Body
 			if want := fmt.Sprintf(`,"RetryContext":{"RetryCount":%d,"MaxRetryCount":2}}}`, i); strings.HasSuffix(body, want) != (i > 0) {
 				t.Errorf("try %d has %s", i, body)
@@ -255,6 +265,22 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("%+v, %v", result, err)
 	}
 	checkReplaced(t, host, before)
+}
+
+// TestKeepFunctionTimeout: that of host.json ends the handler, and not the one of the options.
+func TestKeepFunctionTimeout(t *testing.T) {
+	host, err := functionshost.New(functionshost.Options{
+		Folder:   unpacked(t, strings.Replace(hostJSON, `"version":"2.0"`, `"version":"2.0","functionTimeout":"00:00:01"`, 1), functionJSON),
+		Settings: []string{"SCHEDULE=0 */30 * * * *"}, FunctionTimeout: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(host.Close)
+	host.KeepFunctionTimeout()
+	if result, err := host.Invoke(t.Context(), "Fn", order(`{"Do":"hang"}`)); err != nil || !result.TimedOut || !strings.Contains(result.Failure, "Timeout value of 1s exceeded") {
+		t.Errorf("%+v, %v", result, err)
+	}
 }
 
 // Whoever waits no longer for an invocation does not stop it.
