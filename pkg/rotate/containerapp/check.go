@@ -54,7 +54,7 @@ const apiVersion = "2025-01-01"
 // other answer tells nothing against it.
 func (r *Runner) ask(ctx context.Context, method, path, body, what, action string) error {
 	retry := r.config.client().Retry
-	retry.StatusCodes = []int{} // an answer is one
+	retry.MaxRetries, retry.StatusCodes = -1, []int{} // an answer is one, and none is as good
 	ctx = policy.WithRetryOptions(ctx, retry)
 	request, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(r.manager.Endpoint(), escaped(r.id.String())+path))
 	if err != nil {
@@ -67,8 +67,12 @@ func (r *Runner) ask(ctx context.Context, method, path, body, what, action strin
 		}
 	}
 	answer, err := r.manager.Pipeline().Do(request)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil, errors.As(err, new(*rotate.Error)):
 		return failure(what, action, err)
+	case err != nil:
+		r.log.WarnContext(ctx, "whether the function may do this could not be asked", "action", action, "error", failure(what, action, err))
+		return nil
 	}
 	defer runtime.Drain(answer)
 	var refused *azcore.ResponseError
@@ -76,11 +80,8 @@ func (r *Runner) ask(ctx context.Context, method, path, body, what, action strin
 		return nil
 	}
 	switch {
-	case refused.StatusCode == http.StatusForbidden, refused.StatusCode == http.StatusUnauthorized:
+	case refused.StatusCode == http.StatusForbidden, refused.StatusCode == http.StatusUnauthorized, refused.ErrorCode == scopeLocked:
 		return failure(what, action, refused)
-	case refused.ErrorCode == "ScopeLocked":
-		return rotate.Errorf(rotate.Configuration, "%s: app %s is locked against changes", what, r.id.Name).
-			WithTodo("remove the lock ReadOnly from the app or its resource group; one against deletion may stay")
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ const (
 	actionContainer = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
 )
 
+// scopeLocked is the code of what a lock of Azure's forbids, lists of secrets among it.
+const scopeLocked = "ScopeLocked"
+
 // failure gives an error of Azure its kind. The SDK's own text of an answer is not used: it holds the whole of it.
 func failure(what, action string, err error) error {
 	if err == nil {
@@ -47,6 +50,8 @@ func failure(what, action string, err error) error {
 	}
 	kind, todo := rotate.Internal, "look at the activity log; the next run tries again"
 	switch code := answered.StatusCode; {
+	case answered.ErrorCode == scopeLocked:
+		kind, todo = rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"
 	case code == http.StatusForbidden:
 		kind, todo = rotate.Permission, "allow the function's identity "+action
 	case code == http.StatusUnauthorized:

@@ -269,7 +269,7 @@ func TestALockedApp(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.apps.Lock(appID)
 		_, err := w.run(rotate.Rotate)
-		w.mustFail(err, rotate.Configuration, "app runner is locked against changes", "ReadOnly")
+		w.mustFail(err, rotate.Configuration, "app runner", "ScopeLocked", "ReadOnly")
 		w.mustBeUntouched()
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -38,6 +39,7 @@ type lock struct {
 	blob      *blockblob.Client
 	leases    *lease.BlobClient
 	name      string
+	app       string // resource ID, of the runner's home
 	id        string // of the lease
 
 	turn    chan struct{}      // holds one token: whoever has it uses what is below
@@ -50,8 +52,25 @@ type lock struct {
 	gone    chan struct{}      // closed when that has ended
 }
 
-func newLock(state *container.Client, name string) *lock {
-	l := &lock{container: state, name: name, id: newID(), turn: make(chan struct{}, 1), blob: state.NewBlockBlobClient(name)}
+// content is that of the blob: the note, and whose it is.
+type content struct {
+	App string `json:"app"` // resource ID
+	rotate.Note
+}
+
+// parseContent reads the JSON of a content. What it does not know is an error, as for [rotate.ParseNote].
+func parseContent(text []byte) (read content, err error) {
+	if len(text) == 0 {
+		return content{}, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	err = decoder.Decode(&read)
+	return read, err
+}
+
+func newLock(state *container.Client, name, app string) *lock {
+	l := &lock{container: state, name: name, app: app, id: newID(), turn: make(chan struct{}, 1), blob: state.NewBlockBlobClient(name)}
 	l.leases, _ = lease.NewBlobClient(l.blob, &lease.BlobClientOptions{LeaseID: &l.id}) // errs only if it has to make an ID
 	l.turn <- struct{}{}
 	return l
@@ -86,14 +105,17 @@ func (l *lock) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	note := rotate.Note{}
-	if len(text) > 0 {
-		if note, err = rotate.ParseNote(text); err != nil {
-			return rotate.Errorf(rotate.Configuration, "the blob %s in %s cannot be read: %w", l.name, l.container.URL(), err).
-				WithTodo("find out who has changed it; if the runner is connected and its app holds what Maia does, delete the blob")
-		}
+	held, err := parseContent(text)
+	switch {
+	case err != nil:
+		return rotate.Errorf(rotate.Configuration, "the blob %s in %s cannot be read: %w", l.name, l.container.URL(), err).
+			WithTodo("find out who has changed it; if the runner is connected and its app holds what Maia does, delete the blob")
+	case held.App != "" && !strings.EqualFold(held.App, l.app):
+		// Whoever names another runner's agent in an app of theirs would have its live secret healed into it.
+		return rotate.Errorf(rotate.Configuration, "the blob %s in %s says that the runner is at home in %s, not in %s", l.name, l.container.URL(), held.App, l.app).
+			WithTodo("if the runner has moved, delete the blob; if not, find out who names its agent in another app")
 	}
-	l.note, l.etag, l.leased = note, value(found.ETag), value(found.LeaseState) == lease.StateTypeLeased
+	l.note, l.etag, l.leased = held.Note, value(found.ETag), value(found.LeaseState) == lease.StateTypeLeased
 	l.endless = l.leased && value(found.LeaseDuration) == lease.DurationTypeInfinite
 	return nil
 }
@@ -124,7 +146,7 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 	if err := l.enter(ctx); err != nil {
 		return err
 	}
-	text, err := json.Marshal(note)
+	text, err := json.Marshal(content{App: l.app, Note: note})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package containerapp_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,8 +18,12 @@ const blobName = agentID + ".json"
 func TestTheContainerAndTheBlobAreMade(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.mustRotate()
-		note, err := rotate.ParseNote([]byte(w.state.Blobs(stateName)[blobName]))
-		if err != nil || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.Rotated == nil {
+		var note struct {
+			App string
+			rotate.Note
+		}
+		err := json.Unmarshal([]byte(w.state.Blobs(stateName)[blobName]), &note)
+		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.Rotated == nil {
 			t.Errorf("note %+v, %v", note, err)
 		}
 		w.mustRotate() // in the same
@@ -190,6 +195,25 @@ func TestABlobThatIsNoNote(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An app that names the agent of another one, which is not served any more, has nothing healed into it.
+func TestPromise8TheRunnerOfAnotherApp(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.mustRotate()
+		kept := w.state.Blobs(stateName)[blobName]
+		w.state.Put(stateName, blobName, strings.Replace(kept, "containerApps/runner", "containerApps/another", 1))
+		w.maia.ConsoleRefresh(agentID)
+		_, err := w.run(rotate.Heal)
+		w.mustFail(err, rotate.Configuration, "is at home in", "another", "delete the blob")
+		if w.apps.Secret(appID, clientSecret).Value == w.maia.LiveSecret(agentID) {
+			t.Error("the live secret was stored")
+		}
+		w.state.Put(stateName, blobName, strings.Replace(kept, "containerApps/runner", "containerApps/RUNNER", 1))
+		if _, err := w.run(rotate.Heal); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestPromise3NothingIsRefreshedWhileTheAccountFails(t *testing.T) {

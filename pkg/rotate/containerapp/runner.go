@@ -103,7 +103,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	}
 	region, _ := r.seen.plain("MATILLION_REGION") // one that is not there is the caller's to know
 	r.region = strings.ToLower(region)
-	r.lock = newLock(config.State, strings.ToLower(r.agentID)+".json")
+	r.lock = newLock(config.State, strings.ToLower(r.agentID)+".json", id.String())
 	return r, nil
 }
 

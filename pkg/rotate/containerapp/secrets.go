@@ -113,7 +113,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 // conflict says that somebody else changes the app.
 func conflict(err error) bool {
 	var answered *azcore.ResponseError
-	return errors.As(err, &answered) && answered.StatusCode == http.StatusConflict
+	return errors.As(err, &answered) && answered.StatusCode == http.StatusConflict && answered.ErrorCode != scopeLocked
 }
 
 // store lists the secrets, changes one, sends all, and lists them again. It says whether the app then holds what it should.
