@@ -270,7 +270,7 @@ func TestTimeout(t *testing.T) {
 // TestKeepFunctionTimeout: that of host.json ends the handler, and not the one of the options.
 func TestKeepFunctionTimeout(t *testing.T) {
 	host, err := functionshost.New(functionshost.Options{
-		Folder:   unpacked(t, strings.Replace(hostJSON, `"version":"2.0"`, `"version":"2.0","functionTimeout":"00:00:01"`, 1), functionJSON),
+		Folder:   unpacked(t, strings.Replace(hostJSON, "00:10:00", "00:00:01", 1), functionJSON),
 		Settings: []string{"SCHEDULE=0 */30 * * * *"}, FunctionTimeout: time.Hour,
 	})
 	if err != nil {
