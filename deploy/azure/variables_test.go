@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 func TestWrongVariablesAreRefused(t *testing.T) {
@@ -60,9 +63,19 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 
 // An invocation has to have the time for both.
 func TestTimeoutsTogether(t *testing.T) {
-	for minutes, good := range map[string]bool{"8m": true, "9m": false} {
+	for minutes, good := range map[string]bool{"6m": true, "7m": false} {
 		variables := plainVariant.variables()
 		variables["drain_timeout"], variables["connect_timeout"] = cty.StringVal("20m"), cty.StringVal(minutes)
+		config, err := rotation.ParseConfig([]string{
+			"MAIA_CONTAINER_APPS=" + app, "MAIA_CLIENT_ID=a", "MAIA_CLIENT_SECRET=b", "AzureWebJobsStorage__accountName=account",
+			"MAIA_ROTATE_DRAIN_TIMEOUT=20m", "MAIA_ROTATE_CONNECT_TIMEOUT=" + minutes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if needed := (fleet.Fleet{Policy: config.Policy}).Needed(); (needed < rotation.FunctionTimeout-rotation.Margin) != good {
+			t.Errorf("20m and %s: a rotation needs %s", minutes, needed)
+		}
 		if why := loadModule(t, variables).Refused(); (len(why) == 0) != good {
 			t.Errorf("20m and %s: refused are %v", minutes, why)
 		}

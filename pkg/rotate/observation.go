@@ -165,7 +165,8 @@ func (o Observation) besideRotation(p Policy, now time.Time) bool {
 }
 
 // besideRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until
-// when at most. It stores the answer itself, sooner than anybody else could.
+// when at most. It stores the answer itself, sooner than anybody else could. A home where that takes longer has a lock,
+// by which the two do not meet.
 func (o Observation) besideRefresh() (until time.Time, underWay bool) {
 	intent := o.Home.Note.Intent
 	if o.Run.Mode != Heal || intent == nil {

@@ -53,3 +53,28 @@ func TestPlanForesees(t *testing.T) {
 		})
 	}
 }
+
+// TestStoreTimeoutIsSetAside: a refresh is sent only if run and pause outlast the time that the home needs for storing, too.
+func TestStoreTimeoutIsSetAside(t *testing.T) {
+	policy := DefaultPolicy()
+	policy.StoreTimeout = 2 * time.Minute
+	const needed = 20*time.Second + 2*time.Minute + 8*time.Minute
+	for name, test := range map[string]struct {
+		run, pause time.Duration // that are left
+		want       StepKind
+	}{
+		"enough":        {needed, needed, Refresh},
+		"a short run":   {needed - time.Second, time.Hour, Refuse},
+		"a short pause": {time.Hour, needed - time.Second, Refuse},
+	} {
+		step := Next(Observation{
+			Home:  Home{Store: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
+			Agent: maia.Agent{Status: maia.StatusPaused, Connected: true, PausedUntil: epoch.Add(test.pause)},
+			Maia:  live,
+			Run:   RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), Checked: true},
+		}, policy, epoch)
+		if step.Kind != test.want {
+			t.Errorf("%s: %s (%s), want %s", name, step.Kind, step.Reason, test.want)
+		}
+	}
+}

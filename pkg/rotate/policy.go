@@ -20,6 +20,7 @@ const (
 type Policy struct {
 	Drain          Drain
 	DrainTimeout   time.Duration // how long running pipelines may take to finish, else nothing is refreshed
+	StoreTimeout   time.Duration // set aside for storing the answer of a refresh, retries included: as the home needs
 	ConnectTimeout time.Duration // how long restarted instances may take to connect to Maia
 	QuietTime      time.Duration // how long after a refresh of unknown outcome no other is sent
 	Every          time.Duration // age of the last rotation at which the next is due; 0: every run is due (the trigger decides)
@@ -31,6 +32,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Drain:          DrainPause,
 		DrainTimeout:   5 * time.Minute,
+		StoreTimeout:   storeTimeout,
 		ConnectTimeout: 8 * time.Minute,
 		QuietTime:      5 * time.Minute,
 	}
@@ -47,6 +49,7 @@ func (p Policy) Validate() error {
 		positive bool
 	}{
 		{"drain time-out", p.DrainTimeout, true},
+		{"store time-out", p.StoreTimeout, true},
 		{"connect time-out", p.ConnectTimeout, true},
 		{"quiet time", p.QuietTime, true},
 		{"rotate every", p.Every, false},
@@ -58,12 +61,12 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// storeTimeout is set aside for storing the answer of a refresh, retries included.
+// storeTimeout is what a home needs that stores by one request or a few.
 const storeTimeout = 20 * time.Second
 
 // budget is the time that must be left in a run of this mode when a refresh is sent.
 func (p Policy) budget(mode Mode) time.Duration {
-	budget := maia.RefreshTimeout + storeTimeout
+	budget := maia.RefreshTimeout + p.StoreTimeout
 	if mode == Rotate {
 		budget += p.ConnectTimeout
 	}
@@ -72,7 +75,7 @@ func (p Policy) budget(mode Mode) time.Duration {
 
 // darkBudget is the time from the sending of a refresh until the runner is back, at most: a pause must outlast it.
 func (p Policy) darkBudget() time.Duration {
-	return maia.RefreshTimeout + storeTimeout + p.ConnectTimeout
+	return maia.RefreshTimeout + p.StoreTimeout + p.ConnectTimeout
 }
 
 // Mode says how far a run may go.

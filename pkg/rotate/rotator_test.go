@@ -643,6 +643,7 @@ func TestBadPolicyAndMode(t *testing.T) {
 	}{
 		"drain":           {func(p *rotate.Policy) { p.Drain = "wait" }, rotate.Rotate, `drain is "wait", expected "pause" or "none"`},
 		"drain time-out":  {func(p *rotate.Policy) { p.DrainTimeout = 0 }, rotate.Rotate, "drain time-out is 0s"},
+		"store":           {func(p *rotate.Policy) { p.StoreTimeout = 0 }, rotate.Rotate, "store time-out"},
 		"connect":         {func(p *rotate.Policy) { p.ConnectTimeout = -1 }, rotate.Rotate, "connect time-out"},
 		"quiet":           {func(p *rotate.Policy) { p.QuietTime = 0 }, rotate.Rotate, "quiet time"},
 		"every":           {func(p *rotate.Policy) { p.Every = -1 }, rotate.Rotate, "rotate every"},

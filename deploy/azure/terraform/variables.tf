@@ -155,8 +155,8 @@ variable "drain_timeout" {
     error_message = "Expected 1m to 20m."
   }
   validation {
-    condition     = try(replace(var.drain_timeout, "m", "") + replace(var.connect_timeout, "m", "") <= 28, true)
-    error_message = "An invocation has 30 minutes. Expected drain_timeout and connect_timeout to be at most 28 together."
+    condition     = try(replace(var.drain_timeout, "m", "") + replace(var.connect_timeout, "m", "") <= 26, true)
+    error_message = "An invocation has 30 minutes. Expected drain_timeout and connect_timeout to be at most 26 together."
   }
 }
 

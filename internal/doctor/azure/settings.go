@@ -146,7 +146,7 @@ func (r *run) judgeTimeout() {
 	needed := fleet.Fleet{Policy: r.config.Policy}.Needed()
 	if most := rotation.FunctionTimeout - rotation.Margin; most <= needed {
 		r.report.Problem(check, "lower MAIA_ROTATE_DRAIN_TIMEOUT or MAIA_ROTATE_CONNECT_TIMEOUT",
-			"a call has %s, and a rotation may take %s (drain, connect, and a minute): none is ever begun", most, needed)
+			"a call has %s, and a rotation may take %s (drain, store and connect): none is ever begun", most, needed)
 		return
 	}
 	r.report.OK(check, "%s, of which a rotation may take %s", rotation.FunctionTimeout, needed.Round(time.Second))

@@ -107,7 +107,7 @@ func (r *run) judgeTimeout() {
 	needed := fleet.Fleet{Policy: policy}.Needed()
 	switch {
 	case timeout-rotation.Margin(timeout) <= needed:
-		r.report.Problem(check, todo, "its time-out is %s, and a rotation may take %s (drain, connect, and a minute): none is ever begun", timeout, needed)
+		r.report.Problem(check, todo, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout, needed)
 	case timeout > longestWait:
 		r.report.Warn(check, todo, "its time-out is %s, and Cloud Scheduler waits 30 minutes at most: how a longer call ends is only in the function's log", timeout)
 	default:

@@ -50,9 +50,9 @@ type Fleet struct {
 }
 
 const (
-	atOnce        = 8 // runners that are looked at and healed at a time
-	rotatedAtOnce = 4 // after the first
-	reserve       = time.Minute
+	atOnce        = 8                // runners that are looked at and healed at a time
+	rotatedAtOnce = 4                // after the first
+	reserve       = 40 * time.Second // for the refresh itself, and what else is asked
 )
 
 // Result is what a call came to, target by target, in the order of their names.
@@ -310,7 +310,7 @@ func age(m *member) time.Duration {
 
 // Needed is how long a rotation may take. One is not begun with less time left.
 func (f Fleet) Needed() time.Duration {
-	return f.Policy.DrainTimeout + f.Policy.ConnectTimeout + reserve
+	return f.Policy.DrainTimeout + f.Policy.StoreTimeout + f.Policy.ConnectTimeout + reserve
 }
 
 // enoughTime says that a rotation that begins now can end before the deadline.
@@ -325,7 +325,7 @@ func (f Fleet) tooShort(ctx context.Context) error {
 		return nil
 	}
 	deadline, _ := ctx.Deadline()
-	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, connect, and a minute), while a call has %s", f.Needed(), time.Until(deadline).Round(time.Second)).
+	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, store and connect), while a call has %s", f.Needed(), time.Until(deadline).Round(time.Second)).
 		WithTodo("give the function more time, or lower the drain or the connect time-out")
 }
 

@@ -363,7 +363,7 @@ func TestDarkInTheMiddle(t *testing.T) {
 func TestTooLittleTime(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 2)
-		// A drain, a connect and a minute are seven minutes.
+		// A drain, a store and a connect, and what else is asked, are seven minutes.
 		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 		defer cancel()
 		targets := p.targets()
@@ -400,6 +400,18 @@ func TestNeverEnoughTime(t *testing.T) {
 			t.Errorf("nothing is due, and it failed: %q", result.Targets[0].Error)
 		}
 	})
+}
+
+// TestNeeded: the time for storing is that of the runners' homes.
+func TestNeeded(t *testing.T) {
+	policy := rotate.DefaultPolicy()
+	if got := (fleet.Fleet{Policy: policy}).Needed(); got != 14*time.Minute {
+		t.Errorf("by default %s", got)
+	}
+	policy.StoreTimeout += 100 * time.Second
+	if got := (fleet.Fleet{Policy: policy}).Needed(); got != 15*time.Minute+40*time.Second {
+		t.Errorf("with more time for storing %s", got)
+	}
 }
 
 func TestScaledToZeroIsNoFailure(t *testing.T) {
