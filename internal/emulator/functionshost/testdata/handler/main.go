@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 type echo struct {
@@ -30,7 +31,7 @@ func main() {
 	case "exit":
 		os.Exit(3)
 	case "hang":
-		select {}
+		time.Sleep(time.Hour) // for ever, but the runtime would see that of a select
 	}
 	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		if os.Getenv("START") == "unwell" {
