@@ -92,7 +92,7 @@ func (r TargetResult) last() *rotate.Report {
 // dark says that the runner is down by a refresh of ours.
 func (r TargetResult) dark() bool {
 	report := r.last()
-	return report != nil && report.DarkSince != nil && !errors.Is(r.err, rotate.ErrStopped)
+	return report != nil && report.DarkSince != nil
 }
 
 // Outcomes of a target for which no run says it.
@@ -100,6 +100,7 @@ const (
 	notLooked   = "not looked at"
 	leftAlone   = "left to the run that is at work on it"
 	stopped     = "scaled to zero: there is nothing to heal"
+	stoppedDue  = "due, and not begun: it is scaled to zero"
 	darkWaits   = "due, and not begun: a runner is dark"
 	timeWaits   = "due, and not begun: too little time is left, the next call rotates it"
 	timeNever   = "due, and not begun: no call has the time for it"
@@ -114,6 +115,8 @@ type member struct {
 	runner  Runner
 	rotator *rotate.Rotator
 	waits   bool // is not to be worked on
+	every   time.Duration
+	note    *rotate.Note // of one that another run is at work on, if it could be read
 }
 
 // Run serves the targets until ctx's deadline.
@@ -124,7 +127,11 @@ func (f Fleet) Run(ctx context.Context, targets []Target) Result {
 	refuseTwins(members)
 	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
 	f.rotate(ctx, members, tooShort)
-	return resultOf(ctx, members)
+	result := resultOf(ctx, members)
+	for _, m := range members {
+		m.summarize(ctx)
+	}
+	return result
 }
 
 // Plan says for each target what a run would do now, and changes nothing.
@@ -148,7 +155,7 @@ func (f Fleet) members(targets []Target) []*member {
 	}
 	members := make([]*member, len(targets))
 	for i, target := range targets {
-		members[i] = &member{TargetResult: TargetResult{Target: target.Name, Outcome: notLooked}, open: target.Open, log: log.With("target", target.Name)}
+		members[i] = &member{TargetResult: TargetResult{Target: target.Name, Outcome: notLooked}, open: target.Open, every: f.Policy.Every, log: log.With("target", target.Name)}
 	}
 	slices.SortStableFunc(members, func(a, b *member) int { return strings.Compare(a.Target, b.Target) })
 	return members
@@ -218,39 +225,45 @@ func (m *member) heal(ctx context.Context) {
 	case busy:
 		m.log.InfoContext(ctx, "another run is at work on this runner", "holder", holder)
 		m.Outcome, m.waits = leftAlone, true
+		if home, err := m.runner.Observe(ctx); err == nil {
+			m.note = &home.Note // for its age
+		}
 		return
 	}
 	m.Healing = m.run(ctx, rotate.Heal)
 }
 
-// run does one run. A runner that is scaled to zero is no failure: somebody wants it so.
+// run does one run. A runner that is scaled to zero is no failure, for somebody wants it so, unless a refresh of ours had
+// cut it off: it has not been seen to come back.
 func (m *member) run(ctx context.Context, mode rotate.Mode) *rotate.Report {
 	report, err := m.rotator.Run(ctx, m.runner, mode)
 	m.err, m.Outcome = err, string(report.Outcome)
 	if report.Outcome != rotate.NoOp && report.Outcome != rotate.Planned {
 		m.log.InfoContext(ctx, "report", append([]any{"runner", report.AgentID, "mode", mode}, report.Attributes()...)...)
 	}
-	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal {
+	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal && report.DarkSince == nil {
 		m.log.WarnContext(ctx, "the runner is scaled to zero", "error", err)
-		m.err, m.Outcome, m.waits, report.DarkSince = nil, stopped, true, nil
+		m.err, m.Outcome, m.waits = nil, stopped, true
+		if m.old(&report) {
+			m.Outcome = stoppedDue
+		}
 	}
 	return &report
 }
 
-// due says that a runner's credentials are old enough. One that no run of ours has rotated yet is.
-func (f Fleet) due(m *member) bool {
-	if m.err != nil || m.waits || m.Healing == nil {
-		return false
-	}
-	rotated := m.Healing.Rotated
-	return rotated == nil || time.Since(*rotated) >= f.Policy.Every
+// due says that a runner is to be rotated now.
+func (m *member) due() bool { return m.err == nil && !m.waits && m.Healing != nil && m.old(m.Healing) }
+
+// old says that a runner's credentials are old enough. Those of one that no run of ours has rotated yet are.
+func (m *member) old(seen *rotate.Report) bool {
+	return seen.Rotated == nil || time.Since(*seen.Rotated) >= m.every
 }
 
 // rotate rotates those that are due, the oldest first; tooShort says why no call ever does.
 func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 	var due []*member
 	for _, m := range members {
-		if f.due(m) {
+		if m.due() {
 			due = append(due, m)
 		}
 	}
@@ -340,28 +353,46 @@ func resultOf(ctx context.Context, members []*member) Result {
 		} else if m.Healing != nil && m.Rotation == nil && m.Healing.Outcome == rotate.NoOp && m.Outcome == string(rotate.NoOp) {
 			m.Outcome = nothingDone
 		}
-		m.summarize(ctx)
 		result.Targets[i] = m.TargetResult
 	}
 	return result
 }
 
-// summarize logs the line from which metrics are made: one for each runner that was looked at, in each call.
+// summarize logs the line from which metrics are made: one in each call for each runner whose agent is known.
 func (m *member) summarize(ctx context.Context) {
-	report := m.last()
-	if report == nil || report.Outcome == rotate.Planned {
+	if m.AgentID == "" {
 		return
 	}
-	attributes := []any{"runner", m.AgentID, "outcome", m.Outcome, "connected", report.Connected, "refreshed", m.Rotation != nil && m.Rotation.Refreshed}
-	if report.State != rotate.Unseen { // one that could not be looked at is not told to be back
-		dark := 0.0
-		if m.dark() {
-			dark = time.Since(*report.DarkSince).Seconds()
+	attributes := []any{"runner", m.AgentID, "outcome", m.Outcome}
+	if report := m.last(); report != nil {
+		attributes = append(attributes, "connected", report.Connected, "refreshed", m.Rotation != nil && m.Rotation.Refreshed)
+		if report.State != rotate.Unseen { // one that could not be looked at is not told to be back
+			dark := 0.0
+			if m.dark() {
+				dark = time.Since(*report.DarkSince).Seconds()
+			}
+			attributes = append(attributes, "dark_seconds", dark)
 		}
-		attributes = append(attributes, "dark_seconds", dark)
 	}
-	if report.Rotated != nil {
-		attributes = append(attributes, "age_days", time.Since(*report.Rotated).Hours()/24)
+	switch rotated, known := m.rotated(); {
+	case rotated != nil:
+		attributes = append(attributes, "age_days", time.Since(*rotated).Hours()/24)
+	case known:
+		attributes = append(attributes, "never_rotated", true)
 	}
 	m.log.InfoContext(ctx, "runner", attributes...)
+}
+
+// rotated is when a run last rotated the runner; nil, if it is known, that none has.
+func (m *member) rotated() (at *time.Time, known bool) {
+	if report := m.last(); report != nil {
+		return report.Rotated, report.State != rotate.Unseen
+	}
+	if m.note == nil {
+		return nil, false
+	}
+	if rotation := m.note.Rotated; rotation != nil {
+		at = &rotation.At
+	}
+	return at, true
 }

@@ -416,12 +416,41 @@ func TestNeeded(t *testing.T) {
 
 func TestScaledToZeroIsNoFailure(t *testing.T) {
 	in(t, func(t *testing.T) {
-		p := newPlace(t, 2)
-		p.runners[0].state = rotate.Stopped
-		p.runners[0].instance.Close()
+		p := newPlace(t, 3)
+		p.aged(24 * time.Hour)
+		for _, r := range p.runners[:2] {
+			r.state = rotate.Stopped
+			r.instance.Close()
+		}
 		result := p.run()
-		if result.Failed() || p.refreshes() != 1 || !strings.Contains(result.Targets[0].Outcome, "scaled to zero") {
+		want := []string{"scaled to zero: there is nothing to heal", "due, and not begun: it is scaled to zero", "rotated"}
+		if result.Failed() || p.refreshes() != 1 || !slices.Equal(p.outcomes(result), want) {
 			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
+		}
+	})
+}
+
+// TestScaledToZeroWhileDark: that does not hide that a refresh of ours has cut it off.
+func TestScaledToZeroWhileDark(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 2)
+		first := p.runners[0]
+		first.broken = true
+		p.run()
+		first.state, first.read = rotate.Stopped, rotate.ReadUnknown
+		p.log.Reset()
+		result := p.run()
+		target := result.Targets[0]
+		if !result.Failed() || p.refreshes() != 1 || target.Kind != rotate.NotReady || !strings.Contains(target.Error, "scaled to zero") || !strings.Contains(target.Error, "scale it up") {
+			t.Errorf("failed %t, %d refreshes, %q, %v", result.Failed(), p.refreshes(), target.Error, p.outcomes(result))
+		}
+		if dark, _ := p.lines()["runner"][0]["dark_seconds"].(float64); dark <= 0 {
+			t.Errorf("it is said to be dark for %g s", dark)
+		}
+		first.broken, first.state = false, rotate.Steady
+		first.connect()
+		if result := p.run(); result.Failed() || p.refreshes() != 2 {
+			t.Errorf("scaled up: failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
 		}
 	})
 }
@@ -464,14 +493,7 @@ func TestLog(t *testing.T) {
 		p.runners[1].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
 		p.runners[2].state = rotate.Stopped
 		p.noSecret(p.run())
-		lines := map[string][]map[string]any{}
-		for line := range strings.Lines(p.log.String()) {
-			var object map[string]any
-			if err := json.Unmarshal([]byte(line), &object); err != nil {
-				t.Fatal(err)
-			}
-			lines[object["msg"].(string)] = append(lines[object["msg"].(string)], object)
-		}
+		lines := p.lines()
 		if len(lines["runner"]) != 3 || len(lines["the runner failed"]) != 1 || len(lines["report"]) == 0 {
 			t.Fatalf("lines are:\n%s", p.log.String())
 		}
@@ -485,6 +507,54 @@ func TestLog(t *testing.T) {
 		}
 		if report := lines["report"][0]; report["mode"] == nil || report["outcome"] == nil || report["took"] == nil {
 			t.Errorf("the report is %v", report)
+		}
+	})
+}
+
+// lines are those of the log, by their messages.
+func (p *place) lines() map[string][]map[string]any {
+	p.t.Helper()
+	lines := map[string][]map[string]any{}
+	for line := range strings.Lines(p.log.String()) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			p.t.Fatal(err)
+		}
+		lines[object["msg"].(string)] = append(lines[object["msg"].(string)], object)
+	}
+	return lines
+}
+
+// TestAgeIsTold of runners that are not rotated, too, and of those that another run is at work on: by it the alerts tell what
+// waits for ever.
+func TestAgeIsTold(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 6)
+		p.aged(40*24*time.Hour, 24*time.Hour)
+		p.runners[0].busy, p.runners[2].busy = "another", "another"
+		p.runners[3].state = rotate.Stopped
+		p.runners[4].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
+		p.opening = func(name string) error {
+			if name == "target 06" {
+				return rotate.Errorf(rotate.Configuration, "there is no such release")
+			}
+			return nil
+		}
+		p.run()
+		ages := map[any]float64{"target 01": 40, "target 02": 1}
+		lines := p.lines()["runner"]
+		if len(lines) != 5 { // the agent of the last is not known
+			t.Errorf("%d lines", len(lines))
+		}
+		for _, line := range lines {
+			age, told := line["age_days"].(float64)
+			want, rotated := ages[line["target"]]
+			if told != rotated || int(age+0.01) != int(want) || (line["never_rotated"] == true) == rotated {
+				t.Errorf("got %v, expected an age of %g days", line, want)
+			}
+			if _, looked := line["dark_seconds"]; looked == (line["outcome"] == "left to the run that is at work on it") {
+				t.Errorf("got %v", line)
+			}
 		}
 	})
 }
