@@ -54,6 +54,10 @@ func (s *Server) restart(a *app, r *revision) {
 	if fails {
 		r.breaks--
 	}
+	if s.options.Recreate {
+		time.AfterFunc(s.options.Roll, func() { s.recreate(a, r, fails) })
+		return
+	}
 	for place, old := range slices.Clone(r.replicas) {
 		time.AfterFunc(time.Duration(place+1)*s.options.Roll, func() { s.replace(a, r, old, fails) })
 	}
@@ -73,10 +77,50 @@ func (s *Server) replace(a *app, r *revision, old *replica, fails bool) {
 		one.restarts++
 	} else {
 		one = s.newReplica(r)
+		if s.options.SameNames {
+			one.name = old.name
+		}
 		r.replicas[i] = one
+		s.linger(r, old)
 	}
 	one.failed = false
 	s.mu.Unlock()
 	stop()
 	time.AfterFunc(s.options.Start, func() { s.start(a, r, one, fails) })
+}
+
+// linger shows a replica that was replaced for a while. The lock is held.
+func (s *Server) linger(r *revision, old *replica) {
+	if s.options.Linger == 0 {
+		return
+	}
+	r.leaving = append(r.leaving, old)
+	time.AfterFunc(s.options.Linger, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		r.leaving = slices.DeleteFunc(r.leaving, func(one *replica) bool { return one == old })
+	})
+}
+
+// recreate ends all replicas of a revision, and makes as many new ones after a while.
+func (s *Server) recreate(a *app, r *revision, fails bool) {
+	var stops []func()
+	s.mu.Lock()
+	for _, old := range r.replicas {
+		stops = append(stops, old.end())
+	}
+	r.replicas = nil
+	s.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+	time.AfterFunc(s.options.Roll, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for range stops {
+			one := s.newReplica(r)
+			r.replicas = append(r.replicas, one)
+			time.AfterFunc(s.options.Start, func() { s.start(a, r, one, fails) })
+		}
+	})
 }

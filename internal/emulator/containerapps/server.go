@@ -20,6 +20,9 @@ type Options struct {
 	Start     time.Duration // from the creation of a replica until its containers are ready
 	Roll      time.Duration // from a restart until the new replica of each place is created, one after the other
 	InPlace   bool          // a restart restarts the containers of each replica, instead of replacing it
+	SameNames bool          // the replica that replaces another has its name
+	Recreate  bool          // a restart ends all replicas of a revision before it creates the first new one
+	Linger    time.Duration // how long a replica that was replaced is shown still, not ready
 	PageSize  int           // of a list; 0: 25
 	// StartReplica starts a replica with the environment that it has read; stop ends it. An error has it crash.
 	StartReplica func(app string, environment map[string]string) (stop func(), err error)
@@ -88,8 +91,9 @@ type revision struct {
 	containers []any
 	minimum    int
 	replicas   []*replica
-	restarts   int // ordered so far
-	breaks     int // of those to come that are to fail
+	leaving    []*replica // that were replaced
+	restarts   int        // ordered so far
+	breaks     int        // of those to come that are to fail
 }
 
 type replica struct {

@@ -343,6 +343,55 @@ func TestReplicasReadTheSecretsWhenTheyStart(t *testing.T) {
 type seen struct {
 	created  time.Time
 	restarts int32
+	ready    bool
+}
+
+// The ways in which a restart may show that are not the usual one.
+func TestRestartsThatShowOtherwise(t *testing.T) {
+	restart := func(r *rig) {
+		if _, err := r.revisions.RestartRevision(r.t.Context(), "runners", "runner", "runner--1", nil); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	inRig(t, func(o *containerapps.Options, _ *containerapps.Spec) { o.SameNames = true }, func(r *rig) {
+		before := r.list("runner--1")
+		restart(r)
+		time.Sleep(time.Minute)
+		for name, now := range r.list("runner--1") {
+			if was, known := before[name]; !known || !now.created.After(was.created) || now.restarts != 0 {
+				t.Errorf("replica %s: %+v, was %+v", name, now, was)
+			}
+		}
+	})
+	inRig(t, func(o *containerapps.Options, _ *containerapps.Spec) { o.Recreate = true }, func(r *rig) {
+		restart(r)
+		time.Sleep(8 * time.Second)
+		if n := len(r.list("runner--1")); n != 0 || r.stopped != 2 {
+			t.Errorf("%d replicas, %d stopped", n, r.stopped)
+		}
+		time.Sleep(time.Minute)
+		if n := len(r.list("runner--1")); n != 2 || len(r.started) != 4 || r.health() != "Running Healthy" {
+			t.Errorf("%d replicas, %d started, %s", n, len(r.started), r.health())
+		}
+	})
+	inRig(t, func(o *containerapps.Options, _ *containerapps.Spec) { o.Linger = time.Hour }, func(r *rig) {
+		before := r.list("runner--1")
+		restart(r)
+		time.Sleep(time.Minute)
+		after := r.list("runner--1")
+		for name := range before {
+			if after[name].ready {
+				t.Errorf("replica %s is ready after its end", name)
+			}
+		}
+		if len(after) != 4 {
+			t.Errorf("replicas %v", after)
+		}
+		time.Sleep(time.Hour)
+		if n := len(r.list("runner--1")); n != 2 {
+			t.Errorf("%d replicas", n)
+		}
+	})
 }
 
 func (r *rig) list(revision string) map[string]seen {
@@ -353,7 +402,7 @@ func (r *rig) list(revision string) map[string]seen {
 	}
 	all := map[string]seen{}
 	for _, one := range found.Value {
-		all[*one.Name] = seen{one.Properties.CreatedTime.UTC(), *one.Properties.Containers[0].RestartCount}
+		all[*one.Name] = seen{one.Properties.CreatedTime.UTC(), *one.Properties.Containers[0].RestartCount, *one.Properties.Containers[0].Ready}
 	}
 	return all
 }

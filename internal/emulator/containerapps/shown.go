@@ -1,6 +1,9 @@
 package containerapps
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // shown is the app as a GET has it.
 func (a *app) shown() map[string]any {
@@ -57,7 +60,7 @@ func (a *app) shownRevisions() []any {
 
 func (r *revision) shownReplicas() []any {
 	all := []any{}
-	for _, one := range r.replicas {
+	for _, one := range slices.Concat(r.leaving, r.replicas) {
 		state := "Running"
 		container := map[string]any{
 			"name": "runner", "ready": one.ready, "started": one.ready, "restartCount": one.restarts, "runningState": "Running",

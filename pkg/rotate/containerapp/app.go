@@ -23,6 +23,7 @@ type view struct {
 	location  string
 	state     armappcontainers.ContainerAppProvisioningState
 	modified  time.Time
+	minimum   int32 // replicas of a revision that does not say it
 	maximum   int32 // replicas of a revision
 	variables map[string]*armappcontainers.EnvironmentVar
 	secret    string          // name of the client secret
@@ -70,8 +71,11 @@ func (r *Runner) readApp(ctx context.Context) error {
 	seen.state = value(properties.ProvisioningState)
 	seen.hold(properties.Configuration)
 	template := value(properties.Template)
-	if template.Scale != nil && template.Scale.MaxReplicas != nil {
-		seen.maximum = *template.Scale.MaxReplicas
+	if scale := template.Scale; scale != nil {
+		seen.minimum = value(scale.MinReplicas)
+		if scale.MaxReplicas != nil {
+			seen.maximum = *scale.MaxReplicas
+		}
 	}
 	if value(properties.RunningStatus) == armappcontainers.ContainerAppRunningStatusStopped {
 		seen.maximum = 0

@@ -221,11 +221,96 @@ func TestARevisionThatIsActivatedMeanwhileIsRestartedToo(t *testing.T) {
 	})
 }
 
-func TestARestartOfContainersInPlaceIsSeen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, containerapps.Options{InPlace: true}, nil)
-		if report := w.mustRotate(); report.Dark == 0 {
-			t.Error("no dark time")
+func TestRestartsAreSeenInWhateverWayTheyShow(t *testing.T) {
+	for name, options := range map[string]containerapps.Options{
+		"containers are restarted in place": {InPlace: true},
+		"new replicas of the same names":    {SameNames: true},
+		"no replica for a moment":           {Recreate: true},
+		"replaced ones linger":              {Linger: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, options, nil)
+				if report := w.mustRotate(); report.Dark == 0 || report.Dark > time.Minute {
+					t.Errorf("dark for %s", report.Dark)
+				}
+			})
+		})
+	}
+}
+
+func TestReplicasOfWhichAzureDoesNotSayWhenTheyWereCreated(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.alter = items(listOfReplicas, func(replica map[string]any) { delete(replica, "createdTime") })
+		w.mustRotate()
+	})
+}
+
+// A revision without replicas is not scaled to zero while those start that were ordered, or that somebody else has ordered.
+func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
+	for name, change := range map[string]func(revision map[string]any){
+		"no template":            func(revision map[string]any) { delete(revision, "template") },
+		"nothing said of scale":  func(revision map[string]any) { delete(revision["template"].(map[string]any), "scale") },
+		"may be scaled to zero":  func(revision map[string]any) { scale(revision)["minReplicas"] = nil },
+		"and is told to be so":   func(revision map[string]any) { scale(revision)["minReplicas"] = 0 },
+		"and is told to be down": func(revision map[string]any) { revision["runningState"] = "Stopped" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, containerapps.Options{Recreate: true}, nil)
+				w.alter = items(listOfRevisions, change)
+				w.mustRotate()
+			})
+		})
+	}
+	for name, change := range map[string]func(revision map[string]any){
+		"activating": func(revision map[string]any) {
+			revision["runningState"] = "Activating"
+			scale(revision)["minReplicas"] = 0
+		},
+		"only the app tells of scale": func(revision map[string]any) { revision["runningState"] = "Unknown"; delete(revision, "template") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, containerapps.Options{Recreate: true}, nil)
+				w.apps.RestartAll(appID)
+				time.Sleep(2 * time.Second)
+				w.alter = items(listOfRevisions, change)
+				home, err := w.runner().Observe(t.Context())
+				if err != nil || home.Instances.State != rotate.Rolling {
+					t.Errorf("%+v, %v", home.Instances, err)
+				}
+			})
+		})
+	}
+}
+
+func scale(revision map[string]any) map[string]any {
+	return revision["template"].(map[string]any)["scale"].(map[string]any)
+}
+
+func TestARevisionThatIsScaledToZeroBesideOthersIsLeftAlone(t *testing.T) {
+	inWorld(t, func(spec *containerapps.Spec) {
+		spec.Others = []containerapps.Revision{{Name: "runner--idle", Replicas: 0}}
+	}, func(w *world) {
+		w.mustRotate()
+		if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--1:1 runner--2:1 runner--idle:0]" {
+			t.Errorf("restarts %v", got)
+		}
+	})
+}
+
+func TestARevisionWhoseActivationFailedHasFailed(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.apps.BreakRestarts(appID, 9)
+		w.apps.RestartAll(appID)
+		w.settle()
+		w.alter = items(listOfRevisions, func(revision map[string]any) {
+			revision["runningState"], revision["healthState"] = "ActivationFailed", "None"
+		})
+		home, err := w.runner().Observe(w.t.Context())
+		if err != nil || home.Instances.State != rotate.Failed {
+			t.Errorf("%+v, %v", home.Instances, err)
 		}
 	})
 }

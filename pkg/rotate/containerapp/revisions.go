@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,15 +36,36 @@ type order struct {
 	at     time.Time
 }
 
+// States of a revision that the SDK has no names for.
+const (
+	runningStateActivating       armappcontainers.RevisionRunningState = "Activating"
+	runningStateActivationFailed armappcontainers.RevisionRunningState = "ActivationFailed"
+)
+
 // dateMargin is by how much the times of two of Azure's services may differ.
 const dateMargin = 5 * time.Second
 
-// old says that a replica was there before the restart, and has not been restarted since.
+// same says that a replica was there before the restart, itself and not only another one of its name.
+func (o order) same(name string, one replica) bool {
+	before, was := o.before[name]
+	return was && !one.created.After(before.created)
+}
+
+// old says that a replica was there before the restart, and has not been restarted since. One of which Azure does not say
+// when it was created is told by its name alone.
 func (o order) old(name string, one replica) bool {
 	if before, was := o.before[name]; was {
-		return one.restarts <= before.restarts
+		return o.same(name, one) && one.restarts <= before.restarts
 	}
-	return !o.at.IsZero() && one.created.Before(o.at.Add(-dateMargin)) && one.restarts == 0
+	return !o.at.IsZero() && !one.created.IsZero() && one.created.Before(o.at.Add(-dateMargin)) && one.restarts == 0
+}
+
+// crashed says that a replica which is not ready has been restarted more often than a restart does it.
+func (o order) crashed(name string, one replica) bool {
+	if o.same(name, one) {
+		one.restarts -= o.before[name].restarts
+	}
+	return one.restarts > 1
 }
 
 // readRevisions reads the active revisions that use the secret, and their replicas.
@@ -102,18 +124,28 @@ func replicaOf(properties armappcontainers.ReplicaProperties) replica {
 	return one
 }
 
-// instances are the replicas of all revisions.
+// running are the revisions that have replicas, or are to have some. Another reads the store when it is scaled up.
+func (r *Runner) running() []revision {
+	return slices.DeleteFunc(slices.Clone(r.seen.revisions), func(found revision) bool {
+		state, _ := r.stateOf(found)
+		return state == rotate.Stopped
+	})
+}
+
+// instances are the replicas of all revisions. One that is scaled to zero counts only where no other runs.
 func (r *Runner) instances() rotate.Instances {
 	made := rotate.Instances{State: rotate.Steady, Read: r.read()}
 	var details []string
-	if len(r.seen.revisions) == 0 || r.seen.maximum == 0 {
+	if len(r.running()) == 0 || r.seen.maximum == 0 {
 		made.State = rotate.Stopped
 		details = append(details, "no revision of app "+r.id.Name+" that uses the secret may have a replica")
 	}
 	for _, found := range r.seen.revisions {
 		state, detail := r.stateOf(found)
 		details = append(details, detail)
-		made.State = worse(made.State, state)
+		if state != rotate.Stopped {
+			made.State = worse(made.State, state)
+		}
 	}
 	if r.seen.changing() {
 		made.State = worse(made.State, rotate.Rolling)
@@ -130,16 +162,16 @@ func (r *Runner) read() rotate.ReadState {
 		return rotate.ReadOlder
 	case len(r.ordered) > 0:
 		// A revision that was activated meanwhile is restarted too, unless it began after the value was stored.
-		for _, found := range r.seen.revisions {
+		for _, found := range r.running() {
 			if _, was := r.ordered[found.name]; !was && !found.startedAfter(r.since.Add(dateMargin)) {
 				return rotate.ReadOlder
 			}
 		}
 		return rotate.ReadCurrent
-	case r.seen.modified.IsZero() || len(r.seen.revisions) == 0:
+	case r.seen.modified.IsZero() || len(r.running()) == 0:
 		return rotate.ReadUnknown
 	}
-	for _, found := range r.seen.revisions {
+	for _, found := range r.running() {
 		// The value may take effect some time after the change.
 		if len(found.replicas) == 0 || !found.startedAfter(r.seen.modified.Add(provisionTime)) {
 			return rotate.ReadUnknown
@@ -168,18 +200,20 @@ func worse(a, b rotate.InstanceState) rotate.InstanceState {
 }
 
 func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail string) {
-	ready, old, crashed := 0, 0, false
+	ready, old, leaving, crashed := 0, 0, 0, false
 	var why string
 	ordered := r.ordered[found.name]
 	for name, one := range found.replicas {
 		switch {
+		case ordered.old(name, one) && !one.ready:
+			leaving++
 		case ordered.old(name, one):
 			old++
 		case one.ready:
 			ready++
 		default:
 			why = one.detail
-			crashed = crashed || one.restarts > ordered.before[name].restarts+1
+			crashed = crashed || ordered.crashed(name, one)
 		}
 	}
 	running, health := value(found.seen.RunningState), value(found.seen.HealthState)
@@ -187,36 +221,45 @@ func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail str
 	if why != "" {
 		detail += " (" + why + ")"
 	}
-	minimum := 0
+	minimum := r.seen.minimum
 	if template := found.seen.Template; template != nil && template.Scale != nil {
-		minimum = int(value(template.Scale.MinReplicas))
+		minimum = value(template.Scale.MinReplicas)
 	}
+	wanted := max(1, int(minimum))
+	if ready < wanted {
+		old += leaving // else those have had their end, and are shown for a while still
+	}
+	starting := running == armappcontainers.RevisionRunningStateProcessing || running == runningStateActivating
 	unwell := health == armappcontainers.RevisionHealthStateUnhealthy || running == armappcontainers.RevisionRunningStateDegraded
-	failed := running == armappcontainers.RevisionRunningStateFailed || value(found.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
+	failed := running == armappcontainers.RevisionRunningStateFailed || running == runningStateActivationFailed ||
+		value(found.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
 	switch {
-	case len(found.replicas) == 0 && (running == armappcontainers.RevisionRunningStateStopped || minimum == 0 && running != armappcontainers.RevisionRunningStateProcessing):
+	// A restart may leave a revision without a replica for a moment.
+	case len(found.replicas) == 0 && len(ordered.before) == 0 &&
+		(running == armappcontainers.RevisionRunningStateStopped || minimum == 0 && !starting && !failed):
 		return rotate.Stopped, detail
 	case old > 0:
 		return rotate.Rolling, detail + fmt.Sprintf(", %d not restarted yet", old)
-	case failed && ready < max(1, len(found.replicas)), unwell && crashed:
+	case failed && ready < max(1, len(found.replicas)-leaving), unwell && crashed:
 		return rotate.Failed, detail
-	case ready < len(found.replicas), ready < max(1, minimum):
+	case ready < len(found.replicas)-leaving, ready < wanted:
 		return rotate.Rolling, detail
 	}
 	return rotate.Steady, detail
 }
 
-// Restart implements [rotate.Runner]: each revision is restarted, except those that this Runner has restarted already and
-// that did not fail.
+// Restart implements [rotate.Runner]: each revision that runs is restarted, except those that this Runner has restarted already
+// and that did not fail.
 func (r *Runner) Restart(ctx context.Context) error {
 	if err := r.enter(ctx); err != nil {
 		return err
 	}
-	if len(r.seen.revisions) == 0 {
+	running := r.running()
+	if len(running) == 0 {
 		return rotate.Errorf(rotate.NotReady, "app %s has no active revision that could be restarted", r.id.Name).
 			WithTodo("activate one: az containerapp revision activate; it reads what the store holds when it starts")
 	}
-	for _, found := range r.seen.revisions {
+	for _, found := range running {
 		if _, was := r.ordered[found.name]; was {
 			if state, _ := r.stateOf(found); state != rotate.Failed {
 				continue

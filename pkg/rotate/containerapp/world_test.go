@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -38,6 +39,7 @@ type world struct {
 	mu      sync.Mutex
 	log     bytes.Buffer
 	running map[*int]string // the secrets with which replicas run
+	alter   func(request *http.Request, answer *http.Response)
 }
 
 // inWorld is a test in a bubble, in which the runner's app is another than usual.
@@ -100,7 +102,7 @@ func (w *world) logged() string {
 }
 
 func (w *world) config(change ...func(*containerapp.Config)) containerapp.Config {
-	config := configuration(func(server http.Handler) http.RoundTripper { return wire.Transport(server) }, w.apps, w.state)
+	config := configuration(func(server http.Handler) http.RoundTripper { return altered{wire.Transport(server), w} }, w.apps, w.state)
 	config.Log = slog.New(slog.NewJSONHandler(w, nil))
 	for _, change := range change {
 		change(&config)
@@ -247,3 +249,49 @@ func mustHaveOnly(t *testing.T, text string, into any) {
 		t.Fatalf("%v in %d bytes", err, len(text))
 	}
 }
+
+// altered has answers arrive otherwise than they were given.
+type altered struct {
+	http.RoundTripper
+	w *world
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a altered) RoundTrip(request *http.Request) (*http.Response, error) {
+	answer, err := a.RoundTripper.RoundTrip(request)
+	if err == nil && a.w.alter != nil {
+		a.w.alter(request, answer)
+	}
+	return answer, err
+}
+
+// items has every item of a list be altered: of the revisions ("GET app revisions"), or of the replicas.
+func items(list string, change func(item map[string]any)) func(*http.Request, *http.Response) {
+	return func(request *http.Request, answer *http.Response) {
+		if nameOf(request) != list || answer.StatusCode != http.StatusOK {
+			return
+		}
+		var document map[string]any
+		if err := json.NewDecoder(answer.Body).Decode(&document); err != nil {
+			panic(err)
+		}
+		for _, item := range document["value"].([]any) {
+			change(item.(map[string]any)["properties"].(map[string]any))
+		}
+		text, err := json.Marshal(document)
+		if err != nil {
+			panic(err)
+		}
+		replaceBody(answer, text)
+	}
+}
+
+func replaceBody(answer *http.Response, text []byte) {
+	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	answer.Header.Del("Content-Length")
+}
+
+const (
+	listOfRevisions = "GET app revisions"
+	listOfReplicas  = "GET app replicas"
+)
