@@ -25,12 +25,11 @@ type call struct {
 	failed bool
 }
 
-// played is a call about a runner that was rotated so many days ago.
-func played(t *testing.T, days int, every time.Duration, breaks, blind bool) call {
+// played is a call about a runner.
+func played(t *testing.T, c alerttest.Case) call {
 	t.Helper()
-	lines, failed := alerttest.Call(t, alerttest.Case{
-		Log: rotation.NewLog, AgentID: sandbox.AgentID, Target: app, Days: days, Every: every, Breaks: breaks, Blind: blind,
-	})
+	c.Log, c.AgentID, c.Target = rotation.NewLog, sandbox.AgentID, app
+	lines, failed := alerttest.Call(t, c)
 	return call{lines, failed}
 }
 
@@ -116,10 +115,12 @@ func (a alert) fires(t *testing.T, from tables) (fires bool, of []string) {
 
 // The alerts look at what the function really writes: each at what it is for, and at nothing of a runner that is well.
 func TestAlerts(t *testing.T) {
-	const year = 365 * 24 * time.Hour
-	well, old := played(t, 1, year, false, false), played(t, 40, year, false, false)
-	rotated, dark := played(t, 40, 24*time.Hour, false, false), played(t, 40, 24*time.Hour, true, false)
-	blind, wrong := played(t, 40, 24*time.Hour, false, true), misconfigured(t)
+	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
+	well, old := played(t, alerttest.Case{Days: 1, Every: year}), played(t, alerttest.Case{Days: 40, Every: year})
+	rotated, dark := played(t, alerttest.Case{Days: 40, Every: day}), played(t, alerttest.Case{Days: 40, Every: day, Breaks: true})
+	busy, oldAndBusy := played(t, alerttest.Case{Days: 1, Every: day, Busy: true}), played(t, alerttest.Case{Days: 40, Every: day, Busy: true})
+	never, first := played(t, alerttest.Case{Never: true, Every: day, Busy: true}), played(t, alerttest.Case{Never: true, Every: day})
+	blind, wrong := played(t, alerttest.Case{Days: 40, Every: day, Blind: true}), misconfigured(t)
 	for name, test := range map[string]struct {
 		calls []call
 		want  []string
@@ -131,6 +132,10 @@ func TestAlerts(t *testing.T) {
 		"dark, then back":                {[]call{dark, well}, []string{"failure"}}, // in the window still
 		"dark, then not to be looked at": {[]call{dark, blind}, []string{"age", "dark", "failure"}},
 		"old, then rotated":              {[]call{old, rotated}, nil},
+		"left alone":                     {[]call{busy}, nil},
+		"left alone, and old":            {[]call{oldAndBusy}, []string{"age"}},
+		"never rotated":                  {[]call{never}, []string{"age"}},
+		"the first rotation":             {[]call{never, first}, nil},
 		"not to be looked at":            {[]call{blind}, []string{"failure"}},
 		"misconfigured":                  {[]call{wrong}, []string{"failure", "silence"}},
 		"stopped":                        {nil, []string{"silence"}},
@@ -158,7 +163,7 @@ func TestAlerts(t *testing.T) {
 	}
 
 	// Whoever reads of a failure finds a line that says what it is, and no such line without a failure.
-	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "dark": dark, "blind": blind, "misconfigured": wrong} {
+	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "dark": dark, "blind": blind, "misconfigured": wrong} {
 		told := slices.ContainsFunc(c.lines, func(line map[string]any) bool { return line["level"] == "ERROR" && line["error"] != "" })
 		if told != c.failed {
 			t.Errorf("%s: failed %t, and told of it %t:\n%v", name, c.failed, told, c.lines)

@@ -58,13 +58,31 @@ func extend(t *testing.T, rows []row, columns string) []row {
 	var all []row
 	for _, r := range rows {
 		more := maps.Clone(r)
-		for column := range strings.SplitSeq(columns, ", ") {
+		for _, column := range items(columns) {
 			name, expression, _ := strings.Cut(column, " = ")
 			more[name] = eval(t, r, expression)
 		}
 		all = append(all, more)
 	}
 	return all
+}
+
+// items splits at the commas that are in no parentheses.
+func items(text string) (all []string) {
+	depth, began := 0, 0
+	for i, c := range text {
+		switch c {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ',':
+			if depth == 0 {
+				all, began = append(all, strings.TrimSpace(text[began:i])), i+1
+			}
+		}
+	}
+	return append(all, strings.TrimSpace(text[began:]))
 }
 
 var latest = regexp.MustCompile(`^arg_max\(timestamp, (\w+)\) by (\w+)$`)
@@ -106,7 +124,20 @@ func eval(t *testing.T, r row, expression string) any {
 		return isNumber && is && value > least
 	}
 	if found := called.FindStringSubmatch(expression); found != nil {
-		return callKQL(t, found[1], eval(t, r, found[2]))
+		var arguments []any
+		for _, argument := range items(found[2]) {
+			arguments = append(arguments, eval(t, r, argument))
+		}
+		if found[1] == "iff" && len(arguments) == 3 {
+			if arguments[0] == true {
+				return arguments[1]
+			}
+			return arguments[2]
+		}
+		if len(arguments) != 1 {
+			t.Fatalf("the test does not know %q", expression)
+		}
+		return callKQL(t, found[1], arguments[0])
 	}
 	if text, ok := strings.CutPrefix(expression, "'"); ok {
 		return strings.TrimSuffix(text, "'")
@@ -172,10 +203,11 @@ func TestKQL(t *testing.T) {
 	}}
 	const lines = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n"
 	for query, want := range map[string]string{
-		lines + "| summarize lines = count()":                                                                                                `[{"lines":3}]`,
-		lines + "| extend v = todouble(line.value)\n| where isnotnull(v)\n| where v > 6":                                                     `[{"line":{"msg":"runner","runner":"a","value":7},"message":"{\"msg\":\"runner\",\"runner\":\"a\",\"value\":7}","timestamp":1,"v":7}]`,
-		lines + "| extend v = todouble(line.value), k = tostring(line.runner)\n| where isnotnull(v)\n| summarize arg_max(timestamp, v) by k": `[{"k":"a","timestamp":3,"v":5}]`,
-		"requests\n| where success == false":                                                                                                 "null",
+		lines + "| summarize lines = count()":                                                                                                               `[{"lines":3}]`,
+		lines + "| extend v = todouble(line.value)\n| where isnotnull(v)\n| where v > 6":                                                                    `[{"line":{"msg":"runner","runner":"a","value":7},"message":"{\"msg\":\"runner\",\"runner\":\"a\",\"value\":7}","timestamp":1,"v":7}]`,
+		lines + "| extend v = todouble(line.value), k = tostring(line.runner)\n| where isnotnull(v)\n| summarize arg_max(timestamp, v) by k":                `[{"k":"a","timestamp":3,"v":5}]`,
+		lines + "| extend v = iff(isnotnull(line.value), 1.5, todouble(line.other)), k = tostring(line.runner)\n| where v > 1\n| summarize lines = count()": `[{"lines":2}]`,
+		"requests\n| where success == false":                                                                                                                "null",
 	} {
 		got, err := json.Marshal(kql(t, query, from))
 		if err != nil || string(got) != want {

@@ -1,7 +1,7 @@
 package gcp_test
 
 import (
-	"fmt"
+	"encoding/json"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,20 +14,28 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/terraformtest"
 )
 
-// logged is what one call of the function writes about a runner, line by line. It was rotated so many days ago.
-func logged(t *testing.T, days int, every time.Duration, breaks bool) []map[string]any {
-	lines, _ := alerttest.Call(t, alerttest.Case{Log: rotation.NewLog, AgentID: sandbox.AgentID, Target: release, Days: days, Every: every, Breaks: breaks})
+// logged is what one call of the function writes about a runner, line by line.
+func logged(t *testing.T, c alerttest.Case) []map[string]any {
+	c.Log, c.AgentID, c.Target = rotation.NewLog, sandbox.AgentID, release
+	lines, _ := alerttest.Call(t, c)
 	return lines
 }
 
 var (
 	severities = map[string]int{"INFO": 200, "WARNING": 400, "ERROR": 500}
 	comparison = regexp.MustCompile(`(severity|jsonPayload\.\w+)(>=|>|=)("[^"]*"|[\w.]+)`)
+	either     = regexp.MustCompile(`\((jsonPayload\.[^() ]+) OR (jsonPayload\.[^() ]+)\)`)
 )
 
 // matches says that a line has what a filter asks of severity and payload. The rest of the filter names the function.
 func matches(t *testing.T, filter string, line map[string]any) bool {
 	t.Helper()
+	for _, pair := range either.FindAllStringSubmatch(filter, -1) {
+		if !matches(t, pair[1], line) && !matches(t, pair[2], line) {
+			return false
+		}
+		filter = strings.Replace(filter, pair[0], "", 1)
+	}
 	terms := comparison.FindAllStringSubmatch(filter, -1)
 	if len(terms) == 0 {
 		t.Fatalf("%s asks for nothing", filter)
@@ -40,7 +48,8 @@ func matches(t *testing.T, filter string, line map[string]any) bool {
 		case field == "severity":
 			holds = severities[value.(string)] >= severities[want]
 		case operator == "=":
-			holds = ok && fmt.Sprintf("%q", value) == want
+			text, err := json.Marshal(value)
+			holds = ok && err == nil && string(text) == want
 		default:
 			number, isNumber := value.(float64)
 			bound, err := strconv.ParseFloat(want, 64)
@@ -62,15 +71,19 @@ func TestAlerts(t *testing.T) {
 		filters[name], labels[name] = condition["filter"].(string), condition["label_extractors"].(map[string]any)
 	}
 	filters["any"] = module.Attributes(module.Blocks["google_logging_metric.runners"])["filter"].(string)
-	const year = 365 * 24 * time.Hour
+	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
 	for name, test := range map[string]struct {
 		lines []map[string]any
 		want  map[string]bool
 	}{
-		"well":    {logged(t, 1, year, false), map[string]bool{"any": true}},
-		"rotated": {logged(t, 40, 24*time.Hour, false), map[string]bool{"any": true}},
-		"old":     {logged(t, 40, year, false), map[string]bool{"any": true, "age": true}},
-		"dark":    {logged(t, 40, 24*time.Hour, true), map[string]bool{"any": true, "age": true, "dark": true, "failure": true}},
+		"well":                {logged(t, alerttest.Case{Days: 1, Every: year}), map[string]bool{"any": true}},
+		"rotated":             {logged(t, alerttest.Case{Days: 40, Every: day}), map[string]bool{"any": true}},
+		"old":                 {logged(t, alerttest.Case{Days: 40, Every: year}), map[string]bool{"any": true, "age": true}},
+		"left alone":          {logged(t, alerttest.Case{Days: 1, Every: day, Busy: true}), map[string]bool{"any": true}},
+		"left alone, and old": {logged(t, alerttest.Case{Days: 40, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},
+		"never rotated":       {logged(t, alerttest.Case{Never: true, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},
+		"the first rotation":  {logged(t, alerttest.Case{Never: true, Every: day}), map[string]bool{"any": true}},
+		"dark":                {logged(t, alerttest.Case{Days: 40, Every: day, Breaks: true}), map[string]bool{"any": true, "age": true, "dark": true, "failure": true}},
 	} {
 		for alert, filter := range filters {
 			found := 0

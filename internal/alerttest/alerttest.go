@@ -27,6 +27,8 @@ type Case struct {
 	Target  string        // as the function names it
 	Days    int           // since the last rotation
 	Every   time.Duration // when the next one is due
+	Never   bool          // it was never rotated
+	Busy    bool          // another run is at work on it
 	Breaks  bool          // the restart does not bring the runner back
 	Blind   bool          // the runner's home cannot be looked at
 }
@@ -37,12 +39,14 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 	synctest.Test(t, func(t *testing.T) {
 		server := maiatest.New()
 		defer server.Close()
-		r := &runner{agentID: c.AgentID, server: server, breaks: c.Breaks, blind: c.Blind}
+		r := &runner{agentID: c.AgentID, server: server, busy: c.Busy, breaks: c.Breaks, blind: c.Blind}
 		server.AddAgent(maiatest.AgentSpec{ID: c.AgentID, Name: "runner", ClientID: "id"})
 		r.home.Store = maia.Credentials{ClientID: "id", ClientSecret: maia.NewSecret(server.LiveSecret(c.AgentID))}
 		r.connect()
 		fingerprint := r.home.Store.ClientSecret.Fingerprint()
-		r.home.Note = rotate.Note{Applied: fingerprint, Rotated: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days), New: fingerprint}}
+		if !c.Never {
+			r.home.Note = rotate.Note{Applied: fingerprint, Rotated: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days), New: fingerprint}}
+		}
 
 		policy := rotate.DefaultPolicy()
 		policy.Drain, policy.ConnectTimeout, policy.Every = rotate.DrainNone, 20*time.Minute, c.Every
@@ -72,6 +76,7 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 type runner struct {
 	agentID string
 	server  *maiatest.Server
+	busy    bool
 	breaks  bool
 	blind   bool
 	home    rotate.Home
@@ -79,7 +84,7 @@ type runner struct {
 }
 
 func (r *runner) AgentID() string                            { return r.agentID }
-func (r *runner) Busy(context.Context) (string, bool, error) { return "", false, nil }
+func (r *runner) Busy(context.Context) (string, bool, error) { return "another run", r.busy, nil }
 func (r *runner) Check(context.Context) error                { return nil }
 
 func (r *runner) Observe(context.Context) (rotate.Home, error) {

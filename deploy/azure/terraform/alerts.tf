@@ -22,13 +22,13 @@ locals {
       text      = "A refresh has revoked the runner's secret, and the runner is not back. Every call heals it; the function's log says why that does not help."
     }
     age = {
-      title     = "no rotation for more than ${var.max_age_days} days"
+      title     = "no rotation for more than ${var.max_age_days} days, or none ever"
       severity  = 2
-      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = todouble(line.age_days)\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > ${var.max_age_days}"
+      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = iff(isnotnull(line.never_rotated), 1000000.0, todouble(line.age_days))\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > ${var.max_age_days}"
       window    = "PT${var.silence_hours}H"
       every     = "PT1H"
       dimension = ["runner"]
-      text      = "The runner works, but it was due. The line 'runner' in the function's log says as its outcome why it was not rotated."
+      text      = "The runner was due, and was not rotated. The line 'runner' in the function's log says as its outcome why."
     }
   }
 }

@@ -256,7 +256,7 @@ variable "dark_seconds" {
 }
 
 variable "max_age_days" {
-  description = "Alert when a runner was not rotated successfully for more than this many days. More than rotate_every."
+  description = "Alert when a runner was not rotated successfully for more than this many days, or was never rotated. More than rotate_every."
   type        = number
   default     = 35
   nullable    = false

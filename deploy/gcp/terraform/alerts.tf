@@ -16,10 +16,10 @@ locals {
       text   = "A refresh has revoked the runner's secret, and the runner is not back. Every call heals it; the function's log says why that does not help."
     }
     age = {
-      title  = "no rotation for more than ${var.max_age_days} days"
-      filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.age_days>${var.max_age_days}"
+      title  = "no rotation for more than ${var.max_age_days} days, or none ever"
+      filter = "${local.log} AND jsonPayload.message=\"runner\" AND (jsonPayload.age_days>${var.max_age_days} OR jsonPayload.never_rotated=true)"
       labels = { runner = "EXTRACT(jsonPayload.runner)" }
-      text   = "The runner works, but it was due. The line \"runner\" in the function's log says as its outcome why it was not rotated."
+      text   = "The runner was due, and was not rotated. The line \"runner\" in the function's log says as its outcome why."
     }
   }
 }
