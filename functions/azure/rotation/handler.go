@@ -147,7 +147,7 @@ func refuse(ctx context.Context, log *slog.Logger, err error) error {
 }
 
 // targets are the apps; for none, all that are configured. A resource group that cannot be read is a target that fails, and
-// stops no other.
+// stops no other; so is one without an app, if there is none in any.
 func (h *Handler) targets(ctx context.Context, apps []string, log *slog.Logger) ([]fleet.Target, error) {
 	if h.configErr != nil {
 		return nil, h.configErr
@@ -157,21 +157,30 @@ func (h *Handler) targets(ctx context.Context, apps []string, log *slog.Logger) 
 		return nil, err
 	}
 	var targets []fleet.Target
-	var groups []string
+	var groups, bare []string
 	if len(apps) == 0 {
 		apps, groups = h.config.Apps, h.config.Groups
 	}
+	fails := func(group string, err error) {
+		targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return nil, nil, err }})
+	}
 	for _, group := range groups {
 		found, err := containerapp.Tagged(ctx, containerapp.Config{Credential: azure.credential, Client: azure.manager}, group)
-		if err == nil && len(found) == 0 {
-			err = settings.Errorf("no Container App in %s has the tag %s", group, tag).
-				WithTodo("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not")
-		}
-		if err != nil {
-			targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return nil, nil, err }})
-			continue
+		switch {
+		case err != nil:
+			fails(group, err)
+		case len(found) == 0:
+			bare = append(bare, group)
 		}
 		apps = append(apps, found...)
+	}
+	for _, group := range bare {
+		if len(apps) > 0 {
+			log.WarnContext(ctx, "no app in this resource group has the tag", "group", group, "tag", tag)
+			continue
+		}
+		fails(group, settings.Errorf("no Container App in %s has the tag %s", group, tag).
+			WithTodo("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not"))
 	}
 	for _, app := range apps {
 		targets = append(targets, fleet.Target{Name: app, Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {

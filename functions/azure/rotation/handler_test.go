@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -169,7 +170,7 @@ func TestGroupsAreIsolated(t *testing.T) {
 	h.As(accepted, transport(apps))
 	status, said := answered(t, h, post(good))
 	for _, words := range []string{
-		"3 of 3 runners failed", groupID + "-gone: configuration: list the apps of resource group runners-gone", "no Container App in " + groupID + "-bare has the tag maia-rotate=enabled",
+		"2 of 2 runners failed", groupID + "-gone: configuration: list the apps of resource group runners-gone",
 		appID + ": configuration: no container of app runner has the variable OAUTH_CLIENT_SECRET",
 	} {
 		if status != http.StatusInternalServerError || !strings.Contains(said, words) {
@@ -179,8 +180,31 @@ func TestGroupsAreIsolated(t *testing.T) {
 	if strings.Contains(said, "untagged") {
 		t.Errorf("an app without the tag is served: %s", said)
 	}
+	warned := slices.IndexFunc(lines(t, log.Bytes()), func(line map[string]any) bool {
+		return line["level"] == "WARN" && line["msg"] == "no app in this resource group has the tag" && line["group"] == groupID+"-bare"
+	})
+	if warned < 0 || strings.Contains(said, "bare") {
+		t.Errorf("of the group without an app is said %s, and logged %s", said, log.String())
+	}
 	if strings.Contains(log.String(), "no app with the tag") {
 		t.Errorf("a runner is missed that may be that of the app that failed: %s", log.String())
+	}
+}
+
+// TestNoGroupHasAnApp: then there is nothing to serve, which is told of each.
+func TestNoGroupHasAnApp(t *testing.T) {
+	apps := containerapps.New(containerapps.Options{Token: string(accepted)})
+	defer apps.Close()
+	for _, group := range []string{groupID, groupID + "-bare"} {
+		apps.Add(containerapps.Spec{ID: group + "/providers/Microsoft.App/containerApps/web", Location: "westeurope", Replicas: 1})
+	}
+	h := New(with(map[string]string{"MAIA_CONTAINER_APPS": "", "MAIA_RESOURCE_GROUPS": groupID + "," + groupID + "-bare"}), io.Discard)
+	h.As(accepted, transport(apps))
+	status, said := answered(t, h, post(good))
+	for _, words := range []string{"2 of 2 runners failed", "no Container App in " + groupID + " has the tag maia-rotate=enabled", "no Container App in " + groupID + "-bare has the tag"} {
+		if status != http.StatusInternalServerError || !strings.Contains(said, words) {
+			t.Errorf("%s is not in %d, %s", words, status, said)
+		}
 	}
 }
 
