@@ -220,7 +220,7 @@ func stateURL(text string, platform settings.Environment, manager string) (strin
 	service, name := platform[envBlobService], envBlobService
 	if service == "" {
 		account := platform[envAccount]
-		suffix, known := blobSuffixes[manager]
+		suffix, known := blobSuffixes[strings.ToLower(manager)]
 		switch {
 		case account == "":
 			return "", settings.Errorf("%s is not set, and neither is %s nor %s: it says in which blob container the locks and notes are, like %s", envState, envAccount, envBlobService, like)

@@ -103,6 +103,7 @@ func TestStateContainer(t *testing.T) {
 		"the host's account":   {account: "hoststorage", want: "https://hoststorage.blob.core.windows.net/maia-rotate"},
 		"in China":             {account: "hoststorage", manager: china, want: "https://hoststorage.blob.core.chinacloudapi.cn/maia-rotate"},
 		"of the US government": {account: "hoststorage", manager: gov, want: "https://hoststorage.blob.core.usgovcloudapi.net/maia-rotate"},
+		"in other letters":     {account: "hoststorage", manager: "https://Management.USGovCloudAPI.net", want: "https://hoststorage.blob.core.usgovcloudapi.net/maia-rotate"},
 
 		"none":                    {words: "MAIA_STATE_CONTAINER_URL is not set, and neither is AzureWebJobsStorage__accountName nor AzureWebJobsStorage__blobServiceUri"},
 		"an unknown cloud":        {account: "hoststorage", manager: private, words: "the storage accounts of the cloud of AZURE_RESOURCE_MANAGER_URL have no address that is known"},

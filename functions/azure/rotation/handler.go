@@ -76,7 +76,7 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 	}()
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	log.InfoContext(ctx, "called", "past_due", timer.IsPastDue)
+	log.InfoContext(ctx, "called", "past_due", bool(timer.IsPastDue))
 	targets, err := h.targets(ctx, nil, log)
 	if err != nil {
 		return nil, refuse(ctx, log, err)

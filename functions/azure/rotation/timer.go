@@ -9,13 +9,30 @@ import (
 )
 
 // TimerInfo is what the host says of a timer that has fired. Nothing is decided by it: what is due, the runners' notes say.
+// So no value in it is an error, whatever its shape.
 type TimerInfo struct {
 	ScheduleStatus *ScheduleStatus // nil if the host does not keep one
-	IsPastDue      bool
+	IsPastDue      Flag
+}
+
+// Flag is a truth value, which a host may write as a text.
+type Flag bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *Flag) UnmarshalJSON(text []byte) error {
+	*f = Flag(strings.EqualFold(strings.Trim(string(text), `"`), "true"))
+	return nil
 }
 
 // ScheduleStatus is what the host remembers of the timer.
 type ScheduleStatus struct{ Last, Next, LastUpdated Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *ScheduleStatus) UnmarshalJSON(text []byte) error {
+	type plain ScheduleStatus
+	_ = json.Unmarshal(text, (*plain)(s)) // else nothing is remembered
+	return nil
+}
 
 // Time is one as the host writes it, in whatever form.
 type Time string
