@@ -138,7 +138,7 @@ func TestCheck(t *testing.T) {
 		"misspelt":               {set("MAIA_AGENTS", "x"), []string{"problem environment"}, "MAIA_AGENTS is not known; did you mean MAIA_AGENT_IDS?"},
 		"another age":            {set("MAIA_ROTATE_EVERY", "30d"), []string{"problem environment"}, `MAIA_ROTATE_EVERY is "30d"`},
 		"any agent":              {set("MAIA_AGENT_IDS", ""), []string{"warning agents"}, "any agent"},
-		"too long a drain":       {set("MAIA_ROTATE_DRAIN_TIMEOUT", "25m"), []string{"problem timeout"}, "a call has 29m30s, and a rotation may take 34m0s"},
+		"too long a drain":       {set("MAIA_ROTATE_DRAIN_TIMEOUT", "25m"), []string{"problem timeout"}, "a call has 29m30s, and a rotation may take 35m40s"},
 		"another time-out":       {set("AzureFunctionsJobHost__functionTimeout", "00:05:00"), []string{"problem timeout"}, `"00:05:00", in place of the 30 minutes`},
 		"credential in the open": {
 			func(i *installation) { _, i.Site.Settings["MAIA_CLIENT_SECRET"] = i.Maia.APICredential() }, []string{"warning plain-secret"}, "whoever may list the settings can read",
