@@ -97,6 +97,13 @@ func (s *Server) Delete(container string) {
 	delete(s.containers, container)
 }
 
+// Remove has somebody delete a blob, lease or not.
+func (s *Server) Remove(container, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.containers[container], name)
+}
+
 // Lease has somebody else lease a blob that is not leased; for good, if the duration is 0.
 func (s *Server) Lease(container, name string, duration time.Duration) {
 	s.mu.Lock()

@@ -23,6 +23,7 @@ type Options struct {
 	SameNames bool          // the replica that replaces another has its name
 	Recreate  bool          // a restart ends all replicas of a revision before it creates the first new one
 	Linger    time.Duration // how long a replica that was replaced is shown still, not ready
+	FailLate  bool          // a change that ends as failed has changed the secrets all the same
 	PageSize  int           // of a list; 0: 25
 	// StartReplica starts a replica with the environment that it has read; stop ends it. An error has it crash.
 	StartReplica func(app string, environment map[string]string) (stop func(), err error)

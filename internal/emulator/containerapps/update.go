@@ -53,7 +53,7 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 	time.AfterFunc(took, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if a.state = end; given && end == "Succeeded" {
+		if a.state = end; given && (end == "Succeeded" || s.options.FailLate && !dropped) {
 			a.secrets = secrets
 		}
 	})

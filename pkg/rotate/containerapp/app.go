@@ -17,6 +17,9 @@ const (
 	clientSecretVariable = "OAUTH_CLIENT_SECRET"
 )
 
+// runnersOwn are the variables of which a runner has one value.
+var runnersOwn = []string{clientIDVariable, clientSecretVariable, "AGENT_ID", "MATILLION_REGION"}
+
 // view is the app as last seen.
 type view struct {
 	name      string
@@ -31,6 +34,7 @@ type view struct {
 	secrets   []*armappcontainers.ContainerAppSecret
 	listed    time.Time // when the secrets were, by Azure's clock; zero if it did not say
 	revisions []revision
+	strays    []stray
 }
 
 // value is what a pointer points to, or nothing.
@@ -62,7 +66,8 @@ func (r *Runner) readApp(ctx context.Context) error {
 	if err != nil {
 		return failure("read app "+r.id.Name, actionRead, err)
 	}
-	seen := view{name: r.id.Name, location: value(found.Location), maximum: 10, secrets: r.seen.secrets, listed: r.seen.listed, revisions: r.seen.revisions}
+	seen := view{name: r.id.Name, location: value(found.Location), maximum: 10, secrets: r.seen.secrets, listed: r.seen.listed,
+		revisions: r.seen.revisions, strays: r.seen.strays}
 	seen.variables, seen.vault = map[string]*armappcontainers.EnvironmentVar{}, map[string]bool{}
 	if found.SystemData != nil {
 		seen.modified = value(found.SystemData.LastModifiedAt)
@@ -118,7 +123,7 @@ func (v *view) hold(configuration *armappcontainers.Configuration) {
 func (v *view) take(container *armappcontainers.Container) error {
 	for _, variable := range present(container.Env) {
 		name := value(variable.Name)
-		if known := v.variables[name]; known != nil && (name == clientSecretVariable || name == clientIDVariable || name == "AGENT_ID") {
+		if known := v.variables[name]; known != nil && slices.Contains(runnersOwn, name) {
 			if value(known.SecretRef) != value(variable.SecretRef) || value(known.Value) != value(variable.Value) {
 				return rotate.Errorf(rotate.Configuration, "the containers of app %s do not agree on the variable %s", v.name, name).
 					WithTodo("give each runner an app of its own")

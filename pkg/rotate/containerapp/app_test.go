@@ -66,6 +66,13 @@ func TestAppsThatAreRefused(t *testing.T) {
 		"two do not agree": {func(spec *containerapps.Spec) {
 			spec.Containers = append(spec.Containers, map[string]any{"name": "second", "env": []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "other"}}})
 		}, nil, rotate.Configuration, []string{"do not agree", "OAUTH_CLIENT_SECRET"}},
+		"two do not agree on the region": {func(spec *containerapps.Spec) {
+			spec.Containers = append(spec.Containers, map[string]any{"name": "second", "env": []any{map[string]any{"name": "MATILLION_REGION", "value": "US1"}}})
+		}, nil, rotate.Configuration, []string{"do not agree", "MATILLION_REGION"}},
+		"a revision with another secret": {stray("secretRef", "other", 1), nil, rotate.Configuration,
+			[]string{"the active revision runner--stray of app runner has its client secret from other", "from " + clientSecret, "revision deactivate"}},
+		"a revision with a value": {stray("value", "in-clear", 1), nil, rotate.Configuration,
+			[]string{"runner--stray", "from (a plain value)"}},
 		"scaled to zero": {nil, func(w *world) { w.apps.Scale(appID, 0) }, rotate.NotReady, []string{"scaled to zero", "runner--1"}},
 		"stopped":        {nil, func(w *world) { w.apps.Stop(appID) }, rotate.NotReady, []string{"scaled to zero"}},
 		"no active revision": {func(spec *containerapps.Spec) {
@@ -86,6 +93,36 @@ func TestAppsThatAreRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// stray adds an active revision that has its client secret from elsewhere.
+func stray(field, value string, replicas int) func(*containerapps.Spec) {
+	return func(spec *containerapps.Spec) {
+		spec.Others = []containerapps.Revision{{Name: "runner--stray", Replicas: replicas, Containers: []any{map[string]any{
+			"name": "runner", "env": []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", field: value}},
+		}}}}
+	}
+}
+
+func TestARevisionWithAnotherSecretAndWithoutReplicasIsNoneOfOurs(t *testing.T) {
+	inWorld(t, stray("secretRef", "other", 0), func(w *world) { w.mustRotate() })
+}
+
+func TestARevisionOfWhichAnInitContainerUsesTheSecretIsRestarted(t *testing.T) {
+	inWorld(t, func(spec *containerapps.Spec) {
+		spec.Others = []containerapps.Revision{{Name: "runner--init", Replicas: 1, Containers: []any{map[string]any{"name": "other"}}}}
+	}, func(w *world) {
+		w.alter = items(listOfRevisions, func(revision map[string]any) {
+			template := revision["template"].(map[string]any)
+			if template["containers"].([]any)[0].(map[string]any)["name"] == "other" {
+				template["initContainers"] = []any{map[string]any{"name": "init", "env": []any{map[string]any{"name": "SECRET", "secretRef": clientSecret}}}}
+			}
+		})
+		w.mustRotate()
+		if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--1:1 runner--2:1 runner--init:1]" {
+			t.Errorf("restarts %v", got)
+		}
+	})
 }
 
 func TestAChangeThatHasFailedIsMendedFirst(t *testing.T) {

@@ -35,6 +35,11 @@ func (r *Runner) Check(ctx context.Context) error {
 	if _, err := r.seen.all(); err != nil {
 		return err
 	}
+	if strays := r.seen.strays; len(strays) > 0 {
+		return rotate.Errorf(rotate.Configuration, "the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
+			strays[0].revision, r.id.Name, strays[0].secret, r.seen.secret).
+			WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
+	}
 	if err := r.ask(ctx, http.MethodPatch, "", unusable, "change app "+r.id.Name, actionWrite); err != nil {
 		return err
 	}

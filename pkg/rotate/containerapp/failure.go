@@ -1,6 +1,7 @@
 package containerapp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func failure(what, action string, err error) error {
 	case code == http.StatusTooManyRequests, code >= 500:
 		kind, todo = rotate.NotReady, "nothing: the next run tries again"
 	}
-	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, answered.ErrorCode, answered.StatusCode)
+	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, cmp.Or(answered.ErrorCode, http.StatusText(answered.StatusCode)), answered.StatusCode)
 	typed.Todo = todo
 	return typed
 }

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -221,6 +224,67 @@ func TestAnOperationThatFailsAfterItWasAccepted(t *testing.T) {
 			w.t.Fatal(err)
 		}
 		w.mustBeBack()
+	})
+}
+
+// The SDK takes some successes only, and of those only answers that it can poll with.
+func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
+	for name, test := range map[string]struct {
+		call   string
+		change func(answer *http.Response)
+	}{
+		"a change with 201":                {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusCreated }},
+		"a change with 204":                {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
+		"a change with a place to nowhere": {"PATCH app", func(answer *http.Response) { answer.Header.Set("Location", "nowhere") }},
+		"a restart with 202":               {"POST app restart", func(answer *http.Response) { answer.StatusCode = http.StatusAccepted }},
+		"a restart with 204":               {"POST app restart", func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.alter = func(request *http.Request, answer *http.Response) {
+					if nameOf(request) == test.call && answer.StatusCode < 300 {
+						test.change(answer)
+					}
+				}
+				w.mustRotate()
+				if writes, restarts := w.calls("write"), w.apps.Restarts(appID); writes != 1 || fmt.Sprint(restarts) != "map[runner--1:1 runner--2:1]" {
+					t.Errorf("%d changes, restarts %v", writes, restarts)
+				}
+				if strings.Contains(w.logged(), "tried again") {
+					t.Error("what was done is told to have failed")
+				}
+			})
+		})
+	}
+}
+
+// Such a change is sent once more, so that it takes effect; however that ends, the runner is brought back.
+func TestAnOperationThatFailsAndChangesTheSecretAllTheSame(t *testing.T) {
+	for fails, name := range map[int]string{1: "once", 1000: "for ever"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, containerapps.Options{FailLate: true}, nil)
+				w.apps.FailUpdates(appID, fails)
+				w.mustRotate()
+				if n := w.calls("write"); n != 2 {
+					t.Errorf("%d changes, want one more than failed", n)
+				}
+			})
+		})
+	}
+}
+
+func TestARevisionThatIsDeactivatedMeanwhileIsPassedOver(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.alter = func(request *http.Request, answer *http.Response) {
+			if nameOf(request) == listOfReplicas && strings.Contains(request.URL.Path, "runner--1") {
+				answer.StatusCode = http.StatusNotFound
+			}
+		}
+		runner := w.runner()
+		if _, err := runner.Observe(w.t.Context()); err != nil || fmt.Sprint(runner.Revisions()) != "[runner--2]" {
+			t.Errorf("%v, %v", runner.Revisions(), err)
+		}
 	})
 }
 

@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -42,14 +45,15 @@ type lock struct {
 	app       string // resource ID, of the runner's home
 	id        string // of the lease
 
-	turn    chan struct{}      // holds one token: whoever has it uses what is below
-	note    rotate.Note        // as last seen
-	etag    azcore.ETag        // empty: there is no blob
-	leased  bool               // by somebody, as last seen
-	endless bool               // for good
-	till    time.Time          // the lease is ours until then; zero: it is not
-	stop    context.CancelFunc // of its renewal
-	gone    chan struct{}      // closed when that has ended
+	turn    chan struct{} // holds one token: whoever has it uses what is below
+	note    rotate.Note   // as last seen
+	etag    azcore.ETag   // empty: there is no blob
+	leased  bool          // by somebody, as last seen
+	endless bool          // for good
+	till    time.Time     // the lease is ours until then; zero: it is not
+	gone    chan struct{} // closed when its renewal has ended
+
+	stop atomic.Pointer[context.CancelFunc] // of its renewal; nil: there is none
 }
 
 // content is that of the blob: the note, and whose it is.
@@ -93,7 +97,7 @@ func (l *lock) use() (done func()) {
 // read looks at the blob. One that is not there holds the zero note.
 func (l *lock) read(ctx context.Context) error {
 	found, err := l.blob.DownloadStream(ctx, nil)
-	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) {
+	if absent(err) {
 		l.note, l.etag, l.leased, l.endless = rotate.Note{}, "", false, false
 		return nil
 	}
@@ -115,9 +119,27 @@ func (l *lock) read(ctx context.Context) error {
 		return rotate.Errorf(rotate.Configuration, "the blob %s in %s says that the runner is at home in %s, not in %s", l.name, l.container.URL(), held.App, l.app).
 			WithTodo("if the runner has moved, delete the blob; if not, find out who names its agent in another app")
 	}
-	l.note, l.etag, l.leased = held.Note, value(found.ETag), value(found.LeaseState) == lease.StateTypeLeased
+	if value(found.ETag) == "" {
+		return rotate.Errorf(rotate.NotReady, "the blob %s in %s was read without an ETag, by which alone it can be written safely", l.name, l.container.URL()).
+			WithTodo("look what is between the function and its storage account")
+	}
+	l.note, l.etag, l.leased = held.Note, *found.ETag, value(found.LeaseState) == lease.StateTypeLeased
 	l.endless = l.leased && value(found.LeaseDuration) == lease.DurationTypeInfinite
 	return nil
+}
+
+// answered says that an error is an answer with one of the codes, or one without a code, with the status.
+func answered(err error, status int, codes ...bloberror.Code) bool {
+	var answer *azcore.ResponseError
+	if errors.As(err, &answer) && answer.ErrorCode == "" {
+		return answer.StatusCode == status
+	}
+	return bloberror.HasCode(err, codes...)
+}
+
+// absent says of an error that the blob is not there, or not even the container.
+func absent(err error) bool {
+	return answered(err, http.StatusNotFound, bloberror.BlobNotFound, bloberror.ContainerNotFound)
 }
 
 // awaitFree waits until nobody else holds the lease, or until it has outlasted its time: then somebody renews it.
@@ -129,7 +151,10 @@ func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 		if !l.leased || l.held() {
 			return true, nil
 		}
-		if l.endless || time.Since(began) > leaseDuration+leaseMargin {
+		if l.endless {
+			return false, l.busy() // no run's: nobody would ever be at work on the runner
+		}
+		if time.Since(began) > leaseDuration+leaseMargin {
 			return false, nil
 		}
 		if err := wait(ctx, leasePoll); err != nil {
@@ -151,6 +176,9 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 		return err
 	}
 	for try := 0; ; try++ {
+		if l.etag == "" {
+			return l.deleted()
+		}
 		written, err := l.blob.Upload(ctx, streaming.NopCloser(bytes.NewReader(text)), &blockblob.UploadOptions{
 			HTTPHeaders: &blob.HTTPHeaders{BlobContentType: to.Ptr("application/json")},
 			AccessConditions: &blob.AccessConditions{
@@ -159,14 +187,16 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 			},
 		})
 		if err == nil {
-			l.note, l.etag = note, value(written.ETag)
+			l.note = note
+			if written.ETag != nil {
+				l.etag = *written.ETag // else the one before is not that of the blob any more, and the blob is read again
+			}
 			return nil
 		}
-		if lost(err) {
-			l.till = time.Time{}
-			return l.busy()
+		if absent(err) || lost(err) {
+			return l.taken(err)
 		}
-		if !bloberror.HasCode(err, bloberror.ConditionNotMet) || try == maxTries {
+		if !answered(err, http.StatusPreconditionFailed, bloberror.ConditionNotMet) || try == maxTries {
 			return err
 		}
 		// It was written and the answer lost, or the ETag has changed without the content.
@@ -174,6 +204,7 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 			return err
 		}
 		switch {
+		case l.etag == "":
 		case l.note.Equal(note):
 			return nil
 		case !l.note.Equal(before):
@@ -182,11 +213,27 @@ func (l *lock) write(ctx context.Context, note rotate.Note) error {
 	}
 }
 
-// lost says of an error that the lease is no longer ours, or the blob not there.
+// lost says of an error that the lease is no longer ours.
 func lost(err error) bool {
-	return bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound, bloberror.LeaseLost,
+	return bloberror.HasCode(err, bloberror.LeaseLost,
 		bloberror.LeaseIDMismatchWithBlobOperation, bloberror.LeaseNotPresentWithBlobOperation,
 		bloberror.LeaseIDMismatchWithLeaseOperation, bloberror.LeaseNotPresentWithLeaseOperation, bloberror.LeaseIsBrokenAndCannotBeRenewed)
+}
+
+// taken is the error of a lock that is not ours any more, as an error says.
+func (l *lock) taken(err error) *rotate.Error {
+	if absent(err) {
+		return l.deleted()
+	}
+	l.till = time.Time{}
+	return l.busy()
+}
+
+// deleted is the error of a blob that is not there any more, and its lease with it.
+func (l *lock) deleted() *rotate.Error {
+	l.till, l.etag = time.Time{}, ""
+	return rotate.Errorf(rotate.NotReady, "the blob %s in %s has been deleted since this run looked at it", l.name, l.container.URL()).
+		WithTodo("nothing: it is made again; if this repeats, find out who deletes it")
 }
 
 // enter makes sure that the lease is ours, and that nobody has written the note since it was seen.
@@ -219,9 +266,9 @@ func (l *lock) take(ctx context.Context) error {
 			return l.read(ctx)
 		}
 		switch {
-		case lost(err): // somebody has deleted it since it was seen
-			return l.busy()
-		case !bloberror.HasCode(err, bloberror.LeaseAlreadyPresent, bloberror.LeaseIsBreakingAndCannotBeAcquired):
+		case absent(err):
+			return l.deleted()
+		case !answered(err, http.StatusConflict, bloberror.LeaseAlreadyPresent, bloberror.LeaseIsBreakingAndCannotBeAcquired):
 			return err
 		case l.endless, time.Since(began) > leaseDuration+leaseMargin:
 			return l.busy()
@@ -239,12 +286,13 @@ func (l *lock) create(ctx context.Context) error {
 			AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}},
 		})
 		switch {
-		case err == nil, bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet, bloberror.LeaseIDMissing):
+		case err == nil, answered(err, http.StatusConflict, bloberror.BlobAlreadyExists),
+			answered(err, http.StatusPreconditionFailed, bloberror.ConditionNotMet, bloberror.LeaseIDMissing):
 			return nil
-		case !bloberror.HasCode(err, bloberror.ContainerNotFound) || try > 0:
+		case !absent(err) || try > 0:
 			return err
 		}
-		if _, err := l.container.Create(ctx, nil); err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		if _, err := l.container.Create(ctx, nil); err != nil && !answered(err, http.StatusConflict, bloberror.ContainerAlreadyExists) {
 			return failure("make the container of blob "+l.name, actionContainer, err)
 		}
 	}
@@ -253,11 +301,12 @@ func (l *lock) create(ctx context.Context) error {
 // keep has the lease renewed from now on, which was asked for at a time.
 func (l *lock) keep(ctx context.Context, asked time.Time) {
 	l.till = asked.Add(leaseDuration)
-	if l.stop != nil {
+	if l.stop.Load() != nil {
 		return
 	}
 	renewal, stop := context.WithCancel(context.WithoutCancel(ctx))
-	l.stop, l.gone = stop, make(chan struct{})
+	l.gone = make(chan struct{})
+	l.stop.Store(&stop)
 	go l.renew(renewal, l.gone)
 }
 
@@ -278,8 +327,8 @@ func (l *lock) renewed(ctx context.Context) bool {
 		_ = l.extend(ctx) // else at the next tick, or Hold says so
 	}
 	if !l.held() {
-		l.stop()
-		l.stop, l.gone = nil, nil // one that is taken again is kept anew
+		l.end() // one that is taken again is kept anew
+		l.gone = nil
 		return false
 	}
 	return true
@@ -294,9 +343,8 @@ func (l *lock) extend(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.till = asked.Add(leaseDuration)
-	case lost(err):
-		l.till = time.Time{}
-		return l.busy()
+	case absent(err), lost(err):
+		return l.taken(err)
 	}
 	return err
 }
@@ -316,14 +364,19 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// release gives the lease back.
-func (l *lock) release(ctx context.Context) {
-	done := l.use()
-	stop, gone := l.stop, l.gone
-	l.stop, l.gone = nil, nil
-	if stop != nil {
-		stop()
+// end ends the renewal.
+func (l *lock) end() {
+	if stop := l.stop.Swap(nil); stop != nil {
+		(*stop)()
 	}
+}
+
+// release gives the lock back. A renewal that is under way is not waited for.
+func (l *lock) release(ctx context.Context) {
+	l.end()
+	done := l.use()
+	gone := l.gone
+	l.gone = nil
 	if l.held() {
 		_, _ = l.leases.ReleaseLease(ctx, nil) // else it ends by itself
 	}
@@ -334,12 +387,17 @@ func (l *lock) release(ctx context.Context) {
 	}
 }
 
+// errOtherRun is what a lock's error wraps where another run has it.
+var errOtherRun = errors.New("another run")
+
 // busy is the error of a lock that another run holds, or has held.
 func (l *lock) busy() *rotate.Error {
 	if l.endless {
 		return rotate.Errorf(rotate.NotReady, "the blob %s in %s is leased without an end, which no run does", l.name, l.container.URL()).
 			WithTodo("find out who holds it; end it with az storage blob lease break")
 	}
-	return rotate.Errorf(rotate.NotReady, "another run is at work on this runner, or has been since this one looked").
+	other := rotate.Errorf(rotate.NotReady, "another run is at work on this runner, or has been since this one looked").
 		WithTodo("nothing: that run goes on, or the next one does")
+	other.Err = errOtherRun
+	return other
 }

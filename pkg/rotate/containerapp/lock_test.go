@@ -1,8 +1,10 @@
 package containerapp_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 const blobName = agentID + ".json"
@@ -53,11 +56,10 @@ func TestARunThatChangesNothingLeavesNoBlob(t *testing.T) {
 
 func TestALeaseThatIsHeld(t *testing.T) {
 	for name, test := range map[string]struct {
-		lease time.Duration // 0: without an end
+		lease time.Duration
 		waits time.Duration
 		tells []string
 	}{
-		"for good":                        {0, 0, []string{"leased without an end", "az storage blob lease break"}},
 		"by one that renews it":           {time.Hour, 50 * time.Second, []string{"another run is at work"}},
 		"by one that has just gone":       {40 * time.Second, 0, nil},
 		"and ends while it is waited for": {47 * time.Second, 0, nil},
@@ -80,6 +82,31 @@ func TestALeaseThatIsHeld(t *testing.T) {
 			})
 		})
 	}
+}
+
+// No run ever is at work on such a runner: that must not look as if one were.
+func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.state.Put(stateName, blobName, "{}")
+		w.state.Lease(stateName, blobName, 0)
+		tells := []string{"leased without an end", "az storage blob lease break"}
+		_, busy, err := w.runner().Busy(w.t.Context())
+		w.mustFail(err, rotate.NotReady, tells...)
+		if busy {
+			t.Error("another run is told to be at work")
+		}
+		_, err = w.run(rotate.Rotate)
+		w.mustFail(err, rotate.NotReady, tells...)
+		rotator := &rotate.Rotator{Maia: w.maia.Client(w.t), Policy: rotate.DefaultPolicy()}
+		served := fleet.Fleet{Policy: rotate.DefaultPolicy()}.Run(w.t.Context(), []fleet.Target{{
+			Name: "runner", Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return w.runner(), rotator, nil },
+		}})
+		if !served.Failed() {
+			t.Error("the call has not failed")
+		}
+		w.mustFail(served.Targets[0].Err(), rotate.NotReady, tells...)
+		w.mustBeUntouched()
+	})
 }
 
 // What happens to the lease between the note of the intent and the refresh: nothing is refreshed then.
@@ -133,8 +160,153 @@ func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
 		}
 		w.state.Delete(stateName)
 		err := runner.SaveNote(w.t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"})
-		w.mustFail(err, rotate.NotReady, "has been since this one looked")
+		w.mustFail(err, rotate.NotReady, "the blob "+blobName, "has been deleted since this run looked at it")
 		w.mustRotate() // with a new one
+	})
+	inWorld(t, nil, func(w *world) {
+		runner := w.runner()
+		for range 2 { // under the lease too, seen or not
+			if _, err := runner.Observe(w.t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := runner.SaveNote(w.t.Context(), rotate.Note{}); err != nil {
+				t.Fatal(err)
+			}
+			w.state.Remove(stateName, blobName)
+			w.mustFail(runner.SaveNote(w.t.Context(), rotate.Note{}), rotate.NotReady, "has been deleted since this run looked at it")
+			if err := runner.SaveNote(w.t.Context(), rotate.Note{}); err != nil {
+				t.Fatal(err)
+			}
+			w.state.Delete(stateName)
+			w.mustFail(runner.Hold(w.t.Context(), time.Second), rotate.NotReady, "has been deleted since this run looked at it")
+		}
+		runner.Release(w.t.Context())
+	})
+	inWorld(t, nil, func(w *world) {
+		w.maia.OnCall(func(call maiatest.Call) {
+			if call.Name == maiatest.RefreshCredentials {
+				w.state.Delete(stateName)
+			}
+		})
+		w.mustRotate()
+	})
+}
+
+// Between the function and its account may be what takes codes and ETags off the answers.
+func TestAnswersOfTheAccountWithoutACodeOrAnETag(t *testing.T) {
+	for name, change := range map[string]func(answer *http.Response){
+		"no code": func(answer *http.Response) {
+			if answer.StatusCode >= 300 {
+				answer.Header.Del("x-ms-error-code")
+				replaceBody(answer, nil)
+			}
+		},
+		"no ETag of what was written": func(answer *http.Response) {
+			if answer.Request.Method != http.MethodGet {
+				answer.Header.Del("ETag")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.alter = func(request *http.Request, answer *http.Response) {
+					if strings.HasSuffix(nameOf(request), "blob") || strings.HasSuffix(nameOf(request), "lease") || strings.HasSuffix(nameOf(request), "container") {
+						change(answer)
+					}
+				}
+				w.state.Inject(wire.Fault{Operation: "put", Match: func(raw []byte) bool { return strings.Contains(string(raw), `"intent"`) }, Nth: 1, Kind: wire.DropAfter})
+				w.mustRotate()
+				w.state.Lease(stateName, blobName, 20*time.Second)
+				w.mustRotate()
+				w.state.Lease(stateName, blobName, time.Hour)
+				_, err := w.run(rotate.Rotate)
+				w.mustFail(err, rotate.NotReady, "another run is at work")
+			})
+		})
+	}
+	inWorld(t, nil, func(w *world) {
+		w.mustRotate()
+		w.alter = func(request *http.Request, answer *http.Response) { answer.Header.Del("ETag") }
+		_, err := w.run(rotate.Rotate)
+		w.mustFail(err, rotate.NotReady, "without an ETag")
+		if n := w.maia.Refreshes(agentID); n != 1 {
+			t.Errorf("%d refreshes", n)
+		}
+	})
+}
+
+func TestTheLockIsGivenBackWhileARenewalHangs(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		runner := w.runner()
+		if err := runner.SaveNote(w.t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"}); err != nil {
+			t.Fatal(err)
+		}
+		w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Slow, Delay: time.Minute})
+		time.Sleep(11 * time.Second) // the first one hangs
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
+		defer cancel()
+		runner.Release(ctx)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if _, busy, err := w.runner().Busy(w.t.Context()); busy || err != nil || time.Since(began) > time.Second {
+			t.Errorf("the lease was not given back: %v", err)
+		}
+	})
+}
+
+// Once the store holds what was refreshed, the account is needed for the note only.
+func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
+	for name, faults := range map[string][]wire.Fault{
+		"down":             {{Kind: wire.Status5xx}},
+		"takes no one":     {{Kind: wire.AccessDenied}},
+		"cannot be leased": {{Operation: "acquire", Kind: wire.Status5xx}, {Operation: "renew", Kind: wire.Status5xx}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				mend := func() {}
+				w.once("read", func() {
+					for _, fault := range faults {
+						also := mend
+						remove := w.state.Inject(fault)
+						mend = func() { also(); remove() }
+					}
+					w.state.Break(stateName, blobName)
+					time.Sleep(25 * time.Second)
+				})
+				w.once("write", func() { time.Sleep(25 * time.Second) }) // whatever lease there was has ended
+				report, err := w.run(rotate.Rotate)
+				if !report.Refreshed || err == nil { // the note could not be written
+					t.Errorf("%+v, %v", report, err)
+				}
+				w.mustBeBack()
+				if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--1:1 runner--2:1]" {
+					t.Errorf("restarts %v", got)
+				}
+				mend()
+				if _, err := w.run(rotate.Heal); err != nil {
+					t.Error(err)
+				}
+				w.mustBeBack()
+			})
+		})
+	}
+}
+
+// A lock that another run has is that run's, dark or not.
+func TestNothingIsRestartedBesideAnotherRun(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		runner := w.runner()
+		if _, err := runner.Observe(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := runner.Store(w.t.Context(), credentials("another")); err != nil {
+			t.Fatal(err)
+		}
+		runner.Release(w.t.Context())
+		w.state.Lease(stateName, blobName, time.Hour)
+		w.mustFail(runner.Restart(w.t.Context()), rotate.NotReady, "another run is at work")
 	})
 }
 

@@ -1,13 +1,16 @@
 package containerapp
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
 
@@ -20,6 +23,9 @@ type revision struct {
 	seen     armappcontainers.RevisionProperties
 	replicas map[string]replica
 }
+
+// stray is an active revision that has its client secret from elsewhere than the app's template.
+type stray struct{ revision, secret string }
 
 // replica is one as last seen.
 type replica struct {
@@ -71,6 +77,7 @@ func (o order) crashed(name string, one replica) bool {
 // readRevisions reads the active revisions that use the secret, and their replicas.
 func (r *Runner) readRevisions(ctx context.Context) error {
 	var active []revision
+	var strays []stray
 	pages := r.revisions.NewListRevisionsPager(r.id.ResourceGroupName, r.id.Name, nil)
 	for pages.More() {
 		page, err := pages.NextPage(ctx)
@@ -78,38 +85,69 @@ func (r *Runner) readRevisions(ctx context.Context) error {
 			return failure("list the revisions of app "+r.id.Name, actionRevisions, err)
 		}
 		for _, found := range present(page.Value) {
-			if properties := value(found.Properties); value(properties.Active) && r.uses(properties.Template) {
+			properties := value(found.Properties)
+			if !value(properties.Active) {
+				continue
+			}
+			if other := r.seen.other(properties.Template); other != "" && value(properties.Replicas) > 0 {
+				strays = append(strays, stray{value(found.Name), other})
+			}
+			if r.seen.used(properties.Template) {
 				active = append(active, revision{name: value(found.Name), seen: properties})
 			}
 		}
 	}
-	for i := range active {
-		found, err := r.replicas.ListReplicas(ctx, r.id.ResourceGroupName, r.id.Name, active[i].name, nil)
+	r.seen.revisions, r.seen.strays = nil, strays
+	for _, one := range active {
+		found, err := r.replicas.ListReplicas(ctx, r.id.ResourceGroupName, r.id.Name, one.name, nil)
+		if notThere(err) {
+			continue // it was deactivated meanwhile
+		}
 		if err != nil {
-			return failure("list the replicas of revision "+active[i].name, actionReplicas, err)
+			return failure("list the replicas of revision "+one.name, actionReplicas, err)
 		}
-		active[i].replicas = map[string]replica{}
-		for _, one := range present(found.Value) {
-			active[i].replicas[value(one.Name)] = replicaOf(value(one.Properties))
+		one.replicas = map[string]replica{}
+		for _, each := range present(found.Value) {
+			one.replicas[value(each.Name)] = replicaOf(value(each.Properties))
 		}
+		r.seen.revisions = append(r.seen.revisions, one)
 	}
-	r.seen.revisions = active
 	return nil
 }
 
-// uses says that a revision reads the secret. One that does not show its template is taken for one that does.
-func (r *Runner) uses(template *armappcontainers.Template) bool {
-	if template == nil || len(template.Containers) == 0 {
-		return true
-	}
-	for _, container := range present(template.Containers) {
-		for _, variable := range present(container.Env) {
-			if value(variable.SecretRef) == r.seen.secret {
-				return true
-			}
+func notThere(err error) bool {
+	var answered *azcore.ResponseError
+	return errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound
+}
+
+// used says that a revision reads the secret. One that does not show its template is taken for one that does.
+func (v *view) used(template *armappcontainers.Template) bool {
+	return template == nil || len(template.Containers) == 0 ||
+		slices.ContainsFunc(variablesOf(template), func(variable *armappcontainers.EnvironmentVar) bool { return value(variable.SecretRef) == v.secret })
+}
+
+// other is where a revision has its client secret from, if not from the app's secret.
+func (v *view) other(template *armappcontainers.Template) string {
+	for _, variable := range variablesOf(template) {
+		if reference := value(variable.SecretRef); value(variable.Name) == clientSecretVariable && reference != v.secret {
+			return cmp.Or(reference, "(a plain value)")
 		}
 	}
-	return false
+	return ""
+}
+
+// variablesOf are those of all containers of a revision.
+func variablesOf(template *armappcontainers.Template) (all []*armappcontainers.EnvironmentVar) {
+	if template == nil {
+		return nil
+	}
+	for _, container := range present(template.InitContainers) {
+		all = append(all, present(container.Env)...)
+	}
+	for _, container := range present(template.Containers) {
+		all = append(all, present(container.Env)...)
+	}
+	return all
 }
 
 func replicaOf(properties armappcontainers.ReplicaProperties) replica {
@@ -252,7 +290,11 @@ func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail str
 // and that did not fail.
 func (r *Runner) Restart(ctx context.Context) error {
 	if err := r.enter(ctx); err != nil {
-		return err
+		if !r.stored || errors.Is(err, errOtherRun) {
+			return err
+		}
+		// The runner is dark, or will be: it is not to wait for the storage account.
+		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", "error", err)
 	}
 	running := r.running()
 	if len(running) == 0 {
@@ -266,7 +308,8 @@ func (r *Runner) Restart(ctx context.Context) error {
 			}
 		}
 		var answer *http.Response
-		if _, err := r.revisions.RestartRevision(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, found.name, nil); err != nil {
+		_, err := r.revisions.RestartRevision(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, found.name, nil)
+		if err != nil && !accepted(answer) {
 			return failure("restart revision "+found.name, actionRestart, err)
 		}
 		r.ordered[found.name] = order{before: found.replicas, at: dateOf(answer)}
@@ -277,6 +320,9 @@ func (r *Runner) Restart(ctx context.Context) error {
 	r.stored = false
 	return nil
 }
+
+// accepted says that Azure has answered with a success, of which the SDK may know only some.
+func accepted(answer *http.Response) bool { return answer != nil && answer.StatusCode/100 == 2 }
 
 // dateOf is when Azure answered, by its own clock; zero if it does not say.
 func dateOf(answer *http.Response) time.Time {

@@ -56,6 +56,7 @@ type Runner struct {
 	seen    view
 	stored  bool             // this Runner has stored a value, or may have, and not restarted since
 	since   time.Time        // since when the store held what it does, at the latest, by Azure's clock; zero: not known
+	resent  bool             // a value that was held by an app whose last change had failed was sent again
 	ordered map[string]order // by revision: the restarts that this Runner has ordered since
 }
 
@@ -171,10 +172,15 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	return rotate.Home{Store: store, Instances: r.instances(), Note: note}, nil
 }
 
+// readNote reads the note. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
+// is dark is not to wait for the storage account, and nothing is written over a note that was not seen.
 func (r *Runner) readNote(ctx context.Context) (rotate.Note, error) {
 	defer r.lock.use()()
-	if err := r.lock.read(ctx); err != nil {
-		return rotate.Note{}, failure("read blob "+r.lock.name, actionReadBlob, err)
+	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.read(ctx)); err != nil {
+		if !r.stored && len(r.ordered) == 0 {
+			return rotate.Note{}, err
+		}
+		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)
 	}
 	return r.lock.note, nil
 }

@@ -133,7 +133,10 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	}
 	wanted := credentials.ClientSecret.Reveal()
 	if held == wanted {
-		return true, nil
+		if r.seen.state != armappcontainers.ContainerAppProvisioningStateFailed || r.resent {
+			return true, nil
+		}
+		r.resent = true // of a change that ended as failed, what is listed may not be what a replica reads
 	}
 	sent, err := r.seen.all()
 	if err != nil {
@@ -151,21 +154,30 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	r.stored, r.since = true, time.Time{}
 	clear(r.ordered) // what was ordered before reads an older value
 	// The operation itself is not asked: that needs a right on the whole subscription.
-	if _, err := r.apps.BeginUpdate(ctx, r.id.ResourceGroupName, r.id.Name, change, nil); err != nil {
+	var answer *http.Response
+	if _, err := r.apps.BeginUpdate(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, change, nil); err != nil && !accepted(answer) {
 		return false, err
 	}
 	if err := r.awaitNoChange(ctx); err != nil {
 		return false, err
 	}
-	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
-		return false, rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
-			WithTodo("look at the app's activity log; the next run tries again")
-	}
 	if err := r.readSecrets(ctx); err != nil {
 		return false, err
 	}
+	holds := r.seen.holds(sent)
+	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
+		failed := rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
+			WithTodo("look at the app's activity log; the next run tries again")
+		if !holds {
+			return false, failed
+		}
+		r.log.WarnContext(ctx, "the app holds the secret all the same", "error", failed)
+		if !r.resent {
+			return r.store(ctx, credentials)
+		}
+	}
 	r.since = r.seen.listed
-	return r.seen.holds(sent), nil
+	return holds, nil
 }
 
 // awaitNoChange waits until no change of the app is in progress.
