@@ -27,8 +27,9 @@ import (
 
 const (
 	releaseName    = "matillion-agent"
-	configSecret   = releaseName + "-matillion-runner-config"
-	appDeployment  = releaseName + "-matillion-runner-app"
+	fullName       = releaseName + "-matillion-runner"
+	configSecret   = fullName + "-config"
+	appDeployment  = fullName + "-app"
 	leaseOfRelease = "maia-rotate-" + releaseName
 	scaledTo       = 3 // the chart says 2
 )

@@ -12,11 +12,13 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/maia-rotate/maia-rotate/internal/controlplane"
 	"github.com/maia-rotate/maia-rotate/internal/runnerchart"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
@@ -217,6 +219,50 @@ func TestRefused(t *testing.T) {
 			},
 			kind: rotate.Configuration, words: []string{"Deployment " + appDeployment, "is gone"},
 		},
+		"HorizontalPodAutoscaler that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.AutoscalingV2().HorizontalPodAutoscalers(r.namespace).Delete(r.t.Context(), fullName+"-hpa", metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"HorizontalPodAutoscaler " + fullName + "-hpa in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+		},
+		"NetworkPolicy that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(r.t.Context(), fullName+"-deny-ingress", metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"NetworkPolicy " + fullName + "-deny-ingress in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+		},
+		"ServiceAccount that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.CoreV1().ServiceAccounts(r.namespace).Delete(r.t.Context(), fullName, metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"ServiceAccount " + fullName + " in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+		},
+		"object that the chart would make today": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) {
+					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/more.yaml", Data: []byte("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}")})
+				})
+			},
+			kind: rotate.Configuration, words: []string{"would create or delete ServiceAccount more in namespace runner-", "helm upgrade --reuse-values"},
+		},
+		"object of a kind that the cluster does not know": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) {
+					rel.Manifest += "---\napiVersion: example.test/v1\nkind: Unknown\nmetadata: {name: one}\n"
+				})
+			},
+			kind: rotate.Configuration, words: []string{"does not know a kind of object", `no matches for kind "Unknown"`},
+		},
+		"change that the server does not admit": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) { // as if somebody had changed what cannot be changed back
+					rel.Chart.Templates = slices.DeleteFunc(rel.Chart.Templates, func(f *chart.File) bool { return f.Name == "templates/hpa.yaml" })
+					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/hpa.yaml", Data: []byte(
+						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName + "-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
+				})
+			},
+			kind: rotate.Configuration, words: []string{"dry run of the changes by an upgrade of release matillion-agent", "maxReplicas"},
+		},
 		"Lease of another run": {
 			prepare: func(r *rig) {
 				me, seconds, now := "another", int32(3600), metav1.NowMicro()
@@ -255,6 +301,62 @@ func TestRefused(t *testing.T) {
 			r.refused(test.kind, test.words, test.config...)
 		})
 	}
+}
+
+// TestObjectsOfOtherPlaces is of a chart that has an object in another namespace, and one in none: the rights are asked for
+// where they are needed.
+func TestObjectsOfOtherPlaces(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	elsewhere := r.namespace + "-elsewhere"
+	_, err := r.clients.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: elsewhere}}, metav1.CreateOptions{})
+	r.must(err)
+	r.record(func(rel *release.Release) {
+		rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/elsewhere.yaml", Data: fmt.Appendf(nil, `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: policy, namespace: %[1]s, labels: {of: runner}}
+spec: {podSelector: {}}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: %[1]s}
+value: 7
+`, elsewhere)})
+	})
+	r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues = true })
+	if _, err := r.maia.Connect(rigAgent, rigClient, r.maia.LiveSecret(rigAgent)); err != nil {
+		t.Fatal(err)
+	}
+	r.refused(rotate.Permission, []string{
+		"get networkpolicies.networking.k8s.io policy (in namespace " + elsewhere, "patch networkpolicies.networking.k8s.io policy (in namespace " + elsewhere,
+		"get priorityclasses.scheduling.k8s.io " + elsewhere + " (of the cluster)",
+	})
+	role := fmt.Sprintf(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: %[1]s}
+rules:
+  - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, patch]}
+  - {apiGroups: [scheduling.k8s.io], resources: [priorityclasses], verbs: [get, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: %[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "%[2]s-%[1]s"}]
+`, elsewhere, functionUser)
+	// Others use the function's user at the same time: this one has the same Role, and more.
+	if r.user, _, err = p.AddUser(t.Context(), functionUser+"-"+elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := shippedRole(r.namespace)
+	r.must(err)
+	r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte(strings.ReplaceAll(string(shipped), functionUser, functionUser+"-"+elsewhere))))
+	r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte(role)))
+	r.must(controlplane.AwaitAllowed(t.Context(), r.user, elsewhere, "patch", "networking.k8s.io", "networkpolicies"))
+	r.rotated()
 }
 
 // renewOnce shows that the holder of the Lease is alive, when the run that waits for it has looked.

@@ -229,7 +229,7 @@ func (r *Runner) Restart(ctx context.Context) error {
 			continue
 		}
 		if before, stored := r.before[d.Name]; stored && r.ordered[d.Name] == "" {
-			live, err := r.deployment(ctx, d.Name)
+			live, err := r.deployment(ctx, d.Namespace, d.Name)
 			if err != nil {
 				return err
 			}

@@ -2,9 +2,12 @@ package helmrelease
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"slices"
 
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -83,8 +86,9 @@ func (k keepReplicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 // placeholder stands for the secret in a dry run.
 var placeholder = maia.NewSecret("placeholder-of-a-dry-run")
 
-// dryRun renders the upgrade as it would be, against the server, and makes sure that the value reaches the Secret.
-func (r *Runner) dryRun(ctx context.Context) error {
+// dryRun renders the upgrade as it would be, makes sure that the value reaches the Secret and that no object comes or goes,
+// and has the server try, without effect, each change that the upgrade would make.
+func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.ResourceList) error {
 	upgrade := r.newUpgrade()
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"
 	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
@@ -101,6 +105,17 @@ func (r *Runner) dryRun(ctx context.Context) error {
 		return rotate.Errorf(rotate.Configuration, "in a dry run of an upgrade of release %s its value %s does not reach %s of Secret %s",
 			r.config.Release, r.config.SecretPath, clientSecretVariable, r.seen.secretName).
 			WithTodo("check the configured path of the client_secret, and the chart")
+	}
+	upgraded, err := r.objects(trial, rendered.Manifest)
+	if err != nil {
+		return err
+	}
+	for _, one := range slices.Concat(upgraded.Difference(objects), objects.Difference(upgraded)) {
+		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s", r.config.Release, nameOf(one)).
+			WithTodo("upgrade the release with helm upgrade --reuse-values, so that it is what its chart renders in this cluster")
+	}
+	if _, err := trial.helm.Update(objects, upgraded, false); err != nil {
+		return r.dryRunFailure("dry run of the changes by an upgrade of release "+r.config.Release, cmp.Or(trial.lost, err))
 	}
 	return nil
 }
