@@ -25,6 +25,8 @@ const (
 	revisionAnnotation = "maia-rotate/helm-revision" // that our last upgrade was about to make
 )
 
+var ourAnnotations = []string{noteAnnotation, revisionAnnotation}
+
 const (
 	leaseDuration = 45 * time.Second // longer than a refresh may take
 	renewEvery    = 10 * time.Second
@@ -284,7 +286,7 @@ func (l *lock) busy() *rotate.Error {
 // ours are the annotations of the Lease that are ours.
 func ours(lease *coordinationv1.Lease) map[string]string {
 	annotations := map[string]string{}
-	for _, key := range []string{noteAnnotation, revisionAnnotation} {
+	for _, key := range ourAnnotations {
 		if value, ok := lease.Annotations[key]; ok {
 			annotations[key] = value
 		}
@@ -295,6 +297,9 @@ func ours(lease *coordinationv1.Lease) map[string]string {
 func setOurs(lease *coordinationv1.Lease, annotations map[string]string) {
 	if lease.Annotations == nil {
 		lease.Annotations = map[string]string{}
+	}
+	for _, key := range ourAnnotations {
+		delete(lease.Annotations, key)
 	}
 	maps.Copy(lease.Annotations, annotations)
 }

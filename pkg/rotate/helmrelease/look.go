@@ -1,6 +1,7 @@
 package helmrelease
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	appsv1 "k8s.io/api/apps/v1"
@@ -127,14 +129,24 @@ func (r *Runner) began(revision *release.Release) bool {
 }
 
 // cutOff is the newest revision, if it is one of ours that was not completed; else nil. Ours is one that we had announced
-// and that changes nothing but the secret.
+// and that changes nothing but the secret: its chart, too, is that of the base.
 func (r *Runner) cutOff() *release.Release {
 	last, base := r.seen.last, r.seen.base
 	unfinished := last.Info.Status.IsPending() || last.Info.Status == release.StatusFailed
-	if !unfinished || !r.began(last) || !differOnlyIn(r.config.SecretPath, last.Config, base.Config) {
+	if !unfinished || !r.began(last) || !differOnlyIn(r.config.SecretPath, last.Config, base.Config) || !sameChart(last.Chart, base.Chart) {
 		return nil
 	}
 	return last
+}
+
+// sameChart compares all that a record holds of a chart: its metadata, templates, own values, schema and files.
+func sameChart(a, b *chart.Chart) bool {
+	left, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	right, err := json.Marshal(b)
+	return err == nil && bytes.Equal(left, right)
 }
 
 func (r *Runner) credentialsOf(revision *release.Release) (maia.Credentials, error) {
@@ -206,12 +218,6 @@ func (r *Runner) deployment(ctx context.Context, namespace, name string) (*appsv
 		return nil, r.failure("read Deployment "+name, err)
 	}
 	return live, nil
-}
-
-// templateOf is what restarts the pods of a Deployment when it changes.
-func templateOf(d *appsv1.Deployment) string {
-	text, _ := json.Marshal(d.Spec.Template) // of the API's own types
-	return string(text)
 }
 
 // checkOverrides makes sure that the pods get the secret from the Secret.

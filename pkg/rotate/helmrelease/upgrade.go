@@ -23,7 +23,14 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
 	if err != nil {
 		return r.failure("upgrade release "+r.config.Release, err)
 	}
-	r.seen.last, r.seen.base = upgraded, upgraded
+	rendered, err := parseManifest(upgraded.Manifest)
+	if err != nil {
+		return err
+	}
+	if r.restarted, err = r.seen.manifest.retemplated(rendered); err != nil {
+		return err
+	}
+	r.seen.last, r.seen.base, r.seen.manifest = upgraded, upgraded, rendered
 	r.seen.declared.ClientSecret = secret
 	return nil
 }
@@ -67,9 +74,13 @@ func (r *Runner) newUpgrade() *action.Upgrade {
 // runUpgrade does not listen to a cancellation: it would leave the new secret live, the revision failed, and none deployed.
 func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret maia.Secret) (*release.Release, error) {
 	// Rendering changes the chart: it is read anew for each.
-	base, err := r.helm.Releases.Get(r.config.Release, r.seen.base.Version)
+	last, base, err := r.revisions()
 	if err != nil {
 		return nil, err
+	}
+	if last.Version != r.seen.last.Version || base.Version != r.seen.base.Version {
+		return nil, rotate.Errorf(rotate.NotReady, "somebody else has changed release %s, which is at revision %d now", r.config.Release, last.Version).
+			WithTodo("nothing: the next look goes on from what is there")
 	}
 	return upgrade.RunWithContext(context.WithoutCancel(ctx), r.config.Release, base.Chart, override(r.config.SecretPath, secret))
 }
