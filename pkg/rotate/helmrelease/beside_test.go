@@ -2,6 +2,7 @@ package helmrelease_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,5 +155,31 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 	ours, _ := last.Config["ours"].(map[string]any)
 	if last.Version != 3 || last.Chart.Metadata.Version != anotherVersion || ours["text"] != "changed" || r.declared(last) != r.maia.LiveSecret(rigAgent) {
 		t.Errorf("revision %d has chart %s and values\n%s", last.Version, last.Chart.Metadata.Version, asJSON(ours))
+	}
+}
+
+// TestNoRoomForAllNewPods has old pods hold their places for longer than anybody waits: the runner is back when one new pod
+// is, and nothing is refreshed until all are.
+func TestNoRoomForAllNewPods(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	r.connect()
+	r.must(r.annotate("runner.test/hang", "1"))
+	if report, err := r.rotate(20 * time.Second); err != nil || report.Outcome != rotate.Rotated {
+		t.Fatalf("%q, %v", report.Outcome, err)
+	}
+	if !strings.Contains(r.log.String(), "not all new pods find a node") || !strings.Contains(r.log.String(), "Insufficient cpu") {
+		t.Errorf("no warning in the log:\n%s", r.log.String())
+	}
+	_, err := r.rotate(time.Second)
+	if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "the deployment is short of room") || r.maia.Refreshes(rigAgent) != 1 {
+		t.Errorf("the next one ends with %v, after %d refreshes", err, r.maia.Refreshes(rigAgent))
+	}
+	r.must(r.annotate("runner.test/hang", ""))
+	_, err = r.settled()
+	r.must(err)
+	if report, err := r.rotate(time.Minute); err != nil || report.Outcome != rotate.Rotated {
+		t.Errorf("when there is room: %q, %v", report.Outcome, err)
 	}
 }

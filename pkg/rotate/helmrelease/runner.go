@@ -43,6 +43,7 @@ type Runner struct {
 	secrets map[maia.Fingerprint]maia.Secret // that must be in no error
 
 	ordered   map[string]string // by Deployment: the resourceVersion of the Secret when this Runner ordered its restart, after which nothing was stored
+	short     map[string]bool   // by Deployment: that pods of it found no node, which was told
 	restarted map[string]bool   // by Deployment: that the last upgrade of this Runner's has changed its pod template, until Restart has counted that
 }
 
@@ -66,7 +67,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	r := &Runner{
 		config: config, log: config.Log, cluster: cluster, clients: clients, helm: cluster.helm(clients),
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
-		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{},
+		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, short: map[string]bool{},
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
