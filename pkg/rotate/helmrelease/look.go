@@ -247,6 +247,57 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 	return nil
 }
 
+// identity is which runner it is, and its region. The vendor's chart brings both to the pods as variables, from values of
+// their own or from the list env.direct, beside which those values are placeholders: what the pods are told counts. Where
+// the values name an agent too it must be the same. A region that is not there is the caller's to know.
+func (r *Runner) identity() (agentID, region string, err error) {
+	if agentID, err = r.variable(agentIDVariable); err != nil {
+		return "", "", err
+	}
+	said, err := r.seen.values.text(agentIDPath)
+	switch {
+	case agentID == "" && err != nil:
+		return "", "", err
+	case agentID == "":
+		agentID = said
+	case err == nil && maia.CheckAgentID(said) == nil && !strings.EqualFold(said, agentID):
+		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods are told %s", r.config.Release, said, agentID).
+			WithTodo("find out which is the runner's, and upgrade the release with it")
+	}
+	if maia.CheckAgentID(agentID) != nil {
+		return "", "", rotate.Errorf(rotate.Configuration, "release %s names agent %q (variable %s, value %s), expected an agent ID (a UUID)", r.config.Release, agentID, agentIDVariable, agentIDPath)
+	}
+	if region, err = r.variable(regionVariable); err != nil {
+		return "", "", err
+	}
+	if region == "" {
+		region, _ = r.seen.values.text(regionPath)
+	}
+	return agentID, strings.ToLower(region), nil
+}
+
+// variable is what the containers that read the Secret are told in clear; empty if nothing.
+func (r *Runner) variable(name string) (value string, err error) {
+	for _, d := range r.seen.deployments {
+		for _, c := range d.Spec.Template.Spec.Containers {
+			if !reads(corev1.PodSpec{Containers: []corev1.Container{c}}, r.seen.secretName) {
+				continue
+			}
+			for _, e := range c.Env {
+				if e.Name != name || e.Value == "" {
+					continue
+				}
+				if value != "" && !strings.EqualFold(value, e.Value) {
+					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s are told several values of %s: %s and %s", r.config.Release, name, value, e.Value).
+						WithTodo("give each runner a release of its own")
+				}
+				value = e.Value
+			}
+		}
+	}
+	return value, nil
+}
+
 func prefixOf(c corev1.Container, secret string) string {
 	for _, f := range c.EnvFrom {
 		if f.SecretRef != nil && f.SecretRef.Name == secret {

@@ -23,6 +23,8 @@ import (
 const (
 	clientIDVariable     = "OAUTH_CLIENT_ID"
 	clientSecretVariable = "OAUTH_CLIENT_SECRET"
+	agentIDVariable      = "AGENT_ID"
+	regionVariable       = "MATILLION_REGION"
 )
 
 // object is one document of a manifest.

@@ -175,8 +175,27 @@ func TestRefused(t *testing.T) {
 			values: func(values map[string]any) { set(values, "not-a-uuid", "dpcAgent", "dpcAgent", "env", "agentId") },
 			kind:   rotate.Configuration, words: []string{"dpcAgent.dpcAgent.env.agentId", `"not-a-uuid"`, "UUID"},
 		},
+		"agent ID of the pods that is none": {
+			values: func(values map[string]any) {
+				set(values, "<MatillionAgentId>", "dpcAgent", "dpcAgent", "env", "agentId")
+				set(values, []any{map[string]any{"name": "AGENT_ID", "value": "<MatillionAgentId>"}}, "dpcAgent", "dpcAgent", "env", "direct")
+			},
+			kind: rotate.Configuration, words: []string{"names agent \"<MatillionAgentId>\"", "AGENT_ID", "UUID"},
+		},
+		"pods that are told another agent than the values": {
+			values: func(values map[string]any) {
+				set(values, []any{map[string]any{"name": "AGENT_ID", "value": anotherAgent}}, "dpcAgent", "dpcAgent", "env", "direct")
+			},
+			kind: rotate.Configuration, words: []string{"name agent " + rigAgent, "are told " + anotherAgent},
+		},
+		"containers that are told several agents": {
+			prepare: func(r *rig) {
+				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more","env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
+			},
+			kind: rotate.Configuration, words: []string{"several values of AGENT_ID", rigAgent, anotherAgent},
+		},
 		"agent that is not allowed": {
-			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{"6a1cf9c1-1111-4222-8333-444455556666"} }),
+			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{anotherAgent} }),
 			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
 		},
 		"overridden by env.fromSecret": {
@@ -377,6 +396,26 @@ func (r *rig) renewOnce(holder string, seconds int32) {
 		lease.Spec.RenewTime = &now
 		_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{}) // else a second later
 	}
+}
+
+const anotherAgent = "6a1cf9c1-1111-4222-8333-444455556666"
+
+// TestVariablesOfTheirOwn is a release whose pods get their variables from the list env.direct: the values beside it are
+// placeholders.
+func TestVariablesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p, func(values map[string]any) {
+		env := values["dpcAgent"].(map[string]any)["dpcAgent"].(map[string]any)["env"].(map[string]any)
+		env["agentId"], env["matillionRegion"] = "<MatillionAgentId>", "<MatillionRegion>"
+		env["direct"] = []any{map[string]any{"name": "AGENT_ID", "value": rigAgent}, map[string]any{"name": "MATILLION_REGION", "value": "US1"}}
+	})
+	runner, err := r.discover()
+	r.must(err)
+	if runner.AgentID() != rigAgent || runner.Region() != "us1" {
+		t.Errorf("agent %q in region %q", runner.AgentID(), runner.Region())
+	}
+	r.rotated()
 }
 
 // TestRoleLackingOneVerb takes one verb at a time out of the shipped Role.

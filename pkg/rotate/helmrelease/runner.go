@@ -76,25 +76,20 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		return nil, err
 	}
 	r.warnOfHelm4(ctx)
-	if r.agentID, err = r.seen.values.text(agentIDPath); err != nil {
+	if r.agentID, r.region, err = r.identity(); err != nil {
 		return nil, err
-	}
-	if err := maia.CheckAgentID(r.agentID); err != nil {
-		return nil, rotate.Errorf(rotate.Configuration, "the value %s of release %s is %q, expected an agent ID (a UUID)", agentIDPath, config.Release, r.agentID)
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
 			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
 	}
-	region, _ := r.seen.values.text(regionPath) // one that is not there is the caller's to know
-	r.region = strings.ToLower(region)
 	return r, nil
 }
 
-// AgentID is what the release's values say.
+// AgentID is what the pods are told, or what the release's values say.
 func (r *Runner) AgentID() string { return r.agentID }
 
-// Region is what the release's values say, in lower case; empty if they say nothing.
+// Region is what the pods are told, or what the release's values say, in lower case; empty if they say nothing.
 func (r *Runner) Region() string { return r.region }
 
 // Deployments are the names of those that a rotation restarts.
