@@ -153,7 +153,7 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 	last, err := r.helm.Releases.Last(releaseName)
 	r.must(err)
 	ours, _ := last.Config["ours"].(map[string]any)
-	if last.Version != 3 || last.Chart.Metadata.Version != anotherVersion || ours["text"] != "changed" || r.declared(last) != r.maia.LiveSecret(rigAgent) {
+	if last.Version != 3 || last.Chart.Metadata.Version != anotherVersion || ours["text"] != "changed" || declared(last) != r.maia.LiveSecret(rigAgent) {
 		t.Errorf("revision %d has chart %s and values\n%s", last.Version, last.Chart.Metadata.Version, asJSON(ours))
 	}
 }

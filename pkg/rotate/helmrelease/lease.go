@@ -222,7 +222,12 @@ func (l *lock) renew(ctx context.Context, gone chan<- struct{}) {
 // renewed says that it is worth while to go on renewing.
 func (l *lock) renewed(ctx context.Context) bool {
 	defer l.use()()
-	if ctx.Err() != nil || !time.Now().Before(l.till) {
+	if ctx.Err() != nil {
+		return false
+	}
+	if !time.Now().Before(l.till) {
+		l.stop()
+		l.stop, l.gone = nil, nil // one that is taken again is kept anew
 		return false
 	}
 	if time.Until(l.till) > leaseDuration-renewEvery {

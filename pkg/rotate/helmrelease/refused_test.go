@@ -496,17 +496,11 @@ func TestFailedRevision(t *testing.T) {
 			r.rotated()
 			last, err := r.helm.Releases.Last(releaseName)
 			r.must(err)
-			if last.Info.Status != release.StatusDeployed || r.declared(last) != r.maia.LiveSecret(rigAgent) {
+			if last.Info.Status != release.StatusDeployed || declared(last) != r.maia.LiveSecret(rigAgent) {
 				t.Errorf("revision %d is %s", last.Version, last.Info.Status)
 			}
 		})
 	}
-}
-
-func (r *rig) declared(rel *release.Release) string {
-	config, _ := rel.Config["config"].(map[string]any)
-	secret, _ := config["oauthClientSecret"].(string)
-	return secret
 }
 
 // TestReleaseOfHelm4 is one that Helm 4 has upgraded with server-side apply: it works, and a warning is logged.
