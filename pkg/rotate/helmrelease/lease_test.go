@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
@@ -15,7 +17,9 @@ import (
 // A Lease that was lost, because the API server was away for long, and was taken again is renewed again.
 func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clients := fake.NewClientset()
+		// One that is there: the stand-in for an API server counts no versions.
+		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}
+		clients := fake.NewClientset(there)
 		var away atomic.Bool
 		clients.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
 			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
