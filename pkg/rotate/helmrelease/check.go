@@ -9,6 +9,7 @@ import (
 	"helm.sh/helm/v3/pkg/kube"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,20 +97,17 @@ func nameOf(object *resource.Info) string {
 
 // checkOtherReaders refuses what reads the Secret and would not be restarted.
 func (r *Runner) checkOtherReaders() error {
-	for _, kind := range []string{"StatefulSet", "DaemonSet", "ReplicaSet", "Pod"} {
-		type workload struct {
-			metav1.ObjectMeta `json:"metadata"`
-			Spec              appsv1.DeploymentSpec `json:"spec"`
+	for _, one := range r.seen.manifest {
+		if !slices.Contains([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}, one.Kind) {
+			continue
 		}
-		found, err := all[workload](r.seen.manifest, kind)
+		pods, err := one.pods()
 		if err != nil {
-			continue // has no pod template of the usual form
+			return err
 		}
-		for _, one := range found {
-			if reads(one.Spec.Template.Spec, r.seen.secretName) {
-				return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", kind, one.Name, r.config.Release, r.seen.secretName).
-					WithTodo("run the runner as a Deployment")
-			}
+		if slices.ContainsFunc(pods, func(pod corev1.PodSpec) bool { return reads(pod, r.seen.secretName) }) {
+			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind, one.Name, r.config.Release, r.seen.secretName).
+				WithTodo("run the runner as a Deployment")
 		}
 	}
 	return nil

@@ -80,6 +80,26 @@ func all[T any](m manifest, kind string) ([]T, error) {
 	return found, nil
 }
 
+// pods are what an object says of pods, wherever its kind says it: as one, or by a template.
+func (o object) pods() ([]corev1.PodSpec, error) {
+	type templated struct {
+		Template corev1.PodTemplateSpec `json:"template"`
+	}
+	var decoded struct {
+		Spec struct {
+			corev1.PodSpec // of a Pod
+			templated      // of a StatefulSet, a DaemonSet, a Job …
+			JobTemplate    struct {
+				Spec templated `json:"spec"`
+			} `json:"jobTemplate"`
+		} `json:"spec"`
+	}
+	if err := syaml.Unmarshal([]byte(o.text), &decoded); err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", o.Kind, o.Name) // the cause quotes it
+	}
+	return []corev1.PodSpec{decoded.Spec.PodSpec, decoded.Spec.Template.Spec, decoded.Spec.JobTemplate.Spec.Template.Spec}, nil
+}
+
 // secretOf is the Secret of the manifest that holds a client_secret, and that one of the Deployments reads.
 func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) (string, error) {
 	secrets, err := all[corev1.Secret](m, "Secret")

@@ -75,6 +75,25 @@ func set(values map[string]any, value any, path ...string) {
 	values[path[len(path)-1]] = value
 }
 
+// refusal is a case of TestRefused.
+type refusal struct {
+	values  func(map[string]any)
+	prepare func(*rig)
+	config  []func(*helmrelease.Config)
+	kind    rotate.Kind
+	words   []string
+}
+
+// otherReader is a release with something else than a Deployment that reads the Secret.
+func otherReader(version, kind, spec string) refusal {
+	pod := "{containers: [{name: one, image: registry.test/one, envFrom: [{secretRef: {name: " + configSecret + "}}]}]}"
+	document := fmt.Sprintf("---\napiVersion: %s\nkind: %s\nmetadata: {name: reader}\nspec: "+spec+"\n", version, kind, pod)
+	return refusal{
+		prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Manifest += document }) },
+		kind:    rotate.Configuration, words: []string{kind + " reader", "reads Secret " + configSecret, "only Deployments are restarted"},
+	}
+}
+
 // TestRefused is what must be refused with a clear error, and nothing refreshed or changed.
 func TestRefused(t *testing.T) {
 	t.Parallel()
@@ -82,13 +101,7 @@ func TestRefused(t *testing.T) {
 	config := func(change func(*helmrelease.Config)) []func(*helmrelease.Config) {
 		return []func(*helmrelease.Config){change}
 	}
-	for name, test := range map[string]struct {
-		values  func(map[string]any)
-		prepare func(*rig)
-		config  []func(*helmrelease.Config)
-		kind    rotate.Kind
-		words   []string
-	}{
+	for name, test := range map[string]refusal{
 		"another release": {
 			config: config(func(c *helmrelease.Config) { c.Release = "missing" }),
 			kind:   rotate.Configuration, words: []string{"there is no release missing in namespace runner-"},
@@ -198,6 +211,10 @@ func TestRefused(t *testing.T) {
 			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{anotherAgent} }),
 			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
 		},
+		"Pod that reads the Secret":         otherReader("v1", "Pod", "%s"),
+		"StatefulSet that reads the Secret": otherReader("apps/v1", "StatefulSet", "{template: {spec: %s}}"),
+		"Job that reads the Secret":         otherReader("batch/v1", "Job", "{template: {spec: %s}}"),
+		"CronJob that reads the Secret":     otherReader("batch/v1", "CronJob", "{jobTemplate: {spec: {template: {spec: %s}}}}"),
 		"overridden by env.fromSecret": {
 			values: func(values map[string]any) {
 				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "of-somebody-else", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
