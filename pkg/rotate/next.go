@@ -172,10 +172,9 @@ func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (st
 		if instances.State == Failed {
 			return o.restart(p, now), true
 		}
-		if instances.State == Steady && o.Agent.Connected && o.Run.ConnectedReads >= 2 {
-			return Step{}, false
+		if !instances.up() || !o.Agent.Connected || o.Run.ConnectedReads < 2 {
+			return o.awaitConnected(p, now), true
 		}
-		return o.awaitConnected(p, now), true
 	}
 	if !o.Agent.Connected {
 		if since := o.Run.DrainSince; !since.IsZero() && now.Before(since.Add(p.DrainTimeout)) && o.Run.Deadline.Sub(now) > p.budget(o.Run.Mode) {

@@ -169,7 +169,7 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 				}
 				for _, status := range []maia.AgentStatus{maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown} {
 					for _, connected := range []bool{true, false} {
-						for _, state := range []InstanceState{Steady, Rolling, Failed, Stopped} {
+						for _, state := range []InstanceState{Steady, Rolling, Short, Failed, Stopped} {
 							for _, read := range []ReadState{ReadCurrent, ReadOlder, ReadUnknown} {
 								for _, left := range []time.Duration{time.Hour, 20 * time.Second} {
 									for _, drain := range []Drain{DrainPause, DrainNone} {

@@ -193,6 +193,9 @@ func (o Observation) darkSince() time.Time {
 	return time.Time{}
 }
 
+// up says that new instances run, and no more are about to.
+func (i Instances) up() bool { return i.State == Steady || i.State == Short }
+
 func (o Observation) paused() bool {
 	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
 }

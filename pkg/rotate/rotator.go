@@ -228,7 +228,7 @@ func (r *run) observe() error {
 }
 
 func (r *run) countConnectedReads() {
-	if !r.seen.Agent.Connected || r.seen.Home.Instances.State != Steady {
+	if !r.seen.Agent.Connected || !r.seen.Home.Instances.up() {
 		r.seen.Run.ConnectedReads, r.down = 0, true
 		return
 	}

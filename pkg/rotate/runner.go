@@ -85,6 +85,9 @@ type InstanceState string
 const (
 	Steady  InstanceState = "steady"  // rolled out, as many instances as wanted, nothing in progress
 	Rolling InstanceState = "rolling" // in progress
+	// Short: at least one new instance runs, and the others wait for nothing but a place to run, which instances that take
+	// their time to end may hold. The runner can be back so; nothing is refreshed.
+	Short   InstanceState = "short of room"
 	Failed  InstanceState = "failed"  // the cloud gave up on it
 	Stopped InstanceState = "stopped" // scaled to zero
 )

@@ -172,7 +172,7 @@ func TestOperatorsUpgradeAfterwards(t *testing.T) {
 			r.rotated()
 			live, sets := r.maia.LiveSecret(rigAgent), r.sets()
 			upgraded := r.operatorsUpgrade(map[string]any{"ours": map[string]any{"text": "changed"}}, flags)
-			if secret, err := r.secret(); err != nil || secret != live || r.declared(upgraded) != live {
+			if secret, err := r.secret(); err != nil || secret != live || declared(upgraded) != live {
 				t.Errorf("the upgrade has brought another secret back: %v", err)
 			}
 			if r.sets() != sets {

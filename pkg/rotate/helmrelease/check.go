@@ -6,12 +6,16 @@ import (
 	"slices"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/kube"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -34,31 +38,76 @@ func (r *Runner) Check(ctx context.Context) error {
 	if err := r.checkOtherReaders(); err != nil {
 		return err
 	}
-	if err := r.checkRights(ctx); err != nil {
+	trial := r.cluster.rehearsal()
+	objects, err := r.objects(trial, r.seen.base.Manifest)
+	if err != nil {
 		return err
 	}
-	if err := r.dryRun(ctx); err != nil {
+	if err := r.checkRights(ctx, objects); err != nil {
 		return err
 	}
-	return r.dryRunPatches(ctx)
+	if err := r.checkObjects(ctx, objects); err != nil {
+		return err
+	}
+	if err := r.dryRunPatches(ctx); err != nil {
+		return err
+	}
+	return r.dryRun(ctx, trial, objects)
+}
+
+// objects are those of a manifest as Helm finds them: each in its own namespace, or in none. What is done with them is done
+// by the rehearsal, without effect.
+func (r *Runner) objects(trial *rehearsal, manifest string) (kube.ResourceList, error) {
+	objects, err := trial.helm.Build(strings.NewReader(manifest), false)
+	if meta.IsNoMatchError(err) {
+		return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know a kind of object that release %s has: %s", r.config.Release, r.redact(err.Error())).
+			WithTodo("upgrade the release with a chart for this version of the cluster")
+	} else if err != nil {
+		return nil, r.failure("find the objects of release "+r.config.Release, err)
+	}
+	return objects, nil
+}
+
+// checkObjects refuses a release of which an object is gone: an upgrade would create it, which the function may not.
+func (r *Runner) checkObjects(ctx context.Context, objects kube.ResourceList) error {
+	for _, one := range objects {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name := nameOf(one)
+		// Not the object's own Get, which would put the live object in the place of what the release says.
+		if _, err := resource.NewHelper(one.Client, one.Mapping).Get(one.Namespace, one.Name); apierrors.IsNotFound(err) {
+			return rotate.Errorf(rotate.Configuration, "%s of release %s is gone from the cluster", name, r.config.Release).
+				WithTodo("bring it back with helm upgrade --reuse-values; if it is not wanted, have the chart leave it out")
+		} else if err != nil {
+			return r.failure("read "+name, err)
+		}
+	}
+	return nil
+}
+
+// nameOf is an object's kind and name, with its namespace if it is in one.
+func nameOf(object *resource.Info) string {
+	name := object.Mapping.GroupVersionKind.Kind + " " + object.Name
+	if object.Namespace != "" {
+		name += " in namespace " + object.Namespace
+	}
+	return name
 }
 
 // checkOtherReaders refuses what reads the Secret and would not be restarted.
 func (r *Runner) checkOtherReaders() error {
-	for _, kind := range []string{"StatefulSet", "DaemonSet", "ReplicaSet", "Pod"} {
-		type workload struct {
-			metav1.ObjectMeta `json:"metadata"`
-			Spec              appsv1.DeploymentSpec `json:"spec"`
+	for _, one := range r.seen.manifest {
+		if !slices.Contains([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}, one.Kind) {
+			continue
 		}
-		found, err := all[workload](r.seen.manifest, kind)
+		pods, err := one.pods()
 		if err != nil {
-			continue // has no pod template of the usual form
+			return err
 		}
-		for _, one := range found {
-			if reads(one.Spec.Template.Spec, r.seen.secretName) {
-				return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", kind, one.Name, r.config.Release, r.seen.secretName).
-					WithTodo("run the runner as a Deployment")
-			}
+		if slices.ContainsFunc(pods, func(pod corev1.PodSpec) bool { return reads(pod, r.seen.secretName) }) {
+			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind, one.Name, r.config.Release, r.seen.secretName).
+				WithTodo("run the runner as a Deployment")
 		}
 	}
 	return nil
@@ -92,51 +141,42 @@ func (r *Runner) dryRunFailure(what string, err error) error {
 
 // right is what a rotation does in the cluster.
 type right struct {
-	verb string
-	of   schema.GroupResource
-	name string // empty: of any name
+	verb      string
+	of        schema.GroupResource
+	namespace string // empty: of the cluster
+	name      string // empty: of any name
 }
 
 // rights are all that a rotation may need.
-func (r *Runner) rights() ([]right, error) {
+func (r *Runner) rights(objects kube.ResourceList) []right {
+	here := r.config.Namespace
 	secrets, deployments := schema.GroupResource{Resource: "secrets"}, schema.GroupResource{Group: "apps", Resource: "deployments"}
 	leases := schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
 	rights := []right{
-		{"list", secrets, ""}, {"get", secrets, ""}, {"create", secrets, ""}, {"update", secrets, ""}, {"delete", secrets, ""},
-		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, ""}, {"list", schema.GroupResource{Resource: "pods"}, ""},
-		{"get", leases, r.lock.name}, {"create", leases, ""}, {"update", leases, r.lock.name},
+		{"list", secrets, here, ""}, {"get", secrets, here, ""}, {"create", secrets, here, ""}, {"update", secrets, here, ""}, {"delete", secrets, here, ""},
+		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, here, ""}, {"list", schema.GroupResource{Resource: "pods"}, here, ""},
+		{"get", leases, here, r.lock.name}, {"create", leases, here, ""}, {"update", leases, here, r.lock.name},
 	}
 	for _, d := range r.seen.deployments {
-		rights = append(rights, right{"get", deployments, d.Name}, right{"patch", deployments, d.Name})
+		rights = append(rights, right{"get", deployments, here, d.Name}, right{"patch", deployments, here, d.Name})
 	}
-	for _, one := range r.seen.manifest {
-		kind := one.GroupVersionKind()
-		mapping, err := r.cluster.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		if meta.IsNoMatchError(err) {
-			return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know the kind %s, which release %s has", kind, r.config.Release)
-		} else if err != nil {
-			return nil, r.failure("ask the cluster for its kinds", err)
-		}
+	for _, one := range objects {
 		for _, verb := range []string{"get", "patch"} {
-			if needed := (right{verb, mapping.Resource.GroupResource(), one.Name}); !slices.Contains(rights, needed) {
+			if needed := (right{verb, one.Mapping.Resource.GroupResource(), one.Namespace, one.Name}); !slices.Contains(rights, needed) {
 				rights = append(rights, needed)
 			}
 		}
 	}
-	return rights, nil
+	return rights
 }
 
 // checkRights asks the cluster for each right. All that are missing are told.
-func (r *Runner) checkRights(ctx context.Context) error {
-	rights, err := r.rights()
-	if err != nil {
-		return err
-	}
+func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) error {
 	var missing []string
-	for _, needed := range rights {
+	for _, needed := range r.rights(objects) {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: r.config.Namespace, Verb: needed.verb, Group: needed.of.Group, Resource: needed.of.Resource, Name: needed.name,
+				Namespace: needed.namespace, Verb: needed.verb, Group: needed.of.Group, Resource: needed.of.Resource, Name: needed.name,
 			},
 		}}
 		answer, err := r.clients.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
@@ -144,7 +184,15 @@ func (r *Runner) checkRights(ctx context.Context) error {
 			return r.failure("ask the cluster whether the function may "+needed.verb+" "+needed.of.String(), err)
 		}
 		if !answer.Status.Allowed {
-			missing = append(missing, strings.TrimSpace(needed.verb+" "+needed.of.String()+" "+needed.name))
+			what := strings.TrimSpace(needed.verb + " " + needed.of.String() + " " + needed.name)
+			switch needed.namespace {
+			case r.config.Namespace:
+			case "":
+				what += " (of the cluster)"
+			default:
+				what += " (in namespace " + needed.namespace + ")"
+			}
+			missing = append(missing, what)
 		}
 	}
 	if len(missing) > 0 {

@@ -1,11 +1,15 @@
 package helmrelease
 
 import (
+	"fmt"
+	"net/http"
+
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/storage"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/kubernetes"
@@ -65,4 +69,47 @@ func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	stored := storage.Init(records)
 	stored.MaxHistory, stored.Log = maxHistory, silent
 	return &action.Configuration{RESTClientGetter: c, KubeClient: client, Releases: stored, Log: silent}
+}
+
+// rehearsal is a client of Helm's without effect: it lets reads through, and patches as dry runs, which the server tries and
+// does not keep; nothing else. The objects that it builds are bound to it.
+type rehearsal struct {
+	helm *kube.Client
+	lost error // of the last call that got no answer; Helm makes a text of it
+}
+
+func (c *cluster) rehearsal() *rehearsal {
+	r := &rehearsal{}
+	config := rest.CopyConfig(c.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutEffect{r, next} })
+	r.helm = kube.New(&cluster{config, c.namespace, c.discovery, c.mapper})
+	r.helm.Namespace, r.helm.Log = c.namespace, func(string, ...any) {}
+	return r
+}
+
+type withoutEffect struct {
+	rehearsal *rehearsal
+	next      http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w withoutEffect) RoundTrip(request *http.Request) (*http.Response, error) {
+	switch request.Method {
+	case http.MethodGet:
+	case http.MethodPatch:
+		request = request.Clone(request.Context())
+		query := request.URL.Query()
+		query.Set("dryRun", metav1.DryRunAll)
+		request.URL.RawQuery = query.Encode()
+	default:
+		if request.Body != nil {
+			_ = request.Body.Close()
+		}
+		return nil, fmt.Errorf("an upgrade would %s %s", request.Method, request.URL.Path)
+	}
+	response, err := w.next.RoundTrip(request)
+	if err != nil {
+		w.rehearsal.lost = err
+	}
+	return response, err
 }

@@ -108,6 +108,10 @@ func (r *rig) discover(change ...func(*helmrelease.Config)) (*helmrelease.Runner
 
 // rotate does one rotation, without a drain. The runner may stay away: then the test's policy waits for a second only.
 func (r *rig) rotate(connect time.Duration, change ...func(*helmrelease.Config)) (rotate.Report, error) {
+	return r.run(r.t.Context(), rotate.Rotate, connect, change...)
+}
+
+func (r *rig) run(ctx context.Context, mode rotate.Mode, connect time.Duration, change ...func(*helmrelease.Config)) (rotate.Report, error) {
 	runner, err := r.discover(change...)
 	if err != nil {
 		return rotate.Report{}, err
@@ -115,7 +119,26 @@ func (r *rig) rotate(connect time.Duration, change ...func(*helmrelease.Config))
 	policy := rotate.DefaultPolicy()
 	policy.Drain, policy.ConnectTimeout = rotate.DrainNone, connect
 	rotator := rotate.Rotator{Maia: r.maia.Client(r.t), Policy: policy}
-	return rotator.Run(r.t.Context(), runner, rotate.Rotate)
+	return rotator.Run(ctx, runner, mode)
+}
+
+// healed is a healing that must go well, and find something to do; the release then fits together.
+func (r *rig) healed() {
+	r.t.Helper()
+	if report, err := r.run(r.t.Context(), rotate.Heal, time.Minute); err != nil || report.Outcome != rotate.Healed {
+		r.t.Fatalf("the healing ends with %q, %v", report.Outcome, err)
+	}
+	r.whole()
+}
+
+// whole says that the release fits together, and holds what Maia does.
+func (r *rig) whole() {
+	r.t.Helper()
+	wrong, err := r.installed.whole()
+	r.must(err)
+	if secret, err := r.secret(); wrong != "" || err != nil || secret != r.maia.LiveSecret(rigAgent) {
+		r.t.Errorf("the Secret does not hold what Maia does, or: %s; %v", wrong, err)
+	}
 }
 
 // rotated is a rotation that must go well.

@@ -250,6 +250,12 @@ func (h *gkeHome) Stored() maia.Credentials {
 	return maia.Credentials{ClientID: h.setup.ClientID, ClientSecret: maia.NewSecret(secret)}
 }
 
+// Whole implements rotatetest.Whole: the newest revision is the deployed one, and its value is the Secret's.
+func (h *gkeHome) Whole() (wrong string) {
+	h.must(func() (err error) { wrong, err = h.cluster.whole(); return err })
+	return wrong
+}
+
 // Put implements rotatetest.Home: an upgrade with values of one's own.
 func (h *gkeHome) Put(secret string) {
 	h.knows(secret)

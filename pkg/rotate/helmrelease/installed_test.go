@@ -10,6 +10,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	appsv1 "k8s.io/api/apps/v1"
@@ -27,8 +28,9 @@ import (
 
 const (
 	releaseName    = "matillion-agent"
-	configSecret   = releaseName + "-matillion-runner-config"
-	appDeployment  = releaseName + "-matillion-runner-app"
+	fullName       = releaseName + "-matillion-runner"
+	configSecret   = fullName + "-config"
+	appDeployment  = fullName + "-app"
 	leaseOfRelease = "maia-rotate-" + releaseName
 	scaledTo       = 3 // the chart says 2
 )
@@ -133,6 +135,35 @@ func (i *installed) secret() (string, error) {
 		return "", err
 	}
 	return string(secret.Data["OAUTH_CLIENT_SECRET"]), nil
+}
+
+// whole says what of the release does not fit together; empty if all does.
+func (i *installed) whole() (wrong string, err error) {
+	live, err := i.secret()
+	if err != nil {
+		return "", err
+	}
+	history, err := i.helm.Releases.History(releaseName)
+	if err != nil {
+		return "", err
+	}
+	last := slices.MaxFunc(history, func(a, b *release.Release) int { return a.Version - b.Version })
+	for _, revision := range history {
+		if deployed := revision.Info.Status == release.StatusDeployed; deployed != (revision == last) {
+			wrong += fmt.Sprintf("revision %d of %d is %s; ", revision.Version, last.Version, revision.Info.Status)
+		}
+	}
+	if declared(last) != live {
+		wrong += fmt.Sprintf("revision %d holds another value than the Secret", last.Version)
+	}
+	return wrong, nil
+}
+
+// declared is the client_secret that the values of a revision hold.
+func declared(rel *release.Release) string {
+	config, _ := rel.Config["config"].(map[string]any)
+	secret, _ := config["oauthClientSecret"].(string)
+	return secret
 }
 
 // put is an operator's upgrade with another secret, who keeps the replicas.

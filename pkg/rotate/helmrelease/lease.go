@@ -25,6 +25,8 @@ const (
 	revisionAnnotation = "maia-rotate/helm-revision" // that our last upgrade was about to make
 )
 
+var ourAnnotations = []string{noteAnnotation, revisionAnnotation}
+
 const (
 	leaseDuration = 45 * time.Second // longer than a refresh may take
 	renewEvery    = 10 * time.Second
@@ -220,7 +222,12 @@ func (l *lock) renew(ctx context.Context, gone chan<- struct{}) {
 // renewed says that it is worth while to go on renewing.
 func (l *lock) renewed(ctx context.Context) bool {
 	defer l.use()()
-	if ctx.Err() != nil || !time.Now().Before(l.till) {
+	if ctx.Err() != nil {
+		return false
+	}
+	if !time.Now().Before(l.till) {
+		l.stop()
+		l.stop, l.gone = nil, nil // one that is taken again is kept anew
 		return false
 	}
 	if time.Until(l.till) > leaseDuration-renewEvery {
@@ -284,7 +291,7 @@ func (l *lock) busy() *rotate.Error {
 // ours are the annotations of the Lease that are ours.
 func ours(lease *coordinationv1.Lease) map[string]string {
 	annotations := map[string]string{}
-	for _, key := range []string{noteAnnotation, revisionAnnotation} {
+	for _, key := range ourAnnotations {
 		if value, ok := lease.Annotations[key]; ok {
 			annotations[key] = value
 		}
@@ -295,6 +302,9 @@ func ours(lease *coordinationv1.Lease) map[string]string {
 func setOurs(lease *coordinationv1.Lease, annotations map[string]string) {
 	if lease.Annotations == nil {
 		lease.Annotations = map[string]string{}
+	}
+	for _, key := range ourAnnotations {
+		delete(lease.Annotations, key)
 	}
 	maps.Copy(lease.Annotations, annotations)
 }

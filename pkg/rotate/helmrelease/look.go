@@ -1,12 +1,15 @@
 package helmrelease
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	appsv1 "k8s.io/api/apps/v1"
@@ -126,14 +129,24 @@ func (r *Runner) began(revision *release.Release) bool {
 }
 
 // cutOff is the newest revision, if it is one of ours that was not completed; else nil. Ours is one that we had announced
-// and that changes nothing but the secret.
+// and that changes nothing but the secret: its chart, too, is that of the base.
 func (r *Runner) cutOff() *release.Release {
 	last, base := r.seen.last, r.seen.base
 	unfinished := last.Info.Status.IsPending() || last.Info.Status == release.StatusFailed
-	if !unfinished || !r.began(last) || !differOnlyIn(r.config.SecretPath, last.Config, base.Config) {
+	if !unfinished || !r.began(last) || !differOnlyIn(r.config.SecretPath, last.Config, base.Config) || !sameChart(last.Chart, base.Chart) {
 		return nil
 	}
 	return last
+}
+
+// sameChart compares all that a record holds of a chart: its metadata, templates, own values, schema and files.
+func sameChart(a, b *chart.Chart) bool {
+	left, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	right, err := json.Marshal(b)
+	return err == nil && bytes.Equal(left, right)
 }
 
 func (r *Runner) credentialsOf(revision *release.Release) (maia.Credentials, error) {
@@ -177,14 +190,15 @@ func (r *Runner) readSecret(ctx context.Context) error {
 // readDeployments reads those of the manifest: the ones that read the Secret, and of the others how many replicas they have.
 func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment) error {
 	for _, one := range stated {
-		live, err := r.deployment(ctx, one.Name)
+		namespace := cmp.Or(one.Namespace, r.config.Namespace)
+		live, err := r.deployment(ctx, namespace, one.Name)
 		if err != nil {
 			return err
 		}
 		if live.Spec.Replicas != nil {
 			r.seen.replicas[live.Name] = *live.Spec.Replicas
 		}
-		if reads(live.Spec.Template.Spec, r.seen.secretName) {
+		if namespace == r.config.Namespace && reads(live.Spec.Template.Spec, r.seen.secretName) {
 			r.seen.deployments = append(r.seen.deployments, live)
 		}
 	}
@@ -195,21 +209,15 @@ func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment
 	return nil
 }
 
-func (r *Runner) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
-	live, err := r.clients.AppsV1().Deployments(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
+func (r *Runner) deployment(ctx context.Context, namespace, name string) (*appsv1.Deployment, error) {
+	live, err := r.clients.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release, r.config.Namespace).
+		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release, namespace).
 			WithTodo("bring it back with helm upgrade --reuse-values")
 	} else if err != nil {
 		return nil, r.failure("read Deployment "+name, err)
 	}
 	return live, nil
-}
-
-// templateOf is what restarts the pods of a Deployment when it changes.
-func templateOf(d *appsv1.Deployment) string {
-	text, _ := json.Marshal(d.Spec.Template) // of the API's own types
-	return string(text)
 }
 
 // checkOverrides makes sure that the pods get the secret from the Secret.
@@ -237,6 +245,57 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 		}
 	}
 	return nil
+}
+
+// identity is which runner it is, and its region. The vendor's chart brings both to the pods as variables, from values of
+// their own or from the list env.direct, beside which those values are placeholders: what the pods are told counts. Where
+// the values name an agent too it must be the same. A region that is not there is the caller's to know.
+func (r *Runner) identity() (agentID, region string, err error) {
+	if agentID, err = r.variable(agentIDVariable); err != nil {
+		return "", "", err
+	}
+	said, err := r.seen.values.text(agentIDPath)
+	switch {
+	case agentID == "" && err != nil:
+		return "", "", err
+	case agentID == "":
+		agentID = said
+	case err == nil && maia.CheckAgentID(said) == nil && !strings.EqualFold(said, agentID):
+		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods are told %s", r.config.Release, said, agentID).
+			WithTodo("find out which is the runner's, and upgrade the release with it")
+	}
+	if maia.CheckAgentID(agentID) != nil {
+		return "", "", rotate.Errorf(rotate.Configuration, "release %s names agent %q (variable %s, value %s), expected an agent ID (a UUID)", r.config.Release, agentID, agentIDVariable, agentIDPath)
+	}
+	if region, err = r.variable(regionVariable); err != nil {
+		return "", "", err
+	}
+	if region == "" {
+		region, _ = r.seen.values.text(regionPath)
+	}
+	return agentID, strings.ToLower(region), nil
+}
+
+// variable is what the containers that read the Secret are told in clear; empty if nothing.
+func (r *Runner) variable(name string) (value string, err error) {
+	for _, d := range r.seen.deployments {
+		for _, c := range d.Spec.Template.Spec.Containers {
+			if !reads(corev1.PodSpec{Containers: []corev1.Container{c}}, r.seen.secretName) {
+				continue
+			}
+			for _, e := range c.Env {
+				if e.Name != name || e.Value == "" {
+					continue
+				}
+				if value != "" && !strings.EqualFold(value, e.Value) {
+					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s are told several values of %s: %s and %s", r.config.Release, name, value, e.Value).
+						WithTodo("give each runner a release of its own")
+				}
+				value = e.Value
+			}
+		}
+	}
+	return value, nil
 }
 
 func prefixOf(c corev1.Container, secret string) string {

@@ -1,6 +1,7 @@
 package helmrelease
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,8 @@ import (
 const (
 	clientIDVariable     = "OAUTH_CLIENT_ID"
 	clientSecretVariable = "OAUTH_CLIENT_SECRET"
+	agentIDVariable      = "AGENT_ID"
+	regionVariable       = "MATILLION_REGION"
 )
 
 // object is one document of a manifest.
@@ -77,6 +80,26 @@ func all[T any](m manifest, kind string) ([]T, error) {
 	return found, nil
 }
 
+// pods are what an object says of pods, wherever its kind says it: as one, or by a template.
+func (o object) pods() ([]corev1.PodSpec, error) {
+	type templated struct {
+		Template corev1.PodTemplateSpec `json:"template"`
+	}
+	var decoded struct {
+		Spec struct {
+			corev1.PodSpec // of a Pod
+			templated      // of a StatefulSet, a DaemonSet, a Job …
+			JobTemplate    struct {
+				Spec templated `json:"spec"`
+			} `json:"jobTemplate"`
+		} `json:"spec"`
+	}
+	if err := syaml.Unmarshal([]byte(o.text), &decoded); err != nil {
+		return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", o.Kind, o.Name) // the cause quotes it
+	}
+	return []corev1.PodSpec{decoded.Spec.PodSpec, decoded.Spec.Template.Spec, decoded.Spec.JobTemplate.Spec.Template.Spec}, nil
+}
+
 // secretOf is the Secret of the manifest that holds a client_secret, and that one of the Deployments reads.
 func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) (string, error) {
 	secrets, err := all[corev1.Secret](m, "Secret")
@@ -95,6 +118,27 @@ func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) 
 	}
 	return "", rotate.Errorf(rotate.Configuration, "the release has no Deployment that reads %s from a Secret of the release which holds the configured value", clientSecretVariable).
 		WithTodo("check that the release is a runner's, and the configured path of its client_secret")
+}
+
+// retemplated are the Deployments of which another manifest renders another pod template: their pods are restarted by it.
+func (m manifest) retemplated(other manifest) (map[string]bool, error) {
+	templates := map[string]string{}
+	changed := map[string]bool{}
+	for i, rendered := range []manifest{m, other} {
+		deployments, err := all[appsv1.Deployment](rendered, "Deployment")
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range deployments {
+			text, _ := json.Marshal(d.Spec.Template) // of the API's own types
+			if i == 0 {
+				templates[d.Name] = string(text)
+			} else {
+				changed[d.Name] = templates[d.Name] != string(text)
+			}
+		}
+	}
+	return changed, nil
 }
 
 // reads says that a container of the pod gets variables from a Secret.

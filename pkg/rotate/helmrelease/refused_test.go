@@ -12,11 +12,13 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/maia-rotate/maia-rotate/internal/controlplane"
 	"github.com/maia-rotate/maia-rotate/internal/runnerchart"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
@@ -73,6 +75,25 @@ func set(values map[string]any, value any, path ...string) {
 	values[path[len(path)-1]] = value
 }
 
+// refusal is a case of TestRefused.
+type refusal struct {
+	values  func(map[string]any)
+	prepare func(*rig)
+	config  []func(*helmrelease.Config)
+	kind    rotate.Kind
+	words   []string
+}
+
+// otherReader is a release with something else than a Deployment that reads the Secret.
+func otherReader(version, kind, spec string) refusal {
+	pod := "{containers: [{name: one, image: registry.test/one, envFrom: [{secretRef: {name: " + configSecret + "}}]}]}"
+	document := fmt.Sprintf("---\napiVersion: %s\nkind: %s\nmetadata: {name: reader}\nspec: "+spec+"\n", version, kind, pod)
+	return refusal{
+		prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Manifest += document }) },
+		kind:    rotate.Configuration, words: []string{kind + " reader", "reads Secret " + configSecret, "only Deployments are restarted"},
+	}
+}
+
 // TestRefused is what must be refused with a clear error, and nothing refreshed or changed.
 func TestRefused(t *testing.T) {
 	t.Parallel()
@@ -80,13 +101,7 @@ func TestRefused(t *testing.T) {
 	config := func(change func(*helmrelease.Config)) []func(*helmrelease.Config) {
 		return []func(*helmrelease.Config){change}
 	}
-	for name, test := range map[string]struct {
-		values  func(map[string]any)
-		prepare func(*rig)
-		config  []func(*helmrelease.Config)
-		kind    rotate.Kind
-		words   []string
-	}{
+	for name, test := range map[string]refusal{
 		"another release": {
 			config: config(func(c *helmrelease.Config) { c.Release = "missing" }),
 			kind:   rotate.Configuration, words: []string{"there is no release missing in namespace runner-"},
@@ -173,10 +188,33 @@ func TestRefused(t *testing.T) {
 			values: func(values map[string]any) { set(values, "not-a-uuid", "dpcAgent", "dpcAgent", "env", "agentId") },
 			kind:   rotate.Configuration, words: []string{"dpcAgent.dpcAgent.env.agentId", `"not-a-uuid"`, "UUID"},
 		},
+		"agent ID of the pods that is none": {
+			values: func(values map[string]any) {
+				set(values, "<MatillionAgentId>", "dpcAgent", "dpcAgent", "env", "agentId")
+				set(values, []any{map[string]any{"name": "AGENT_ID", "value": "<MatillionAgentId>"}}, "dpcAgent", "dpcAgent", "env", "direct")
+			},
+			kind: rotate.Configuration, words: []string{"names agent \"<MatillionAgentId>\"", "AGENT_ID", "UUID"},
+		},
+		"pods that are told another agent than the values": {
+			values: func(values map[string]any) {
+				set(values, []any{map[string]any{"name": "AGENT_ID", "value": anotherAgent}}, "dpcAgent", "dpcAgent", "env", "direct")
+			},
+			kind: rotate.Configuration, words: []string{"name agent " + rigAgent, "are told " + anotherAgent},
+		},
+		"containers that are told several agents": {
+			prepare: func(r *rig) {
+				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more","env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
+			},
+			kind: rotate.Configuration, words: []string{"several values of AGENT_ID", rigAgent, anotherAgent},
+		},
 		"agent that is not allowed": {
-			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{"6a1cf9c1-1111-4222-8333-444455556666"} }),
+			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{anotherAgent} }),
 			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
 		},
+		"Pod that reads the Secret":         otherReader("v1", "Pod", "%s"),
+		"StatefulSet that reads the Secret": otherReader("apps/v1", "StatefulSet", "{template: {spec: %s}}"),
+		"Job that reads the Secret":         otherReader("batch/v1", "Job", "{template: {spec: %s}}"),
+		"CronJob that reads the Secret":     otherReader("batch/v1", "CronJob", "{jobTemplate: {spec: {template: {spec: %s}}}}"),
 		"overridden by env.fromSecret": {
 			values: func(values map[string]any) {
 				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "of-somebody-else", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
@@ -216,6 +254,50 @@ func TestRefused(t *testing.T) {
 				r.must(r.clients.AppsV1().Deployments(r.namespace).Delete(r.t.Context(), appDeployment, metav1.DeleteOptions{}))
 			},
 			kind: rotate.Configuration, words: []string{"Deployment " + appDeployment, "is gone"},
+		},
+		"HorizontalPodAutoscaler that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.AutoscalingV2().HorizontalPodAutoscalers(r.namespace).Delete(r.t.Context(), fullName+"-hpa", metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"HorizontalPodAutoscaler " + fullName + "-hpa in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+		},
+		"NetworkPolicy that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(r.t.Context(), fullName+"-deny-ingress", metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"NetworkPolicy " + fullName + "-deny-ingress in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+		},
+		"ServiceAccount that is gone": {
+			prepare: func(r *rig) {
+				r.must(r.clients.CoreV1().ServiceAccounts(r.namespace).Delete(r.t.Context(), fullName, metav1.DeleteOptions{}))
+			},
+			kind: rotate.Configuration, words: []string{"ServiceAccount " + fullName + " in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+		},
+		"object that the chart would make today": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) {
+					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/more.yaml", Data: []byte("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}")})
+				})
+			},
+			kind: rotate.Configuration, words: []string{"would create or delete ServiceAccount more in namespace runner-", "helm upgrade --reuse-values"},
+		},
+		"object of a kind that the cluster does not know": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) {
+					rel.Manifest += "---\napiVersion: example.test/v1\nkind: Unknown\nmetadata: {name: one}\n"
+				})
+			},
+			kind: rotate.Configuration, words: []string{"does not know a kind of object", `no matches for kind "Unknown"`},
+		},
+		"change that the server does not admit": {
+			prepare: func(r *rig) {
+				r.record(func(rel *release.Release) { // as if somebody had changed what cannot be changed back
+					rel.Chart.Templates = slices.DeleteFunc(rel.Chart.Templates, func(f *chart.File) bool { return f.Name == "templates/hpa.yaml" })
+					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/hpa.yaml", Data: []byte(
+						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName + "-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
+				})
+			},
+			kind: rotate.Configuration, words: []string{"dry run of the changes by an upgrade of release matillion-agent", "maxReplicas"},
 		},
 		"Lease of another run": {
 			prepare: func(r *rig) {
@@ -257,6 +339,62 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestObjectsOfOtherPlaces is of a chart that has an object in another namespace, and one in none: the rights are asked for
+// where they are needed.
+func TestObjectsOfOtherPlaces(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	elsewhere := r.namespace + "-elsewhere"
+	_, err := r.clients.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: elsewhere}}, metav1.CreateOptions{})
+	r.must(err)
+	r.record(func(rel *release.Release) {
+		rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/elsewhere.yaml", Data: fmt.Appendf(nil, `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: policy, namespace: %[1]s, labels: {of: runner}}
+spec: {podSelector: {}}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: %[1]s}
+value: 7
+`, elsewhere)})
+	})
+	r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues = true })
+	if _, err := r.maia.Connect(rigAgent, rigClient, r.maia.LiveSecret(rigAgent)); err != nil {
+		t.Fatal(err)
+	}
+	r.refused(rotate.Permission, []string{
+		"get networkpolicies.networking.k8s.io policy (in namespace " + elsewhere, "patch networkpolicies.networking.k8s.io policy (in namespace " + elsewhere,
+		"get priorityclasses.scheduling.k8s.io " + elsewhere + " (of the cluster)",
+	})
+	role := fmt.Sprintf(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: %[1]s}
+rules:
+  - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, patch]}
+  - {apiGroups: [scheduling.k8s.io], resources: [priorityclasses], verbs: [get, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: %[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "%[2]s-%[1]s"}]
+`, elsewhere, functionUser)
+	// Others use the function's user at the same time: this one has the same Role, and more.
+	if r.user, _, err = p.AddUser(t.Context(), functionUser+"-"+elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := shippedRole(r.namespace)
+	r.must(err)
+	r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte(strings.ReplaceAll(string(shipped), functionUser, functionUser+"-"+elsewhere))))
+	r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte(role)))
+	r.must(controlplane.AwaitAllowed(t.Context(), r.user, elsewhere, "patch", "networking.k8s.io", "networkpolicies"))
+	r.rotated()
+}
+
 // renewOnce shows that the holder of the Lease is alive, when the run that waits for it has looked.
 func (r *rig) renewOnce(holder string, seconds int32) {
 	ctx := r.t.Context()
@@ -275,6 +413,26 @@ func (r *rig) renewOnce(holder string, seconds int32) {
 		lease.Spec.RenewTime = &now
 		_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{}) // else a second later
 	}
+}
+
+const anotherAgent = "6a1cf9c1-1111-4222-8333-444455556666"
+
+// TestVariablesOfTheirOwn is a release whose pods get their variables from the list env.direct: the values beside it are
+// placeholders.
+func TestVariablesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p, func(values map[string]any) {
+		env := values["dpcAgent"].(map[string]any)["dpcAgent"].(map[string]any)["env"].(map[string]any)
+		env["agentId"], env["matillionRegion"] = "<MatillionAgentId>", "<MatillionRegion>"
+		env["direct"] = []any{map[string]any{"name": "AGENT_ID", "value": rigAgent}, map[string]any{"name": "MATILLION_REGION", "value": "US1"}}
+	})
+	runner, err := r.discover()
+	r.must(err)
+	if runner.AgentID() != rigAgent || runner.Region() != "us1" {
+		t.Errorf("agent %q in region %q", runner.AgentID(), runner.Region())
+	}
+	r.rotated()
 }
 
 // TestRoleLackingOneVerb takes one verb at a time out of the shipped Role.
@@ -355,17 +513,11 @@ func TestFailedRevision(t *testing.T) {
 			r.rotated()
 			last, err := r.helm.Releases.Last(releaseName)
 			r.must(err)
-			if last.Info.Status != release.StatusDeployed || r.declared(last) != r.maia.LiveSecret(rigAgent) {
+			if last.Info.Status != release.StatusDeployed || declared(last) != r.maia.LiveSecret(rigAgent) {
 				t.Errorf("revision %d is %s", last.Version, last.Info.Status)
 			}
 		})
 	}
-}
-
-func (r *rig) declared(rel *release.Release) string {
-	config, _ := rel.Config["config"].(map[string]any)
-	secret, _ := config["oauthClientSecret"].(string)
-	return secret
 }
 
 // TestReleaseOfHelm4 is one that Helm 4 has upgraded with server-side apply: it works, and a warning is logged.

@@ -44,7 +44,7 @@ func (r *Runner) patchMark(ctx context.Context, name string, options metav1.Patc
 // instances sums the Deployments up: as bad as the worst of them. One that is scaled to zero counts only if all are: it
 // reads what is stored when it starts.
 func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
-	states := []rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped}
+	states := []rotate.InstanceState{rotate.Steady, rotate.Short, rotate.Rolling, rotate.Failed, rotate.Stopped}
 	reads := []rotate.ReadState{rotate.ReadCurrent, rotate.ReadUnknown, rotate.ReadOlder}
 	var state, read int
 	var details []string
@@ -59,6 +59,10 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 			continue
 		}
 		r.seen.failed[d.Name] = now == rotate.Failed
+		if now == rotate.Short && !r.short[d.Name] {
+			r.log.WarnContext(ctx, "not all new pods find a node; the runner may be back with those that do, and is not refreshed until all run", "detail", detail)
+		}
+		r.short[d.Name] = now == rotate.Short
 		state = max(state, slices.Index(states, now))
 		read = max(read, slices.Index(reads, r.readOf(d)))
 	}
@@ -82,7 +86,7 @@ func (r *Runner) readOf(d *appsv1.Deployment) rotate.ReadState {
 }
 
 // stateOf is what kubectl rollout status would say, but that pods which are crashing count at once. Pods that are
-// Terminating do not count: with a pipeline they are for hours.
+// Terminating do not count: with a pipeline they are for hours, in which new ones may find no node.
 func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.InstanceState, string, error) {
 	wanted := int32(1)
 	if d.Spec.Replicas != nil {
@@ -106,14 +110,18 @@ func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.Inst
 	failed := slices.ContainsFunc(status.Conditions, func(c appsv1.DeploymentCondition) bool {
 		return c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded"
 	})
-	up := slices.ContainsFunc(pods, ready)
+	up, short := slices.ContainsFunc(pods, ready), true
 	for _, pod := range pods {
+		short = short && (ready(pod) || unplaced(pod) != nil)
 		if why, crashing := whyNot(pod); why != "" {
 			detail += fmt.Sprintf(", pod %s: %s", pod.Name, why)
 			failed = failed || crashing && !up
 		}
 	}
-	if failed {
+	switch {
+	case up && short && slices.ContainsFunc(pods, func(p corev1.Pod) bool { return unplaced(p) != nil }):
+		return rotate.Short, detail, nil // however long that takes
+	case failed:
 		return rotate.Failed, detail, nil
 	}
 	return rotate.Rolling, detail, nil
@@ -151,12 +159,21 @@ func ready(pod corev1.Pod) bool {
 	})
 }
 
+// unplaced is what a pod says that finds no node; nil if it has one, or was not looked at yet.
+func unplaced(pod corev1.Pod) *corev1.PodCondition {
+	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+	})
+	if i < 0 {
+		return nil
+	}
+	return &pod.Status.Conditions[i]
+}
+
 // whyNot says why a pod does not run, and whether starting it has failed; empty if it runs, or nothing is known.
 func whyNot(pod corev1.Pod) (why string, crashing bool) {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return fmt.Sprintf("%s (old pods that take their time to end may hold its place): %s", c.Reason, c.Message), false
-		}
+	if c := unplaced(pod); c != nil {
+		return fmt.Sprintf("%s (old pods that take their time to end may hold its place): %s", c.Reason, c.Message), false
 	}
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		switch waiting := c.State.Waiting; {

@@ -42,8 +42,9 @@ type Runner struct {
 	seen    sight
 	secrets map[maia.Fingerprint]maia.Secret // that must be in no error
 
-	ordered map[string]string // by Deployment: the resourceVersion of the Secret when this Runner ordered its restart, after which nothing was stored
-	before  map[string]string // by Deployment: its pod template before this Runner stored something
+	ordered   map[string]string // by Deployment: the resourceVersion of the Secret when this Runner ordered its restart, after which nothing was stored
+	short     map[string]bool   // by Deployment: that pods of it found no node, which was told
+	restarted map[string]bool   // by Deployment: that the last upgrade of this Runner's has changed its pod template, until Restart has counted that
 }
 
 var (
@@ -66,7 +67,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	r := &Runner{
 		config: config, log: config.Log, cluster: cluster, clients: clients, helm: cluster.helm(clients),
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
-		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, before: map[string]string{},
+		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, short: map[string]bool{},
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -75,25 +76,20 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		return nil, err
 	}
 	r.warnOfHelm4(ctx)
-	if r.agentID, err = r.seen.values.text(agentIDPath); err != nil {
+	if r.agentID, r.region, err = r.identity(); err != nil {
 		return nil, err
-	}
-	if err := maia.CheckAgentID(r.agentID); err != nil {
-		return nil, rotate.Errorf(rotate.Configuration, "the value %s of release %s is %q, expected an agent ID (a UUID)", agentIDPath, config.Release, r.agentID)
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
 			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
 	}
-	region, _ := r.seen.values.text(regionPath) // one that is not there is the caller's to know
-	r.region = strings.ToLower(region)
 	return r, nil
 }
 
-// AgentID is what the release's values say.
+// AgentID is what the pods are told, or what the release's values say.
 func (r *Runner) AgentID() string { return r.agentID }
 
-// Region is what the release's values say, in lower case; empty if they say nothing.
+// Region is what the pods are told, or what the release's values say, in lower case; empty if they say nothing.
 func (r *Runner) Region() string { return r.region }
 
 // Deployments are the names of those that a rotation restarts.
@@ -156,11 +152,17 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	}
 	// What Store would else have to write while the runner is dark. By the revision that is there one is known that was
 	// cut off.
+	next := r.seen.last.Version + 1
 	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
+	// Where nothing came of it the next revision is somebody else's.
+	takeBack := note.Intent == nil && before.Intent != nil && r.lock.revision() == next
 	return r.writeLease(ctx, func(annotations map[string]string) {
 		writeNote(note)(annotations)
-		if announce {
-			writeRevision(r.seen.last.Version + 1)(annotations)
+		switch {
+		case announce:
+			writeRevision(next)(annotations)
+		case takeBack:
+			delete(annotations, revisionAnnotation)
 		}
 	})
 }
@@ -202,11 +204,6 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 			return err
 		}
 	}
-	if len(r.before) == 0 {
-		for _, d := range r.seen.deployments {
-			r.before[d.Name] = templateOf(d)
-		}
-	}
 	clear(r.ordered) // what was ordered before reads an older value
 	if err := r.upgrade(ctx, credentials.ClientSecret); err != nil {
 		return err
@@ -228,23 +225,17 @@ func (r *Runner) Restart(ctx context.Context) error {
 		if r.ordered[d.Name] == r.seen.secretVersion && !r.seen.failed[d.Name] {
 			continue
 		}
-		if before, stored := r.before[d.Name]; stored && r.ordered[d.Name] == "" {
-			live, err := r.deployment(ctx, d.Name)
-			if err != nil {
-				return err
-			}
-			if templateOf(live) != before {
-				r.log.InfoContext(ctx, "the upgrade has changed the pod template, which restarts the pods", "deployment", d.Name)
-				r.ordered[d.Name] = r.seen.secretVersion
-				continue
-			}
+		if r.restarted[d.Name] && r.ordered[d.Name] == "" {
+			r.log.InfoContext(ctx, "the upgrade has changed the pod template, which restarts the pods", "deployment", d.Name)
+			r.ordered[d.Name] = r.seen.secretVersion
+			continue
 		}
 		if err := r.mark(ctx, d.Name); err != nil {
 			return err
 		}
 		r.ordered[d.Name] = r.seen.secretVersion
 	}
-	clear(r.before)
+	clear(r.restarted)
 	clear(r.seen.failed)
 	return nil
 }

@@ -2,9 +2,12 @@ package helmrelease
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"slices"
 
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -20,7 +23,14 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
 	if err != nil {
 		return r.failure("upgrade release "+r.config.Release, err)
 	}
-	r.seen.last, r.seen.base = upgraded, upgraded
+	rendered, err := parseManifest(upgraded.Manifest)
+	if err != nil {
+		return err
+	}
+	if r.restarted, err = r.seen.manifest.retemplated(rendered); err != nil {
+		return err
+	}
+	r.seen.last, r.seen.base, r.seen.manifest = upgraded, upgraded, rendered
 	r.seen.declared.ClientSecret = secret
 	return nil
 }
@@ -64,9 +74,13 @@ func (r *Runner) newUpgrade() *action.Upgrade {
 // runUpgrade does not listen to a cancellation: it would leave the new secret live, the revision failed, and none deployed.
 func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret maia.Secret) (*release.Release, error) {
 	// Rendering changes the chart: it is read anew for each.
-	base, err := r.helm.Releases.Get(r.config.Release, r.seen.base.Version)
+	last, base, err := r.revisions()
 	if err != nil {
 		return nil, err
+	}
+	if last.Version != r.seen.last.Version || base.Version != r.seen.base.Version {
+		return nil, rotate.Errorf(rotate.NotReady, "somebody else has changed release %s, which is at revision %d now", r.config.Release, last.Version).
+			WithTodo("nothing: the next look goes on from what is there")
 	}
 	return upgrade.RunWithContext(context.WithoutCancel(ctx), r.config.Release, base.Chart, override(r.config.SecretPath, secret))
 }
@@ -83,8 +97,9 @@ func (k keepReplicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 // placeholder stands for the secret in a dry run.
 var placeholder = maia.NewSecret("placeholder-of-a-dry-run")
 
-// dryRun renders the upgrade as it would be, against the server, and makes sure that the value reaches the Secret.
-func (r *Runner) dryRun(ctx context.Context) error {
+// dryRun renders the upgrade as it would be, makes sure that the value reaches the Secret and that no object comes or goes,
+// and has the server try, without effect, each change that the upgrade would make.
+func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.ResourceList) error {
 	upgrade := r.newUpgrade()
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"
 	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
@@ -101,6 +116,17 @@ func (r *Runner) dryRun(ctx context.Context) error {
 		return rotate.Errorf(rotate.Configuration, "in a dry run of an upgrade of release %s its value %s does not reach %s of Secret %s",
 			r.config.Release, r.config.SecretPath, clientSecretVariable, r.seen.secretName).
 			WithTodo("check the configured path of the client_secret, and the chart")
+	}
+	upgraded, err := r.objects(trial, rendered.Manifest)
+	if err != nil {
+		return err
+	}
+	for _, one := range slices.Concat(upgraded.Difference(objects), objects.Difference(upgraded)) {
+		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s", r.config.Release, nameOf(one)).
+			WithTodo("upgrade the release with helm upgrade --reuse-values, so that it is what its chart renders in this cluster")
+	}
+	if _, err := trial.helm.Update(objects, upgraded, false); err != nil {
+		return r.dryRunFailure("dry run of the changes by an upgrade of release "+r.config.Release, cmp.Or(trial.lost, err))
 	}
 	return nil
 }

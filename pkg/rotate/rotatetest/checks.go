@@ -201,6 +201,11 @@ func (w *world) finish() {
 	if stored := w.home.Stored(); stored.ClientSecret.Reveal() != w.maia.LiveSecret(agentID) || stored.ClientID != clientID {
 		w.broken(1, "in the end the store does not hold what Maia holds")
 	}
+	if home, ok := w.home.(Whole); ok {
+		if wrong := home.Whole(); wrong != "" {
+			w.broken(1, "in the end the store is not whole: %s", wrong)
+		}
+	}
 	w.checkInstances(1, "in the end ")
 	w.checkPause(8, "in the end ", w.agent())
 	w.checkRefreshes(w.due)

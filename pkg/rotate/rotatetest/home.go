@@ -35,6 +35,10 @@ type Home interface {
 	Foreign() string
 }
 
+// Whole is what a Home implements too whose store has several places that must agree. It says what is wrong with them in the
+// end; empty if nothing is.
+type Whole interface{ Whole() string }
+
 // Setup is what a Home is made for.
 type Setup struct {
 	AgentID  string

@@ -22,7 +22,7 @@ import (
 const (
 	LoginURL   = "runner.test/login-url"   // where the runner in each pod logs in, see [login]
 	Break      = "runner.test/break"       // N: pods of the next N templates crash at their start; a change of it starts anew
-	Hang       = "runner.test/hang"        // "true": new pods find no node
+	Hang       = "runner.test/hang"        // "true": new pods find no node; N: of each template only the first N do
 	StartDelay = "runner.test/start-delay" // how long a container takes to start, a Go duration
 	Terminate  = "runner.test/terminate"   // how long a pod takes to end, a Go duration
 )
@@ -45,11 +45,12 @@ type kubelet struct {
 	pods       map[types.UID]*podState
 }
 
-// behaviour is what the annotation Break has come to in a namespace.
+// behaviour is what the annotations Break and Hang have come to in a namespace.
 type behaviour struct {
 	said   string
 	left   int
-	broken map[string]bool // by pod-template-hash: whether its pods crash
+	broken map[string]bool                   // by pod-template-hash: whether its pods crash
+	placed map[string]map[types.UID]struct{} // by pod-template-hash: the pods that found a node while not all did
 }
 
 // podState is one pod's, as the kubelet remembers it.
@@ -155,7 +156,7 @@ func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) er
 		if err != nil {
 			return err
 		}
-		if settings[Hang] == "true" {
+		if !k.finds(pod, settings[Hang]) {
 			k.again(ctx, pod, 500*time.Millisecond)
 			return k.unschedulable(ctx, pod)
 		}
@@ -204,11 +205,7 @@ func (k *kubelet) breaks(ctx context.Context, pod *corev1.Pod) (settings map[str
 	if settings, err = k.settings(ctx, pod.Namespace); err != nil {
 		return nil, false, err
 	}
-	b := k.namespaces[pod.Namespace]
-	if b == nil {
-		b = &behaviour{broken: map[string]bool{}}
-		k.namespaces[pod.Namespace] = b
-	}
+	b := k.behaviour(pod.Namespace)
 	if said := settings[Break]; said != b.said {
 		n, err := strconv.Atoi(said)
 		if err != nil && said != "" {
@@ -225,6 +222,33 @@ func (k *kubelet) breaks(ctx context.Context, pod *corev1.Pod) (settings map[str
 		b.broken[hash] = broken
 	}
 	return settings, broken, nil
+}
+
+// behaviour is that of a namespace. It is called under the lock.
+func (k *kubelet) behaviour(namespace string) *behaviour {
+	if k.namespaces[namespace] == nil {
+		k.namespaces[namespace] = &behaviour{broken: map[string]bool{}, placed: map[string]map[types.UID]struct{}{}}
+	}
+	return k.namespaces[namespace]
+}
+
+// finds says that a pod finds a node, by what the annotation Hang says.
+func (k *kubelet) finds(pod *corev1.Pod, hang string) bool {
+	if hang == "" {
+		return true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	room, _ := strconv.Atoi(hang) // else for none
+	placed, hash := k.behaviour(pod.Namespace).placed, pod.Labels["pod-template-hash"]
+	if placed[hash] == nil {
+		placed[hash] = map[types.UID]struct{}{}
+	}
+	if _, already := placed[hash][pod.UID]; !already && len(placed[hash]) >= room {
+		return false
+	}
+	placed[hash][pod.UID] = struct{}{}
+	return true
 }
 
 // terminate ends a pod, after the time that it takes.

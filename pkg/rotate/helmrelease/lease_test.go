@@ -1,0 +1,60 @@
+package helmrelease
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
+)
+
+// A Lease that was lost, because the API server was away for long, and was taken again is renewed again.
+func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// One that is there: the stand-in for an API server counts no versions.
+		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}
+		clients := fake.NewClientset(there)
+		var away atomic.Bool
+		clients.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
+			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
+		})
+		l := newLock(clients.CoordinationV1().Leases("runners"), "runner")
+		take := func() {
+			t.Helper()
+			defer l.use()()
+			if err := l.read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.extend(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := func() time.Duration {
+			defer l.use()()
+			return time.Until(l.till)
+		}
+		take()
+		time.Sleep(5 * leaseDuration)
+		if left() <= 0 {
+			t.Fatal("it was not renewed")
+		}
+		away.Store(true)
+		time.Sleep(5 * leaseDuration)
+		if left() > 0 {
+			t.Fatal("it was not lost")
+		}
+		away.Store(false)
+		take()
+		time.Sleep(5 * leaseDuration)
+		if left() <= 0 {
+			t.Error("it was taken again, and not renewed")
+		}
+		l.release(t.Context())
+	})
+}
