@@ -366,10 +366,12 @@ func TestRestartsThatShowOtherwise(t *testing.T) {
 	inRig(t, func(o *containerapps.Options, _ *containerapps.Spec) { o.Recreate = true }, func(r *rig) {
 		restart(r)
 		time.Sleep(8 * time.Second)
+		synctest.Wait()
 		if n := len(r.list("runner--1")); n != 0 || r.stopped != 2 {
 			t.Errorf("%d replicas, %d stopped", n, r.stopped)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := len(r.list("runner--1")); n != 2 || len(r.started) != 4 || r.health() != "Running Healthy" {
 			t.Errorf("%d replicas, %d started, %s", n, len(r.started), r.health())
 		}
