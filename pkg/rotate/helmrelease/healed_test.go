@@ -162,3 +162,30 @@ func TestPruningFails(t *testing.T) {
 		})
 	}
 }
+
+// TestPodsThatAreNewerThanTheSecret has somebody else put another secret into the release, and then restart the pods, which
+// keep the mark of our last restart: it is not believed.
+func TestPodsThatAreNewerThanTheSecret(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	r.rotated()
+	reads := func(want rotate.ReadState) {
+		t.Helper()
+		runner, err := r.discover()
+		r.must(err)
+		home, err := runner.Observe(t.Context())
+		r.must(err)
+		if home.Instances.Read != want {
+			t.Errorf("the pods have read %q, expected %q", home.Instances.Read, want)
+		}
+	}
+	reads(rotate.ReadCurrent)
+	r.must(r.put(r.maia.ConsoleRefresh(rigAgent)))
+	reads(rotate.ReadOlder)
+	time.Sleep(1100 * time.Millisecond) // the API server's times are of whole seconds
+	r.must(r.rolloutRestart())
+	_, err := r.settled()
+	r.must(err)
+	reads(rotate.ReadUnknown)
+}
