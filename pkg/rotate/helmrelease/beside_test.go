@@ -158,6 +158,29 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 	}
 }
 
+// TestObjectThatGoesAtTheRefresh has somebody delete an object of the release in the moment before the secret is revoked: the
+// upgrade cannot be done until it is back, which is said, and then the next run brings the valid secret.
+func TestObjectThatGoesAtTheRefresh(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	r.connect()
+	r.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Before: func() {
+		if err := r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(context.Background(), fullName+"-deny-ingress", metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}})
+	_, err := r.rotate(time.Minute)
+	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "NetworkPolicy "+fullName+"-deny-ingress in namespace "+r.namespace+" of release matillion-agent is gone") {
+		t.Fatalf("the run ends with %v", err)
+	}
+	r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues, u.PostRenderer = true, replicas(scaledTo) })
+	if report, err := r.run(t.Context(), rotate.Heal, time.Minute); err != nil || report.Outcome != rotate.Rotated {
+		t.Errorf("when it is back: %q, %v", report.Outcome, err)
+	}
+	r.whole()
+}
+
 // TestNoRoomForAllNewPods has old pods hold their places for longer than anybody waits: the runner is back when one new pod
 // is, and nothing is refreshed until all are.
 func TestNoRoomForAllNewPods(t *testing.T) {

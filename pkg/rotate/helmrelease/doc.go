@@ -19,7 +19,8 @@
 //
 //   - The store is the live Secret and the values of the base revision: they must agree, see [rotate.Home].Unfinished.
 //   - The mark is two annotations of the pod template: the fingerprint of the secret, and the resourceVersion of the
-//     Secret that held it when the restart was ordered. The instances read what is stored if both are those of the Secret.
+//     Secret that held it when the restart was ordered. The instances read what is stored if both are those of the Secret;
+//     a mark of another secret says nothing about pods that are newer than what the Secret holds.
 //   - The lock is a Lease named maia-rotate-RELEASE in the release's namespace. Its annotations hold the note, and the
 //     revision that an upgrade of ours has begun, by which a later run knows one that was cut off.
 //

@@ -2,8 +2,11 @@ package helmrelease_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,19 +17,19 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
 )
 
-// intercept has something done before each call that changes the runner's Secret.
-type intercept struct {
-	next   http.RoundTripper
-	before func()
+// through has the calls of a Runner go through something.
+func through(do func(request *http.Request, next http.RoundTripper) (*http.Response, error)) func(*helmrelease.Config) {
+	return func(c *helmrelease.Config) {
+		c.REST.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(request *http.Request) (*http.Response, error) { return do(request, next) })
+		})
+	}
 }
 
+type roundTripper func(*http.Request) (*http.Response, error)
+
 // RoundTrip implements http.RoundTripper.
-func (i intercept) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/secrets/"+configSecret) && request.URL.Query().Get("dryRun") == "" {
-		i.before()
-	}
-	return i.next.RoundTrip(request)
-}
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // TestCancelledInTheMiddleOfTheUpgrade has the caller go when the upgrade changes the Secret: the upgrade is completed, and the
 // restart is ordered.
@@ -37,9 +40,12 @@ func TestCancelledInTheMiddleOfTheUpgrade(t *testing.T) {
 	r.connect()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := r.run(ctx, rotate.Rotate, time.Minute, func(c *helmrelease.Config) {
-		c.REST.Wrap(func(next http.RoundTripper) http.RoundTripper { return intercept{next, cancel} })
-	})
+	_, err := r.run(ctx, rotate.Rotate, time.Minute, through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/secrets/"+configSecret) && request.URL.Query().Get("dryRun") == "" {
+			cancel()
+		}
+		return next.RoundTrip(request)
+	}))
 	if rotate.KindOf(err) != rotate.NotReady || ctx.Err() == nil {
 		t.Errorf("the run ends with %v", err)
 	}
@@ -106,4 +112,80 @@ func TestRollbackAfterARotation(t *testing.T) {
 	if last, err := r.helm.Releases.Last(releaseName); err != nil || last.Info.Status != release.StatusDeployed || last.Version != 4 {
 		t.Errorf("revision %d is %s: %v", last.Version, last.Info.Status, err)
 	}
+}
+
+// TestPruningFails has ten revisions, so that the upgrade deletes one, and that call goes wrong.
+func TestPruningFails(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for name, test := range map[string]struct{ after, cut bool }{
+		"it is not carried out":     {},
+		"its answer is lost":        {after: true},
+		"the process ends before":   {cut: true},
+		"the process ends after it": {after: true, cut: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, p)
+			for range 9 {
+				r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues, u.PostRenderer = true, replicas(scaledTo) })
+			}
+			r.connect()
+			var struck, gone atomic.Bool
+			report, err := r.run(t.Context(), rotate.Rotate, time.Minute, through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if gone.Load() {
+					return nil, context.Canceled
+				}
+				if request.Method != http.MethodDelete || struck.Swap(true) {
+					return next.RoundTrip(request)
+				}
+				if test.after {
+					if response, err := next.RoundTrip(request); err == nil {
+						_ = response.Body.Close()
+					}
+				}
+				if gone.Store(test.cut); test.cut {
+					return nil, context.Canceled
+				}
+				return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+			}))
+			if test.cut && err != nil {
+				report, err = r.run(t.Context(), rotate.Heal, time.Minute)
+			}
+			if err != nil || report.Outcome != rotate.Rotated || !struck.Load() {
+				t.Errorf("it ends with %q, %v; the call went wrong: %t", report.Outcome, err, struck.Load())
+			}
+			r.whole()
+			if history, err := r.helm.Releases.History(releaseName); err != nil || len(history) > 10 {
+				t.Errorf("%d revisions are kept: %v", len(history), err)
+			}
+		})
+	}
+}
+
+// TestPodsThatAreNewerThanTheSecret has somebody else put another secret into the release, and then restart the pods, which
+// keep the mark of our last restart: it is not believed.
+func TestPodsThatAreNewerThanTheSecret(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	r := newRig(t, p)
+	r.rotated()
+	reads := func(want rotate.ReadState) {
+		t.Helper()
+		runner, err := r.discover()
+		r.must(err)
+		home, err := runner.Observe(t.Context())
+		r.must(err)
+		if home.Instances.Read != want {
+			t.Errorf("the pods have read %q, expected %q", home.Instances.Read, want)
+		}
+	}
+	reads(rotate.ReadCurrent)
+	r.must(r.put(r.maia.ConsoleRefresh(rigAgent)))
+	reads(rotate.ReadOlder)
+	time.Sleep(1100 * time.Millisecond) // the API server's times are of whole seconds
+	r.must(r.rolloutRestart())
+	_, err := r.settled()
+	r.must(err)
+	reads(rotate.ReadUnknown)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
@@ -30,6 +31,7 @@ type sight struct {
 
 	secretName    string
 	secretVersion string           // resourceVersion
+	secretWritten time.Time        // when, by the API server's clock; zero if it does not say
 	live          maia.Credentials // what the Secret holds
 
 	deployments []*appsv1.Deployment // that read the Secret
@@ -184,6 +186,12 @@ func (r *Runner) readSecret(ctx context.Context) error {
 	}
 	r.known(r.seen.live.ClientSecret)
 	r.seen.secretVersion = found.ResourceVersion
+	r.seen.secretWritten = time.Time{}
+	for _, managed := range found.ManagedFields {
+		if managed.Time != nil && managed.Time.After(r.seen.secretWritten) {
+			r.seen.secretWritten = managed.Time.Time
+		}
+	}
 	return nil
 }
 

@@ -64,25 +64,38 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 		}
 		r.short[d.Name] = now == rotate.Short
 		state = max(state, slices.Index(states, now))
-		read = max(read, slices.Index(reads, r.readOf(d)))
+		has, err := r.readOf(ctx, d)
+		if err != nil {
+			return rotate.Instances{}, err
+		}
+		read = max(read, slices.Index(reads, has))
 	}
 	return rotate.Instances{State: states[state], Read: reads[read], Detail: strings.Join(details, "; ")}, nil
 }
 
 func stopped(d *appsv1.Deployment) bool { return d.Spec.Replicas != nil && *d.Spec.Replicas == 0 }
 
-// readOf says which value the pods of the newest template have read when they started.
-func (r *Runner) readOf(d *appsv1.Deployment) rotate.ReadState {
+// readOf says which value the pods of the newest template have read when they started: by the mark. Where that is of another
+// value and the pods are newer than what the Secret holds, somebody else has restarted them, and the mark says nothing.
+func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadState, error) {
 	annotations := d.Spec.Template.Annotations
 	mark, version := annotations[markAnnotation], annotations[markVersionAnnotation]
 	same := maia.Fingerprint(mark) == r.seen.live.ClientSecret.Fingerprint()
 	switch {
 	case r.ordered[d.Name] == r.seen.secretVersion, same && version == r.seen.secretVersion:
-		return rotate.ReadCurrent
+		return rotate.ReadCurrent, nil
 	case mark == "" || same: // never restarted by us, or the Secret was written since
-		return rotate.ReadUnknown
+		return rotate.ReadUnknown, nil
 	}
-	return rotate.ReadOlder
+	pods, err := r.newPods(ctx, d)
+	if err != nil {
+		return "", err
+	}
+	older := func(pod corev1.Pod) bool { return !pod.CreationTimestamp.After(r.seen.secretWritten) }
+	if r.seen.secretWritten.IsZero() || len(pods) == 0 || slices.ContainsFunc(pods, older) {
+		return rotate.ReadOlder, nil
+	}
+	return rotate.ReadUnknown, nil // an API server of several replicas has several clocks
 }
 
 // stateOf is what kubectl rollout status would say, but that pods which are crashing count at once. Pods that are

@@ -21,7 +21,11 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
 	}
 	upgraded, err := r.runUpgrade(ctx, r.newUpgrade(), secret)
 	if err != nil {
-		return r.failure("upgrade release "+r.config.Release, err)
+		failed := r.failure("upgrade release "+r.config.Release, err)
+		if rotate.KindOf(failed) == rotate.Permission {
+			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be mended
+		}
+		return failed
 	}
 	rendered, err := parseManifest(upgraded.Manifest)
 	if err != nil {
@@ -32,6 +36,18 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
 	}
 	r.seen.last, r.seen.base, r.seen.manifest = upgraded, upgraded, rendered
 	r.seen.declared.ClientSecret = secret
+	return nil
+}
+
+// gone is the error of an object that has gone since the check; nil if there is none.
+func (r *Runner) gone(ctx context.Context) error {
+	objects, err := r.objects(r.cluster.rehearsal(), r.seen.base.Manifest)
+	if err != nil {
+		return nil
+	}
+	if err := r.checkObjects(ctx, objects); rotate.KindOf(err) == rotate.Configuration {
+		return err
+	}
 	return nil
 }
 
