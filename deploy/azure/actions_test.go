@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -88,7 +89,13 @@ func newWorld(t *testing.T, d deployed) *world {
 			environ[i] = "MAIA_CLIENT_SECRET=" + apiSecret // as the platform puts it there
 		}
 	}
-	w.function = rotation.New(environ, t.Output())
+	var printed bytes.Buffer // by one call at a time
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the function's output:\n%s", printed.String())
+		}
+	})
+	w.function = rotation.New(environ, &printed)
 	w.function.As(identity{}, &http.Client{Transport: wire.Transport(http.HandlerFunc(w.azure))})
 	return w
 }
