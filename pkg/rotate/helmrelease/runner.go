@@ -208,6 +208,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	if err := r.upgrade(ctx, credentials.ClientSecret); err != nil {
 		return err
 	}
+	r.leaveOneDeployed(ctx)
 	if err := r.readSecret(ctx); err != nil {
 		return err
 	}

@@ -39,6 +39,28 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
 	return nil
 }
 
+// leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not tell when it could not
+// write this of the revision before, and an upgrade of somebody else's at the same time leaves two. The newest counts, for
+// Helm too, so that a failure here breaks nothing.
+func (r *Runner) leaveOneDeployed(ctx context.Context) {
+	history, err := r.helm.Releases.History(r.config.Release)
+	if err != nil {
+		r.log.WarnContext(ctx, "whether older revisions are superseded could not be looked at", "error", r.failure("read release "+r.config.Release, err))
+		return
+	}
+	deployed := slices.DeleteFunc(history, func(r *release.Release) bool { return r.Info == nil || r.Info.Status != release.StatusDeployed })
+	slices.SortFunc(deployed, func(a, b *release.Release) int { return b.Version - a.Version })
+	for i, revision := range deployed {
+		if i == 0 {
+			continue
+		}
+		revision.Info.Status = release.StatusSuperseded
+		if err := r.helm.Releases.Update(revision); err != nil {
+			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, "error", r.failure("write release "+r.config.Release, err))
+		}
+	}
+}
+
 // gone is the error of an object that has gone since the check; nil if there is none.
 func (r *Runner) gone(ctx context.Context) error {
 	objects, err := r.objects(r.cluster.rehearsal(), r.seen.base.Manifest)
