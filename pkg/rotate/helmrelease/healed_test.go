@@ -183,7 +183,8 @@ func TestPodsThatAreNewerThanTheSecret(t *testing.T) {
 	reads(rotate.ReadCurrent)
 	r.must(r.put(r.maia.ConsoleRefresh(rigAgent)))
 	reads(rotate.ReadOlder)
-	time.Sleep(1100 * time.Millisecond) // the API server's times are of whole seconds
+	// The API server's times are of whole seconds: pods of the next one are newer.
+	<-time.After(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
 	r.must(r.rolloutRestart())
 	_, err := r.settled()
 	r.must(err)
