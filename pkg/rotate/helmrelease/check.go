@@ -197,7 +197,7 @@ func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) err
 	}
 	if len(missing) > 0 {
 		return rotate.Errorf(rotate.Permission, "the function may not %s in namespace %s", strings.Join(missing, ", "), r.config.Namespace).
-			WithTodo("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart)")
+			WithTodo("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule for its script runner commented out)")
 	}
 	return nil
 }
