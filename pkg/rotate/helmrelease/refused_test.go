@@ -307,7 +307,7 @@ func TestRefused(t *testing.T) {
 					Spec:       coordinationv1.LeaseSpec{HolderIdentity: &me, LeaseDurationSeconds: &seconds, RenewTime: &now, AcquireTime: &now},
 				}, metav1.CreateOptions{})
 				r.must(err)
-				go r.renewOnce(me, seconds)
+				go r.renew()
 			},
 			kind: rotate.NotReady, words: []string{"another run is at work on this runner (another)"},
 		},
@@ -395,8 +395,8 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "%[2]s-%[1]s"
 	r.rotated()
 }
 
-// renewOnce shows that the holder of the Lease is alive, when the run that waits for it has looked.
-func (r *rig) renewOnce(holder string, seconds int32) {
+// renew shows that the holder of the Lease is alive, once a second.
+func (r *rig) renew() {
 	ctx := r.t.Context()
 	leases := r.clients.CoordinationV1().Leases(r.namespace)
 	for {
