@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 )
 
@@ -27,6 +28,8 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []Proof {
 	add("every other byte of the stored document is untouched",
 		err == nil && text == strings.Replace(w.Document, first(w.Maia.Revoked(AgentID), live), live, 1), "something else changed")
 
+	add("the API credential, and the service's replicas and task definition, are untouched", w.others() == w.untouched, "something else changed")
+
 	w.Maia.Prove(w.ctx, add, w.Due(), w.fleet.connected())
 	leaks := w.leaks(printed)
 	add("no secret leaked into output, labels or errors", len(leaks) == 0, strings.Join(leaks, "; "))
@@ -40,6 +43,12 @@ func (w *World) Due() int {
 		return w.options.Fault.Refreshes
 	}
 	return w.Rotations()
+}
+
+// others is all that a rotation must not change beside the document.
+func (w *World) others() string {
+	service := w.ECS.Service(Cluster, Service)
+	return fmt.Sprintf("%+v %d %s", w.Secrets.Versions(w.credentialARN), service.Desired, service.TaskDefinition)
 }
 
 func (w *World) storeIsMaia() bool {

@@ -50,6 +50,12 @@ func (w *World) Heal(ctx context.Context) error {
 	return err
 }
 
+// Invoke invokes the function with an event, whoever's it is.
+func (w *World) Invoke(ctx context.Context, event []byte) error {
+	_, err := w.call(ctx, event)
+	return err
+}
+
 // Act invokes the function with an action and returns its answer.
 func (w *World) Act(ctx context.Context, event []byte) ([]byte, error) {
 	w.journal.Add(FromSchedule, "action-started", "%s …", event)
@@ -86,6 +92,10 @@ func (w *World) call(ctx context.Context, payload []byte) (lambda.Result, error)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
+	ended := func(error) {}
+	if w.options.OnInvoke != nil {
+		ended = w.options.OnInvoke(payload)
+	}
 	result, err := w.Function.Invoke(ctx, payload)
 	w.mu.Lock()
 	w.answers.Write(result.Payload)
@@ -93,6 +103,7 @@ func (w *World) call(ctx context.Context, payload []byte) (lambda.Result, error)
 	if err == nil && result.FunctionError != "" {
 		err = functionError(result.Payload)
 	}
+	ended(err)
 	return result, err
 }
 

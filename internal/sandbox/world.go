@@ -44,6 +44,10 @@ type Options struct {
 
 	pipeline, startDelay, rollDelay time.Duration // 0: the usual ones
 
+	// OnInvoke is called before each invocation of the function with its event; what it returns, if anything, with how that
+	// ended, before anybody else knows. May be nil.
+	OnInvoke func(event []byte) (ended func(error))
+
 	// Wrap gets the handler of each service, from Maia, Secrets Manager and ECS, and returns the one that is served in
 	// its place, which sees all requests; may be nil.
 	Wrap func(Source, http.Handler) http.Handler
@@ -60,6 +64,7 @@ type World struct {
 	SecretsURL, ECSURL string
 	SecretARN          string // of the runner's secret
 	Document           string // its first value
+	credentialARN      string // of the secret with the credential of the Maia API
 
 	ctx       context.Context // ends the function with the caller's
 	options   Options
@@ -72,6 +77,7 @@ type World struct {
 	afterStep func(step string, err error) // called between two steps; nil is nothing
 
 	mu        sync.Mutex
+	untouched string          // all that a rotation must not change, at the beginning
 	labels    labels          // as far as events tell
 	broken    map[string]bool // deployments that were seen to have failed
 	rotations int             // started
@@ -118,7 +124,7 @@ func (w *World) start(ctx context.Context) error {
 
 	w.Document = document(w.Maia.LiveSecret(AgentID))
 	w.SecretARN = w.Secrets.AddSecret(SecretName, w.Document)
-	credentialARN := w.Secrets.AddSecret("maia-api-credential", fmt.Sprintf(`{"client_id":%q,"client_secret":%q}`, w.Maia.APIClient, w.Maia.APISecret))
+	w.credentialARN = w.Secrets.AddSecret("maia-api-credential", fmt.Sprintf(`{"client_id":%q,"client_secret":%q}`, w.Maia.APIClient, w.Maia.APISecret))
 	w.labels = labelsOf(w.Secrets.Versions(w.SecretARN))
 
 	w.ECS.AddCluster(Cluster)
@@ -131,7 +137,7 @@ func (w *World) start(ctx context.Context) error {
 		Env: slices.Concat(w.Maia.Endpoints(), []string{
 			"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + w.SecretsURL,
 			"AWS_ENDPOINT_URL_ECS=" + w.ECSURL,
-			"MAIA_CREDENTIALS_SECRET_ARN=" + credentialARN,
+			"MAIA_CREDENTIALS_SECRET_ARN=" + w.credentialARN,
 			"MAIA_ECS_CLUSTERS=" + Cluster,
 			"MAIA_AGENT_IDS=" + AgentID,
 			"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
@@ -141,6 +147,7 @@ func (w *World) start(ctx context.Context) error {
 		Region: awsRegion, BaseEndpoint: &w.SecretsURL,
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""),
 	})
+	w.untouched = w.others()
 	w.watch()
 	w.Maia.SetRunningTasks(AgentID, 1)
 	if inject := w.options.Fault.inject; inject != nil {
@@ -181,6 +188,12 @@ func (w *World) Rotations() int {
 	defer w.mu.Unlock()
 	return w.rotations
 }
+
+// Back says whether the store holds what Maia holds, and all tasks are connected.
+func (w *World) Back() bool { return w.storeIsMaia() && w.fleet.connected() }
+
+// Started is how many tasks have ever started.
+func (w *World) Started() int { return w.fleet.count() }
 
 // Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
 func (w *World) Dark() []time.Duration { return w.Maia.Dark() }

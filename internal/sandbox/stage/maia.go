@@ -261,3 +261,14 @@ func (m *Maia) Learn() {
 		m.secrets.Learn(secret, "a secret of the runner")
 	}
 }
+
+// Works says that the runner is at work: not paused, or paused by an operator for as long as he said.
+func (m *Maia) Works(ctx context.Context) bool {
+	agent, err := m.Client.Agent(ctx, AgentID)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.operators.IsZero() {
+		return err == nil && agent.Status == maia.StatusRunning
+	}
+	return err == nil && agent.Status == maia.StatusPaused && agent.PausedUntil.Equal(m.operators)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+)
+
+// onAWS is the Lambda behind Secrets Manager.
+type onAWS struct{ binary string }
+
+func (*onAWS) name() string { return "aws" }
+
+func (a *onAWS) build(ctx context.Context, dir string) (err error) {
+	a.binary, err = sandbox.Build(ctx, dir)
+	return err
+}
+
+func (*onAWS) close() {}
+
+func (*onAWS) stories() []scenario { return nil }
+
+// awsService is one that speaks AWS's JSON protocol.
+func awsService(source stage.Source) service {
+	return service{source: source, identify: identifyAWS, refuse: func(many bool, _ *http.Request) answer {
+		code, status := "InternalServiceError", http.StatusInternalServerError
+		if source == sandbox.FromECS {
+			code = "ServerException"
+		}
+		if many {
+			code, status = "ThrottlingException", http.StatusBadRequest
+		}
+		body := `{"__type":"` + code + `","Message":"refused","message":"refused"}`
+		return answer{status, http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amzn-Errortype": {code}}, []byte(body)}
+	}}
+}
+
+// identifyAWS leaves out the operator's own calls.
+func identifyAWS(request *http.Request, body []byte) identity {
+	_, operation, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
+	resource := "runner"
+	if bytes.Contains(body, []byte("maia-api-credential")) {
+		resource = "credential"
+	}
+	id := identity{name: operation + " " + resource, ignored: operation == "RotateSecret"}
+	switch operation {
+	case "PutSecretValue", "UpdateSecretVersionStage":
+		id.changes = true
+	case "UpdateService":
+		id.changes, id.begins = true, restarted
+	}
+	return id
+}
+
+// awsWorld is a world of the Lambda.
+type awsWorld struct{ *sandbox.World }
+
+func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
+	var this awsWorld
+	options := sandbox.Options{
+		Binary:  a.binary,
+		Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
+		OnEvent: trace.event,
+		Wrap: func(source sandbox.Source, next http.Handler) http.Handler {
+			if source == sandbox.FromMaia {
+				return w.wrap(maiaService(), next)
+			}
+			return w.wrap(awsService(source), next)
+		},
+		OnInvoke: func(event []byte) func(error) {
+			step := stepOf(event)
+			w.enter(step)
+			return func(err error) {
+				if err == nil && (step == "finishSecret" || step == "heal") {
+					trace.succeeded(step, this)
+				}
+			}
+		},
+	}
+	if s.operator {
+		options.Fault, _ = sandbox.FindFault("paused-by-operator")
+	}
+	var err error
+	if this.World, err = sandbox.New(ctx, options); err != nil {
+		return nil, err
+	}
+	w.kill = this.Function.Kill
+	return this, nil
+}
+
+// stepOf is the step of a rotation, or the action, for which the function is invoked.
+func stepOf(event []byte) string {
+	var e struct{ Step, Action string }
+	if json.Unmarshal(event, &e) != nil || e.Step == "" {
+		return e.Action
+	}
+	return e.Step
+}
+
+func (w awsWorld) rotate(ctx context.Context) error {
+	_, err := w.Rotate(ctx)
+	return err
+}
+
+func (w awsWorld) heal(ctx context.Context) error { return w.Heal(ctx) }
+
+func (w awsWorld) due(ctx context.Context) error { return w.rotate(ctx) }
+
+func (w awsWorld) back() bool { return w.Back() }
+
+func (w awsWorld) started() int { return w.Started() }
+
+func (w awsWorld) maia() *stage.Maia { return w.Maia }
+
+func (w awsWorld) proofs() []stage.Proof { return w.Proofs() }
+
+func (w awsWorld) output() []byte { return w.Function.Output() }
+
+func (w awsWorld) close() { w.Close() }

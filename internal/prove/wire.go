@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+)
+
+// service is one that the function calls.
+type service struct {
+	source stage.Source
+	// identify tells what a request is by looking at it.
+	identify func(request *http.Request, body []byte) identity
+	// refuse is how the service says that it is unavailable (5xx), or that there are too many requests.
+	refuse func(tooMany bool, request *http.Request) answer
+}
+
+// identity is what a request is.
+type identity struct {
+	name    string // operation and resource, such as "PutSecretValue runner"
+	changes bool
+	begins  string // the phase of the rotation that begins with it; "" for none
+	ignored bool   // it is not the function's
+}
+
+// call is one request of the function.
+type call struct {
+	source stage.Source
+	identity
+	phase string
+	nth   int // among the calls of its name in its phase, from 1
+}
+
+// wire is what lies between the function and all services: it counts the calls, and things happen to them.
+type wire struct {
+	kill  func()    // kills the function, at work as it is
+	halt  func()    // stops it for a while, see [halted]
+	thief *receiver // where a redirect leads to
+
+	mu      sync.Mutex
+	step    string // what the function was invoked for, where that is told apart
+	phase   string
+	calls   []call
+	counts  map[string]int
+	strikes []*strike
+
+	ended   chan struct{}
+	working sync.WaitGroup // requests that are carried out late
+}
+
+func newWire(strikes []*strike) *wire {
+	return &wire{strikes: strikes, counts: map[string]int{}, ended: make(chan struct{}), kill: func() {}, halt: func() {}}
+}
+
+// end ends what waits, and waits for it.
+func (w *wire) end() {
+	close(w.ended)
+	w.working.Wait()
+}
+
+// enter says what the function is invoked for.
+func (w *wire) enter(step string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.step = step
+}
+
+// maxBody is more than any request has.
+const maxBody = 8 << 20
+
+// wrap puts the wire in front of a service.
+func (w *wire) wrap(s service, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, maxBody))
+		if err != nil {
+			panic(http.ErrAbortHandler) // the caller is gone
+		}
+		request.Body = io.NopCloser(bytes.NewReader(body))
+		made := s.identify(request, body)
+		if made.ignored {
+			next.ServeHTTP(writer, request)
+			return
+		}
+		strikes := w.arrive(s.source, made)
+		if strikes == nil {
+			next.ServeHTTP(writer, request)
+			return
+		}
+		strikes.happen(w, s, body, next, writer, request)
+	})
+}
+
+// arrive counts a call and says what strikes it; nil is nothing.
+func (w *wire) arrive(source stage.Source, made identity) *strike {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	arrived := call{source: source, identity: made, phase: strings.TrimSpace(w.step + " " + w.phase)}
+	key := arrived.phase + "|" + made.name
+	w.counts[key]++
+	arrived.nth = w.counts[key]
+	w.calls = append(w.calls, arrived)
+	if made.begins != "" {
+		w.phase = made.begins
+	}
+	for _, s := range w.strikes {
+		if s.hits(arrived) {
+			s.struck++
+			return s
+		}
+	}
+	return nil
+}
+
+// made are the calls so far.
+func (w *wire) made() []call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]call(nil), w.calls...)
+}
+
+// struck says of each strike whether it has happened.
+func (w *wire) struck() (all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.strikes {
+		if s.struck == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// answer is one of a service, kept before it is sent.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send sends it.
+func (a answer) send(writer http.ResponseWriter) {
+	for name, values := range a.header {
+		writer.Header()[name] = values
+	}
+	writer.WriteHeader(a.status)
+	_, _ = writer.Write(a.body) // the caller may be gone
+}
+
+// keeper is a ResponseWriter that keeps the answer.
+type keeper struct {
+	answer
+	body bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (k *keeper) Header() http.Header { return k.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (k *keeper) WriteHeader(status int) {
+	if k.status == 0 {
+		k.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (k *keeper) Write(p []byte) (int, error) {
+	k.WriteHeader(http.StatusOK)
+	return k.body.Write(p)
+}
+
+// receiver is a server of somebody else, who keeps whatever is sent to him.
+type receiver struct {
+	url string
+
+	mu  sync.Mutex
+	got bytes.Buffer
+}
+
+// ServeHTTP implements http.Handler.
+func (r *receiver) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	body, _ := io.ReadAll(http.MaxBytesReader(writer, request.Body, maxBody))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = request.Header.Write(&r.got) // into memory
+	r.got.WriteString(request.URL.String())
+	r.got.Write(body)
+	writer.WriteHeader(http.StatusOK)
+}
+
+func (r *receiver) bytes() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return bytes.Clone(r.got.Bytes())
+}
