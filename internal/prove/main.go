@@ -31,7 +31,7 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin so")
 	flag.IntVar(&o.parallel, "parallel", 48, "worlds at a time: they mostly wait")
 	flag.Uint64Var(&o.seed, "seed", 6, "of the sample of pairs")
-	flag.BoolVar(&o.list, "list", false, "list the scenarios, and play none")
+	flag.BoolVar(&o.list, "list", false, "list the calls of a rotation and the scenarios, and play none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -100,6 +100,9 @@ func proveCloud(ctx context.Context, o options, in cloud, dir string, out io.Wri
 	fmt.Fprintf(out, "figure: %s, calls in a clean rotation: %d (%d that change something)\n", in.name(), len(clean), changes)
 	chosen := p.chosen(o.run)
 	if o.list {
+		for i, c := range clean {
+			fmt.Fprintf(out, "%3d  %-20s  %-16s  #%d %s\n", i+1, c.phase, c.source, c.nth, c.name)
+		}
 		for _, s := range chosen {
 			fmt.Fprintln(out, s.name)
 		}
