@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -99,5 +98,8 @@ func (w *awsWorld) wakesUp(ctx context.Context, name, phase string) error {
 			working <- ctx.Err()
 		}
 	}()
-	return errors.Join(w.rotate(ctx), <-working)
+	if err := w.rotate(ctx); err != nil || !w.wire.struck() {
+		return err
+	}
+	return <-working
 }
