@@ -3,6 +3,8 @@ package rotate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -53,6 +55,9 @@ func ParseNote(text []byte) (note Note, err error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&note); err != nil {
 		return Note{}, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return Note{}, errors.New("there is something behind the note")
 	}
 	return note, nil
 }

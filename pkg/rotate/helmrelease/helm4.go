@@ -27,7 +27,11 @@ func (r *Runner) warnOfHelm4(ctx context.Context) {
 	}
 }
 
-// unpack is the JSON of a release's record; nil if it is not one.
+// longestRecord is how much of a release's record is unpacked, in bytes. A record is at most 1 MiB when it is packed, and what
+// Helm packs grows some ten times; what somebody else packs grows a thousand times.
+const longestRecord = 32 << 20
+
+// unpack is the JSON of a release's record; nil if it is not one, or too long.
 func unpack(record []byte) []byte {
 	packed, err := base64.StdEncoding.DecodeString(string(record))
 	if err != nil {
@@ -37,8 +41,8 @@ func unpack(record []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	text, err := io.ReadAll(reader)
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(reader, longestRecord+1))
+	if err != nil || len(text) > longestRecord {
 		return nil
 	}
 	return text

@@ -324,10 +324,13 @@ func (l *lock) note() (rotate.Note, error) {
 	return note, nil
 }
 
-// revision is that of our last upgrade; 0 if there was none.
+// revision is that of our last upgrade; 0 if there was none, or the annotation is not one of ours.
 func (l *lock) revision() int {
 	defer l.use()()
-	revision, _ := strconv.Atoi(l.seen.Annotations[revisionAnnotation])
+	revision, err := strconv.Atoi(l.seen.Annotations[revisionAnnotation])
+	if err != nil || revision < 0 {
+		return 0
+	}
 	return revision
 }
 
