@@ -369,6 +369,10 @@ func (r *run) refresh() error {
 	}
 	r.beginCritical()
 	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
+	if store := r.seen.Home.Store.ClientID; err == nil && answer.ClientID != store {
+		// No answer to this refresh: what it made is not known from it.
+		err = fmt.Errorf("%w: the answer is about client %q, the store's is %q", maia.ErrOutcomeUnknown, answer.ClientID, store)
+	}
 	switch {
 	case err == nil:
 		r.seen.Run.Sent, r.seen.Run.Answer = &intent, answer
