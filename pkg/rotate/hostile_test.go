@@ -18,7 +18,9 @@ import (
 
 // lies are what a broken or malicious Maia says of credentials, in the place of the secret that is given. In none is what may be stored.
 func lies() map[string]func(secret string) string {
-	of := func(clientID, secret string) string { return fmt.Sprintf(`{"clientId":%q,"clientSecret":"%s"}`, clientID, secret) }
+	of := func(clientID, secret string) string {
+		return fmt.Sprintf(`{"clientId":%q,"clientSecret":"%s"}`, clientID, secret)
+	}
 	return map[string]func(string) string{
 		"another runner's credentials": func(string) string { return of("client-of-another-runner", "the-secret-of-another-runner") },
 		"another runner's client":      func(secret string) string { return of("client-of-another-runner", secret) },

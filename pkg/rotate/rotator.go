@@ -531,6 +531,7 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 }
 
 func (r *run) saveNote(note Note) error {
+	note.Agent = r.runner.AgentID()
 	if err := r.runner.SaveNote(r.ctx, note); err != nil {
 		return err
 	}
