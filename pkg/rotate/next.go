@@ -60,7 +60,7 @@ const maxTries = 2
 func Next(o Observation, p Policy, now time.Time) Step {
 	step := next(o, p, now)
 	if step.Kind == Refuse && o.pausedByUs() && o.Agent.Connected && o.Run.Answer.ClientSecret.IsZero() && o.Run.Resumes < maxTries {
-		if _, resume := o.mayResume(p, now); resume {
+		if _, resume := o.mayResume(p, now, true); resume {
 			return Step{Kind: Resume, Reason: "giving up: " + step.Refusal.What, Refusal: step.Refusal}
 		}
 	}
@@ -248,6 +248,9 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 			return refuse(Errorf(NotReady, "the runner was resumed by somebody else while it drained").
 				WithTodo("nothing: the next run tries again")), true
 		}
+		if o.besidePause(now) && now.Before(o.Run.Deadline) {
+			return Step{Kind: AwaitDrained, Reason: "another run is about to pause the runner"}, true
+		}
 		return Step{Kind: Pause, Reason: "running pipelines must finish first"}, true
 	}
 	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
@@ -272,7 +275,7 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 }
 
 func (o Observation) resume(p Policy, now time.Time) Step {
-	reason, resume := o.mayResume(p, now)
+	reason, resume := o.mayResume(p, now, false)
 	switch {
 	case !resume:
 		return Step{Kind: Done, Reason: reason}
@@ -284,9 +287,10 @@ func (o Observation) resume(p Policy, now time.Time) Step {
 }
 
 // mayResume says whether our pause is this run's to take back. Not while a refresh may be under way: that of a run beside
-// this one, or one that was sent and may still be carried out.
-func (o Observation) mayResume(p Policy, now time.Time) (reason string, resume bool) {
-	if o.besideRotation(p, now) {
+// this one, or one that was sent and may still be carried out. A run that gives up must not take away the pause of one beside
+// it, to which it may have lost the way.
+func (o Observation) mayResume(p Policy, now time.Time, givingUp bool) (reason string, resume bool) {
+	if (o.Run.Mode == Heal || givingUp) && o.besideRotation(p, now) {
 		return "paused for a rotation that may be under way", false
 	}
 	valid, known := o.Valid()

@@ -22,6 +22,7 @@ type Rotator struct {
 const (
 	pollInterval = 2 * time.Second  // between two looks of a waiting step
 	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
+	intentTime   = time.Minute      // from noting an intent until its refresh is sent, at most: the quiet time counts from the note
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
 	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
@@ -295,6 +296,10 @@ func (r *run) pause() error {
 		if err := r.saveNote(note); err != nil {
 			return err
 		}
+		if took := time.Since(note.Paused.At); took >= pauseTime {
+			return Errorf(NotReady, "noting the pause took %s: another run may be pausing the runner by now", took.Round(time.Second)).
+				WithTodo("nothing: the next run tries again")
+		}
 		r.seen.Run.Pauses++
 		if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause); err != nil {
 			if notCarriedOut(err) {
@@ -344,14 +349,17 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 	}
 }
 
-// refresh notes the intent and has everything looked at again; the second time round it sends the refresh.
+// refresh notes the intent and has everything looked at again; the second time round it sends the refresh. An intent over
+// what Maia held before somebody refreshed in the console, or one of some time ago, does not stand: from it later runs tell
+// whether the refresh was carried out, and until when it may be.
 func (r *run) refresh() error {
-	if !r.seen.unsent() {
+	held := r.seen.Maia.ClientSecret.Fingerprint()
+	if intent := r.seen.Home.Note.Intent; !r.seen.unsent() || intent.Over != held || time.Since(intent.At) >= intentTime {
 		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
 			return err
 		}
 		note := r.seen.Home.Note
-		note.Intent = &Intent{At: now(), Over: r.seen.Maia.ClientSecret.Fingerprint(), By: r.seen.Run.ID}
+		note.Intent = &Intent{At: now(), Over: held, By: r.seen.Run.ID}
 		err := r.saveNote(note)
 		r.current = false
 		return err
@@ -496,7 +504,7 @@ func (r *run) settle() error {
 			}
 		}
 		note.Applied = fingerprint
-		if note.Paused != nil && !r.seen.pausedByUs() && !r.seen.besideRotation(r.rotator.Policy, time.Now()) {
+		if note.Paused != nil && !r.seen.pausedByUs() && (r.seen.Run.Mode != Heal || !r.seen.besideRotation(r.rotator.Policy, time.Now())) {
 			note.Paused = nil
 		}
 	}
@@ -585,7 +593,7 @@ func (r *run) cleanUp() error {
 		return unseen
 	}
 	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
-		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
+		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), true); resume {
 			if err := r.takePauseBack(); err != nil {
 				return err
 			}

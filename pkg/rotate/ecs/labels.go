@@ -105,11 +105,6 @@ func splitLabel(label string) (kind string, fields []string) {
 	return parts[0], parts[1:]
 }
 
-func isIntent(label string) bool {
-	kind, _ := splitLabel(label)
-	return kind == "intent"
-}
-
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return noTime
