@@ -20,10 +20,10 @@ const slack = 2
 // carryOut is a refresh of ours at Maia, sent so long ago.
 func (m *Model) carryOut(w *World, age int8) {
 	m.checkDue(w, "was carried out")
-	if w.connected() && (w.Until == notPaused || !w.Drained) && !w.Operator {
+	if w.connected() && (w.Until == notPaused || !w.Drained) && !w.Operator && !w.Confused {
 		m.broken(3, "pipelines were running when a refresh was carried out")
 	}
-	w.revoke()
+	w.revoke(false)
 	w.Refreshes, w.Refreshed, w.Unreported, w.Age, w.Open = w.Refreshes+1, true, true, age, 0
 }
 
@@ -49,7 +49,7 @@ func (m *Model) checkRefresh(w *World, i int) {
 	if !noted {
 		m.broken(2, "a refresh is sent without an intent in the note over what Maia holds")
 	}
-	if w.Late > 0 || w.Open > 0 {
+	if (w.Late > 0 || w.Open > 0) && !w.Confused {
 		m.broken(2, "a refresh is sent while one before may still be carried out")
 	}
 	m.checkDue(w, "is sent")
@@ -100,6 +100,7 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 		m.broken(1, "something is stored though what Maia holds is not known")
 	case r.Seen.Foreign:
 		m.broken(8, "the secret is stored for another client")
+	case w.Lag > 0 && w.Console[1]: // a lagging read of what a person made looks like what he has just made
 	case !r.Moved && valid != w.Maia && w.Store == w.Maia:
 		m.broken(1, "the valid secret in the store is replaced by one that was revoked")
 	case !r.Moved && valid != w.Maia && w.Lag == 0:
@@ -188,7 +189,7 @@ func (m *Model) checkDone(w *World, r *Run) {
 	case w.Note.Applied != w.Maia:
 		m.broken(5, "done, and the note does not say so")
 	case w.Until == untilOurs && !w.Mistaken && !(r.Mode == modeHeal && w.Note.paused().By != 0 && w.Note.paused().Age < pausedTicks):
-		if !(r.mayRefresh() && w.Note.Intents[0].By != 0 && w.Note.Intents[0].Age < quietTicks) {
+		if !(w.Note.Intents[0].By != 0 && w.Note.Intents[0].Age < quietTicks) {
 			m.broken(5, "done, and our pause is left")
 		}
 	}

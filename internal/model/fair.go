@@ -65,7 +65,7 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 // back says that nothing is left to do.
 func (f *fairness) back(w *World) bool {
 	n := w.Note
-	return w.alone() && w.Store == w.Maia && w.connected() && w.State == steady && (w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
+	return w.alone() && w.Store == w.Maia && w.connected() && w.State != rolling && (w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
 		n.Applied == w.Maia && n.Intents[0].By == 0 && n.paused().By == 0 && w.Phase == phaseNone
 }
 

@@ -258,7 +258,7 @@ func (m *Model) conflict(w *World, i int) {
 func (m *Model) refresh(w *World, i int, f fault) {
 	r := &w.Runs[i]
 	if !m.staged && w.Lock != int8(i+1) {
-		m.failed(w, i)
+		m.conflict(w, i)
 		return
 	}
 	m.checkRefresh(w, i)

@@ -10,6 +10,13 @@ type move struct {
 // moves are all transitions from a world.
 func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	live, waiting := 0, 0
+	// A RESUME follows the look from which it comes at once: no other run does anything in between.
+	urgent := -1
+	for i := range w.Runs {
+		if w.Runs[i].PC == resume {
+			urgent = i
+		}
+	}
 	for i := range w.Runs {
 		r := &w.Runs[i]
 		if r.PC == none {
@@ -18,7 +25,7 @@ func (m *Model) moves(w *World, emit func(name string, to *World)) {
 		live++
 		if r.PC.waits() {
 			waiting++
-		} else {
+		} else if urgent < 0 || urgent == i {
 			m.runMoves(w, i, emit)
 		}
 		if w.Budget > 0 {
@@ -44,6 +51,7 @@ func (m *Model) try(w *World, cost int8, name string, emit func(string, *World),
 	to.Settled = 0
 	to.Budget -= cost
 	change(&to)
+	to.mistake()
 	emit(name, &to)
 	if to.Maia == w.Maia || to.Budget == 0 {
 		return
@@ -65,6 +73,24 @@ func (m *Model) try(w *World, cost int8, name string, emit func(string, *World),
 			lagging.Budget--
 			emit(name+"; Maia says connected for a while", &lagging)
 		}
+	}
+}
+
+// mistake keeps what nothing in the world tells apart. A refresh in the console looks like one of ours where an intent is open
+// over what was valid before. Where an operator pauses the runner while a run of ours has noted
+// that it will, and before it has confirmed that it did, nothing tells the two pauses apart.
+func (w *World) mistake() {
+	for _, open := range w.Note.Intents {
+		looksDone := open.By != 0 && open.Over != w.Maia
+		w.Unreported = w.Unreported || looksDone
+		w.Confused = w.Confused || looksDone && (w.Late > 0 || w.Open > 0)
+	}
+	operators := w.Until == untilOperators || w.Until == untilSoon
+	switch noted := w.Note.paused(); {
+	case operators && noted.By != 0 && !noted.Confirmed:
+		w.Mistaken = true
+	case w.Until == notPaused && noted.By == 0:
+		w.Mistaken = false
 	}
 }
 
@@ -202,8 +228,7 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 		})
 	}
 	foreign("somebody refreshes in the console", func(to *World) {
-		to.revoke()
-		to.Unreported = to.Unreported || to.Note.Intents[0].By != 0
+		to.revoke(true)
 	})
 	for _, old := range []int8{1, w.Maia - 1} {
 		if old >= 1 && old < w.Maia && old != w.Store {
@@ -222,19 +247,15 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 	if w.Until == notPaused || w.Until == untilOurs {
 		for until, name := range map[int8]string{untilOperators: "an operator pauses the runner", untilSoon: "an operator pauses the runner for a moment"} {
 			foreign(name, func(to *World) {
-				to.Mistaken = to.Mistaken || to.Note.paused().By != 0 && !to.Note.paused().Confirmed
-				for i := range to.Runs {
-					pc := to.Runs[i].PC
-					to.Mistaken = to.Mistaken || pc == notePause || pc == lookForPauses || pc == pause || pc == seePaused || pc == confirmPause
-				}
 				to.pause(until)
+				to.LateBeside = to.LatePause
 			})
 		}
 	}
 	if w.Until != notPaused {
 		foreign("an operator resumes the runner", func(to *World) {
 			to.unpause()
-			to.Operator = true
+			to.Operator, to.LateBeside = true, to.LatePause
 		})
 	}
 	if w.State != stopped {

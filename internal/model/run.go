@@ -36,6 +36,8 @@ const (
 	store
 	restart
 	noteBeforeResume
+	takeOver
+	lookBeforeResume
 	resume
 	seeResumed
 	noteResumed
@@ -53,7 +55,7 @@ var names = [...]string{
 	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readHomeDrained: "reads the home of the drained agent",
 	noteIntent: "notes an intent", lookForIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
 	noteOwed: "notes that a restart is owed", store: "stores", restart: "orders a restart",
-	noteBeforeResume: "notes what is settled", resume: "sends RESUME", seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
+	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over", lookBeforeResume: "looks once more before it resumes", resume: "sends RESUME", seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
 	noteDone: "notes what is done", cleanUp: "cleans up: reads the home", cleanUpAgent: "cleans up: reads the agent",
 	resumeBlindly: "cleans up: sends RESUME", noteCleanedUp: "cleans up: saves the note",
 }
@@ -240,8 +242,11 @@ func (r *Run) ours(i int, valid int8) bool {
 
 func (r *Run) paused() bool { return r.Seen.Status == statusPaused || r.Seen.Status == statusPausing }
 
-func (r *Run) pausedByUs() bool {
+func (r *Run) pausedByUs(i int) bool {
 	own := r.Seen.Note.paused()
+	if own.By == int8(i+1) && !own.Confirmed && r.Pauses == 0 {
+		return false
+	}
 	return own.By != 0 && r.paused() && (!own.Confirmed || own.Until == r.Seen.Until)
 }
 
@@ -255,11 +260,19 @@ func (r *Run) besideRotation(i int, valid int8) bool {
 	return n.paused().By != int8(i+1) && !r.unsent(i) && !refreshed && n.paused().Age < pausedTicks
 }
 
-func (r *Run) mayResume(i int, valid int8) bool { // giving up
-	if r.besideRotation(i, valid) {
+func (r *Run) mayResume(i int, valid int8) bool {
+	if r.Mode == modeHeal && r.besideRotation(i, valid) {
 		return false
 	}
-	return !(r.mayRefresh() && valid != 0 && r.unresolved(i, valid) && r.intent(i).Age < quietTicks)
+	return !(r.Mode != modeFinish && valid != 0 && r.unresolved(i, valid) && r.intent(i).Age < quietTicks)
+}
+
+// resuming is how a run begins to take a pause back.
+func (r *Run) resuming(i int) PC {
+	if r.Seen.Note.paused().By != int8(i+1) {
+		return takeOver
+	}
+	return resume
 }
 
 // settled is the note of a run that settles what is settled.
@@ -281,7 +294,7 @@ func (r *Run) settled(i int, valid int8) note {
 	}
 	if r.Mode != modeStage {
 		n.Applied = valid
-		if n.paused().By != 0 && !r.pausedByUs() && !(r.Mode == modeHeal && r.besideRotation(i, valid)) {
+		if n.paused().By != 0 && !r.pausedByUs(i) && !(r.Mode == modeHeal && r.besideRotation(i, valid)) {
 			n.Pauses[0] = ownPause{}
 		}
 	}
@@ -314,7 +327,7 @@ func (pc PC) faults() []fault {
 	switch pc {
 	case await, awaitDrained:
 		return nil
-	case readHome, readAgent, readMaia, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained, seePaused, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
+	case readHome, readAgent, readMaia, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained, seePaused, lookBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
 		return []fault{fails}
 	case pause:
 		return []fault{fails, refused, lost, late1}
@@ -354,7 +367,9 @@ func (m *Model) step(w *World, i int, f fault) {
 			r.PC = readMaia
 		}
 	case readMaia:
-		r.Seen.Maia = 0
+		if !r.Sent {
+			r.Seen.Maia = 0
+		}
 		if f == fine {
 			r.Seen.Maia = w.credentials()
 		} else if !r.dark() || m.decide(r, i).valid == 0 {
@@ -396,6 +411,7 @@ func (m *Model) step(w *World, i int, f fault) {
 			return
 		}
 		m.checkPause(w, i)
+		w.Mistaken = w.Mistaken || w.Until == untilOperators || w.Until == untilSoon
 		r.Pauses++
 		switch f {
 		case fine, lost:
@@ -473,7 +489,17 @@ func (m *Model) step(w *World, i int, f fault) {
 	case restart:
 		m.restart(w, i, f)
 	case noteBeforeResume:
-		m.saved(w, i, f, r.settled(i, m.decide(r, i).valid), resume)
+		m.saved(w, i, f, r.settled(i, m.decide(r, i).valid), r.resuming(i))
+	case takeOver:
+		n := r.target(i)
+		n.Pauses[0].By, n.Pauses[0].Confirmed, n.Pauses[0].Until = int8(i+1), true, r.Seen.Until
+		m.saved(w, i, f, n, lookBeforeResume)
+	case lookBeforeResume:
+		if f != fine || !m.look(w, i) || r.Seen.Note.paused().By == 0 || !r.mayResume(i, m.decide(r, i).valid) {
+			m.failed(w, i)
+			return
+		}
+		r.PC = resume
 	case resume, resumeBlindly:
 		m.checkResume(w, i)
 		blindly := r.PC == resumeBlindly
@@ -494,7 +520,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		if f == fine {
 			r.lookAtAgent(w)
 		}
-		if f != fine || r.pausedByUs() {
+		if f != fine || r.pausedByUs(i) {
 			m.failed(w, i)
 			return
 		}
@@ -526,12 +552,12 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 		r.lookAtAgent(w)
 		switch {
-		case r.Blind && r.Pauses > 0 && r.pausedByUs():
+		case r.Blind && r.Pauses > 0 && r.pausedByUs(i):
 			r.PC = resumeBlindly
 		case r.Blind:
 			m.end(w, i, false)
-		case r.pausedByUs() && r.Seen.Connected && r.Resumes < 2 && r.mayResume(i, m.decide(r, i).valid):
-			r.PC = resume
+		case r.pausedByUs(i) && r.Seen.Connected && r.Resumes < 2 && !r.besideRotation(i, m.decide(r, i).valid) && r.mayResume(i, m.decide(r, i).valid):
+			r.PC = r.resuming(i)
 		default:
 			m.cleaned(w, i)
 		}
@@ -567,7 +593,7 @@ func (m *Model) unsaved(w *World, i int, f fault) {
 // cleaned is the note of a run that has cleaned up.
 func (r *Run) cleaned(i int) note {
 	n := r.target(i)
-	if n.paused().By == int8(i+1) && r.Seen.Connected && !r.pausedByUs() && (r.PauseSeen || r.Pauses == 0) {
+	if n.paused().By == int8(i+1) && r.Seen.Connected && !r.pausedByUs(i) && (r.PauseSeen || r.Pauses == 0) {
 		n.Pauses[0] = ownPause{}
 	}
 	if r.unsent(i) {
@@ -643,7 +669,7 @@ func (m *Model) proceed(w *World, i int) {
 		r.PC = restart
 	case rotate.Resume:
 		r.Refusal = d.refusal
-		r.PC = resume
+		r.PC = r.resuming(i)
 		if d.refusal == refusalNone && r.Mode != modeStage {
 			if m.settle(r, i, d.valid) {
 				r.PC = noteBeforeResume

@@ -80,6 +80,7 @@ type World struct {
 	Until        int8 // of the pause; 0: not paused
 	Drained      bool // no pipeline runs
 	LatePause    bool // a PAUSE takes effect at the next tick
+	LateBeside   bool // … and an operator paused or resumed meanwhile
 	Late         int8 // ticks until a refresh is carried out; 0: none is under way
 	LateAge      int8 // ticks since that one was sent
 
@@ -103,15 +104,17 @@ type World struct {
 	Budget int8 // of disturbances
 
 	// What nobody in the world can see.
-	Refreshes  int8 // carried out
-	Refreshed  bool // for this rotation of Secrets Manager's a refresh was carried out
-	Age        int8 // since the refresh that was carried out last was sent
-	Open       int8 // ticks for which a refresh that was sent without an answer may be carried out
-	Unreported bool // a refresh of ours, or one in the console while an intent was open, which looks like it, was not reported yet
-	Mistaken   bool // nothing can tell any more whose the pause is: see moves.go
-	Operator   bool // an operator resumed, or a pause of his ended, since we paused last
-	Settled    int8 // fair.go: how the last run ended
-	Beat       int8 // fair.go: whose turn it is
+	Refreshes  int8    // carried out
+	Refreshed  bool    // for this rotation of Secrets Manager's a refresh was carried out
+	Age        int8    // since the refresh that was carried out last was sent
+	Open       int8    // ticks for which a refresh that was sent without an answer may be carried out
+	Unreported bool    // a refresh of ours, or one in the console while an intent was open, which looks like it, was not reported yet
+	Mistaken   bool    // nothing can tell any more whose the pause is: see moves.go
+	Console    [2]bool // whether the valid secret, and the one before, were made in the console
+	Confused   bool    // somebody refreshed in the console while a refresh of ours might still be carried out: it looks like its outcome
+	Operator   bool    // an operator resumed, or a pause of his ended, since we paused last
+	Settled    int8    // fair.go: how the last run ended
+	Beat       int8    // fair.go: whose turn it is
 }
 
 // Phases of Secrets Manager.
@@ -231,15 +234,16 @@ func (w *World) credentials() int8 {
 }
 
 // revoke makes a new secret valid.
-func (w *World) revoke() {
+func (w *World) revoke(console bool) {
 	w.Before, w.Maia, w.Lag = w.Maia, w.Maia+1, 0
+	w.Console = [2]bool{console, w.Console[0]}
 	w.Drained = w.Until != notPaused
 }
 
 func (w *World) pause(until int8) {
 	drained := w.Drained || !w.connected()
 	w.unpause()
-	w.Until, w.Operator, w.Drained = until, false, drained
+	w.Until, w.Operator, w.Drained = until, w.Operator && until != untilOurs, drained
 }
 
 // unpause ends the pause. One of ours that is over is told from the next one.
@@ -286,6 +290,7 @@ func (w *World) tick(m *Model) {
 			w.LateAge = 0
 		}
 	}
+	w.Confused = w.Confused && (w.Late > 0 || w.Open > 1)
 	w.Lag, w.ConnectedLag, w.Open, w.Blink = max(w.Lag-1, 0), max(w.ConnectedLag-1, 0), max(w.Open-1, 0), false
 	if w.Until == untilSoon {
 		w.unpause()
@@ -295,8 +300,8 @@ func (w *World) tick(m *Model) {
 		w.Drained = true
 	}
 	if w.LatePause {
-		w.LatePause = false
-		w.Mistaken = w.Mistaken || w.Until != notPaused
+		w.Mistaken = w.Mistaken || w.LateBeside || w.Until != notPaused
+		w.LatePause, w.LateBeside = false, false
 		w.pause(untilOurs)
 	}
 	if w.State == rolling {

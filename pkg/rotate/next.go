@@ -43,6 +43,7 @@ const maxTries = 2
 //	Heal, and another run is in the middle of its refresh   AwaitOutcome
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
+//	store ≠ Maia   a refresh may have made what is stored   AwaitOutcome, until the quiet time is over
 //	store ≠ Maia   it explains nothing, never agreed        Refuse
 //	store ≠ Maia   else, or it was not completed            Store
 //	store = Maia   Stage, and the value is staged           Done
@@ -84,13 +85,16 @@ func next(o Observation, p Policy, now time.Time) Step {
 	}
 	fingerprint := valid.ClientSecret.Fingerprint()
 	if !o.stored(valid) {
+		if quiet, open := o.quiet(p); open && o.unresolved(fingerprint) && now.Before(quiet) && !o.Home.Store.Equal(valid) {
+			return o.awaitOutcome("a refresh was sent whose outcome the store may hold, and Maia does not show", quiet, now)
+		}
 		return o.adopt(fingerprint)
 	}
 	if o.Run.Mode == Stage && o.Home.Staged {
 		return Step{Kind: Done, Reason: "the store holds what Maia holds"}
 	}
 	if o.unresolved(fingerprint) && (o.Run.Mode.mayRefresh() || !o.Agent.Connected) {
-		quiet := o.Home.Note.Intent.At.Add(p.QuietTime)
+		quiet, _ := o.quiet(p)
 		if now.Before(quiet) {
 			return o.awaitOutcome("a refresh was sent, and whether it will be carried out is not known", quiet, now)
 		}
@@ -150,13 +154,14 @@ func (o Observation) awaitOutcome(reason string, until, now time.Time) Step {
 }
 
 // restart orders instances that read the store. Ones that are alive are drained before; ones that this run's refresh cut
-// off, or that are not connected, are not: they cannot drain.
+// off, or that are not connected, are not: they cannot drain. Those that it has restarted since can.
 func (o Observation) restart(p Policy, now time.Time) Step {
 	if o.Run.Restarts >= maxTries {
 		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", o.Run.Restarts, o.Home.Instances.Detail).
 			WithTodo("look at the instances' logs; the next run restarts them again"))
 	}
-	if o.Agent.Connected && o.Run.Sent == nil && (o.Agent.Status == maia.StatusRunning || o.paused()) {
+	alive := o.Run.Sent == nil || o.Run.Restarts > 0 && o.Home.Instances.up()
+	if o.Agent.Connected && alive && (o.Agent.Status == maia.StatusRunning || o.paused()) {
 		if step, decided := o.drain(p, now, 0); decided {
 			return step
 		}
@@ -294,7 +299,7 @@ func (o Observation) mayResume(p Policy, now time.Time, givingUp bool) (reason s
 		return "paused for a rotation that may be under way", false
 	}
 	valid, known := o.Valid()
-	if o.Run.Mode.mayRefresh() && known && o.unresolved(valid.ClientSecret.Fingerprint()) && now.Before(o.Home.Note.Intent.At.Add(p.QuietTime)) {
+	if quiet, _ := o.quiet(p); o.Run.Mode != Finish && known && o.unresolved(valid.ClientSecret.Fingerprint()) && now.Before(quiet) {
 		return "paused for a refresh that may be under way", false
 	}
 	return "the pause was ours and is over", true

@@ -94,6 +94,15 @@ func (o Observation) unresolved(valid maia.Fingerprint) bool {
 	return intent != nil && !o.unsent() && intent.Over == valid
 }
 
+// quiet is when the quiet time of the open intent is over.
+func (o Observation) quiet(p Policy) (until time.Time, open bool) {
+	intent := o.Home.Note.Intent
+	if intent == nil {
+		return time.Time{}, false
+	}
+	return intent.At.Add(p.QuietTime), true
+}
+
 // ours says that a refresh of ours made this secret: whatever instances ran before it are dead.
 func (o Observation) ours(valid maia.Fingerprint) bool {
 	rotated := o.Home.Note.Rotated
@@ -147,10 +156,11 @@ func (o Observation) onlyPending() bool {
 }
 
 // pausedByUs says that the runner is paused or pausing and that the pause is ours. A pause that the note does not yet
-// confirm is: it was written when the runner was not paused, right before the command.
+// confirm is: it was written when the runner was not paused, right before the command. Where this run wrote it and has not
+// sent the command, somebody else was quicker.
 func (o Observation) pausedByUs() bool {
 	paused := o.Home.Note.Paused
-	if paused == nil || !o.paused() {
+	if paused == nil || !o.paused() || paused.By == o.Run.ID && !paused.Confirmed && o.Run.Pauses == 0 {
 		return false
 	}
 	return !paused.Confirmed || paused.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond))

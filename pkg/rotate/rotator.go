@@ -208,7 +208,9 @@ func (r *run) observe() error {
 	if err := r.readHomeAndAgent(); err != nil {
 		return err
 	}
-	r.seen.Maia = maia.Credentials{}
+	if r.seen.Run.Sent == nil { // else what was read last may be newer than the answer, and nothing is refreshed by it
+		r.seen.Maia = maia.Credentials{}
+	}
 	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
 	if err == nil {
 		r.seen.Maia = read
@@ -461,6 +463,11 @@ func (r *run) resume(step Step) error {
 }
 
 func (r *run) takePauseBack() error {
+	if r.seen.Home.Note.Paused.By != r.seen.Run.ID {
+		if err := r.takePauseOver(); err != nil {
+			return err
+		}
+	}
 	r.seen.Run.Resumes++
 	if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); err != nil {
 		return err
@@ -472,6 +479,24 @@ func (r *run) takePauseBack() error {
 	note := r.seen.Home.Note
 	note.Paused = nil
 	return r.saveNote(note)
+}
+
+// takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
+// noted so since this one looked, must not find the runner at work when it refreshes.
+func (r *run) takePauseOver() error {
+	note := r.seen.Home.Note
+	note.Paused = &OwnPause{At: note.Paused.At, By: r.seen.Run.ID, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	if err := r.saveNote(note); err != nil {
+		return err
+	}
+	if err := r.readHome(); err != nil {
+		return err
+	}
+	if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), false); !resume || r.seen.Home.Note.Paused == nil {
+		return Errorf(NotReady, "another run goes on with the pause that this one was about to take back").
+			WithTodo("nothing: that run takes it back, or the next one does")
+	}
+	return nil
 }
 
 // done writes the note of a run that has nothing left to do.
