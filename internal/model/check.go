@@ -100,7 +100,7 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 		m.broken(1, "something is stored though what Maia holds is not known")
 	case r.Seen.Foreign:
 		m.broken(8, "the secret is stored for another client")
-	case w.Lag > 0 && w.Console[1]: // a lagging read of what a person made looks like what he has just made
+	case r.Seen.Maia == 0, w.lagsBehindConsole(): // it could not be known better
 	case !r.Moved && valid != w.Maia && w.Store == w.Maia:
 		m.broken(1, "the valid secret in the store is replaced by one that was revoked")
 	case !r.Moved && valid != w.Maia && w.Lag == 0:
@@ -109,6 +109,10 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 		m.broken(6, "a secret is adopted that explains nothing, of a Maia that was never seen to agree with the store")
 	}
 }
+
+// lagsBehindConsole says that reads lag behind a refresh in the console, or show one from before ours: nothing tells such a
+// read from a true one.
+func (w *World) lagsBehindConsole() bool { return w.Lag > 0 && (w.Console[0] || w.Console[1]) }
 
 func (m *Model) checkRestart(w *World, i int) {
 	r := &w.Runs[i]
@@ -172,7 +176,7 @@ func (m *Model) checkDone(w *World, r *Run) {
 		}
 		w.Unreported = !w.alone() // runs beside each other may each report it
 	}
-	if r.Moved {
+	if r.Moved || w.lagsBehindConsole() {
 		return
 	}
 	if r.Mode == modeStage {

@@ -34,7 +34,7 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 		if since, cycle := on[w]; cycle {
 			end = endsNever
 			for _, at := range path[since:] {
-				if at.Settled == 2 {
+				if at.Settled == 2 && at.needsPerson() {
 					end = endsPerson
 				}
 			}
@@ -62,6 +62,13 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 	return end, append(wrong, "… and so on")
 }
 
+// needsPerson says that nothing but a person can go on: the runner is scaled to zero, somebody's deployment
+// has failed beside the instances that run, or the store never agreed with Maia.
+func (w *World) needsPerson() bool {
+	n := w.Note
+	return w.State == stopped || w.State == failed && w.connected() || w.Foreign || w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+}
+
 // back says that nothing is left to do.
 func (f *fairness) back(w *World) bool {
 	n := w.Note
@@ -79,8 +86,9 @@ func (f *fairness) next(w *World) (name string) {
 		}
 	}
 	from := *w
+	urgent := f.m.urgent(&from)
 	for i := range from.Runs {
-		if pc := from.Runs[i].PC; pc != none && !pc.waits() {
+		if pc := from.Runs[i].PC; pc != none && !pc.waits() && (urgent < 0 || urgent == i) {
 			settled := from.Settled
 			f.m.runMoves(&from, i, take)
 			if w.Settled == 0 {

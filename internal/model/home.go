@@ -106,7 +106,7 @@ func (n *note) merge(seen, want note) {
 		n.addPause(add)
 	}
 	for _, old := range seen.Pauses {
-		if old.By != 0 && !want.hasPause(old) {
+		if old.By != 0 && old.By == seen.paused().By && !want.hasPause(old) {
 			n.removePause(old)
 		}
 	}
@@ -230,6 +230,10 @@ func (m *Model) lookForPauses(w *World, i int, f fault) {
 			mine = found
 		}
 	}
+	if mine.By == 0 { // another run has taken it off, for it was there too long
+		m.failed(w, i)
+		return
+	}
 	for _, found := range w.Note.Pauses {
 		if found.By != 0 && found.By != int8(i+1) && !found.Confirmed && !r.Seen.Note.hasPause(found) {
 			w.Note.removePause(mine)
@@ -239,7 +243,7 @@ func (m *Model) lookForPauses(w *World, i int, f fault) {
 		}
 	}
 	for _, old := range r.Seen.Note.Pauses {
-		if old.Second = mine.Second; old.By != 0 && old != mine {
+		if old.By != 0 && old.By == r.Seen.Note.paused().By && !(&note{Pauses: [2]ownPause{mine}}).hasPause(old) {
 			w.Note.removePause(old)
 		}
 	}

@@ -10,13 +10,7 @@ type move struct {
 // moves are all transitions from a world.
 func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	live, waiting := 0, 0
-	// A RESUME follows the look from which it comes at once: no other run does anything in between.
-	urgent := -1
-	for i := range w.Runs {
-		if w.Runs[i].PC == resume {
-			urgent = i
-		}
-	}
+	urgent := m.urgent(w)
 	for i := range w.Runs {
 		r := &w.Runs[i]
 		if r.PC == none {
@@ -41,6 +35,17 @@ func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	if w.Budget > 0 {
 		m.people(w, emit)
 	}
+}
+
+// urgent is the run that alone goes on; -1: none. A RESUME follows the look from which it comes at once, and so does a refresh
+// where no lock is held: no other run does anything in between. People do, and time may pass.
+func (m *Model) urgent(w *World) int {
+	for i := range w.Runs {
+		if pc := w.Runs[i].PC; pc == resume || pc == refresh && m.staged {
+			return i
+		}
+	}
+	return -1
 }
 
 func slot(i int) string { return string(rune('A' + i)) }
@@ -192,6 +197,9 @@ func (w *World) start(mode int8) {
 // triggers start runs: one at a time, unless it is a disturbance.
 func (m *Model) triggers(w *World, live int, emit func(string, *World)) {
 	cost := int8(live)
+	if m.staged {
+		cost *= 2 // without a lock there is more to go through
+	}
 	if live == len(w.Runs) || w.Budget < cost {
 		return
 	}
@@ -219,6 +227,15 @@ func (m *Model) secretsManager(w *World, cost int8, emit func(string, *World)) {
 	}
 }
 
+// putByHand is a value that somebody else stores. It ends a rotation that has staged nothing yet.
+func (w *World) putByHand(secret int8) {
+	if w.Phase == phaseCreate && w.Pending == 0 {
+		w.Phase = phaseNone
+	}
+	w.Promoted = false
+	w.put(secret)
+}
+
 // people are other people and tools, and what happens by itself.
 func (m *Model) people(w *World, emit func(string, *World)) {
 	foreign := func(name string, change func(to *World)) {
@@ -233,15 +250,13 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 	for _, old := range []int8{1, w.Maia - 1} {
 		if old >= 1 && old < w.Maia && old != w.Store {
 			foreign("Terraform puts a revoked secret back", func(to *World) {
-				to.put(old)
-				to.Promoted = false
+				to.putByHand(old)
 			})
 		}
 	}
 	if w.Store != w.Maia {
 		foreign("somebody puts the valid secret into the store", func(to *World) {
-			to.put(to.Maia)
-			to.Promoted = false
+			to.putByHand(to.Maia)
 		})
 	}
 	if w.Until == notPaused || w.Until == untilOurs {

@@ -344,7 +344,7 @@ func (m *Model) step(w *World, i int, f fault) {
 	case readHome:
 		r.Moved = false
 		if f != fine || !m.look(w, i) {
-			m.failed(w, i)
+			m.without(w, i, f)
 			return
 		}
 		if r.PC = readAgent; m.onlyPending(r) {
@@ -383,7 +383,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 	case readHomeAgain:
 		if f != fine || !m.look(w, i) {
-			m.failed(w, i)
+			m.without(w, i, f)
 			return
 		}
 		if r.PC = readAgentAgain; m.onlyPending(r) {
@@ -449,7 +449,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 		r.lookAtAgent(w)
 		switch {
-		case r.Seen.Status != statusPausing:
+		case r.Seen.Status != statusPausing, r.Seen.Note.paused().By != 0 && !r.Seen.Note.paused().Confirmed:
 			r.PC = readHomeDrained
 		case r.Seen.Connected:
 			m.proceed(w, i)
@@ -458,7 +458,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 	case readHomeDrained:
 		if f != fine || !m.look(w, i) {
-			m.failed(w, i)
+			m.without(w, i, f)
 			return
 		}
 		if r.Seen.Connected {
@@ -534,7 +534,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		if m.save(w, i, f, r.settled(i, m.decide(r, i).valid)) {
 			m.end(w, i, true)
 		} else {
-			m.unsaved(w, i, f)
+			m.without(w, i, f)
 		}
 	case cleanUp:
 		r.Cleaning, r.Critical = true, false
@@ -572,7 +572,7 @@ func (m *Model) saved(w *World, i int, f fault, n note, next PC) {
 	r := &w.Runs[i]
 	switch {
 	case !m.save(w, i, f, n):
-		m.unsaved(w, i, f)
+		m.without(w, i, f)
 	case next != none:
 		r.PC = next
 	case r.Cleaning:
@@ -582,7 +582,8 @@ func (m *Model) saved(w *World, i int, f fault, n note, next PC) {
 	}
 }
 
-func (m *Model) unsaved(w *World, i int, f fault) {
+// without is a step that failed, by a fault or because of somebody else.
+func (m *Model) without(w *World, i int, f fault) {
 	if f == fine {
 		m.conflict(w, i)
 	} else {

@@ -244,6 +244,7 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 	if p.Drain == DrainNone {
 		return Step{}, false
 	}
+	besidePause := o.besidePause(now) && now.Before(o.Run.Deadline)
 	if !o.paused() {
 		if o.Agent.Status != maia.StatusRunning {
 			return refuse(Errorf(NotReady, "Maia says that the runner's status is %q: it cannot be drained", o.Agent.Status).
@@ -253,12 +254,15 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 			return refuse(Errorf(NotReady, "the runner was resumed by somebody else while it drained").
 				WithTodo("nothing: the next run tries again")), true
 		}
-		if o.besidePause(now) && now.Before(o.Run.Deadline) {
+		if besidePause {
 			return Step{Kind: AwaitDrained, Reason: "another run is about to pause the runner"}, true
 		}
 		return Step{Kind: Pause, Reason: "running pipelines must finish first"}, true
 	}
 	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
+		if besidePause {
+			return Step{Kind: AwaitDrained, Reason: "another run is about to confirm that the pause is ours"}, true
+		}
 		return Step{Kind: Pause, Reason: "the pause has taken effect: confirm that it is ours"}, true
 	}
 	if o.Agent.Status == maia.StatusPaused {

@@ -178,7 +178,7 @@ func (r *run) take(step Step) error {
 		}
 		err := r.wait(r.readAgent)
 		r.current = err == nil && r.seen.Agent.Connected
-		if err == nil && r.seen.Agent.Status != maia.StatusPausing {
+		if note := r.seen.Home.Note.Paused; err == nil && (r.seen.Agent.Status != maia.StatusPausing || note != nil && !note.Confirmed) {
 			// What Maia holds is looked at again when the intent is noted.
 			err = r.readHome()
 		}

@@ -105,6 +105,13 @@ func splitLabel(label string) (kind string, fields []string) {
 	return parts[0], parts[1:]
 }
 
+// isPauseOfAnother says that a label notes the pause of another run than the one whose pause counts: it is that run's, or
+// counts when this one's is off.
+func isPauseOfAnother(label string, counts *rotate.OwnPause) bool {
+	kind, fields := splitLabel(label)
+	return (kind == "pausing" || kind == "paused") && counts != nil && fields[len(fields)-1] != counts.By
+}
+
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return noTime

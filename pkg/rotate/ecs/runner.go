@@ -207,8 +207,9 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 			r.intent = note.Intent.By
 		}
 	}
+	seen := noteOf(before, r.intent)
 	for _, label := range before {
-		if slices.Contains(wanted, label) {
+		if slices.Contains(wanted, label) || isPauseOfAnother(label, seen.Paused) {
 			continue
 		}
 		if err := r.secret.remove(ctx, label); err != nil {
