@@ -150,6 +150,7 @@ func (m *Model) end(w *World, i int, done bool) {
 		return
 	}
 	switch {
+	case r.Mode == modeStage && r.Token == w.Token && w.Phase == phaseCreate && w.Pending == 0: // its next step finds nothing
 	case r.Mode == modeStage && r.Token == w.Token && w.Phase == phaseCreate:
 		w.Phase = phaseFinish
 	case r.Mode == modeFinish && r.Token == w.Token && w.Phase == phaseFinish:
@@ -180,7 +181,7 @@ func (m *Model) checkDone(w *World, r *Run) {
 		return
 	}
 	if r.Mode == modeStage {
-		if w.Pending != w.Maia {
+		if w.Pending != w.Maia && w.Store != w.Maia {
 			m.broken(5, "done, and what is staged is not what Maia holds")
 		}
 		return

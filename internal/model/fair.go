@@ -62,11 +62,12 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 	return end, append(wrong, "… and so on")
 }
 
-// needsPerson says that nothing but a person can go on: the runner is scaled to zero, somebody's deployment
+// needsPerson says that nothing but a person can go on: the runner is scaled to zero, somebody put
+// the valid secret into the store and did not restart it, somebody's deployment
 // has failed beside the instances that run, or the store never agreed with Maia.
 func (w *World) needsPerson() bool {
 	n := w.Note
-	return w.State == stopped || w.State == failed && w.connected() || w.Foreign || w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+	return w.State == stopped || w.ByHand || w.State == failed && w.connected() || w.Foreign || w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
 }
 
 // back says that nothing is left to do.

@@ -214,7 +214,7 @@ func (m *Model) triggers(w *World, live int, emit func(string, *World)) {
 // secretsManager does the next thing that it would do for its rotation.
 func (m *Model) secretsManager(w *World, cost int8, emit func(string, *World)) {
 	switch {
-	case w.Phase == phaseNone && w.Token < rotations && (w.Token == 0 || w.Age > 0 && w.Note.Rotated.Age > 0):
+	case w.Phase == phaseNone && w.Token < rotations && (w.Token == 0 || w.Age >= quietTicks && w.Late == 0 && w.Open == 0): // Secrets Manager's are hours apart
 		m.try(w, 0, "a rotation begins", emit, func(to *World) {
 			to.Token, to.Phase, to.Refreshed, to.Pending, to.Promoted = to.Token+1, phaseCreate, false, 0, false
 		})
@@ -232,7 +232,7 @@ func (w *World) putByHand(secret int8) {
 	if w.Phase == phaseCreate && w.Pending == 0 {
 		w.Phase = phaseNone
 	}
-	w.Promoted = false
+	w.Promoted, w.ByHand = false, false
 	w.put(secret)
 }
 
@@ -257,6 +257,7 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 	if w.Store != w.Maia {
 		foreign("somebody puts the valid secret into the store", func(to *World) {
 			to.putByHand(to.Maia)
+			to.ByHand = true
 		})
 	}
 	if w.Until == notPaused || w.Until == untilOurs {

@@ -112,6 +112,7 @@ type World struct {
 	Mistaken   bool    // nothing can tell any more whose the pause is: see moves.go
 	Console    [2]bool // whether the valid secret, and the one before, were made in the console
 	Confused   bool    // somebody refreshed in the console while a refresh of ours might still be carried out: it looks like its outcome
+	ByHand     bool    // somebody put the valid secret into the store, and nothing was restarted since
 	Operator   bool    // an operator resumed, or a pause of his ended, since we paused last
 	Settled    int8    // fair.go: how the last run ended
 	Beat       int8    // fair.go: whose turn it is
@@ -305,7 +306,7 @@ func (w *World) tick(m *Model) {
 		w.pause(untilOurs)
 	}
 	if w.State == rolling {
-		w.State, w.Instance = steady, w.Store
+		w.State, w.Instance, w.ByHand = steady, w.Store, false
 	}
 	if w.Lock == gone {
 		w.Lock = 0
