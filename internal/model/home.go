@@ -255,7 +255,7 @@ func (m *Model) lookForPauses(w *World, i int, f fault) {
 // conflict is a step that fails because of another run: it is tried again, if at all, after a while.
 func (m *Model) conflict(w *World, i int) {
 	if m.failed(w, i); w.Runs[i].PC == readHome {
-		w.Runs[i].PC = await
+		w.Runs[i].PC, w.Runs[i].Backoff = await, true
 	}
 }
 

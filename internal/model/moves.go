@@ -129,8 +129,8 @@ func (m *Model) time(w *World, name string, cost int8, emit func(string, *World)
 		for i := range to.Runs {
 			r := &to.Runs[i]
 			switch {
-			case r.PC == await && cost == 0 || r.PC == await:
-				r.PC = readHome
+			case r.PC == await:
+				r.PC, r.Backoff = readHome, false
 			case r.PC == awaitDrained:
 				r.PC = readAgentDraining
 			case r.PC != none:
@@ -141,7 +141,7 @@ func (m *Model) time(w *World, name string, cost int8, emit func(string, *World)
 	short := false // a wait that ends before a tick has passed: the second read that says connected
 	for i := range w.Runs {
 		r := &w.Runs[i]
-		short = short || r.PC == await && r.Seen.Connected && r.Seen.State == steady && r.Reads == 1
+		short = short || r.PC == await && !r.Backoff && r.Seen.Connected && r.Seen.State == steady && r.Reads == 1
 	}
 	if short && cost == 0 {
 		m.try(w, 0, "a moment passes", emit, pass)

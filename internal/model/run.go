@@ -102,6 +102,7 @@ type Run struct {
 	Own       bool // the Runner has saved an intent of this run's
 	Ordered   bool // the Runner has ordered a restart since it stored
 	Cleaning  bool
+	Backoff   bool // it waits before it tries again what failed
 	Blind     bool // cleaning up, the home could not be read
 
 	Seen  Seen
@@ -199,7 +200,7 @@ type question struct {
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
 	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Mended, q.run.Counts = 0, 0, false, false, false, false, false
-	q.run.Ordered, q.run.Cleaning, q.run.Blind, q.run.Moved = false, false, false, false
+	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
 	if d, ok := m.decisions[q]; ok {
 		return d
 	}

@@ -199,7 +199,8 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 				if err := r.secret.remove(ctx, label); err != nil {
 					return err
 				}
-				return rotate.Errorf(rotate.NotReady, "another run is at work on this runner, and has noted %s", kind).
+				about := map[string]string{"intent": "refresh", "pausing": "pause"}[kind]
+				return rotate.Errorf(rotate.NotReady, "another run is about to %s this runner", about).
 					WithTodo("nothing: that run goes on, or the next one does")
 			}
 		}
