@@ -16,6 +16,7 @@ type Logic func(rotate.Observation, rotate.Policy, time.Time) rotate.Step
 type Model struct {
 	staged bool // else it stores at once
 	budget int8 // of disturbances
+	beside int8 // what it costs that a run starts beside another
 	next   Logic
 	policy rotate.Policy
 
@@ -24,14 +25,19 @@ type Model struct {
 	taken     func(rotate.StepKind) // told of every step that is decided; nil: nobody
 }
 
-// New makes a model of a home that stages first, or stores at once, with so many disturbances.
+// New makes a model of a home that stages first, or stores at once, with so many disturbances. Without a lock, as in the home
+// that stages, a run beside another is so much that it uses up all of a budget of 2.
 func New(staged bool, budget int, next Logic) *Model {
 	p := rotate.DefaultPolicy()
 	p.DrainTimeout, p.ConnectTimeout, p.QuietTime = drainTicks*tick, connectTicks*tick, quietTicks*tick
 	if !staged {
 		p.Every = everyTicks * tick
 	}
-	return &Model{staged: staged, budget: int8(budget), next: next, policy: p, decisions: map[question]decision{}}
+	beside := int8(1)
+	if staged {
+		beside = 2
+	}
+	return &Model{staged: staged, budget: int8(budget), beside: beside, next: next, policy: p, decisions: map[question]decision{}}
 }
 
 // starts are the worlds to begin with.
@@ -51,6 +57,7 @@ func (m *Model) starts() map[string]World {
 // Result is what an exploration found.
 type Result struct {
 	States, Transitions, Depth int
+	Rotations                  int            // refreshes of ours that were carried out on the way to a state, at most
 	Ends                       map[string]int // by how the run of things ends from a state
 	Violation                  string         // the first; empty: none
 	Trace                      []string       // how it came to it
@@ -98,6 +105,7 @@ func (m *Model) Explore() Result {
 		var nextLevel []World
 		for _, w := range level {
 			at := visited[w]
+			result.Rotations = max(result.Rotations, int(w.Refreshes))
 			end, wrong := fair.end(w)
 			result.Ends[end]++
 			if wrong != nil {

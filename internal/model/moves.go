@@ -196,10 +196,7 @@ func (w *World) start(mode int8) {
 
 // triggers start runs: one at a time, unless it is a disturbance.
 func (m *Model) triggers(w *World, live int, emit func(string, *World)) {
-	cost := int8(live)
-	if m.staged {
-		cost *= 2 // without a lock there is more to go through
-	}
+	cost := int8(live) * m.beside
 	if live == len(w.Runs) || w.Budget < cost {
 		return
 	}
@@ -261,7 +258,11 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 		})
 	}
 	if w.Until == notPaused || w.Until == untilOurs {
-		for until, name := range map[int8]string{untilOperators: "an operator pauses the runner", untilSoon: "an operator pauses the runner for a moment"} {
+		for _, until := range []int8{untilOperators, untilSoon} {
+			name := "an operator pauses the runner"
+			if until == untilSoon {
+				name += " for a moment"
+			}
 			foreign(name, func(to *World) {
 				to.pause(until)
 				to.LateBeside = to.LatePause
