@@ -76,6 +76,9 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 		if rotated := run.seen.Home.Note.Rotated; rotated != nil {
 			report.Rotated = &rotated.At
 		}
+		if tried := run.seen.Home.Note.Tried; !tried.IsZero() {
+			report.Tried = &tried
+		}
 	}()
 	err = run.loop()
 	return report, err
@@ -292,6 +295,9 @@ func (r *run) pause() error {
 	note := r.seen.Home.Note
 	if !r.seen.paused() {
 		note.Paused = &OwnPause{At: now(), By: r.seen.Run.ID}
+		if r.seen.Run.Mode == Rotate {
+			note.Tried = note.Paused.At
+		}
 		if err := r.saveNote(note); err != nil {
 			return err
 		}
@@ -519,7 +525,7 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 		if r.seen.Run.Sent != nil {
 			sent = *r.seen.Run.Sent
 		}
-		note.Intent, note.Rotated = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}
+		note.Intent, note.Rotated, note.Tried = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}, time.Time{}
 	case !time.Now().Before(intent.At.Add(r.rotator.Policy.QuietTime)):
 		note.Intent = nil
 	}
