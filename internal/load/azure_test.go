@@ -103,7 +103,7 @@ func (d doer) Do(request *http.Request) (*http.Response, error) { return d(reque
 
 // start starts a replica, which logs in in place of the one before.
 func (e *environment) start(_ string, environment map[string]string) (func(), error) {
-	instance, err := e.account.Connect(environment["AGENT_ID"], environment["OAUTH_CLIENT_ID"], environment["OAUTH_CLIENT_SECRET"])
+	instance, err := e.account.login(environment["AGENT_ID"], environment["OAUTH_CLIENT_SECRET"])
 	if err != nil {
 		return func() {}, nil // one that is refused runs on
 	}

@@ -160,7 +160,7 @@ func (r *release) connect() {
 	if r.instance != nil {
 		r.instance.Close()
 	}
-	r.instance, _ = r.account.Connect(r.id, clientID, r.secret)
+	r.instance, _ = r.account.login(r.id, r.secret)
 }
 
 // cluster is the releases, and the function that serves them.

@@ -64,12 +64,14 @@ type account struct {
 	mostTries int
 	refreshed []string // runners, in the order of their refreshes
 	onRefresh func()   // before each; nil: nothing
+	cut       map[string]time.Time
+	darkest   time.Duration // the longest time from a refresh until a connection of one that came back by itself
 }
 
 func newAccount(t *testing.T, n int) *account {
 	a := &account{
 		Server: maiatest.New(maiatest.WithRateLimit(perMinute), maiatest.WithAPICredential("api", "the-secret-of-the-api-credential")),
-		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{}, tries: map[string]int{},
+		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{}, tries: map[string]int{}, cut: map[string]time.Time{},
 	}
 	for i := range n {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)
@@ -130,8 +132,21 @@ func (a *account) RoundTrip(request *http.Request) (*http.Response, error) {
 	a.accepted = append(a.accepted, now)
 	if refresh && answer.StatusCode == http.StatusOK {
 		a.refreshed = append(a.refreshed, agent)
+		a.cut[agent] = now
 	}
 	return answer, nil
+}
+
+// login is that of an instance.
+func (a *account) login(id, secret string) (*maiatest.Instance, error) {
+	instance, err := a.Connect(id, clientID, secret)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if cut, dark := a.cut[id]; dark && err == nil {
+		a.darkest = max(a.darkest, time.Since(cut))
+		delete(a.cut, id)
+	}
+	return instance, err
 }
 
 // mostInAMinute is the largest number of requests that Maia answered in any minute.
@@ -190,6 +205,7 @@ func (a *account) mustKeepTheLimit(t *testing.T, cloud string) {
 	refused, all := a.refusals()
 	t.Logf("figure: load, %s: most requests to Maia in a minute: %d", cloud, a.mostInAMinute())
 	t.Logf("figure: load, %s: requests to Maia that its limit refused: %d of %d", cloud, refused, all)
+	t.Logf("figure: load, %s: longest time that a runner was dark, in seconds: %.0f", cloud, a.darkest.Seconds())
 	t.Logf("%d came sooner than they were asked to; at most %d refusals in a row", a.early, a.mostTries)
 	if most := a.mostInAMinute(); most > perMinute {
 		t.Errorf("%d requests in a minute", most)
