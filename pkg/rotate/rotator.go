@@ -23,7 +23,9 @@ const (
 	pollInterval = 2 * time.Second  // between two looks of a waiting step
 	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
-	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
+	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed, once its time is up,
+	longCleanup  = 90 * time.Second // or while it is not: Maia may ask to wait a minute
+	darkRead     = 10 * time.Second // for what is good to know of a runner that is dark, and not needed
 	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
 	maxFailures  = 3                // in a row, where a person must mend the cause
@@ -211,10 +213,17 @@ func (r *run) observe() error {
 		return err
 	}
 	r.seen.Maia = maia.Credentials{}
-	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
+	_, known := r.seen.Valid()
+	ctx, cancel := r.ctx, context.CancelFunc(func() {})
+	if known && r.dark() {
+		// A Maia that is asked too much lets wait for minutes, and the restart with it.
+		ctx, cancel = context.WithTimeout(ctx, darkRead)
+	}
+	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
+	cancel()
 	if err == nil {
 		r.seen.Maia = read
-	} else if _, known := r.seen.Valid(); !known || !r.dark() {
+	} else if !known || !r.dark() {
 		return err
 	} else {
 		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
@@ -571,8 +580,13 @@ func (r *run) giveUp(err error) error {
 // and so has a little time of its own.
 func (r *run) cleanUp() error {
 	r.endCritical()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanupTime)
+	left := cleanupTime
+	if deadline, _ := r.ctx.Deadline(); r.ctx.Err() == nil {
+		left = max(left, min(time.Until(deadline), longCleanup))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), left)
 	defer cancel()
+	defer context.AfterFunc(r.ctx, func() { time.AfterFunc(cleanupTime, cancel) })()
 	r.ctx = ctx
 	home, unseen := r.runner.Observe(r.ctx) // another run may have come
 	if unseen == nil {
