@@ -86,20 +86,22 @@ func newEnvironment(t *testing.T, n int) *environment {
 	e.handler = rotation.New(a.environ("MAIA_RESOURCE_GROUPS="+group, "MAIA_AGENT_IDS="+strings.Join(a.ids, ","),
 		"MAIA_STATE_CONTAINER_URL=https://state.blob.core.windows.net/maia-rotate"), io.Discard)
 	manager, storage := delayed{wire.Transport(e.apps), managerAway}, delayed{wire.Transport(e.state), storageAway}
-	e.handler.As(owner, doer(func(request *http.Request) (*http.Response, error) {
-		if strings.Contains(request.URL.Host, ".blob.") {
-			return storage.RoundTrip(request)
-		}
-		return manager.RoundTrip(request)
-	}))
+	way := &azureWay{manager: manager, storage: storage}
+	t.Cleanup(func() { *way = azureWay{} }) // whoever keeps the handler does not keep Azure
+	e.handler.As(owner, way)
 	return e
 }
 
-// doer implements policy.Transporter.
-type doer func(*http.Request) (*http.Response, error)
+// azureWay is that to Azure; it implements policy.Transporter.
+type azureWay struct{ manager, storage http.RoundTripper }
 
 // Do implements policy.Transporter.
-func (d doer) Do(request *http.Request) (*http.Response, error) { return d(request) }
+func (w *azureWay) Do(request *http.Request) (*http.Response, error) {
+	if strings.Contains(request.URL.Host, ".blob.") {
+		return w.storage.RoundTrip(request)
+	}
+	return w.manager.RoundTrip(request)
+}
 
 // start starts a replica, which logs in in place of the one before.
 func (e *environment) start(_ string, environment map[string]string) (func(), error) {
@@ -151,9 +153,17 @@ func (e *environment) connected(i int) bool {
 	return e.instances[e.account.ids[i]].Connected()
 }
 
+func TestAzureKeepsNothing(t *testing.T) {
+	mustKeepNothing(t, "Azure", func(t *testing.T, n int) (function any) {
+		e := newEnvironment(t, n)
+		e.call()
+		return e.handler
+	})
+}
+
 func TestAzure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEnvironment(t, size())
+		e := newEnvironment(t, size(30))
 		play(t, "Azure", e.account, e, &timer{every: 30 * time.Minute, again: 5 * time.Minute, retries: 2})
 	})
 }

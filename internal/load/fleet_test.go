@@ -129,7 +129,7 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 	if runners != n || refreshes != n {
 		t.Errorf("%d of %d runners were rotated by %d refreshes", runners, n, refreshes)
 	}
-	a.mustKeepTheLimit(t, cloud)
+	a.mustKeepTheLimit(t, cloud, true)
 	client := a.unlimited(t)
 	for i, id := range a.ids {
 		a.mustBeBack(t, client, id, s.stored(i))

@@ -258,9 +258,17 @@ func (c *cluster) kept() (n int) {
 	return n
 }
 
+func TestGoogleCloudKeepsNothing(t *testing.T) {
+	mustKeepNothing(t, "Google Cloud", func(t *testing.T, n int) (function any) {
+		c := newCluster(t, n)
+		c.call()
+		return c.client
+	})
+}
+
 func TestGoogleCloud(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, size())
+		c := newCluster(t, size(60))
 		play(t, "Google Cloud", c.account, c, &timer{every: 30 * time.Minute, again: time.Minute, retries: 1})
 		if len(c.opened) == 0 || c.kept() > 0 {
 			t.Errorf("of %d runners of a call %d are kept", len(c.opened), c.kept())

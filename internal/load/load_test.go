@@ -5,23 +5,25 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// size is how many runners a fleet has.
-func size() int {
+// size is how many runners a fleet has: 1,000, or few.
+func size(few int) int {
 	if os.Getenv("MAIA_ROTATE_PROVE") != "" {
 		return 1000
 	}
-	return 60
+	return few
 }
 
 const (
@@ -60,10 +62,8 @@ type account struct {
 	refused   int                  // by the limit
 	early     int                  // requests about a runner that came sooner than the last refusal had asked
 	notBefore map[string]time.Time // by runner
-	tries     map[string]int       // refusals in a row, by runner
-	mostTries int
-	refreshed []string // runners, in the order of their refreshes
-	onRefresh func()   // before each; nil: nothing
+	refreshed []string             // runners, in the order of their refreshes
+	onRefresh func()               // before each; nil: nothing
 	cut       map[string]time.Time
 	darkest   time.Duration // the longest time from a refresh until a connection of one that came back by itself
 }
@@ -71,7 +71,7 @@ type account struct {
 func newAccount(t *testing.T, n int) *account {
 	a := &account{
 		Server: maiatest.New(maiatest.WithRateLimit(perMinute), maiatest.WithAPICredential("api", "the-secret-of-the-api-credential")),
-		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{}, tries: map[string]int{}, cut: map[string]time.Time{},
+		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{}, cut: map[string]time.Time{},
 	}
 	for i := range n {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)
@@ -122,13 +122,10 @@ func (a *account) RoundTrip(request *http.Request) (*http.Response, error) {
 	defer a.mu.Unlock()
 	if answer.StatusCode == http.StatusTooManyRequests {
 		a.refused++
-		a.tries[agent]++
-		a.mostTries = max(a.mostTries, a.tries[agent])
 		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
 		a.notBefore[agent] = now.Add(time.Duration(seconds) * time.Second)
 		return answer, nil
 	}
-	a.tries[agent] = 0
 	a.accepted = append(a.accepted, now)
 	if refresh && answer.StatusCode == http.StatusOK {
 		a.refreshed = append(a.refreshed, agent)
@@ -199,14 +196,18 @@ func (a *account) mustBeBack(t *testing.T, client *maia.Client, id, stored strin
 	}
 }
 
-// mustKeepTheLimit: what was asked of Maia stayed within the limit without hammering it.
-func (a *account) mustKeepTheLimit(t *testing.T, cloud string) {
+// mustKeepTheLimit: what was asked of Maia stayed within the limit, and nobody asks again and again who was told to wait. Where
+// all is calm the limit is hardly met.
+func (a *account) mustKeepTheLimit(t *testing.T, cloud string, calm bool) {
 	t.Helper()
 	refused, all := a.refusals()
 	t.Logf("figure: load, %s: most requests to Maia in a minute: %d", cloud, a.mostInAMinute())
 	t.Logf("figure: load, %s: requests to Maia that its limit refused: %d of %d", cloud, refused, all)
 	t.Logf("figure: load, %s: longest time that a runner was dark, in seconds: %.0f", cloud, a.darkest.Seconds())
-	t.Logf("%d came sooner than they were asked to; at most %d refusals in a row", a.early, a.mostTries)
+	t.Logf("figure: load, %s: requests to Maia about a runner that came sooner than its last answer had asked: %d", cloud, a.early)
+	if a.early > all/10 || calm && (a.early > 0 || refused > all/100) {
+		t.Errorf("of %d requests %d were refused, and %d came sooner than they were asked to", all, refused, a.early)
+	}
 	if most := a.mostInAMinute(); most > perMinute {
 		t.Errorf("%d requests in a minute", most)
 	}
@@ -219,8 +220,36 @@ func (a *account) unlimited(t *testing.T) *maia.Client {
 	return a.Client(t)
 }
 
-// kibibytes is a number of bytes for a reader.
-func kibibytes(bytes uint64) string { return fmt.Sprintf("%d KiB", bytes>>10) }
+// mustKeepNothing has functions serve a small fleet and a large one. What of it is left in them, when the world around is
+// gone, is the same.
+func mustKeepNothing(t *testing.T, cloud string, serve func(t *testing.T, n int) (function any)) {
+	large := size(40)
+	small := large / 10
+	kept := func(n int) int {
+		var function any
+		synctest.Test(t, func(t *testing.T) { _ = serve(t, small) }) // what is kept once and for all
+		before := heap()
+		synctest.Test(t, func(t *testing.T) { function = serve(t, n) })
+		after := heap()
+		runtime.KeepAlive(function)
+		return (after - before) / 1024
+	}
+	few, many := kept(small), kept(large)
+	t.Logf("figure: load, %s: heap of the function after %d runners, in KiB: %d", cloud, small, few)
+	t.Logf("figure: load, %s: heap of the function after %d runners, in KiB: %d", cloud, large, many)
+	if more := many - few; more > 256 {
+		t.Errorf("for %d runners more it keeps %d KiB more", large-small, more)
+	}
+}
+
+// heap is what is in use, in bytes.
+func heap() int {
+	runtime.GC()
+	runtime.GC() // what pools keep goes with the second
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return int(memory.HeapAlloc)
+}
 
 // number is the place of a runner, from 1.
 func number(id string) int {

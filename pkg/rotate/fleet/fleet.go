@@ -167,8 +167,8 @@ func (f Fleet) each(members []*member, atATime int, do func(*member)) {
 	free := make(chan struct{}, atATime)
 	var working sync.WaitGroup
 	for _, m := range members {
+		free <- struct{}{} // here, so that there are no more goroutines than have something to do
 		working.Go(func() {
-			free <- struct{}{}
 			defer func() { <-free }()
 			defer m.contain()
 			do(m)
