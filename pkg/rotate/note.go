@@ -28,6 +28,9 @@ type Note struct {
 	Paused *OwnPause `json:"paused,omitempty"`
 	// Rotated is the last refresh of ours whose outcome is known.
 	Rotated *Rotation `json:"rotated,omitempty"`
+	// Tried is when a run last paused the runner to rotate it, if that has come to nothing; to the millisecond. A fleet tries
+	// others before it. A home that serves one runner at a time need not keep it.
+	Tried time.Time `json:"tried,omitzero"`
 }
 
 // Intent says that a refresh was about to be sent.
@@ -81,7 +84,8 @@ func (n Note) Equal(other Note) bool {
 		equal(n.Paused, other.Paused, func(a, b OwnPause) bool {
 			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until)
 		}) &&
-		equal(n.Rotated, other.Rotated, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New })
+		equal(n.Rotated, other.Rotated, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
+		n.Tried.Equal(other.Tried)
 }
 
 func equal[T any](a, b *T, same func(a, b T) bool) bool {

@@ -32,6 +32,7 @@ type Report struct {
 	Connected bool          `json:"connected"`            // as Maia said last
 	Took      time.Duration `json:"took_ns"`              //
 	Rotated   *time.Time    `json:"rotated_at,omitempty"` // when the last refresh of ours whose outcome is known was sent
+	Tried     *time.Time    `json:"tried_at,omitempty"`   // when a run last paused the runner to rotate it, if that has come to nothing
 }
 
 // StepReport is one step that was taken, or, in a dry run, would be.

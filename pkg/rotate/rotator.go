@@ -24,7 +24,9 @@ const (
 	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
 	intentTime   = time.Minute      // from noting an intent until its refresh is sent, at most: the quiet time counts from the note
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
-	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
+	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed, once its time is up,
+	longCleanup  = 90 * time.Second // or while it is not: Maia may ask to wait a minute
+	darkRead     = 10 * time.Second // for what is good to know of a runner that is dark, and not needed
 	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
 	maxFailures  = 3                // in a row, where a person must mend the cause
@@ -77,6 +79,9 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 		}
 		if rotated := run.seen.Home.Note.Rotated; rotated != nil {
 			report.Rotated = &rotated.At
+		}
+		if tried := run.seen.Home.Note.Tried; !tried.IsZero() {
+			report.Tried = &tried
 		}
 	}()
 	err = run.loop()
@@ -220,10 +225,17 @@ func (r *run) observe() error {
 	if r.seen.Run.Sent == nil { // else what was read last may be newer than the answer, and nothing is refreshed by it
 		r.seen.Maia = maia.Credentials{}
 	}
-	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
+	_, known := r.seen.Valid()
+	ctx, cancel := r.ctx, context.CancelFunc(func() {})
+	if known && r.dark() {
+		// A Maia that is asked too much lets wait for minutes, and the restart with it.
+		ctx, cancel = context.WithTimeout(ctx, darkRead)
+	}
+	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
+	cancel()
 	if err == nil {
 		r.seen.Maia = read
-	} else if _, known := r.seen.Valid(); !known || !r.dark() {
+	} else if !known || !r.dark() {
 		return err
 	} else {
 		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
@@ -304,6 +316,9 @@ func (r *run) pause() error {
 	note := r.seen.Home.Note
 	if !r.seen.paused() {
 		note.Paused = &OwnPause{At: now(), By: r.seen.Run.ID}
+		if r.seen.Run.Mode == Rotate {
+			note.Tried = note.Paused.At
+		}
 		if err := r.saveNote(note); err != nil {
 			return err
 		}
@@ -581,7 +596,7 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 		if r.seen.Run.Sent != nil {
 			sent = *r.seen.Run.Sent
 		}
-		note.Intent, note.Rotated = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}
+		note.Intent, note.Rotated, note.Tried = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}, time.Time{}
 	case !time.Now().Before(intent.At.Add(r.rotator.Policy.QuietTime)):
 		note.Intent = nil
 	}
@@ -628,8 +643,13 @@ func (r *run) giveUp(err error) error {
 // and so has a little time of its own.
 func (r *run) cleanUp() error {
 	r.endCritical()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanupTime)
+	left := cleanupTime
+	if deadline, _ := r.ctx.Deadline(); r.ctx.Err() == nil {
+		left = max(left, min(time.Until(deadline), longCleanup))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), left)
 	defer cancel()
+	defer context.AfterFunc(r.ctx, func() { time.AfterFunc(cleanupTime, cancel) })()
 	r.ctx = ctx
 	home, unseen := r.runner.Observe(r.ctx) // another run may have come
 	if unseen == nil {

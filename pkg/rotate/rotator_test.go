@@ -498,6 +498,37 @@ func TestPromise8AnOperatorsPauseStays(t *testing.T) {
 	})
 }
 
+// A Maia that is asked too much asks to wait for up to a minute, also for the RESUME of a run that gives up.
+func TestAPauseIsTakenBackWhereMaiaIsAskedTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
+		_, err := h.run(rotate.Rotate)
+		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+		h.mustRefresh(0)
+		if agent, _ := h.maia.Client(t).Agent(t.Context(), agentID); agent.Status != maia.StatusRunning || h.note.Paused != nil {
+			t.Errorf("status %q, note %v; want the pause taken back", agent.Status, h.note.Paused)
+		}
+	})
+}
+
+// A caller that has gone does not wait for that long.
+func TestACancelledRunCleansUpInSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.RateLimited, RetryAfter: "50", Before: func() { time.AfterFunc(time.Second, cancel) }})
+		begun := time.Now()
+		_, err := h.runWith(ctx, rotate.Rotate)
+		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+		if took := time.Since(begun); took > 45*time.Second || ctx.Err() == nil {
+			t.Errorf("it ended after %s", took)
+		}
+	})
+}
+
 // One Rotator serves two runners at a time, and one's failure is neither the other's nor hidden by it.
 func TestPromise9AFailureStaysWithItsRunner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

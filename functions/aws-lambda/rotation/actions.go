@@ -62,8 +62,8 @@ func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byt
 	free := make(chan struct{}, atOnce)
 	var working sync.WaitGroup
 	for i, arn := range secrets {
+		free <- struct{}{} // here, so that there are no more goroutines than have something to do
 		working.Go(func() {
-			free <- struct{}{}
 			defer func() { <-free }()
 			result.Secrets[i] = do(ctx, looked, arn, log.With("secret", arn))
 		})

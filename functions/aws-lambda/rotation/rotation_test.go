@@ -528,3 +528,29 @@ func TestReadsThatLag(t *testing.T) {
 		}
 	})
 }
+
+// Once the secret is refreshed, the steps do not wait for a Maia that is asked too much: what they ask it is good to know, and
+// the runner is dark meanwhile.
+func TestPromise4ALimitedMaiaDoesNotDelayTheRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var refreshed, restarted time.Time
+		w.maia.OnCall(func(call maiatest.Call) {
+			if call.Name == maiatest.RefreshCredentials {
+				refreshed = call.Time
+				w.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.RateLimited, RetryAfter: "50"})
+			}
+		})
+		w.ecs.OnCall(func(call awsjson.Call) {
+			if call.Operation == "UpdateService" {
+				restarted = call.Time
+			}
+		})
+		if end := w.rotate(); end != smemulator.RotationSucceeded {
+			t.Errorf("the rotation ends as %s", end)
+		}
+		if delay := restarted.Sub(refreshed); delay > 10*time.Second {
+			t.Errorf("the restart is ordered %s after the refresh", delay)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -144,12 +145,18 @@ func (i *invocation) confirm(ctx context.Context) error {
 	return i.compare(ctx, home)
 }
 
+// confirmTime is how long Maia may take to confirm: the runner is dark meanwhile, and a Maia that is asked too much lets wait
+// for minutes.
+const confirmTime = 10 * time.Second
+
 // compare handles cases 6 and 7 of step.
 func (i *invocation) compare(ctx context.Context, home rotate.Home) error {
 	if home.Pending.ClientID != home.Store.ClientID {
 		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, home.Pending.ClientID, home.Store.ClientID)
 	}
-	read, err := i.rotator.Maia.Credentials(ctx, i.runner.AgentID())
+	bounded, cancel := context.WithTimeout(ctx, confirmTime)
+	defer cancel()
+	read, err := i.rotator.Maia.Credentials(bounded, i.runner.AgentID())
 	if err != nil {
 		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
 		return nil

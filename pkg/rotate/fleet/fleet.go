@@ -9,8 +9,9 @@
 //   - Two targets that name one agent are both refused: one of them is not its home.
 //   - A runner on which another run is at work is left to that run.
 //   - While a runner is dark by a refresh of ours, no other is refreshed.
-//   - The oldest credentials come first. The first refresh is alone until one has gone well, then there are a few at a
-//     time.
+//   - The oldest credentials come first, and behind them runners that were paused before, and not rotated: some are busy
+//     whenever they are tried, and would use up the time of every call. The first refresh is alone until one has gone well,
+//     then there are a few at a time.
 //   - No refresh begins that the rest of the time might not suffice for. Where not even a whole call would suffice, that is
 //     an error of the configuration.
 package fleet
@@ -166,8 +167,8 @@ func (f Fleet) each(members []*member, atATime int, do func(*member)) {
 	free := make(chan struct{}, atATime)
 	var working sync.WaitGroup
 	for _, m := range members {
+		free <- struct{}{} // here, so that there are no more goroutines than have something to do
 		working.Go(func() {
-			free <- struct{}{}
 			defer func() { <-free }()
 			defer m.contain()
 			do(m)
@@ -259,7 +260,7 @@ func (m *member) old(seen *rotate.Report) bool {
 	return seen.Rotated == nil || time.Since(*seen.Rotated) >= m.every
 }
 
-// rotate rotates those that are due, the oldest first; tooShort says why no call ever does.
+// rotate rotates those that are due, in the order that is promised; tooShort says why no call ever does.
 func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 	var due []*member
 	for _, m := range members {
@@ -267,7 +268,9 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 			due = append(due, m)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *member) int { return cmp.Compare(age(b), age(a)) })
+	slices.SortStableFunc(due, func(a, b *member) int {
+		return cmp.Or(tried(a).Compare(tried(b)), cmp.Compare(age(b), age(a)))
+	})
 	var mu sync.Mutex // of stop and proved
 	stop, proved := "", false
 	for _, m := range members {
@@ -319,6 +322,14 @@ func age(m *member) time.Duration {
 		return 1<<63 - 1
 	}
 	return time.Since(*m.Healing.Rotated)
+}
+
+// tried is when a rotation of a runner last came to nothing after its pause; zero if none has since it was rotated.
+func tried(m *member) time.Time {
+	if m.Healing.Tried == nil {
+		return time.Time{}
+	}
+	return *m.Healing.Tried
 }
 
 // Needed is how long a rotation may take. One is not begun with less time left.

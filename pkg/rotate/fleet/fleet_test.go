@@ -285,6 +285,52 @@ func TestFailuresBeforeARefreshAreIsolated(t *testing.T) {
 	})
 }
 
+// TestBusyRunnersDoNotStarveTheOthers: pipelines run for ever on the oldest, and each try waits for them for as long as it
+// may, so that a call has no time for more than a few such tries.
+func TestBusyRunnersDoNotStarveTheOthers(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 12)
+		for _, busy := range p.runners[:8] {
+			p.maia.SetRunningTasks(busy.id, 1)
+		}
+		call := func() {
+			f := p.fleet()
+			f.Policy.Drain = rotate.DrainPause
+			targets := p.targets()
+			for i, target := range targets {
+				targets[i].Open = func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
+					runner, rotator, err := target.Open(ctx)
+					rotator.Policy = f.Policy
+					return runner, rotator, err
+				}
+			}
+			ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Minute)
+			defer cancel()
+			f.Run(ctx, targets)
+		}
+		call()
+		first := p.refreshes()
+		call()
+		if p.refreshes() != 4 || first == 4 {
+			t.Errorf("%d were refreshed by the first call and %d by the second, expected 4 in all, and not by the first", first, p.refreshes()-first)
+		}
+		for i, r := range p.runners {
+			if tried := !r.note.Tried.IsZero(); i == 0 && !tried || i >= 8 && tried {
+				t.Errorf("runner %d: tried %t", i, tried)
+			}
+		}
+		for _, busy := range p.runners[:8] {
+			p.maia.FinishTasks(busy.id)
+		}
+		call()
+		for i, r := range p.runners {
+			if p.maia.Refreshes(r.id) != 1 || !r.note.Tried.IsZero() {
+				t.Errorf("runner %d: %d refreshes, tried %s", i, p.maia.Refreshes(r.id), r.note.Tried)
+			}
+		}
+	})
+}
+
 func TestTwinsAreRefused(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 3)
