@@ -48,7 +48,7 @@ func prove(ctx context.Context, o options, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	for _, name := range strings.Split(o.clouds, ",") {
-		in, ok := map[string]cloud{"aws": &onAWS{}}[name]
+		in, ok := map[string]cloud{"aws": &onAWS{}, "azure": &onAzure{}}[name]
 		if !ok {
 			return fmt.Errorf("there is no cloud %q", name)
 		}
@@ -73,6 +73,9 @@ func planOf(ctx context.Context, o options, in cloud) (p plan, clean []call, err
 	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()}, pairs(calls[false], prefix, 500, o.seed)} {
 		p.scenarios = append(p.scenarios, part.scenarios...)
 		p.folded = append(p.folded, part.folded...)
+	}
+	if more, ok := in.(interface{ folded() []string }); ok {
+		p.folded = append(p.folded, more.folded()...)
 	}
 	return p, calls[false], nil
 }
@@ -100,6 +103,9 @@ func proveCloud(ctx context.Context, o options, in cloud, dir string, out io.Wri
 	fmt.Fprintf(out, "figure: %s, calls in a clean rotation: %d (%d that change something)\n", in.name(), len(clean), changes)
 	chosen := p.chosen(o.run)
 	if o.list {
+		for i, c := range clean {
+			fmt.Fprintf(out, "%3d  %-20s  %-16s  #%d %s\n", i+1, c.phase, c.source, c.nth, c.name)
+		}
 		for _, s := range chosen {
 			fmt.Fprintln(out, s.name)
 		}
