@@ -136,11 +136,12 @@ func identityService() service {
 // azureWorld is a world of the function.
 type azureWorld struct {
 	*aca.World
-	wire *wire
+	wire  *wire
+	trace *trace
 }
 
 func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
-	this := &azureWorld{wire: w}
+	this := &azureWorld{wire: w, trace: trace}
 	options := aca.Options{
 		App:     a.app,
 		Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
@@ -216,5 +217,3 @@ func (w *azureWorld) proofs() []stage.Proof { return w.Proofs() }
 func (w *azureWorld) output() []byte { return w.Output() }
 
 func (w *azureWorld) close() { w.Close() }
-
-func (*onAzure) stories() []scenario { return nil }

@@ -38,7 +38,6 @@ type call struct {
 // wire is what lies between the function and all services: it counts the calls, and things happen to them.
 type wire struct {
 	kill  func()    // kills the function, at work as it is
-	halt  func()    // stops it for a while, see [halted]
 	thief *receiver // where a redirect leads to
 
 	mu      sync.Mutex
@@ -53,13 +52,21 @@ type wire struct {
 }
 
 func newWire(strikes []*strike) *wire {
-	return &wire{strikes: strikes, counts: map[string]int{}, ended: make(chan struct{}), kill: func() {}, halt: func() {}}
+	return &wire{strikes: strikes, counts: map[string]int{}, ended: make(chan struct{}), kill: func() {}}
 }
 
 // end ends what waits, and waits for it.
 func (w *wire) end() {
 	close(w.ended)
 	w.working.Wait()
+}
+
+// add adds what is to happen.
+func (w *wire) add(s *strike) {
+	s.times = 1
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strikes = append(w.strikes, s)
 }
 
 // enter says what the function is invoked for.
@@ -122,8 +129,8 @@ func (w *wire) made() []call {
 	return append([]call(nil), w.calls...)
 }
 
-// struck says of each strike whether it has happened.
-func (w *wire) struck() (all bool) {
+// struck says that everything has happened that was to happen.
+func (w *wire) struck() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.strikes {
