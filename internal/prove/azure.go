@@ -61,7 +61,10 @@ func problem(status int, body string) answer {
 // identifyManager tells requests by method and path. What asks only whether something would be allowed has a name of its
 // own: it changes nothing.
 func identifyManager(request *http.Request, body []byte) identity {
-	_, path, _ := strings.Cut(request.URL.Path, "/containerApps/")
+	_, path, one := strings.Cut(request.URL.Path, "/containerApps/")
+	if !one {
+		return identity{name: request.Method + " apps"}
+	}
 	parts := strings.Split(path, "/")[1:]
 	what := request.Method + " app"
 	if len(parts) > 0 {
@@ -144,7 +147,7 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 	this := &azureWorld{wire: w, trace: trace}
 	options := aca.Options{
 		App:     a.app,
-		Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
+		Env:     append([]string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"}, s.env...),
 		OnEvent: trace.event,
 		Wrap: func(source stage.Source, next http.Handler) http.Handler {
 			return w.wrap(map[stage.Source]service{

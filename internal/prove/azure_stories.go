@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -17,11 +18,14 @@ import (
 // place is a call of a clean rotation.
 type place struct{ what, name, phase string }
 
+// byGroup has the function find its apps in the resource group.
+var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + aca.Group}
+
 // stories: runs that overlap on one machine and on several, that are repeated, that are told to end, and that wake up when
 // others have done their work.
 func (*onAzure) stories() (list []scenario) {
-	tell := func(name string, story func(context.Context, *azureWorld) error) {
-		list = append(list, scenario{name: "azure/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
+	tell := func(name string, story func(context.Context, *azureWorld) error, env ...string) {
+		list = append(list, scenario{name: "azure/story/" + name, env: env, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
 	}
 	for _, runs := range []int{2, 5} {
 		tell(fmt.Sprintf("%d-machines-at-once", runs), func(ctx context.Context, w *azureWorld) error { return w.atOnce(ctx, runs) })
@@ -70,7 +74,55 @@ func (*onAzure) stories() (list []scenario) {
 			return nil
 		})
 	})
+	tell("deputy-beside", func(ctx context.Context, w *azureWorld) error { return w.deputyBeside(ctx) }, byGroup...)
+	tell("deputy-instead", func(ctx context.Context, w *azureWorld) error { return w.deputyInstead(ctx) }, byGroup...)
 	return list
+}
+
+// deputyBeside has somebody name the runner's agent in an app of his own, which the function finds beside the runner's: it
+// works on neither.
+func (w *azureWorld) deputyBeside(ctx context.Context) error {
+	if err := w.refuses(ctx); err != nil {
+		return err
+	}
+	return w.rotate(ctx)
+}
+
+// deputyInstead has the function find such an app instead of the runner's, at a time when the runner's has to be given what
+// Maia holds.
+func (w *azureWorld) deputyInstead(ctx context.Context) error {
+	if err := w.call(ctx); err != nil {
+		return err
+	}
+	w.Maia.ConsoleRefresh(stage.AgentID)
+	w.Maia.Cut()
+	w.SetTagged(false)
+	if err := w.refuses(ctx); err != nil {
+		return err
+	}
+	w.SetTagged(true)
+	return nil
+}
+
+// refuses has the timer fire while there is an impostor's app: the call must fail, and do nothing.
+func (w *azureWorld) refuses(ctx context.Context) error {
+	secret, refreshes, instances := w.AddImpostor(), w.Maia.Refreshes(stage.AgentID), w.Started()
+	if w.call(ctx) == nil {
+		return errors.New("a call does not fail though an impostor's app names the agent")
+	}
+	if w.Apps.Secret(aca.Impostor, aca.Secret).Value != secret {
+		return errors.New("the impostor's app was given a secret")
+	}
+	if w.Maia.Refreshes(stage.AgentID) != refreshes || w.Started() != instances {
+		return errors.New("something was refreshed or restarted for an impostor")
+	}
+	for revision, restarts := range w.Apps.Restarts(aca.Impostor) {
+		if restarts > 0 {
+			return fmt.Errorf("the impostor's revision %s was restarted", revision)
+		}
+	}
+	w.Apps.Remove(aca.Impostor)
+	return nil
 }
 
 // machines starts further ones.

@@ -241,13 +241,6 @@ func secretChangedBeside(ctx context.Context, w *World) error {
 	return nil
 }
 
-// ChangeBeside has another person change another secret of the app, which must stay as it is from then on.
-func (w *World) ChangeBeside() {
-	before, after := w.Apps.Secret(App, besideSecret).Value, w.newSecret("another secret of the app")
-	w.Apps.SetSecret(App, besideSecret, after)
-	w.others = strings.Replace(w.others, before, after, 1)
-}
-
 // changeInProgress has somebody's change end when the function has looked some times.
 func changeInProgress(ctx context.Context, w *World) error {
 	w.trial.Strike("change-begun", "somebody changes the app")

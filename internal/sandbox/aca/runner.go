@@ -37,7 +37,7 @@ func runnerApp(clientSecret, beside string) containerapps.Spec {
 	secret := func(name, ref string) any { return map[string]any{"name": name, "secretRef": ref} }
 	return containerapps.Spec{
 		ID: App, Location: "West Europe", Replicas: Replicas, Revisions: []string{AppName + "--0000001"},
-		Tags: map[string]string{"team": "data platform", "maia-rotate": "enabled"},
+		Tags: map[string]string{"team": "data platform", Tag: tagValue},
 		Secrets: []containerapps.Secret{
 			{Name: clientIDSecret, Value: stage.ClientID},
 			{Name: besideSecret, Value: beside},
