@@ -126,7 +126,7 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 		r.broken = append(r.broken, err.Error())
 	}
 	r.took = time.Since(began)
-	r.story = trace.String()
+	r.story = trace.String() + "the calls:\n" + wire.told()
 	if len(r.broken) > 0 {
 		r.story += "\nthe function's output:\n" + string(w.output())
 	}

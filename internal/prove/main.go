@@ -23,6 +23,7 @@ type options struct {
 	parallel int
 	seed     uint64
 	list     bool
+	verbose  bool
 }
 
 func main() {
@@ -31,7 +32,8 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin so")
 	flag.IntVar(&o.parallel, "parallel", 48, "worlds at a time: they mostly wait")
 	flag.Uint64Var(&o.seed, "seed", 6, "of the sample of pairs")
-	flag.BoolVar(&o.list, "list", false, "list the scenarios, and play none")
+	flag.BoolVar(&o.list, "list", false, "list the calls of a rotation and the scenarios, and play none")
+	flag.BoolVar(&o.verbose, "v", false, "tell what happened in every scenario")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -128,10 +130,12 @@ func proveCloud(ctx context.Context, o options, in cloud, dir string, out io.Wri
 			r := play(ctx, in, s)
 			mu.Lock()
 			defer mu.Unlock()
-			r.calls = nil
 			results = append(results, r)
-			if len(r.broken) > 0 {
+			switch {
+			case len(r.broken) > 0:
 				fmt.Fprintf(out, "BROKEN %s\n  %s\n%s\n  repeat with: go run ./internal/prove -cloud %s -run '%s'\n", r.scenario, strings.Join(r.broken, "\n  "), r.story, in.name(), r.scenario)
+			case o.verbose:
+				fmt.Fprintf(out, "%s: %s\n%s\n", r.scenario, r.took.Round(time.Millisecond), r.story)
 			}
 			if len(results)%100 == 0 {
 				fmt.Fprintf(os.Stderr, "%s: %d of %d\n", in.name(), len(results), len(chosen))

@@ -115,3 +115,27 @@ func TestPromise6AStoreThatIsNotWholeIsCompleted(t *testing.T) {
 		})
 	}
 }
+
+// A run whose process is stopped right before it sends its refresh, for so long that another run does its work, must not
+// send it when it wakes up.
+func TestPromise2ARunThatWasHeldUpLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &locked{home: newHome(t)}
+		l.before("hold", 1, func() error {
+			report, err := l.run(rotate.Rotate, every(time.Hour))
+			if err != nil || report.Outcome != rotate.Rotated {
+				t.Errorf("the run beside: %q, %v", report.Outcome, err)
+			}
+			return nil
+		})
+		policy := rotate.DefaultPolicy()
+		policy.Every = time.Hour
+		rotator := &rotate.Rotator{Maia: l.maia.Client(t), Policy: policy}
+		report, err := rotator.Run(t.Context(), l, rotate.Rotate)
+		if err != nil || report.Outcome == rotate.Rotated {
+			t.Errorf("outcome %q, error %v; want that it finds nothing due", report.Outcome, err)
+		}
+		l.mustRefresh(1)
+		l.mustBeBack()
+	})
+}

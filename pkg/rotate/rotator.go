@@ -28,6 +28,7 @@ const (
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
 	maxFailures  = 3                // in a row, where a person must mend the cause
 	maxRepeats   = 3                // of a step in a row that has no effect
+	maxHeldUp    = time.Minute      // from a look to what is done by it
 )
 
 // Run brings one runner as far as the mode says. It ends by ctx's deadline, and takes back what it can within 8 s more;
@@ -95,6 +96,7 @@ type run struct {
 	seen      Observation
 	observed  bool      // seen has been filled
 	current   bool      // seen is as the world is, as far as this run knows: no need to look again
+	alive     time.Time // when this run last began to look, or ended a step
 	down      bool      // this run has seen the runner down, or starting
 	cameBack  time.Time // when this run then saw it back
 	failures  int       // in a row
@@ -107,7 +109,7 @@ type run struct {
 }
 
 func (r *run) loop() error {
-	for {
+	for again := false; ; {
 		if !r.current {
 			if err := r.observe(); err != nil {
 				if err := r.failed("observe", err); err != nil {
@@ -116,6 +118,11 @@ func (r *run) loop() error {
 				continue
 			}
 		}
+		if r.heldUp() && !again {
+			r.current, again = false, true
+			continue
+		}
+		again = false
 		step := Next(r.seen, r.rotator.Policy, time.Now())
 		r.announce(step)
 		if r.rotator.Policy.DryRun && step.Kind != Check {
@@ -127,6 +134,7 @@ func (r *run) loop() error {
 		}
 		began := time.Now()
 		err := r.take(step)
+		r.alive = wall()
 		r.record(step, time.Since(began), err)
 		if err == nil {
 			r.failures = 0
@@ -204,6 +212,7 @@ func (r *run) take(step Step) error {
 
 // observe reads everything. After a refresh the answer counts more than a read of Maia that fails.
 func (r *run) observe() error {
+	r.alive = wall()
 	if err := r.readHomeAndAgent(); err != nil {
 		return err
 	}
@@ -296,11 +305,16 @@ func (r *run) pause() error {
 			return err
 		}
 		r.seen.Run.Pauses++
-		if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause); err != nil {
-			if notCarriedOut(err) {
-				r.seen.Run.Pauses-- // so that the note is taken back
-			}
+		err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause)
+		switch {
+		case err == nil:
+		case notCarriedOut(err):
+			r.seen.Run.Pauses-- // so that the note is taken back
 			return err
+		case r.ctx.Err() != nil:
+			return err
+		default:
+			r.log.WarnContext(r.ctx, "the pause may have been carried out: no other is sent, Maia is read", "error", err)
 		}
 		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
 			return err
@@ -335,7 +349,7 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 			return nil
 		}
 		if !time.Now().Before(until) {
-			return Errorf(NotReady, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
+			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
 				WithTodo("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {
@@ -344,9 +358,17 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 	}
 }
 
-// refresh notes the intent and has everything looked at again; the second time round it sends the refresh.
+// heldUp says that so much time has passed since the last sign of life (the machine hung, the process was stopped) that
+// what was seen before may be another's work by now. It must look again before it does anything.
+func (r *run) heldUp() bool { return wall().Sub(r.alive) > maxHeldUp }
+
+// wall is the time without its monotonic reading, which stands still while a machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
+
+// refresh notes the intent and has everything looked at again; the second time round it sends the refresh. An intent that
+// has become old is noted anew: when its quiet time is over, others may refresh.
 func (r *run) refresh() error {
-	if !r.seen.unsent() {
+	if !r.seen.unsent() || wall().Sub(r.seen.Home.Note.Intent.At) > r.rotator.Policy.QuietTime/2 {
 		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
 			return err
 		}
@@ -366,6 +388,10 @@ func (r *run) refresh() error {
 	intent.At = now()
 	if err := r.ctx.Err(); err != nil {
 		return err
+	}
+	if r.heldUp() {
+		r.current = false
+		return nil
 	}
 	r.beginCritical()
 	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
