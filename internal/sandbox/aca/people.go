@@ -5,11 +5,8 @@ import "strings"
 // Tag marks the apps that are taken where a resource group is configured.
 const Tag, tagValue = "maia-rotate", "enabled"
 
-// Group is the resource group of every World.
-const Group = group
-
 // Impostor is the resource ID of an app whose owner names another runner's agent in it.
-const Impostor = group + "/providers/Microsoft.App/containerApps/impostor"
+const Impostor = Group + "/providers/Microsoft.App/containerApps/impostor"
 
 // AddImpostor has somebody make such an app, with a secret of his own, which is returned.
 func (w *World) AddImpostor() (secret string) {
