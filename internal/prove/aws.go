@@ -23,6 +23,8 @@ func (a *onAWS) build(ctx context.Context, dir string) (err error) {
 	return err
 }
 
+func (*onAWS) pairs() int { return 500 }
+
 func (*onAWS) close() {}
 
 // awsService is one that speaks AWS's JSON protocol.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -75,26 +74,32 @@ func (w *awsWorld) beside(ctx context.Context, name, phase string, times int, ev
 // wakesUp rotates, and stops the function's process when it is about to get the answer of a call. Another process is given
 // the same event, and does the work. Then the first goes on.
 func (w *awsWorld) wakesUp(ctx context.Context, name, phase string) error {
-	stopped := make(chan int, 1)
-	w.wire.add(&strike{name: name, phase: phase, nth: 1, kind: halted, do: func() {
-		if ids := w.Function.Processes(); len(ids) == 1 && syscall.Kill(ids[0], syscall.SIGSTOP) == nil {
-			stopped <- ids[0]
+	halted, working := make(chan int, 1), make(chan error, 1)
+	w.wire.add(&strike{name: name, phase: phase, nth: 1, kind: halts, do: func() {
+		ids := w.Function.Processes()
+		if len(ids) != 1 {
+			working <- fmt.Errorf("the function has %d processes, expected one", len(ids))
+			return
 		}
-		close(stopped)
+		if err := halt(ids[0]); err != nil {
+			working <- err
+			return
+		}
+		halted <- ids[0]
 	}})
-	var others sync.WaitGroup
-	others.Go(func() {
+	go func() {
 		select {
-		case id, ok := <-stopped:
-			if !ok {
-				return
-			}
+		case id := <-halted:
 			events := w.remembered()
 			_ = w.Invoke(ctx, events[len(events)-1]) // it may be refused
-			_ = syscall.Kill(id, syscall.SIGCONT)    // unless it is gone
+			wake(id)
+			working <- nil
 		case <-ctx.Done():
+			working <- ctx.Err()
 		}
-	})
-	defer others.Wait()
-	return w.rotate(ctx)
+	}()
+	if err := w.rotate(ctx); err != nil || !w.wire.struck() {
+		return err
+	}
+	return <-working
 }

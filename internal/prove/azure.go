@@ -30,6 +30,8 @@ func (a *onAzure) build(ctx context.Context, dir string) error {
 	return aca.Build(ctx, a.app)
 }
 
+func (*onAzure) pairs() int { return 500 }
+
 func (*onAzure) close() {}
 
 func (*onAzure) folded() []string {

@@ -194,7 +194,7 @@ func (w *azureWorld) repeated(ctx context.Context) error {
 // toldToEnd rotates, and has the function told to end (SIGTERM) when it is about to get the answer of a call. It gets it
 // when it knows.
 func (w *azureWorld) toldToEnd(ctx context.Context, at place) error {
-	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halted, do: func() {
+	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
 		if syscall.Kill(w.Host.PID(), syscall.SIGTERM) != nil {
 			return
 		}
@@ -212,25 +212,28 @@ func (w *azureWorld) wakesUp(ctx context.Context, at place, more func(*functions
 	if err != nil {
 		return err
 	}
-	stopped, ended := make(chan int, 1), make(chan struct{})
-	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halted, do: func() {
-		if id := w.Host.PID(); syscall.Kill(id, syscall.SIGSTOP) == nil {
-			stopped <- id
+	halted, ended := make(chan int, 1), make(chan struct{})
+	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
+		id := w.Host.PID()
+		if err := halt(id); err != nil {
+			w.trace.breaks("%v", err)
+			return
 		}
+		halted <- id
 	}})
 	var failed error
 	stores, instances := 0, 0
 	var working sync.WaitGroup
 	working.Go(func() {
 		select {
-		case id := <-stopped:
+		case id := <-halted:
 			if !w.CallOn(ctx, others[0]) || !w.Back() {
 				failed = errors.New("the other machine did not do the work")
 			} else if more != nil {
 				failed = more(others[0])
 			}
 			stores, instances = w.trace.count("stored"), w.Started()
-			_ = syscall.Kill(id, syscall.SIGCONT)
+			wake(id)
 		case <-ended:
 		}
 	})

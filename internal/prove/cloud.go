@@ -21,6 +21,8 @@ type cloud interface {
 	open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error)
 	// stories are the scenarios that are about more than calls: overlapping runs and the like.
 	stories() []scenario
+	// pairs is how many scenarios there are in which two calls are struck.
+	pairs() int
 	close()
 }
 

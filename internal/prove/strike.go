@@ -35,7 +35,7 @@ const (
 	strangers kind = "strangers" // the credentials of another runner
 
 	// The function is stopped (SIGSTOP) when the answer is ready, as a machine that hangs is.
-	halted kind = "halted"
+	halts kind = "halted"
 	// Something else happens before the call is carried out, which is not disturbed.
 	meanwhile kind = "meanwhile"
 )
@@ -55,7 +55,7 @@ type strike struct {
 	nth         int
 	kind        kind
 	times       int    // in a row: the next calls of the name
-	do          func() // of meanwhile and halted
+	do          func() // of meanwhile and halts
 	struck      int
 }
 
@@ -117,7 +117,7 @@ func (s *strike) happen(w *wire, to service, body []byte, next http.Handler, wri
 			}
 		})
 		abort()
-	case halted:
+	case halts:
 		kept := done()
 		s.do()
 		kept.send(writer)
