@@ -138,6 +138,17 @@ func identityService() service {
 	}}
 }
 
+// withoutStrangers drops requests to AWS: they come from other programs on this machine (a test of the Lambda, say) whose own
+// server was at the port before.
+func withoutStrangers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		if request.Header.Get("X-Amz-Target") != "" {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(writer, request)
+	})
+}
+
 // azureWorld is a world of the function.
 type azureWorld struct {
 	*aca.World
@@ -152,9 +163,9 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		Env:     append([]string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"}, s.env...),
 		OnEvent: trace.event,
 		Wrap: func(source stage.Source, next http.Handler) http.Handler {
-			return w.wrap(map[stage.Source]service{
+			return withoutStrangers(w.wrap(map[stage.Source]service{
 				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(), stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
-			}[source], next)
+			}[source], next))
 		},
 		OnResult: func(result functionshost.Result) {
 			if result.Failure == "" && claimsBack(result.Logs) {
