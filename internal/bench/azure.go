@@ -163,6 +163,9 @@ func ready(ctx context.Context, client *http.Client, url string) bool {
 func rotateAzure(ctx context.Context, app string) (measured azureRotation, err error) {
 	recorder := recorder{step: "call"}
 	world, err := aca.New(ctx, aca.Options{App: app, Wrap: func(service stage.Source, handler http.Handler) http.Handler {
+		if service == stage.FromIdentity {
+			return handler
+		}
 		recorded := recorder.wrap(service, handler)
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 			if request.Header.Get("x-ms-lease-action") == opRenew { // whatever else is being done

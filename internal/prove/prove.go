@@ -27,6 +27,9 @@ func planOf(ctx context.Context, o options, in cloud) (p plan, clean []call, err
 		p.scenarios = append(p.scenarios, part.scenarios...)
 		p.folded = append(p.folded, part.folded...)
 	}
+	if more, ok := in.(interface{ folded() []string }); ok {
+		p.folded = append(p.folded, more.folded()...)
+	}
 	return p, calls[false], nil
 }
 

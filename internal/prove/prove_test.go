@@ -41,6 +41,24 @@ var part = map[string][]string{
 		"aws/story/5-runs-of-one-event@Pause",
 		"aws/story/wakes-up-after-the-refresh",
 	},
+	"azure": {
+		"azure/Pause@timer#1/late",
+		"azure/PUT-note@timer-paused#2/answer-lost",
+		"azure/renew-lease@timer-paused#1/refused",
+		"azure/RefreshCredentials@timer-paused#1/answer-lost",
+		"azure/RefreshCredentials@timer-paused#1/killed-after",
+		"azure/RefreshCredentials@timer-paused#1/late",
+		"azure/RefreshCredentials@timer-paused#1/strangers",
+		"azure/PATCH-app@timer-refreshed#1/killed-after-twice",
+		"azure/PATCH-app@timer-refreshed#1/late",
+		"azure/POST-restart@timer-stored#1/killed-before-twice",
+		"azure/GetCredentials@timer#1/redirect-3-times",
+		"azure/operator-paused/RefreshCredentials@timer#1/killed-after",
+		"azure/story/5-runs-on-as-many-machines@the-pause",
+		"azure/story/told-to-end-after-the-refresh",
+		"azure/story/wakes-up-before-the-store-when-all-has-changed",
+		"azure/story/deputy-beside",
+	},
 }
 
 func TestPartOfTheScenarios(t *testing.T) {

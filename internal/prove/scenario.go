@@ -16,6 +16,7 @@ type scenario struct {
 	strikes []strike
 	// operator has an operator pause the runner before.
 	operator bool
+	env      []string // of the function, beside the usual
 	// story is what else happens while the function is called; nil is nothing.
 	story func(context.Context, world) error
 }

@@ -127,6 +127,31 @@ func (s *Server) Restarts(id string) map[string]int {
 	return all
 }
 
+// SetTag sets a tag of an app; an empty value takes it away.
+func (s *Server) SetTag(id, name, value string) {
+	s.with(id, func(a *app) {
+		tags, _ := a.document["tags"].(map[string]any)
+		if value == "" {
+			delete(tags, name)
+			return
+		}
+		tags[name] = value
+	})
+}
+
+// Remove deletes an app.
+func (s *Server) Remove(id string) {
+	var removed *app
+	s.with(id, func(a *app) { removed = a })
+	for _, r := range removed.revisions {
+		s.scale(removed, r, 0)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.apps, strings.ToLower(id))
+	s.order = slices.DeleteFunc(s.order, func(a *app) bool { return a == removed })
+}
+
 // Lock puts a lock on an app, by which it can only be read.
 func (s *Server) Lock(id string) {
 	s.with(id, func(a *app) { a.locked = true })

@@ -339,6 +339,16 @@ func TestExits(t *testing.T) {
 	if host.Starts() != 5 {
 		t.Errorf("%d starts", host.Starts())
 	}
+	for range 2 { // one that runs is left alone
+		if err := host.Revive(); err != nil || host.Ready(t.Context()) != nil || host.Starts() != 6 {
+			t.Errorf("it was not started again: %v, %d starts", err, host.Starts())
+		}
+	}
+	fail(2)
+	fail(2)
+	if err := host.Ready(t.Context()); err != nil { // it counts anew
+		t.Error(err)
+	}
 }
 
 // A handler that leaves with 0 is not started again.

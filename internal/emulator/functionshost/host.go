@@ -251,6 +251,18 @@ func (h *Host) Kill() {
 	h.current.kill()
 }
 
+// Revive starts a host again that has shut down because its handler has ended too often, as the platform does; one that runs
+// is left alone.
+func (h *Host) Revive() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.down == nil || h.closing {
+		return nil
+	}
+	h.down, h.failures = nil, 0
+	return h.start()
+}
+
 // Close kills the handler and waits for its end.
 func (h *Host) Close() {
 	h.mu.Lock()

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -44,14 +43,12 @@ type process struct {
 	replaced chan struct{} // closed when another one has taken its place, or none will
 }
 
-// launch starts a process on a port that is free.
+// launch starts a process on a port of its own.
 func (h *Host) launch() (*process, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
-		return nil, fmt.Errorf("functionshost: %w", err)
+		return nil, err
 	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
 	worker := wire.NewID()
 	p := &process{
 		command: exec.Command(h.app.executable), url: "http://127.0.0.1:" + port + "/",

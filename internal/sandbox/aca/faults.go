@@ -312,11 +312,10 @@ func leaseLost(w *World) {
 }
 
 func timerReplayed(ctx context.Context, w *World) error {
-	other, err := w.startHost()
+	other, err := w.Machine(ctx)
 	if err != nil {
 		return err
 	}
-	w.further = append(w.further, other)
 	type answer struct {
 		functionshost.Result
 		err error

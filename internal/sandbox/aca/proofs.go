@@ -29,7 +29,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
 	w.Maia.Prove(w.ctx, w.prove, w.Due(), w.fleet.connected())
 	w.proveRights()
 	var function, errors []byte
-	for _, host := range append(w.further, w.Host) {
+	for _, host := range w.hosts() {
 		function, errors = append(function, host.Output()...), append(errors, host.Errors()...)
 	}
 	w.prove("nothing was printed to standard error, which the host would log as errors", len(errors) == 0, string(errors))

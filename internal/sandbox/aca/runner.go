@@ -9,13 +9,13 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// group is the ID of the resource group of every World.
-const group = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/matillion"
+// Group is the ID of the resource group of every World.
+const Group = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/matillion"
 
 // The runner of every World, named as the vendor's templates name things.
 const (
 	AppName = "matillion-runner"
-	App     = group + "/providers/Microsoft.App/containerApps/" + AppName
+	App     = Group + "/providers/Microsoft.App/containerApps/" + AppName
 	Secret  = "matillion-client-secret"
 	// Replicas is how many there are, at least and at most.
 	Replicas = 2
@@ -25,7 +25,7 @@ const (
 
 // Beside it there are these.
 const (
-	otherApp     = group + "/providers/Microsoft.App/containerApps/dashboard"
+	otherApp     = Group + "/providers/Microsoft.App/containerApps/dashboard"
 	besideSecret = "registry-password" // of the runner's app, and somebody else's
 	vaultSecret  = "proxy-certificate" // a reference to Key Vault
 	vaultURL     = "https://sandbox.vault.azure.net/secrets/proxy-certificate"
@@ -37,7 +37,7 @@ func runnerApp(clientSecret, beside string) containerapps.Spec {
 	secret := func(name, ref string) any { return map[string]any{"name": name, "secretRef": ref} }
 	return containerapps.Spec{
 		ID: App, Location: "West Europe", Replicas: Replicas, Revisions: []string{AppName + "--0000001"},
-		Tags: map[string]string{"team": "data platform", "maia-rotate": "enabled"},
+		Tags: map[string]string{"team": "data platform", Tag: tagValue},
 		Secrets: []containerapps.Secret{
 			{Name: clientIDSecret, Value: stage.ClientID},
 			{Name: besideSecret, Value: beside},

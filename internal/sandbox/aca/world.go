@@ -46,8 +46,11 @@ type Options struct {
 	OnEvent        func(stage.Event) // gets the events, one at a time, until Proofs or Close; may be nil
 	FunctionOutput io.Writer         // gets what the function prints; may be nil
 
-	// Wrap gets the handler of each service, from Maia, Container Apps and Blob storage, and returns the one that is served in
-	// its place, which sees all requests; may be nil.
+	// OnResult gets what came of each invocation by a timer, before anybody else does; may be nil.
+	OnResult func(functionshost.Result)
+
+	// Wrap gets the handler of each service, from Maia, Container Apps, Blob storage and the managed identity, and returns the
+	// one that is served in its place, which sees all requests; may be nil.
 	Wrap func(stage.Source, http.Handler) http.Handler
 }
 
@@ -133,7 +136,7 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 		"https://management.core.windows.net": managerToken, "https://storage.azure.com": blobToken,
 	}})
 	var urls [3]string
-	for i, handler := range []http.Handler{w.wrap(stage.FromContainerApps, w.Apps), w.wrap(stage.FromBlobs, w.State), w.Identity} {
+	for i, handler := range []http.Handler{w.wrap(stage.FromContainerApps, w.Apps), w.wrap(stage.FromBlobs, w.State), w.wrap(stage.FromIdentity, w.Identity)} {
 		if urls[i], err = w.servers.Serve(ctx, handler); err != nil {
 			return err
 		}
@@ -196,6 +199,9 @@ func (w *World) beforeTry(try int) {
 
 func (w *World) afterTry(_ int, result functionshost.Result) {
 	w.keep(result)
+	if w.options.OnResult != nil {
+		w.options.OnResult(result)
+	}
 	took := result.Duration.Seconds()
 	if result.Failure == "" {
 		w.journal.Add(stage.FromHost, "call-ended", "%d (%.1f s): %s", result.Status, took, short(result.Logs))
@@ -252,7 +258,28 @@ func (w *World) CallPastDue(ctx context.Context) bool {
 }
 
 func (w *World) fire(ctx context.Context, timer functionshost.Timer) bool {
-	results, err := w.Host.Fire(ctx, function, timer)
+	return w.fireOn(ctx, w.Host, timer)
+}
+
+// Machine starts another machine with the function.
+func (w *World) Machine(ctx context.Context) (*functionshost.Host, error) {
+	host, err := w.startHost()
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	w.further = append(w.further, host)
+	w.mu.Unlock()
+	return host, host.Ready(ctx)
+}
+
+// CallOn is Call on one of several machines.
+func (w *World) CallOn(ctx context.Context, machine *functionshost.Host) bool {
+	return w.fireOn(ctx, machine, functionshost.Timer{})
+}
+
+func (w *World) fireOn(ctx context.Context, host *functionshost.Host, timer functionshost.Timer) bool {
+	results, err := host.Fire(ctx, function, timer)
 	if err != nil {
 		w.journal.Fail(stage.FromHost, "call-failed", "the host cannot call the function: %v", err)
 		return false
@@ -262,12 +289,35 @@ func (w *World) fire(ctx context.Context, timer functionshost.Timer) bool {
 
 // closeHosts ends the function.
 func (w *World) closeHosts() {
-	for _, host := range append(w.further, w.Host) {
-		if host != nil {
-			host.Close()
-		}
+	for _, host := range w.hosts() {
+		host.Close()
 	}
 }
+
+// hosts are all machines.
+func (w *World) hosts() []*functionshost.Host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := slices.Clone(w.further)
+	if w.Host != nil {
+		all = append(all, w.Host)
+	}
+	return all
+}
+
+// Output is everything that the function has printed so far, on all machines.
+func (w *World) Output() (text []byte) {
+	for _, host := range w.hosts() {
+		text = append(text, host.Output()...)
+	}
+	return text
+}
+
+// Back says whether the app holds what Maia holds, and all replicas are connected.
+func (w *World) Back() bool { return w.storeIsMaia() && w.fleet.connected() }
+
+// Started is how many replicas have ever started.
+func (w *World) Started() int { return w.fleet.count() }
 
 // Close ends everything.
 func (w *World) Close() {

@@ -20,6 +20,7 @@ const (
 	FromHost           Source = "Functions host"
 	FromContainerApps  Source = "Container Apps"
 	FromBlobs          Source = "Blob storage"
+	FromIdentity       Source = "managed identity"
 	FromFault          Source = "fault" // what goes wrong, and what people do
 )
 

@@ -168,7 +168,12 @@ func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 	}
 }
 
-func (l *lock) held() bool { return time.Now().Before(l.till) }
+func (l *lock) held() bool { return l.left() > 0 }
+
+// left is for how long the lease is ours still. On a machine that has slept only the clock on the wall tells.
+func (l *lock) left() time.Duration {
+	return min(time.Until(l.till), l.till.Round(0).Sub(time.Now().Round(0)))
+}
 
 // write makes a note durable, under the lease, which it takes if it has to. The note before must be the one that was seen.
 func (l *lock) write(ctx context.Context, note rotate.Note) error {
@@ -362,7 +367,7 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	if err := l.extend(ctx); err != nil {
 		return err
 	}
-	if left := time.Until(l.till); left < d {
+	if left := l.left(); left < d {
 		return rotate.Errorf(rotate.NotReady, "the lock on the runner is this run's for %s more, a refresh may take %s", left.Round(time.Second), d).
 			WithTodo("nothing: the next run tries again; if this repeats, the storage account answers too slowly")
 	}

@@ -3,6 +3,7 @@ package containerapp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -307,6 +308,40 @@ func TestNothingIsRestartedBesideAnotherRun(t *testing.T) {
 		runner.Release(w.t.Context())
 		w.state.Lease(stateName, blobName, time.Hour)
 		w.mustFail(runner.Restart(w.t.Context()), rotate.NotReady, "another run is at work")
+	})
+}
+
+// A run that has listed the secrets and then hangs, until another has taken over and people have gone on, must not send what
+// it listed.
+func TestPromise8NothingIsStoredBesideAnotherRun(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		hung := false
+		w.apps.Inject(wire.Fault{Operation: "listSecrets/action", After: func() {
+			if w.maia.Refreshes(agentID) == 0 || hung {
+				return
+			}
+			hung = true
+			w.state.Break(stateName, blobName)
+			other := w.runner()
+			home, err := other.Observe(w.t.Context())
+			home.Note.Applied = rotate.AppliedNothing
+			if err := errors.Join(err, other.SaveNote(w.t.Context(), home.Note), other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
+				t.Error(err)
+			}
+			other.Release(w.t.Context())
+			w.apps.SetSecret(appID, "other", "a newer one")
+			time.Sleep(15 * time.Second)
+		}})
+		if report, err := w.run(rotate.Rotate); !report.Refreshed || !hung {
+			t.Errorf("%+v, %v", report, err)
+		}
+		w.mustBeBack()
+		if got := w.apps.Secret(appID, "other").Value; got != "a newer one" {
+			t.Errorf("the secret of somebody else is %q again", got)
+		}
+		if n := w.calls("write"); n != 1 {
+			t.Errorf("%d changes of the app, expected one", n)
+		}
 	})
 }
 

@@ -151,6 +151,11 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 		Location:   &r.seen.location,
 		Properties: &armappcontainers.ContainerAppProperties{Configuration: &armappcontainers.Configuration{Secrets: sent}},
 	}
+	if err := r.enter(ctx); errors.Is(err, errOtherRun) {
+		return false, err // this run was held up, and what it has listed may be old
+	} else if err != nil {
+		r.log.WarnContext(ctx, "the lock could not be taken again; the secrets are written without it", "error", err)
+	}
 	r.stored, r.since = true, time.Time{}
 	clear(r.ordered) // what was ordered before reads an older value
 	// The operation itself is not asked: that needs a right on the whole subscription.

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+)
+
+// onAzure is the function behind its timer.
+type onAzure struct{ app string }
+
+func (*onAzure) name() string { return "azure" }
+
+func (a *onAzure) build(ctx context.Context, dir string) error {
+	a.app = filepath.Join(dir, "azure")
+	if err := os.Mkdir(a.app, 0o700); err != nil {
+		return err
+	}
+	return aca.Build(ctx, a.app)
+}
+
+func (*onAzure) pairs() int { return 500 }
+
+func (*onAzure) close() {}
+
+func (*onAzure) folded() []string {
+	return []string{"renewals of the lease by the clock, which come at any time: only the one right before the refresh is struck"}
+}
+
+// stored is the phase that begins with the change of the app's secrets.
+const stored = "stored"
+
+// managerService is Azure Resource Manager.
+func managerService() service {
+	return service{source: stage.FromContainerApps, identify: identifyManager, refuse: func(many bool, _ *http.Request) answer {
+		if many {
+			return problem(http.StatusTooManyRequests, `{"error":{"code":"TooManyRequests","message":"The request is being throttled."}}`)
+		}
+		return problem(http.StatusServiceUnavailable, `{"error":{"code":"ServiceUnavailable","message":"The service is unavailable."}}`)
+	}}
+}
+
+// problem is an error in JSON. Whoever asks too often is told to wait for a second.
+func problem(status int, body string) answer {
+	header := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
+	if status == http.StatusTooManyRequests {
+		header.Set("Retry-After", "1")
+	}
+	return answer{status, header, []byte(body)}
+}
+
+// identifyManager tells requests by method and path. What asks only whether something would be allowed has a name of its
+// own: it changes nothing.
+func identifyManager(request *http.Request, body []byte) identity {
+	_, path, one := strings.Cut(request.URL.Path, "/containerApps/")
+	if !one {
+		return identity{name: request.Method + " apps"}
+	}
+	parts := strings.Split(path, "/")[1:]
+	what := request.Method + " app"
+	if len(parts) > 0 {
+		what = request.Method + " " + parts[len(parts)-1]
+	}
+	switch {
+	case request.Method == http.MethodPatch && !json.Valid(body):
+		return identity{name: "asking for " + what}
+	case request.Method == http.MethodPatch:
+		return identity{name: what, changes: true, begins: stored}
+	case what == "POST restart" && !strings.HasPrefix(parts[1], aca.AppName+"--"):
+		return identity{name: "asking for " + what}
+	case what == "POST restart":
+		return identity{name: what, changes: true, begins: restarted}
+	}
+	return identity{name: what}
+}
+
+// blobService is blob storage.
+func blobService(w *wire) service {
+	return service{source: stage.FromBlobs, identify: w.identifyBlob, refuse: func(many bool, _ *http.Request) answer {
+		code, status, header := "InternalError", http.StatusInternalServerError, http.Header{}
+		if many { // storage has no 429
+			code, status = "ServerBusy", http.StatusServiceUnavailable
+			header.Set("Retry-After", "1")
+		}
+		header.Set("Content-Type", "application/xml")
+		header.Set("X-Ms-Error-Code", code)
+		return answer{status, header, fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", code)}
+	}}
+}
+
+func (w *wire) identifyBlob(request *http.Request, _ []byte) identity {
+	action := request.Header.Get("x-ms-lease-action")
+	switch {
+	case action == "renew":
+		// Those by the clock come at any time. The one before a refresh follows the read of what is to be replaced.
+		return identity{name: "renew lease", changes: true, ignored: w.last("renew lease").name != string(maiatest.GetCredentials)}
+	case action != "":
+		return identity{name: action + " lease", changes: true}
+	case request.URL.Query().Get("restype") == "container":
+		return identity{name: "PUT container", changes: request.Method == http.MethodPut}
+	}
+	return identity{name: request.Method + " note", changes: request.Method == http.MethodPut}
+}
+
+// last is the last call that arrived, but for those of a name.
+func (w *wire) last(but string) call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, made := range slices.Backward(w.calls) {
+		if made.name != but {
+			return made
+		}
+	}
+	return call{}
+}
+
+// identityService is the endpoint of the managed identity.
+func identityService() service {
+	return service{source: stage.FromIdentity, identify: func(request *http.Request, _ []byte) identity {
+		resource := request.URL.Query().Get("resource")
+		return identity{name: "token for " + strings.TrimSuffix(strings.TrimPrefix(resource, "https://"), "/")}
+	}, refuse: func(many bool, _ *http.Request) answer {
+		if many {
+			return problem(http.StatusTooManyRequests, `{"statusCode":429,"message":"Too many requests"}`)
+		}
+		return problem(http.StatusServiceUnavailable, `{"statusCode":503,"message":"The service is unavailable."}`)
+	}}
+}
+
+// withoutStrangers drops requests to AWS: they come from other programs on this machine (a test of the Lambda, say) whose own
+// server was at the port before.
+func withoutStrangers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		if request.Header.Get("X-Amz-Target") != "" {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(writer, request)
+	})
+}
+
+// azureWorld is a world of the function.
+type azureWorld struct {
+	*aca.World
+	wire  *wire
+	trace *trace
+}
+
+func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
+	this := &azureWorld{wire: w, trace: trace}
+	options := aca.Options{
+		App:     a.app,
+		Env:     append([]string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"}, s.env...),
+		OnEvent: trace.event,
+		Wrap: func(source stage.Source, next http.Handler) http.Handler {
+			return withoutStrangers(w.wrap(map[stage.Source]service{
+				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(), stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
+			}[source], next))
+		},
+		OnResult: func(result functionshost.Result) {
+			if result.Failure == "" && claimsBack(result.Logs) {
+				trace.succeeded("an invocation", this)
+			}
+		},
+	}
+	if s.operator {
+		options.Fault, _ = aca.FindFault("paused-by-operator")
+	}
+	w.enter("timer")
+	var err error
+	if this.World, err = aca.New(ctx, options); err != nil {
+		return nil, err
+	}
+	w.kill = this.Host.Kill
+	return this, nil
+}
+
+// claimsBack says of what an invocation that has succeeded says that it did, that the runner is back. One that has left the
+// runner to another run does not know.
+func claimsBack(lines []string) bool {
+	return !slices.ContainsFunc(lines, func(line string) bool {
+		return strings.Contains(line, "left to the run that is at work on it") || strings.HasPrefix(line, "another invocation of this function is at work")
+	})
+}
+
+// call has the timer fire, and the host try again what fails. A host that has shut down because the function has died too
+// often is started again, as the platform does.
+func (w *azureWorld) call(ctx context.Context) error {
+	ok := w.Call(ctx)
+	if err := w.Host.Revive(); err != nil {
+		return err
+	}
+	if !ok {
+		return errors.Join(errors.New("the call and its repetitions failed"), ctx.Err())
+	}
+	return nil
+}
+
+func (w *azureWorld) rotate(ctx context.Context) error {
+	_ = w.call(ctx) // the next regular call heals it
+	return ctx.Err()
+}
+
+// heal is the timer too: while the rotation is not complete, it completes it.
+func (w *azureWorld) heal(ctx context.Context) error {
+	if w.Maia.Refreshes(stage.AgentID) > 0 && w.Back() {
+		w.wire.enter("heal")
+	}
+	return w.call(ctx)
+}
+
+// due is the timer too: a runner that was never rotated is due at each call.
+func (w *azureWorld) due(ctx context.Context) error { return w.rotate(ctx) }
+
+func (w *azureWorld) back() bool { return w.Back() }
+
+func (w *azureWorld) started() int { return w.Started() }
+
+func (w *azureWorld) maia() *stage.Maia { return w.Maia }
+
+func (w *azureWorld) proofs() []stage.Proof { return w.Proofs() }
+
+func (w *azureWorld) output() []byte { return w.Output() }
+
+func (w *azureWorld) close() { w.Close() }

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+)
+
+// place is a call of a clean rotation.
+type place struct{ what, name, phase string }
+
+// byGroup has the function find its apps in the resource group.
+var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + aca.Group}
+
+// stories: runs that overlap on one machine and on several, that are repeated, that are told to end, and that wake up when
+// others have done their work.
+func (*onAzure) stories() (list []scenario) {
+	tell := func(name string, story func(context.Context, *azureWorld) error, env ...string) {
+		list = append(list, scenario{name: "azure/story/" + name, env: env, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
+	}
+	for _, runs := range []int{2, 5} {
+		tell(fmt.Sprintf("%d-machines-at-once", runs), func(ctx context.Context, w *azureWorld) error { return w.atOnce(ctx, runs) })
+		for _, at := range []place{
+			{"the-pause", string(maiatest.Pause), "timer"},
+			{"the-refresh", string(maiatest.RefreshCredentials), "timer " + paused},
+			{"the-store", "PATCH app", "timer " + refreshed},
+			{"the-restart", "POST restart", "timer " + stored},
+			{"the-resume", string(maiatest.Resume), "timer " + restarted},
+		} {
+			tell(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.beside(ctx, at, runs-1, false) })
+			tell(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.beside(ctx, at, runs-1, true) })
+		}
+	}
+	tell("once-more-afterwards", func(ctx context.Context, w *azureWorld) error { return w.repeated(ctx) })
+	for _, at := range []place{
+		{"before-the-lock", "asking for POST restart", "timer"},
+		{"in-the-pause", string(maiatest.Pause), "timer"},
+		{"when-drained", string(maiatest.GetCredentials), "timer " + paused},
+		{"before-the-refresh", "renew lease", "timer " + paused},
+		{"after-the-refresh", string(maiatest.RefreshCredentials), "timer " + paused},
+		{"after-the-store", "PATCH app", "timer " + refreshed},
+		{"after-the-restart", "POST restart", "timer " + stored},
+		{"in-the-resume", string(maiatest.Resume), "timer " + restarted},
+	} {
+		tell("told-to-end-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.toldToEnd(ctx, at) })
+	}
+	for _, at := range []place{
+		{"before-the-pause", "asking for POST restart", "timer"},
+		{"when-it-has-read-what-it-replaces", string(maiatest.GetCredentials), "timer " + paused},
+		{"before-the-refresh", "renew lease", "timer " + paused},
+		{"before-the-store", "POST listSecrets", "timer " + refreshed},
+		{"before-the-restart", "POST listSecrets", "timer " + stored},
+		{"before-the-resume", string(maiatest.GetCredentials), "timer " + restarted},
+	} {
+		tell("wakes-up-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.wakesUp(ctx, at, nil) })
+	}
+	tell("wakes-up-before-the-store-when-all-has-changed", func(ctx context.Context, w *azureWorld) error {
+		return w.wakesUp(ctx, place{"", "POST listSecrets", "timer " + refreshed}, func(machine *functionshost.Host) error {
+			w.ChangeBeside()
+			w.Maia.ConsoleRefresh(stage.AgentID)
+			w.Maia.Cut()
+			if !w.CallOn(ctx, machine) {
+				return errors.New("a refresh by a person was not healed")
+			}
+			return nil
+		})
+	})
+	tell("deputy-beside", func(ctx context.Context, w *azureWorld) error { return w.deputyBeside(ctx) }, byGroup...)
+	tell("deputy-instead", func(ctx context.Context, w *azureWorld) error { return w.deputyInstead(ctx) }, byGroup...)
+	return list
+}
+
+// deputyBeside has somebody name the runner's agent in an app of his own, which the function finds beside the runner's: it
+// works on neither.
+func (w *azureWorld) deputyBeside(ctx context.Context) error {
+	if err := w.refuses(ctx); err != nil {
+		return err
+	}
+	return w.rotate(ctx)
+}
+
+// deputyInstead has the function find such an app instead of the runner's, at a time when the runner's has to be given what
+// Maia holds.
+func (w *azureWorld) deputyInstead(ctx context.Context) error {
+	if err := w.call(ctx); err != nil {
+		return err
+	}
+	w.Maia.ConsoleRefresh(stage.AgentID)
+	w.Maia.Cut()
+	w.SetTagged(false)
+	if err := w.refuses(ctx); err != nil {
+		return err
+	}
+	w.SetTagged(true)
+	return nil
+}
+
+// refuses has the timer fire while there is an impostor's app: the call must fail, and do nothing.
+func (w *azureWorld) refuses(ctx context.Context) error {
+	secret, refreshes, instances := w.AddImpostor(), w.Maia.Refreshes(stage.AgentID), w.Started()
+	if w.call(ctx) == nil {
+		return errors.New("a call does not fail though an impostor's app names the agent")
+	}
+	if w.Apps.Secret(aca.Impostor, aca.Secret).Value != secret {
+		return errors.New("the impostor's app was given a secret")
+	}
+	if w.Maia.Refreshes(stage.AgentID) != refreshes || w.Started() != instances {
+		return errors.New("something was refreshed or restarted for an impostor")
+	}
+	for revision, restarts := range w.Apps.Restarts(aca.Impostor) {
+		if restarts > 0 {
+			return fmt.Errorf("the impostor's revision %s was restarted", revision)
+		}
+	}
+	w.Apps.Remove(aca.Impostor)
+	return nil
+}
+
+// machines starts further ones.
+func (w *azureWorld) machines(ctx context.Context, n int) ([]*functionshost.Host, error) {
+	made := make([]*functionshost.Host, n)
+	for i := range made {
+		var err error
+		if made[i], err = w.Machine(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// atOnce has the timer fire on several machines at the same time.
+func (w *azureWorld) atOnce(ctx context.Context, runs int) error {
+	others, err := w.machines(ctx, runs-1)
+	if err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, machine := range others {
+		running.Go(func() { w.CallOn(ctx, machine) }) // it may be refused: how it all ends is what matters
+	}
+	return w.rotate(ctx)
+}
+
+// beside rotates, and at a call has the timer fire so many times beside, all at once: on the same machine, or on one of its
+// own for each.
+func (w *azureWorld) beside(ctx context.Context, at place, times int, elsewhere bool) error {
+	machines := make([]*functionshost.Host, times)
+	for i := range machines {
+		machines[i] = w.Host
+	}
+	if elsewhere {
+		var err error
+		if machines, err = w.machines(ctx, times); err != nil {
+			return err
+		}
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: meanwhile, do: func() {
+		for _, machine := range machines {
+			running.Go(func() { w.CallOn(ctx, machine) })
+		}
+	}})
+	return w.rotate(ctx)
+}
+
+// repeated rotates, and then has the timer fire again on the same machine and on another one.
+func (w *azureWorld) repeated(ctx context.Context) error {
+	others, err := w.machines(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if err := w.rotate(ctx); err != nil {
+		return err
+	}
+	for _, machine := range append(others, w.Host) {
+		if !w.CallOn(ctx, machine) {
+			return errors.New("a repeated call failed")
+		}
+	}
+	return nil
+}
+
+// toldToEnd rotates, and has the function told to end (SIGTERM) when it is about to get the answer of a call. It gets it
+// when it knows.
+func (w *azureWorld) toldToEnd(ctx context.Context, at place) error {
+	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
+		if syscall.Kill(w.Host.PID(), syscall.SIGTERM) != nil {
+			return
+		}
+		for !bytes.Contains(w.Host.Output(), []byte("the function is told to end")) && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}})
+	return w.rotate(ctx)
+}
+
+// wakesUp rotates, and stops the function's process when it is about to get the answer of a call. Another machine waits for
+// the end of the lease and does the work, and more may happen. Then the process goes on, and has its answer.
+func (w *azureWorld) wakesUp(ctx context.Context, at place, more func(*functionshost.Host) error) error {
+	others, err := w.machines(ctx, 1)
+	if err != nil {
+		return err
+	}
+	halted, ended := make(chan int, 1), make(chan struct{})
+	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
+		id := w.Host.PID()
+		if err := halt(id); err != nil {
+			w.trace.breaks("%v", err)
+			return
+		}
+		halted <- id
+	}})
+	var failed error
+	stores, instances := 0, 0
+	var working sync.WaitGroup
+	working.Go(func() {
+		select {
+		case id := <-halted:
+			if !w.CallOn(ctx, others[0]) || !w.Back() {
+				failed = errors.New("the other machine did not do the work")
+			} else if more != nil {
+				failed = more(others[0])
+			}
+			stores, instances = w.trace.count("stored"), w.Started()
+			wake(id)
+		case <-ended:
+		}
+	})
+	err = w.rotate(ctx)
+	close(ended)
+	working.Wait()
+	if failed == nil && (w.trace.count("stored") != stores || w.Started() != instances) {
+		failed = errors.New("when the work was done, the run that woke up stored or restarted")
+	}
+	return errors.Join(err, failed)
+}
+
+// count is how many events of a name there were.
+func (t *trace) count(name string) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.events {
+		if e.Name == name {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,34 @@
+package aca
+
+import "strings"
+
+// Tag marks the apps that are taken where a resource group is configured.
+const Tag, tagValue = "maia-rotate", "enabled"
+
+// Impostor is the resource ID of an app whose owner names another runner's agent in it.
+const Impostor = Group + "/providers/Microsoft.App/containerApps/impostor"
+
+// AddImpostor has somebody make such an app, with a secret of his own, which is returned.
+func (w *World) AddImpostor() (secret string) {
+	secret = w.newSecret("the secret of the impostor's app")
+	app := runnerApp(secret, "an impostor's")
+	app.ID, app.Revisions = Impostor, nil
+	w.Apps.Add(app)
+	return secret
+}
+
+// SetTagged has somebody take the tag away from the runner's app, or give it back.
+func (w *World) SetTagged(tagged bool) {
+	value := ""
+	if tagged {
+		value = tagValue
+	}
+	w.Apps.SetTag(App, Tag, value)
+}
+
+// ChangeBeside has another person change another secret of the app, which must stay as it is from then on.
+func (w *World) ChangeBeside() {
+	before, after := w.Apps.Secret(App, besideSecret).Value, w.newSecret("another secret of the app")
+	w.Apps.SetSecret(App, besideSecret, after)
+	w.others = strings.Replace(w.others, before, after, 1)
+}
