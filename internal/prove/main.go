@@ -48,7 +48,7 @@ func prove(ctx context.Context, o options, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	for _, name := range strings.Split(o.clouds, ",") {
-		in, ok := map[string]cloud{"aws": &onAWS{}}[name]
+		in, ok := map[string]cloud{"aws": &onAWS{}, "gcp": &onGCP{}}[name]
 		if !ok {
 			return fmt.Errorf("there is no cloud %q", name)
 		}
