@@ -68,11 +68,21 @@ func planOf(ctx context.Context, o options, in cloud) (p plan, clean []call, err
 			return p, nil, fmt.Errorf("a rotation to which nothing happens: %s\n%s", strings.Join(r.broken, "; "), r.story)
 		}
 		calls[operator] = r.rotation()
+		if timed, ok := in.(interface{ withoutTimed([]call) []call }); ok {
+			calls[operator] = timed.withoutTimed(calls[operator])
+		}
+	}
+	sample := 500
+	if own, ok := in.(interface{ sample() int }); ok {
+		sample = own.sample()
 	}
 	prefix := in.name() + "/"
-	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()}, pairs(calls[false], prefix, 500, o.seed)} {
+	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()}, pairs(calls[false], prefix, sample, o.seed)} {
 		p.scenarios = append(p.scenarios, part.scenarios...)
 		p.folded = append(p.folded, part.folded...)
+	}
+	if more, ok := in.(interface{ folded() []string }); ok {
+		p.folded = append(p.folded, more.folded()...)
 	}
 	return p, calls[false], nil
 }
