@@ -49,8 +49,6 @@ func (g *onGCP) close() {
 	}
 }
 
-func (*onGCP) stories() []scenario { return nil }
-
 // sample is how many pairs are played: each upgrade takes two seconds of a processor.
 func (*onGCP) sample() int { return 100 }
 
@@ -182,6 +180,9 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 			return w.wrap(kubernetesService(), next)
 		},
 	}
+	if s.long {
+		options.Pipeline, options.StartDelay = longDrain, longStart
+	}
 	if s.operator {
 		options.Fault, _ = gke.FindFault("paused-by-operator")
 	}
@@ -193,12 +194,19 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 	return gcpWorld{opened, w, trace}, nil
 }
 
+const (
+	longDrain = 25 * time.Second
+	longStart = 10 * time.Second // of each pod, one after the other
+)
+
 // claims say of an outcome that the runner is back: a runner that is left to somebody else is not said to be.
 var claims = map[string]bool{string(rotate.Rotated): true, string(rotate.Healed): true, string(rotate.NoOp): true, "nothing was due": true}
 
-// call has Cloud Scheduler call once. An error means that the answer is not a success.
-func (w gcpWorld) call(ctx context.Context) error {
-	status, answer := w.Call(ctx)
+func (w gcpWorld) call(ctx context.Context) error { return w.callAt(ctx, w.Function) }
+
+// callAt has Cloud Scheduler call once. An error means that the answer is not a success.
+func (w gcpWorld) callAt(ctx context.Context, at *gke.Function) error {
+	status, answer := w.CallAt(ctx, at)
 	if status != http.StatusOK {
 		return fmt.Errorf("the call is answered with %d: %s", status, saysOf(answer))
 	}
@@ -256,6 +264,6 @@ func (w gcpWorld) maia() *stage.Maia { return w.Maia }
 
 func (w gcpWorld) proofs() []stage.Proof { return w.Proofs() }
 
-func (w gcpWorld) output() []byte { return w.Function.Output() }
+func (w gcpWorld) output() []byte { return w.Output() }
 
 func (w gcpWorld) close() { w.Close() }

@@ -222,8 +222,7 @@ func helmBusyPlay(ctx context.Context, w *World) error {
 }
 
 func calledTwice(ctx context.Context, w *World) error {
-	other := w.newFunction()
-	defer other.Kill()
+	other := w.Another()
 	type answer struct {
 		status int
 		says   string

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/freeport"
@@ -148,6 +150,37 @@ func (f *Function) Call(ctx context.Context) (status int, body []byte, err error
 	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)
 	return response.StatusCode, body, err
+}
+
+// Signal sends its process a signal, if one runs.
+func (f *Function) Signal(signal os.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.process != nil {
+		_ = f.process.Process.Signal(signal) // one that has ended gets none
+	}
+}
+
+// termination is how long Cloud Run waits after SIGTERM.
+const termination = 10 * time.Second
+
+// Terminate ends its process as Cloud Run does: it is asked to end, and killed if it has not soon. Terminate does not wait.
+func (f *Function) Terminate() {
+	f.mu.Lock()
+	process, ended := f.process, f.ended
+	f.killed = true
+	f.mu.Unlock()
+	if process == nil {
+		return
+	}
+	_ = process.Process.Signal(syscall.SIGTERM)
+	go func() {
+		select {
+		case <-ended:
+		case <-time.After(termination):
+			_ = process.Process.Kill()
+		}
+	}()
 }
 
 // Kill ends its process at once, if one runs.

@@ -20,7 +20,7 @@ func (w *World) prove(text string, ok bool, instead string) { w.trial.Add(text, 
 // given, to be searched for secrets too.
 func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
 	w.journal.Stop()
-	w.Function.Kill()
+	w.endFunction()
 	if w.options.Fault.Name != "" {
 		w.trial.ProveHappened()
 	}
@@ -77,10 +77,11 @@ func (w *World) leaks(printed []*bytes.Buffer) ([]string, error) {
 	for _, buffer := range printed {
 		output = append(output, buffer.Bytes()...)
 	}
+	printedByFunction := w.Output()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.secrets.Leaks(map[string][]byte{
-		"the function's output":     w.Function.Output(),
+		"the function's output":     printedByFunction,
 		"the function's answers":    w.answers.Bytes(),
 		"what Kubernetes shows":     shown,
 		"the output of the sandbox": output,

@@ -155,5 +155,8 @@ func (w *World) Back(ctx context.Context) bool {
 	return err == nil && agent.Connected && w.storeIsMaia(ctx) && w.connected(ctx) && w.startedWith(ctx, w.Maia.LiveSecret(stage.AgentID))
 }
 
+// Namespace is the runner's.
+func (w *World) Namespace() string { return w.namespace }
+
 // Started is how many pods have ever started.
 func (w *World) Started() int { return w.pods.count() }

@@ -50,6 +50,8 @@ const (
 	Replicas = 3
 )
 
+const startDelay = 400 * time.Millisecond // of a pod: a real one takes a minute
+
 // Options are the settings of a World.
 type Options struct {
 	ControlPlane   string            // its binary, see controlplane.Build
@@ -64,6 +66,9 @@ type Options struct {
 	// worlds share each has a Namespace and a FunctionUser of its own; empty: the constants.
 	Plane                   *controlplane.ControlPlane
 	Namespace, FunctionUser string
+
+	Pipeline   time.Duration // how long the one goes on that runs when the runner is paused; 0: as usual
+	StartDelay time.Duration // how long a pod takes to start; 0: as usual
 
 	// Wrap gets the handler of each service, from Maia and Kubernetes (the function's way to it, not an administrator's), and
 	// returns the one that is served in its place, which sees all requests; may be nil.
@@ -88,7 +93,8 @@ type World struct {
 	pods      *pods
 	proxy     *proxy
 	helm      *action.Configuration
-	values    string // at the beginning, without the secret
+	further   []*Function // other instances
+	values    string      // at the beginning, without the secret
 	dir       string
 
 	kubeconfig string // path: that of the function's user
@@ -120,7 +126,7 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(stage.FromMaia, next) }
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, stage.Pipeline(w.options.Fault.endless), wrapMaia); err != nil {
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, cmp.Or(w.options.Pipeline, stage.Pipeline(w.options.Fault.endless)), wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -161,6 +167,38 @@ func (w *World) newFunction() *Function {
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
 	}, w.options.Fault.env, w.options.Env)}
+}
+
+// Another is another instance of the function, which is not started.
+func (w *World) Another() *Function {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.further = append(w.further, w.newFunction())
+	return w.further[len(w.further)-1]
+}
+
+// instances are all of the function.
+func (w *World) instances() []*Function {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Function == nil {
+		return nil
+	}
+	return append([]*Function{w.Function}, w.further...)
+}
+
+// Output is all that the function has printed, in all its instances.
+func (w *World) Output() (text []byte) {
+	for _, one := range w.instances() {
+		text = append(text, one.Output()...)
+	}
+	return text
+}
+
+func (w *World) endFunction() {
+	for _, one := range w.instances() {
+		one.Kill()
+	}
 }
 
 // admit makes the function's user, grants him the shipped Role, and writes his kubeconfig.
@@ -205,7 +243,7 @@ func (w *World) install(ctx context.Context) error {
 		return err
 	}
 	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace, Annotations: map[string]string{
-		"runner.test/login-url": loginURL, "runner.test/start-delay": "400ms",
+		"runner.test/login-url": loginURL, "runner.test/start-delay": cmp.Or(w.options.StartDelay, startDelay).String(),
 	}}}
 	if _, err := w.Clients.CoreV1().Namespaces().Create(ctx, space, metav1.CreateOptions{}); err != nil {
 		return err
@@ -287,11 +325,16 @@ func (w *World) await(ctx context.Context, what string, is func() (bool, error))
 
 // Call calls the function as Cloud Scheduler does. That it answers with a failure, or does not, is no error.
 func (w *World) Call(ctx context.Context) (status int, answer rotation.Answer) {
+	return w.CallAt(ctx, w.Function)
+}
+
+// CallAt is Call for one of its instances.
+func (w *World) CallAt(ctx context.Context, function *Function) (status int, answer rotation.Answer) {
 	w.mu.Lock()
 	w.calls++
 	w.mu.Unlock()
 	w.journal.Add(stage.FromSchedule, "call-started", "Cloud Scheduler calls the function …")
-	return w.call(ctx, w.Function)
+	return w.call(ctx, function)
 }
 
 func (w *World) call(ctx context.Context, function *Function) (status int, answer rotation.Answer) {
@@ -323,9 +366,7 @@ func (w *World) call(ctx context.Context, function *Function) (status int, answe
 func (w *World) Close() {
 	w.journal.Stop()
 	w.end()
-	if w.Function != nil {
-		w.Function.Kill()
-	}
+	w.endFunction()
 	w.leave()
 	w.servers.Close()
 	w.working.Wait()
