@@ -180,6 +180,7 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 			return w.wrap(kubernetesService(), next)
 		},
 	}
+	options.StartDelay = start
 	if s.long {
 		options.Pipeline, options.StartDelay = longDrain, longStart
 	}
@@ -195,6 +196,9 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 }
 
 const (
+	// start is how long a pod takes to start: so long that each rotation is seen to wait for pods, on any machine.
+	start = 1500 * time.Millisecond
+
 	longDrain = 25 * time.Second
 	longStart = 10 * time.Second // of each pod, one after the other
 )

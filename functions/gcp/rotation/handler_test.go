@@ -153,6 +153,42 @@ func TestOneCallAtATime(t *testing.T) {
 	})
 }
 
+// TestEnd: what is at work hears of it, and End returns when it is answered.
+func TestEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		env := valid()
+		env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
+		env["MAIA_CREDENTIALS_SECRET"], env["MAIA_CLIENT_ID"], env["MAIA_CLIENT_SECRET"] = "", "client", apiSecret
+		h := New(environ(env), &log)
+		begun, release := make(chan struct{}), make(chan struct{})
+		h.google = func(ctx context.Context) (*googleAPIs, error) {
+			close(begun)
+			<-release
+			return noGoogle(ctx)
+		}
+		recorder := httptest.NewRecorder()
+		go h.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/", nil))
+		<-begun
+		ended := make(chan struct{})
+		go func() {
+			h.End()
+			close(ended)
+		}()
+		<-h.ending
+		select {
+		case <-ended:
+			t.Error("End returns before the call is answered")
+		default:
+		}
+		close(release)
+		<-ended
+		if recorder.Code != http.StatusInternalServerError || !json.Valid(recorder.Body.Bytes()) {
+			t.Errorf("the call is answered with %d, %q", recorder.Code, recorder.Body)
+		}
+	})
+}
+
 func TestPanicIsContained(t *testing.T) {
 	var log bytes.Buffer
 	h := New(environ(valid()), &log)

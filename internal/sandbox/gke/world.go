@@ -95,6 +95,7 @@ type World struct {
 	helm      *action.Configuration
 	further   []*Function // other instances
 	values    string      // at the beginning, without the secret
+	others    string      // all that a rotation must not change, at the beginning
 	dir       string
 
 	kubeconfig string // path: that of the function's user
@@ -130,7 +131,7 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
-	w.pods = &pods{maia: w.Maia, journal: &w.journal, here: map[string]*maiatest.Instance{}}
+	w.pods = &pods{namespace: w.namespace, maia: w.Maia, journal: &w.journal, here: map[string]*maiatest.Instance{}}
 	if w.Plane = w.options.Plane; w.Plane == nil {
 		if w.Plane, err = controlplane.Start(ctx, w.options.ControlPlane); err != nil {
 			return err
@@ -147,6 +148,9 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	w.Function = w.newFunction()
+	if w.others, err = w.untouched(ctx); err != nil {
+		return err
+	}
 	if err := w.watch(ctx); err != nil {
 		return err
 	}
@@ -257,6 +261,9 @@ func (w *World) install(ctx context.Context) error {
 		w.options.Values(values)
 	}
 	if err := runnerchart.Install(ctx, w.Plane.Admin(), w.namespace, Release, chart, values); err != nil {
+		return err
+	}
+	if err := w.addOtherSecret(ctx); err != nil {
 		return err
 	}
 	if err := w.scale(ctx, Replicas); err != nil {
@@ -376,7 +383,8 @@ func (w *World) Close() {
 	_ = os.RemoveAll(w.dir)
 }
 
-// leave ends the control plane, or, in one that is shared, removes the namespace, with the runner's pods.
+// leave ends the control plane, or, in one that is shared, removes the namespace and waits for the runner's pods to end: else
+// they would go on logging in, at whoever has the address by then.
 func (w *World) leave() {
 	switch {
 	case w.Plane == nil:
@@ -385,11 +393,14 @@ func (w *World) leave() {
 	case w.Clients != nil:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), leaveTimeout)
 		defer cancel()
-		_ = w.Clients.CoreV1().Namespaces().Delete(ctx, w.namespace, metav1.DeleteOptions{}) // its control plane ends soon, too
+		err := w.Clients.CoreV1().Namespaces().Delete(ctx, w.namespace, metav1.DeleteOptions{})
+		if err == nil {
+			_ = w.await(ctx, "the pods end", func() (bool, error) { return w.pods.gone(), nil }) // their control plane ends soon, too
+		}
 	}
 }
 
-const leaveTimeout = 10 * time.Second
+const leaveTimeout = time.Minute
 
 // Calls is how many times Cloud Scheduler has called.
 func (w *World) Calls() int {
