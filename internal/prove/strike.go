@@ -162,7 +162,7 @@ const (
 func (s *strike) hostility(w *wire, done func() answer, writer http.ResponseWriter, request *http.Request) {
 	switch s.kind {
 	case redirect:
-		answer{http.StatusTemporaryRedirect, http.Header{"Location": {w.thief.url + request.URL.Path}}, nil}.send(writer)
+		answer{http.StatusTemporaryRedirect, http.Header{"Location": {w.thief.url + stolen + request.URL.Path}}, nil}.send(writer)
 	case drip:
 		kept := done()
 		whole := kept.body
