@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -153,14 +154,33 @@ func TestOneCallAtATime(t *testing.T) {
 	})
 }
 
-// TestEnd: what is at work hears of it, and End returns when it is answered.
+// witness is a log that keeps the context of its first line: that of a call.
+type witness struct{ call context.Context }
+
+// Enabled implements slog.Handler.
+func (*witness) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
+	if w.call == nil {
+		w.call = ctx
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (w *witness) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// WithGroup implements slog.Handler.
+func (w *witness) WithGroup(string) slog.Handler { return w }
+
+// TestEnd: a run hears of it, and End returns when its call is answered.
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
 		env := valid()
 		env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
-		env["MAIA_CREDENTIALS_SECRET"], env["MAIA_CLIENT_ID"], env["MAIA_CLIENT_SECRET"] = "", "client", apiSecret
-		h := New(environ(env), &log)
+		h, seen := New(environ(env), io.Discard), new(witness)
+		h.log = slog.New(seen)
 		begun, release := make(chan struct{}), make(chan struct{})
 		h.google = func(ctx context.Context) (*googleAPIs, error) {
 			close(begun)
@@ -170,12 +190,15 @@ func TestEnd(t *testing.T) {
 		recorder := httptest.NewRecorder()
 		go h.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/", nil))
 		<-begun
+		if err := seen.call.Err(); err != nil {
+			t.Fatalf("the run has ended: %v", err)
+		}
 		ended := make(chan struct{})
 		go func() {
 			h.End()
 			close(ended)
 		}()
-		<-h.ending
+		<-seen.call.Done()
 		select {
 		case <-ended:
 			t.Error("End returns before the call is answered")
