@@ -1,5 +1,5 @@
 # demo: the main job in an embedded sandbox, on AWS and on Azure (CLOUD=aws, azure or gcp: on one).  test: all tests.  bench: figures, one a line.
-# See README.md.
+# prove: the promises as evidence, with the figures of docs/reliability.md.  See README.md.
 
 GO ?= go
 
@@ -15,7 +15,7 @@ LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 # The control plane's libraries are compiled as internal/controlplane compiles them, so that they are compiled once.
 KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
-.PHONY: demo test test-kubernetes build-functions bench lint build-RotationFunction
+.PHONY: demo test test-kubernetes build-functions bench prove lint build-RotationFunction
 
 # Built with the flags of the functions, so that what they have in common is compiled once.
 SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate sandbox
@@ -55,6 +55,10 @@ test-kubernetes:
 
 bench:
 	@$(GO) run ./internal/bench
+
+# Plays what make test leaves out. Real time passes in it: it takes most of an hour.
+prove:
+	@$(GO) run ./internal/prove -document docs/reliability.md
 
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
@@ -21,9 +23,9 @@ func (a *onAWS) build(ctx context.Context, dir string) (err error) {
 	return err
 }
 
-func (*onAWS) close() {}
+func (*onAWS) pairs() int { return 500 }
 
-func (*onAWS) stories() []scenario { return nil }
+func (*onAWS) close() {}
 
 // awsService is one that speaks AWS's JSON protocol.
 func awsService(source stage.Source) service {
@@ -58,10 +60,30 @@ func identifyAWS(request *http.Request, body []byte) identity {
 }
 
 // awsWorld is a world of the Lambda.
-type awsWorld struct{ *sandbox.World }
+type awsWorld struct {
+	*sandbox.World
+	wire *wire
+
+	mu     sync.Mutex
+	events [][]byte // for which the function was invoked
+}
+
+// remember keeps an event.
+func (w *awsWorld) remember(event []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, event)
+}
+
+// remembered are the events so far.
+func (w *awsWorld) remembered() [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.events)
+}
 
 func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
-	var this awsWorld
+	this := &awsWorld{wire: w}
 	options := sandbox.Options{
 		Binary:  a.binary,
 		Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
@@ -75,6 +97,7 @@ func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		OnInvoke: func(event []byte) func(error) {
 			step := stepOf(event)
 			w.enter(step)
+			this.remember(event)
 			return func(err error) {
 				if err == nil && (step == "finishSecret" || step == "heal") {
 					trace.succeeded(step, this)
@@ -102,23 +125,23 @@ func stepOf(event []byte) string {
 	return e.Step
 }
 
-func (w awsWorld) rotate(ctx context.Context) error {
+func (w *awsWorld) rotate(ctx context.Context) error {
 	_, err := w.Rotate(ctx)
 	return err
 }
 
-func (w awsWorld) heal(ctx context.Context) error { return w.Heal(ctx) }
+func (w *awsWorld) heal(ctx context.Context) error { return w.Heal(ctx) }
 
-func (w awsWorld) due(ctx context.Context) error { return w.rotate(ctx) }
+func (w *awsWorld) due(ctx context.Context) error { return w.rotate(ctx) }
 
-func (w awsWorld) back() bool { return w.Back() }
+func (w *awsWorld) back() bool { return w.Back() }
 
-func (w awsWorld) started() int { return w.Started() }
+func (w *awsWorld) started() int { return w.Started() }
 
-func (w awsWorld) maia() *stage.Maia { return w.Maia }
+func (w *awsWorld) maia() *stage.Maia { return w.Maia }
 
-func (w awsWorld) proofs() []stage.Proof { return w.Proofs() }
+func (w *awsWorld) proofs() []stage.Proof { return w.Proofs() }
 
-func (w awsWorld) output() []byte { return w.Function.Output() }
+func (w *awsWorld) output() []byte { return w.Function.Output() }
 
-func (w awsWorld) close() { w.Close() }
+func (w *awsWorld) close() { w.Close() }

@@ -21,6 +21,8 @@ type cloud interface {
 	open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error)
 	// stories are the scenarios that are about more than calls: overlapping runs and the like.
 	stories() []scenario
+	// pairs is how many scenarios there are in which two calls are struck.
+	pairs() int
 	close()
 }
 
@@ -81,7 +83,7 @@ type result struct {
 	dark      time.Duration // the longest
 	took      time.Duration
 	calls     []call
-	story     string
+	story     string // what happened, and, if something is broken, what the function printed
 }
 
 const (
@@ -120,14 +122,15 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 		return r
 	}
 	defer w.close()
-	err = errors.Join(toTheEnd(ctx, w, s))
+	err = toTheEnd(ctx, w, s)
 	r.judge(w, wire, trace, s)
 	if err != nil {
 		r.broken = append(r.broken, err.Error())
 	}
 	r.took = time.Since(began)
+	r.story = trace.String() + "the calls:\n" + wire.told()
 	if len(r.broken) > 0 {
-		r.story = trace.String() + "\nthe function's output:\n" + string(w.output())
+		r.story += "\nthe function's output:\n" + string(w.output())
 	}
 	return r
 }
@@ -197,7 +200,7 @@ func (r *result) judge(w world, wire *wire, trace *trace, s scenario) {
 		r.broken = append(r.broken, fmt.Sprintf("%d refreshes for the one rotation that was due", r.refreshes))
 	}
 	r.unstruck = !wire.struck()
-	if r.unstruck && len(s.strikes) == 1 {
+	if r.unstruck && len(s.strikes) < 2 {
 		r.broken = append(r.broken, "what was to happen did not: there was no such call")
 	}
 	if got := wire.thief.bytes(); len(got) > 0 {

@@ -49,8 +49,8 @@ func (g *onGCP) close() {
 	}
 }
 
-// sample is how many pairs are played: each upgrade takes two seconds of a processor.
-func (*onGCP) sample() int { return 100 }
+// pairs implements cloud: each upgrade takes two seconds of a processor.
+func (*onGCP) pairs() int { return 100 }
 
 func (*onGCP) folded() []string {
 	return []string{"renewals of the Lease, which come by the clock: a story has them struck"}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,7 +27,14 @@ type moment struct {
 }
 
 func after(name, call, phase string, nth int) moment {
-	return moment{name, strike{name: call, phase: phase, nth: nth, kind: halted, times: 1}}
+	return moment{name, strike{name: call, phase: phase, nth: nth, kind: halts}}
+}
+
+// then has something be done at the moment.
+func (w gcpWorld) then(m moment, do func()) {
+	at := m.call
+	at.do = do
+	w.wire.add(&at)
 }
 
 var (
@@ -47,32 +53,31 @@ var (
 
 // stories implements cloud.
 func (*onGCP) stories() (all []scenario) {
-	add := func(name string, story gcpStory, strikes ...strike) {
-		all = append(all, scenario{name: "gcp/story/" + name, strikes: strikes, story: func(ctx context.Context, w world) error {
-			return story(ctx, w.(gcpWorld))
-		}})
+	add := func(name string, story gcpStory) *scenario {
+		all = append(all, scenario{name: "gcp/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(gcpWorld)) }})
+		return &all[len(all)-1]
 	}
 	for _, n := range []int{2, 5} {
 		add(fmt.Sprintf("%d-calls-of-one-instance", n), func(ctx context.Context, w gcpWorld) error { return w.overlap(ctx, n, w.same) })
 		add(fmt.Sprintf("%d-calls-of-as-many-instances", n), func(ctx context.Context, w gcpWorld) error { return w.overlap(ctx, n, w.Another) })
 	}
 	for _, m := range []moment{beforePause, drained, lastRead, justRefreshed, storedSecret, beforeRestart, justRestarted, justResumed} {
-		add("called-again-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.calledAgain(ctx, w.same) }, m.call)
-		add("called-again-at-another-instance-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.calledAgain(ctx, w.Another) }, m.call)
-		add("asked-to-end-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.askedToEnd(ctx) }, m.call)
+		add("called-again-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.calledAgain(ctx, m, w.same) })
+		add("called-again-at-another-instance-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.calledAgain(ctx, m, w.Another) })
+		add("asked-to-end-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.askedToEnd(ctx, m) })
 	}
 	add("called-again-when-all-is-done", func(ctx context.Context, w gcpWorld) error { return w.calledAgainAfter(ctx) })
 	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, storedSecret, superseded, upgraded, beforeRestart, justRestarted} {
-		add("wakes-up-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, nil) }, m.call)
-		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, w.refreshedInConsole) }, m.call)
+		add("wakes-up-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, nil) })
+		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
 	// The Lease is renewed while pipelines end, and while pods start.
 	for _, s := range []strike{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-intent-applied", phase: restarted, nth: 1}} {
 		for _, k := range changing {
 			for _, s.times = range []int{1, 2} {
 				s.kind = k
-				add("renewal/"+s.String(), func(ctx context.Context, w gcpWorld) error { return w.rotate(ctx) }, s)
-				all[len(all)-1].long = true
+				story := add("renewal/"+s.String(), func(ctx context.Context, w gcpWorld) error { return w.rotate(ctx) })
+				story.strikes, story.long = []strike{s}, true
 			}
 		}
 	}
@@ -94,16 +99,16 @@ func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *gke.Funct
 }
 
 // calledAgain has a call come a second time while it is at work.
-func (w gcpWorld) calledAgain(ctx context.Context, instance func() *gke.Function) error {
+func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *gke.Function) error {
 	var calling sync.WaitGroup
-	w.wire.halt = func() {
+	w.then(m, func() {
 		at := instance()
 		calling.Go(func() {
 			if err := w.callAt(ctx, at); err != nil && at == w.Function {
 				w.trace.breaks("a duplicate at the same instance fails: %v", err)
 			}
 		})
-	}
+	})
 	err := w.callAt(ctx, w.Function)
 	calling.Wait()
 	return errors.Join(err, ctx.Err())
@@ -127,23 +132,26 @@ func (w gcpWorld) calledAgainAfter(ctx context.Context) error {
 }
 
 // askedToEnd has the platform end the instance, in order (SIGTERM). The next call goes to a new one.
-func (w gcpWorld) askedToEnd(ctx context.Context) error {
-	w.wire.halt = w.Function.Terminate
+func (w gcpWorld) askedToEnd(ctx context.Context, m moment) error {
+	w.then(m, w.Function.Terminate)
 	return w.rotate(ctx)
 }
 
 // wakesUp has the instance stand still while another one does its work, and then go on where it was: what others have done
 // by then must stay.
-func (w gcpWorld) wakesUp(ctx context.Context, meanwhile func(context.Context, *gke.Function) error) error {
+func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *gke.Function) error) error {
 	var others error
-	w.wire.halt = func() {
-		w.Function.Signal(syscall.SIGSTOP)
-		defer w.Function.Signal(syscall.SIGCONT)
-		at := w.Another()
-		if others = w.untilBack(ctx, at); others == nil && meanwhile != nil {
-			others = meanwhile(ctx, at)
+	w.then(m, func() {
+		process := w.Function.Process()
+		if others = halt(process); others != nil {
+			return
 		}
-	}
+		defer wake(process)
+		at := w.Another()
+		if others = w.untilBack(ctx, at); others == nil && then != nil {
+			others = then(ctx, at)
+		}
+	})
 	_ = w.callAt(ctx, w.Function) // it may say that others were at work
 	if others == nil && !w.back() {
 		w.trace.breaks("the run that woke up has undone what others had done")

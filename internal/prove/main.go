@@ -1,10 +1,19 @@
-// Command prove turns the promises of the README into evidence. It strikes every call of a rotation in every cloud, in every
-// way, and looks whether the runner comes back.
+// Command prove turns the promises of the README into evidence. In every cloud it strikes each call of a rotation of the
+// compiled function in every way, lets the platform try again as it would, and looks whether the runner is back, nothing is
+// lost and nothing has leaked. Then it has a model of the engine explored, and fleets of a thousand runners rotated.
+//
+//	go run ./internal/prove                 everything, with the figures on standard output
+//	go run ./internal/prove -run NAME       the scenarios whose names begin so
+//	go run ./internal/prove -parts aws -list
+//
+// Scenarios are named CLOUD/CALL@PHASE#COUNT/WHAT: the call by its operation and resource, the phase of the rotation, the
+// count among the calls of that name there, and what happens to it. Everything is on loopback, in real time, and many
+// worlds at a time, for they mostly wait.
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,20 +27,30 @@ import (
 )
 
 type options struct {
-	clouds   string
+	parts    string
 	run      string
+	document string
 	parallel int
 	seed     uint64
 	list     bool
+	verbose  bool
+}
+
+// The parts that are no clouds, and the packages whose tests they are.
+var tested = []struct{ part, tests string }{
+	{"model", "./internal/model"},
+	{"load", "./internal/load"},
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.clouds, "cloud", "aws", "the clouds, comma-separated")
-	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin so")
-	flag.IntVar(&o.parallel, "parallel", 48, "worlds at a time: they mostly wait")
+	flag.StringVar(&o.parts, "parts", "aws,azure,gcp,model,load", "what to prove, comma-separated")
+	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin with one of these, comma-separated")
+	flag.StringVar(&o.document, "document", "", "the file in which to put the figures between their marks")
+	flag.IntVar(&o.parallel, "parallel", 32, "worlds at a time in each cloud")
 	flag.Uint64Var(&o.seed, "seed", 6, "of the sample of pairs")
 	flag.BoolVar(&o.list, "list", false, "list the calls of a rotation and the scenarios, and play none")
+	flag.BoolVar(&o.verbose, "v", false, "tell what happened in every scenario")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,148 +60,42 @@ func main() {
 	}
 }
 
+func clouds() []cloud { return []cloud{&onAWS{}, &onGCP{}} }
+
+// wanted says that a part is to be proved.
+func (o options) wanted(part string) bool {
+	if o.run != "" {
+		return slices.ContainsFunc(strings.Split(o.run, ","), func(name string) bool { return strings.HasPrefix(name, part+"/") })
+	}
+	return slices.Contains(strings.Split(o.parts, ","), part)
+}
+
+// prove proves the parts: the clouds at the same time, for they mostly wait, and then what needs the machine.
 func prove(ctx context.Context, o options, out io.Writer) error {
+	began := time.Now()
 	dir, err := os.MkdirTemp("", "maia-rotate-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, name := range strings.Split(o.clouds, ",") {
-		in, ok := map[string]cloud{"aws": &onAWS{}, "gcp": &onGCP{}}[name]
-		if !ok {
-			return fmt.Errorf("there is no cloud %q", name)
-		}
-		if err := proveCloud(ctx, o, in, dir, out); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// planOf plans what is played in a cloud, by the calls of rotations to which nothing happens.
-func planOf(ctx context.Context, o options, in cloud) (p plan, clean []call, err error) {
-	calls := map[bool][]call{}
-	for _, operator := range []bool{false, true} {
-		r := play(ctx, in, scenario{name: in.name() + "/clean", operator: operator})
-		if len(r.broken) > 0 {
-			return p, nil, fmt.Errorf("a rotation to which nothing happens: %s\n%s", strings.Join(r.broken, "; "), r.story)
-		}
-		calls[operator] = r.rotation()
-		if timed, ok := in.(interface{ withoutTimed([]call) []call }); ok {
-			calls[operator] = timed.withoutTimed(calls[operator])
+	figures := &figures{out: out}
+	var proving sync.WaitGroup
+	all := clouds()
+	failed := make([]error, len(all))
+	for i, in := range all {
+		if o.wanted(in.name()) {
+			proving.Go(func() { failed[i] = proveCloud(ctx, o, in, dir, figures) })
 		}
 	}
-	sample := 500
-	if own, ok := in.(interface{ sample() int }); ok {
-		sample = own.sample()
+	proving.Wait()
+	for _, t := range tested {
+		if o.wanted(t.part) {
+			failed = append(failed, proveTests(ctx, t.tests, figures))
+		}
 	}
-	prefix := in.name() + "/"
-	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()}, pairs(calls[false], prefix, sample, o.seed)} {
-		p.scenarios = append(p.scenarios, part.scenarios...)
-		p.folded = append(p.folded, part.folded...)
-	}
-	if more, ok := in.(interface{ folded() []string }); ok {
-		p.folded = append(p.folded, more.folded()...)
-	}
-	return p, calls[false], nil
-}
-
-// rotation are the calls of the rotation, without those of the healing calls after it.
-func (r result) rotation() []call {
-	return slices.DeleteFunc(r.calls, func(c call) bool { return strings.HasPrefix(c.phase, "heal") })
-}
-
-func proveCloud(ctx context.Context, o options, in cloud, dir string, out io.Writer) error {
-	if err := in.build(ctx, dir); err != nil {
+	figures.add("everything", "took", time.Since(began).Round(time.Second))
+	if err := errors.Join(failed...); err != nil || o.document == "" {
 		return err
 	}
-	defer in.close()
-	p, clean, err := planOf(ctx, o, in)
-	if err != nil {
-		return err
-	}
-	changes := 0
-	for _, c := range clean {
-		if c.changes {
-			changes++
-		}
-	}
-	fmt.Fprintf(out, "figure: %s, calls in a clean rotation: %d (%d that change something)\n", in.name(), len(clean), changes)
-	chosen := p.chosen(o.run)
-	if o.list {
-		for i, c := range clean {
-			fmt.Fprintf(out, "%3d  %-20s  %-16s  #%d %s\n", i+1, c.phase, c.source, c.nth, c.name)
-		}
-		for _, s := range chosen {
-			fmt.Fprintln(out, s.name)
-		}
-		return nil
-	}
-	for _, folded := range p.folded {
-		fmt.Fprintf(out, "%s: folded: %s\n", in.name(), folded)
-	}
-	var mu sync.Mutex
-	var results []result
-	free := make(chan struct{}, o.parallel)
-	var playing sync.WaitGroup
-	for _, s := range chosen {
-		if ctx.Err() != nil {
-			break
-		}
-		free <- struct{}{}
-		playing.Go(func() {
-			defer func() { <-free }()
-			r := play(ctx, in, s)
-			mu.Lock()
-			defer mu.Unlock()
-			r.calls = nil
-			results = append(results, r)
-			if len(r.broken) > 0 {
-				fmt.Fprintf(out, "BROKEN %s\n  %s\n%s\n  repeat with: go run ./internal/prove -cloud %s -run '%s'\n", r.scenario, strings.Join(r.broken, "\n  "), r.story, in.name(), r.scenario)
-			}
-			if len(results)%100 == 0 {
-				fmt.Fprintf(os.Stderr, "%s: %d of %d\n", in.name(), len(results), len(chosen))
-			}
-		})
-	}
-	playing.Wait()
-	return summarize(in.name(), results, out)
-}
-
-// summarize prints the figures.
-func summarize(name string, results []result, out io.Writer) error {
-	slices.SortFunc(results, func(a, b result) int { return cmp.Compare(a.scenario, b.scenario) })
-	broken, healed, lost, beyond, leaks, unstruck := 0, 0, 0, 0, 0, 0
-	var dark, took time.Duration
-	for _, r := range results {
-		beyond += r.beyond
-		dark, took = max(dark, r.dark), max(took, r.took)
-		if len(r.broken) > 0 {
-			broken++
-		} else {
-			healed++
-		}
-		if r.lost {
-			lost++
-		}
-		if r.leaked {
-			leaks++
-		}
-		if r.unstruck {
-			unstruck++
-		}
-	}
-	for _, f := range []struct {
-		what  string
-		value any
-	}{
-		{"fault scenarios", len(results)}, {"healed", healed}, {"lost", lost}, {"refreshes beyond those due", beyond}, {"leaks", leaks},
-		{"pairs of which the second call did not come", unstruck}, {"longest dark time", dark.Round(time.Second)}, {"longest scenario", took.Round(time.Second)},
-	} {
-		fmt.Fprintf(out, "figure: %s, %s: %v\n", name, f.what, f.value)
-	}
-	if broken > 0 {
-		return fmt.Errorf("%d of %d scenarios broke a promise", broken, len(results))
-	}
-	return nil
+	return figures.write(o.document)
 }

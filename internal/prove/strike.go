@@ -34,8 +34,10 @@ const (
 	page      kind = "page"      // HTML, with the answer in it
 	strangers kind = "strangers" // the credentials of another runner
 
-	// The function is stopped as a machine that hangs, until others have done its work.
-	halted kind = "halted"
+	// The function is stopped (SIGSTOP) when the answer is ready, as a machine that hangs is.
+	halts kind = "halted"
+	// Something else happens before the call is carried out, which is not disturbed.
+	meanwhile kind = "meanwhile"
 )
 
 var (
@@ -52,7 +54,8 @@ type strike struct {
 	name, phase string // of the call
 	nth         int
 	kind        kind
-	times       int // in a row: the next calls of the name
+	times       int    // in a row: the next calls of the name
+	do          func() // of meanwhile and halts
 	struck      int
 }
 
@@ -114,10 +117,13 @@ func (s *strike) happen(w *wire, to service, body []byte, next http.Handler, wri
 			}
 		})
 		abort()
-	case halted:
+	case halts:
 		kept := done()
-		w.halt()
+		s.do()
 		kept.send(writer)
+	case meanwhile:
+		s.do()
+		next.ServeHTTP(writer, request)
 	default:
 		s.hostility(w, done, writer, request)
 	}

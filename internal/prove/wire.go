@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
@@ -38,7 +40,6 @@ type call struct {
 // wire is what lies between the function and all services: it counts the calls, and things happen to them.
 type wire struct {
 	kill  func()    // kills the function, at work as it is
-	halt  func()    // stops it for a while, see [halted]
 	thief *receiver // where a redirect leads to
 
 	mu      sync.Mutex
@@ -47,19 +48,29 @@ type wire struct {
 	calls   []call
 	counts  map[string]int
 	strikes []*strike
+	began   time.Time
+	story   strings.Builder // the calls, for the reader of a failure
 
 	ended   chan struct{}
 	working sync.WaitGroup // requests that are carried out late
 }
 
 func newWire(strikes []*strike) *wire {
-	return &wire{strikes: strikes, counts: map[string]int{}, ended: make(chan struct{}), kill: func() {}, halt: func() {}}
+	return &wire{strikes: strikes, counts: map[string]int{}, began: time.Now(), ended: make(chan struct{}), kill: func() {}}
 }
 
 // end ends what waits, and waits for it.
 func (w *wire) end() {
 	close(w.ended)
 	w.working.Wait()
+}
+
+// add adds what is to happen.
+func (w *wire) add(s *strike) {
+	s.times = 1
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strikes = append(w.strikes, s)
 }
 
 // enter says what the function is invoked for.
@@ -85,17 +96,17 @@ func (w *wire) wrap(s service, next http.Handler) http.Handler {
 			next.ServeHTTP(writer, request)
 			return
 		}
-		strikes := w.arrive(s.source, made)
-		if strikes == nil {
+		struck := w.arrive(s.source, made, request.RemoteAddr)
+		if struck == nil {
 			next.ServeHTTP(writer, request)
 			return
 		}
-		strikes.happen(w, s, body, next, writer, request)
+		struck.happen(w, s, body, next, writer, request)
 	})
 }
 
 // arrive counts a call and says what strikes it; nil is nothing.
-func (w *wire) arrive(source stage.Source, made identity) *strike {
+func (w *wire) arrive(source stage.Source, made identity, from string) *strike {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	arrived := call{source: source, identity: made, phase: strings.TrimSpace(w.step + " " + w.phase)}
@@ -106,13 +117,26 @@ func (w *wire) arrive(source stage.Source, made identity) *strike {
 	if made.begins != "" {
 		w.phase = made.begins
 	}
+	var hit *strike
 	for _, s := range w.strikes {
-		if s.hits(arrived) {
+		if hit == nil && s.hits(arrived) {
 			s.struck++
-			return s
+			hit = s
 		}
 	}
-	return nil
+	fmt.Fprintf(&w.story, "%7.1f s  %s  %s #%d (%s)", time.Since(w.began).Seconds(), from, made.name, arrived.nth, arrived.phase)
+	if hit != nil {
+		fmt.Fprintf(&w.story, ": %s", hit.kind)
+	}
+	w.story.WriteString("\n")
+	return hit
+}
+
+// told are the calls in words.
+func (w *wire) told() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.story.String()
 }
 
 // made are the calls so far.
@@ -122,8 +146,8 @@ func (w *wire) made() []call {
 	return append([]call(nil), w.calls...)
 }
 
-// struck says of each strike whether it has happened.
-func (w *wire) struck() (all bool) {
+// struck says that everything has happened that was to happen.
+func (w *wire) struck() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.strikes {

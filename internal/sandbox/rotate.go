@@ -54,7 +54,7 @@ func (w *World) Heal(ctx context.Context) error {
 
 // Invoke invokes the function with an event, whoever's it is.
 func (w *World) Invoke(ctx context.Context, event []byte) error {
-	_, err := w.call(ctx, event)
+	_, err := w.Act(ctx, event)
 	return err
 }
 

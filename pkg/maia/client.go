@@ -121,8 +121,9 @@ func (c *Client) Credentials(ctx context.Context, agentID string) (Credentials, 
 	return credentials, nil
 }
 
-// Command gives an agent an order (Maia API reference, POST /v1/agents/{agentId}/commands). A pause or a resume is repeated like a read,
-// as doing it twice does what doing it once does; a restart is sent once.
+// Command gives an agent an order (Maia API reference, POST /v1/agents/{agentId}/commands). A resume is repeated like a read, as doing it
+// twice does what doing it once does; a restart is sent once. A pause is repeated only where it was certainly not carried out: a second
+// one, also one that is carried out late, sets another end of the pause, by which ours could not be told from an operator's any more.
 func (c *Client) Command(ctx context.Context, agentID string, command Command) error {
 	if err := CheckAgentID(agentID); err != nil {
 		return err
@@ -132,7 +133,15 @@ func (c *Client) Command(ctx context.Context, agentID string, command Command) e
 		timeout: attemptTimeout, noReply: true}
 	var failed *Error
 	switch command {
-	case CommandPause, CommandResume:
+	case CommandPause:
+		failed = retry(ctx, func() *Error {
+			_, err := c.authorized(ctx, ctx, k)
+			if err != nil && err.ambiguous {
+				err.retry = false
+			}
+			return err
+		})
+	case CommandResume:
 		_, failed = c.repeat(ctx, k)
 	case CommandRestart:
 		_, failed = c.authorized(ctx, ctx, k)

@@ -20,7 +20,6 @@ func idempotent(client *maia.Client) map[maiatest.Name]func(context.Context) err
 		maiatest.ListAgents:     func(ctx context.Context) error { _, err := client.Agents(ctx); return err },
 		maiatest.GetAgent:       func(ctx context.Context) error { _, err := client.Agent(ctx, agentID); return err },
 		maiatest.GetCredentials: func(ctx context.Context) error { _, err := client.Credentials(ctx, agentID); return err },
-		maiatest.Pause:          func(ctx context.Context) error { return client.Command(ctx, agentID, maia.CommandPause) },
 		maiatest.Resume:         func(ctx context.Context) error { return client.Command(ctx, agentID, maia.CommandResume) },
 		maiatest.Token:          client.Authenticate,
 	}
@@ -109,6 +108,22 @@ func TestRestartIsSentOnce(t *testing.T) {
 			t.Errorf("kind %d: %d attempts", kind, n)
 		}
 	}
+}
+
+// A pause that may have been carried out is not sent again; one that certainly was not is.
+func TestPauseIsNotRepeatedBlindly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for kind, want := range map[maiatest.Kind]int{
+			maiatest.DropBefore: 1, maiatest.DropAfter: 1, maiatest.Late: 1, maiatest.Status5xx: 1, maiatest.Status5xxAfter: 1, maiatest.RateLimited: 5,
+		} {
+			fake := newFake(t)
+			fake.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: kind})
+			wantError(t, fake.Client(t).Command(t.Context(), agentID, maia.CommandPause), nil, "pause agent")
+			if n := count(fake, maiatest.Pause); n != want {
+				t.Errorf("kind %d: %d attempts, want %d", kind, n, want)
+			}
+		}
+	})
 }
 
 func TestBackoffGrowsWithJitter(t *testing.T) {

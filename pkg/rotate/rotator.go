@@ -305,11 +305,16 @@ func (r *run) pause() error {
 			return err
 		}
 		r.seen.Run.Pauses++
-		if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause); err != nil {
-			if notCarriedOut(err) {
-				r.seen.Run.Pauses-- // so that the note is taken back
-			}
+		err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause)
+		switch {
+		case err == nil:
+		case notCarriedOut(err):
+			r.seen.Run.Pauses-- // so that the note is taken back
 			return err
+		case r.ctx.Err() != nil:
+			return err
+		default:
+			r.log.WarnContext(r.ctx, "the pause may have been carried out: no other is sent, Maia is read", "error", err)
 		}
 		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
 			return err
@@ -344,7 +349,7 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 			return nil
 		}
 		if !time.Now().Before(until) {
-			return Errorf(NotReady, "Maia accepted the command, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
+			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
 				WithTodo("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {

@@ -666,3 +666,17 @@ func TestBadPolicyAndMode(t *testing.T) {
 		})
 	}
 }
+
+// A PAUSE whose answer is lost and that is carried out a little later must not be followed by another: its end would be
+// that of the note, and the one that shows would be taken for an operator's.
+func TestPromise8APauseThatIsCarriedOutLateIsOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second})
+		report, err := h.run(rotate.Rotate)
+		if err != nil || report.Outcome != rotate.Rotated {
+			t.Errorf("%q, %v", report.Outcome, err)
+		}
+		h.mustBeBack()
+	})
+}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -150,15 +149,6 @@ func (f *Function) Call(ctx context.Context) (status int, body []byte, err error
 	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)
 	return response.StatusCode, body, err
-}
-
-// Signal sends its process a signal, if one runs.
-func (f *Function) Signal(signal os.Signal) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.process != nil {
-		_ = f.process.Process.Signal(signal) // one that has ended gets none
-	}
 }
 
 // termination is how long Cloud Run waits after SIGTERM.

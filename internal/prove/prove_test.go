@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+)
+
+// worlds is how many of them live at the same time: they mostly wait.
+const worlds = "16"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", worlds); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// A part of the scenarios, chosen by their names: of those that do not take minutes, the ones that have to be survived.
+var part = map[string][]string{
+	"aws": {
+		"aws/Pause@createSecret#1/late",
+		"aws/UpdateSecretVersionStage-runner@createSecret-paused#3/answer-lost",
+		"aws/UpdateSecretVersionStage-runner@createSecret-paused#3/killed-after",
+		"aws/RefreshCredentials@createSecret-paused#1/answer-lost",
+		"aws/RefreshCredentials@createSecret-paused#1/killed-after",
+		"aws/RefreshCredentials@createSecret-paused#1/late",
+		"aws/RefreshCredentials@createSecret-paused#1/strangers",
+		"aws/PutSecretValue-runner@createSecret-refreshed#1/killed-after-twice",
+		"aws/PutSecretValue-runner@createSecret-refreshed#1/late",
+		"aws/UpdateService-runner@finishSecret-refreshed#1/killed-before-twice",
+		"aws/GetCredentials@createSecret#1/redirect-3-times",
+		"aws/operator-paused/RefreshCredentials@createSecret#1/killed-after",
+		"aws/story/5-runs-of-one-event@Pause",
+		"aws/story/wakes-up-after-the-refresh",
+	},
+}
+
+func TestPartOfTheScenarios(t *testing.T) {
+	for _, in := range clouds() {
+		t.Run(in.name(), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // the subtests outlive the test's own
+			t.Cleanup(cancel)
+			if err := in.build(ctx, t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(in.close)
+			p, _, err := planOf(ctx, options{seed: 6}, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range part[in.name()] {
+				i := slices.IndexFunc(p.scenarios, func(s scenario) bool { return s.name == name })
+				if i < 0 {
+					t.Errorf("there is no scenario %s", name)
+					continue
+				}
+				t.Run(strings.TrimPrefix(name, in.name()+"/"), func(t *testing.T) {
+					t.Parallel()
+					if r := play(ctx, in, p.scenarios[i]); len(r.broken) > 0 {
+						t.Errorf("%s\n%s", strings.Join(r.broken, "\n"), r.story)
+					}
+				})
+			}
+		})
+	}
+}
+
+// What judges a scenario must be able to say no: a wire that keeps the PAUSE of another, say, is no rotation.
+func TestJudgeSeesWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	in := &onAWS{}
+	if err := in.build(ctx, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	var broken []string
+	r := play(ctx, in, scenario{name: "aws/broken", story: func(ctx context.Context, w world) error {
+		if err := w.rotate(ctx); err != nil {
+			return err
+		}
+		w.maia().ConsoleRefresh(stage.AgentID) // and nobody tells the runner
+		for range 2 {
+			if err := w.rotate(ctx); err != nil { // two that were not due
+				return err
+			}
+		}
+		return nil
+	}})
+	broken = r.broken
+	for _, words := range []string{"refreshes for the one rotation"} {
+		if !slices.ContainsFunc(broken, func(text string) bool { return strings.Contains(text, words) }) {
+			t.Errorf("%q is missing in %q", words, broken)
+		}
+	}
+	if r = play(ctx, in, scenario{name: "aws/never", strikes: []strike{{name: "nothing", nth: 1, kind: refused, times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
+		t.Errorf("a strike that did not happen is not told: %q", r.broken)
+	}
+}
+
+func TestPlanIsTheSameEachTime(t *testing.T) {
+	calls := []call{
+		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
+		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 2},
+		{source: stage.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
+		{source: stage.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
+	}
+	names := func(p plan) (names []string) {
+		for _, s := range p.scenarios {
+			names = append(names, s.name)
+		}
+		return names
+	}
+	one := names(singles(calls, "x/"))
+	// A read: six ways, two of them twice, and five of a hostile Maia. A refresh: nine, each twice, and six. A store: nine, twice.
+	if want := 6 + 2 + 5 + 18 + 6 + 18; len(one) != want {
+		t.Errorf("%d scenarios, want %d: %q", len(one), want, one)
+	}
+	if slices.Contains(one, "x/GetAgent@#2/refused") {
+		t.Error("a read that repeats another is not folded")
+	}
+	if sorted := slices.Compact(slices.Sorted(slices.Values(one))); len(sorted) != len(one) {
+		t.Error("two scenarios have one name")
+	}
+	if a, b, c := names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 2)); !slices.Equal(a, b) || slices.Equal(a, c) {
+		t.Error("a sample of pairs is not determined by its seed")
+	}
+}
+
+func TestFiguresGoBetweenTheirMarks(t *testing.T) {
+	var out strings.Builder
+	f := &figures{out: &out}
+	f.add("aws", "lost", 0)
+	f.add("model", "states", 12)
+	f.add("aws", "leaks", 0)
+	file := t.TempDir() + "/document.md"
+	if err := os.WriteFile(file, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	want := "before\n" + beginMark + "\n| part | figure | value |\n|---|---|---|\n| aws | lost | 0 |\n| aws | leaks | 0 |\n| model | states | 12 |\n\n" + endMark + "after\n"
+	if err != nil || string(got) != want {
+		t.Errorf("%v\n%s", err, got)
+	}
+	if out.String() != "figure: aws, lost: 0\nfigure: model, states: 12\nfigure: aws, leaks: 0\n" {
+		t.Errorf("printed %q", out.String())
+	}
+}
