@@ -43,6 +43,7 @@ var (
 	lastRead      = after("at-the-last-read-before-the-refresh", string(maiatest.GetCredentials), paused, 1)
 	justRefreshed = after("right-after-the-refresh", string(maiatest.RefreshCredentials), paused, 1)
 	begunUpgrade  = after("in-the-upgrade-that-has-begun", "create revision", refreshed, 1)
+	beforeStored  = after("in-the-upgrade-right-before-the-secret-is-stored", "get Secret", refreshed, 2)
 	storedSecret  = after("in-the-upgrade-when-the-secret-is-stored", "patch Secret", refreshed, 1)
 	superseded    = after("in-the-upgrade-when-the-old-revision-is-superseded", "update revision-1", refreshed, 1)
 	upgraded      = after("when-the-upgrade-is-complete", "update revision-2", refreshed, 1)
@@ -67,7 +68,7 @@ func (*onGCP) stories() (all []scenario) {
 		add("asked-to-end-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.askedToEnd(ctx, m) })
 	}
 	add("called-again-when-all-is-done", func(ctx context.Context, w gcpWorld) error { return w.calledAgainAfter(ctx) })
-	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, storedSecret, superseded, upgraded, beforeRestart, justRestarted} {
+	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, beforeStored, storedSecret, superseded, upgraded, beforeRestart, justRestarted} {
 		add("wakes-up-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, nil) })
 		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
@@ -141,17 +142,22 @@ func (w gcpWorld) askedToEnd(ctx context.Context, m moment) error {
 // by then must stay.
 func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *gke.Function) error) error {
 	var others error
-	w.then(m, func() {
-		process := w.Function.Process()
-		if others = halt(process); others != nil {
+	stopped, at := 0, m.call
+	at.do = func() {
+		stopped = w.Function.Process()
+		others = halt(stopped)
+	}
+	at.then = func() { // the answer lies ready for when it wakes up
+		if others != nil {
 			return
 		}
-		defer wake(process)
-		at := w.Another()
-		if others = w.untilBack(ctx, at); others == nil && then != nil {
-			others = then(ctx, at)
+		defer wake(stopped)
+		beside := w.Another()
+		if others = w.untilBack(ctx, beside); others == nil && then != nil {
+			others = then(ctx, beside)
 		}
-	})
+	}
+	w.wire.add(&at)
 	_ = w.callAt(ctx, w.Function) // it may say that others were at work
 	if others == nil && !w.back() {
 		w.trace.breaks("the run that woke up has undone what others had done")

@@ -41,6 +41,7 @@ type lock struct {
 	leases client.LeaseInterface
 	name   string
 	me     string // who holds it, if this is the lock's
+	fence  *fence // is told how long that is so
 
 	turn chan struct{} // holds one token: whoever has it uses what is below
 	seen *coordinationv1.Lease
@@ -49,8 +50,8 @@ type lock struct {
 	gone chan struct{}      // closed when that has ended
 }
 
-func newLock(leases client.LeaseInterface, release string) *lock {
-	l := &lock{leases: leases, name: leaseName(release), me: "maia-rotate-" + strings.ToLower(rand.Text()[:10]), turn: make(chan struct{}, 1)}
+func newLock(leases client.LeaseInterface, release string, fence *fence) *lock {
+	l := &lock{leases: leases, name: leaseName(release), fence: fence, me: "maia-rotate-" + strings.ToLower(rand.Text()[:10]), turn: make(chan struct{}, 1)}
 	l.turn <- struct{}{}
 	return l
 }
@@ -185,6 +186,7 @@ func (l *lock) put(ctx context.Context, annotations map[string]string) error {
 // keep has the Lease renewed from now on, which was seen to be ours.
 func (l *lock) keep(ctx context.Context) {
 	l.till = l.ends()
+	l.fence.set(l.till)
 	if l.stop != nil {
 		return
 	}
@@ -264,6 +266,7 @@ func (l *lock) release(ctx context.Context) {
 	if stop != nil {
 		stop()
 	}
+	l.fence.set(time.Time{})
 	if time.Now().Before(l.till) && l.holder() == l.me {
 		lease := l.seen.DeepCopy()
 		nobody := ""

@@ -24,7 +24,8 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 		clients.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
 			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
 		})
-		l := newLock(clients.CoordinationV1().Leases("runners"), "runner")
+		var f fence
+		l := newLock(clients.CoordinationV1().Leases("runners"), "runner", &f)
 		take := func() {
 			t.Helper()
 			defer l.use()()
@@ -41,20 +42,23 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 		}
 		take()
 		time.Sleep(5 * leaseDuration)
-		if left() <= 0 {
+		if left() <= 0 || !f.open() {
 			t.Fatal("it was not renewed")
 		}
 		away.Store(true)
 		time.Sleep(5 * leaseDuration)
-		if left() > 0 {
+		if left() > 0 || f.open() {
 			t.Fatal("it was not lost")
 		}
 		away.Store(false)
 		take()
 		time.Sleep(5 * leaseDuration)
-		if left() <= 0 {
+		if left() <= 0 || !f.open() {
 			t.Error("it was taken again, and not renewed")
 		}
 		l.release(t.Context())
+		if f.open() {
+			t.Error("it was given back, and changes may begin")
+		}
 	})
 }
