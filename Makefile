@@ -1,5 +1,6 @@
 # demo: the main job in an embedded sandbox, on AWS and on Azure (CLOUD=aws, azure or gcp: on one).  test: all tests.  bench: figures, one a line.
-# prove: the promises as evidence, with the figures of docs/reliability.md.  See README.md.
+# prove: the promises as evidence, with the figures of docs/reliability.md.  fuzz: every parser of foreign input, a minute each.
+# See README.md.
 
 GO ?= go
 
@@ -15,7 +16,7 @@ LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 # The control plane's libraries are compiled as internal/controlplane compiles them, so that they are compiled once.
 KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
-.PHONY: demo test test-kubernetes build-functions bench prove lint build-RotationFunction
+.PHONY: demo test test-kubernetes build-functions bench prove fuzz lint build-RotationFunction
 
 # Built with the flags of the functions, so that what they have in common is compiled once.
 SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate sandbox
@@ -59,6 +60,25 @@ bench:
 # Plays what make test leaves out. Real time passes in it: it takes most of an hour.
 prove:
 	@$(GO) run ./internal/prove -document docs/reliability.md
+
+# How long each fuzz target runs. What one finds is kept below testdata/fuzz of its package, where go test tries it from then on.
+FUZZTIME ?= 60s
+
+# One target after another, whichever there are; the first that finds something ends it.
+fuzz:
+	@targets=0; executions=0; said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
+	for directory in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal pkg | xargs -n 1 dirname | sort -u); do \
+		listed=$$($(GO) test -list '^Fuzz' "./$$directory") || { echo "$$listed"; exit 1; }; \
+		for target in $$(echo "$$listed" | grep '^Fuzz'); do \
+			echo "$$directory $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$directory" >"$$said" 2>&1 || { cat "$$said"; exit 1; }; \
+			grep 'execs:' "$$said" | tail -n 1; \
+			targets=$$((targets + 1)); \
+			executions=$$((executions + $$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$$said" | tail -n 1))); \
+		done; \
+	done; \
+	test $$targets -gt 0; \
+	echo "figure: fuzz targets: $$targets"; echo "figure: fuzz executions: $$executions"
 
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }

@@ -28,7 +28,7 @@ var part = map[string][]string{
 	"aws": {
 		"aws/Pause@createSecret#1/late",
 		"aws/UpdateSecretVersionStage-runner@createSecret-paused#3/answer-lost",
-		"aws/UpdateSecretVersionStage-runner@createSecret-paused#3/killed-after",
+		"aws/UpdateSecretVersionStage-runner@createSecret-paused#1/killed-after",
 		"aws/RefreshCredentials@createSecret-paused#1/answer-lost",
 		"aws/RefreshCredentials@createSecret-paused#1/killed-after",
 		"aws/RefreshCredentials@createSecret-paused#1/late",

@@ -86,7 +86,8 @@ func (a agentJSON) agent() (Agent, error) {
 	}
 	if a.PausedUntil != "" {
 		until, err := time.Parse(time.RFC3339, a.PausedUntil)
-		if err != nil {
+		// A note keeps it in UTC, where a year of four digits may have five.
+		if year := until.UTC().Year(); err != nil || year < 1 || year > 9999 {
 			return Agent{}, errors.New("pausedUntil is not an RFC 3339 time")
 		}
 		agent.PausedUntil = until

@@ -1,7 +1,9 @@
 package maia
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -165,9 +167,38 @@ func decodeCredentials(body []byte) (Credentials, *Error) {
 	if failed := decode(body, &reply); failed != nil {
 		return Credentials{}, failed
 	}
+	if field := repeated(body, "clientId", "clientSecret"); field != "" {
+		return Credentials{}, invalidReply(0, field+" is there more than once")
+	}
 	credentials := Credentials{ClientID: reply.ClientID, ClientSecret: reply.ClientSecret}
 	if err := credentials.Validate(); err != nil {
 		return Credentials{}, invalidReply(0, err.Error())
 	}
 	return credentials, nil
+}
+
+// repeated names a field that a JSON object has more than once, so that it is not clear which of them counts; "" if there is none.
+// encoding/json takes the last, and takes names in whatever case.
+func repeated(object []byte, fields ...string) string {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	if opening, _ := decoder.Token(); opening != json.Delim('{') {
+		return ""
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		key, _ := decoder.Token()
+		var value json.RawMessage
+		if decoder.Decode(&value) != nil {
+			return "" // it was read before
+		}
+		for _, field := range fields {
+			if name, _ := key.(string); strings.EqualFold(name, field) {
+				if seen[field] {
+					return field
+				}
+				seen[field] = true
+			}
+		}
+	}
+	return ""
 }

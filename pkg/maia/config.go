@@ -25,7 +25,7 @@ type Config struct {
 	TokenURL     string       // "" is DefaultTokenURL
 	ClientID     string       // of the MAIA API credential (not of a runner), whose role must be Admin or Super Admin
 	ClientSecret Secret       // of the same
-	HTTPClient   *http.Client // nil is a client on http.DefaultTransport. It is copied, and the copy follows no redirects
+	HTTPClient   *http.Client // nil is a client like http.DefaultClient that reads short headers only. It is copied, and the copy follows no redirects
 	UserAgent    string       // "" is maia-rotate
 }
 
@@ -71,7 +71,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.New("maia: Config.UserAgent contains control characters: expected a single line such as maia-rotate/1.0")
 	}
 
-	httpClient := &http.Client{}
+	httpClient := &http.Client{Transport: defaultTransport()}
 	if cfg.HTTPClient != nil {
 		copied := *cfg.HTTPClient
 		httpClient = &copied
@@ -88,6 +88,21 @@ func New(cfg Config) (*Client, error) {
 			http: httpClient, userAgent: userAgent,
 		},
 	}, nil
+}
+
+// maxHeader is how much of an answer's header is read, in bytes. Of the 10 MB that are usual, millions of short lines would take up most
+// of the memory that a function has.
+const maxHeader = 64 << 10
+
+// defaultTransport is http.DefaultTransport with a bound, unless somebody has put something else in its place.
+func defaultTransport() http.RoundTripper {
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	transport = transport.Clone()
+	transport.MaxResponseHeaderBytes = maxHeader
+	return transport
 }
 
 // checkURL allows https, and http where nothing leaves the machine. The error does not repeat the URL: one with a user in it contains

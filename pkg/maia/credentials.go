@@ -23,13 +23,13 @@ func (c Credentials) Equal(other Credentials) bool {
 }
 
 // Validate tells whether c can be credentials at all, before anyone writes them to a store: a client ID is there, and the secret is
-// neither empty nor masked nor shorter than 8 characters, and both are free of white space and control characters. The error never
-// contains a value.
+// neither empty nor masked nor shorter than 8 characters, and both are visible ASCII, as those of OAuth are (RFC 6749, appendix A):
+// what a mask draws, what was garbled on its way and what cannot be seen is not. The error never contains a value.
 func (c Credentials) Validate() error {
 	if c.ClientID == "" {
 		return errors.New("client ID is empty")
 	}
-	if err := checkToken("client ID", c.ClientID); err != nil {
+	if err := checkVisible("client ID", c.ClientID); err != nil {
 		return err
 	}
 	secret := c.ClientSecret.Reveal()
@@ -41,7 +41,18 @@ func (c Credentials) Validate() error {
 	case utf8.RuneCountInString(secret) < minSecretLength:
 		return fmt.Errorf("client secret has fewer than %d characters", minSecretLength)
 	}
-	return checkToken("client secret", secret)
+	return checkVisible("client secret", secret)
+}
+
+// checkVisible is checkToken for what is to be stored.
+func checkVisible(name, value string) error {
+	if err := checkToken(name, value); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return fmt.Errorf("%s contains characters that are not ASCII", name)
+	}
+	return nil
 }
 
 // masked tells a value that was hidden by whoever sent it: nothing but stars, three stars in a row (a partly shown value), a bullet

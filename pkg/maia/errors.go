@@ -94,13 +94,13 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// statusError turns an answer that is not a 2xx into an Error.
-func statusError(status int, header http.Header) *Error {
+// statusError turns an answer that is not a 2xx into an Error, in which the secrets are not, whatever the answer repeats.
+func statusError(status int, header http.Header, secrets ...Secret) *Error {
 	e := &Error{StatusCode: status, RetryAfter: retryAfter(header)}
 	switch {
 	case status >= 300 && status < 400:
 		e.Kind, e.ambiguous = ErrInvalidReply, true
-		e.Reason = redirectReason(header)
+		e.Reason = redirectReason(header, secrets...)
 	case status == http.StatusUnauthorized:
 		e.Kind = ErrUnauthorized
 	case status == http.StatusForbidden:

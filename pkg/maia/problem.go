@@ -22,26 +22,31 @@ func (e *Error) addProblem(header http.Header, body []byte, secrets ...Secret) {
 	if json.Unmarshal(body, &problem) != nil {
 		return
 	}
-	for _, secret := range secrets {
-		problem.Title = strings.ReplaceAll(problem.Title, secret.Reveal(), redacted)
-		problem.Detail = strings.ReplaceAll(problem.Detail, secret.Reveal(), redacted)
-	}
-	e.Title, e.Detail = cleanText(problem.Title), cleanText(problem.Detail)
+	e.Title, e.Detail = cleanText(problem.Title, secrets...), cleanText(problem.Detail, secrets...)
 }
 
-// cleanText makes what a server wrote fit for one line of a log: no control or invisible characters, and not long.
-func cleanText(text string) string {
-	var out []rune
-	for _, r := range text {
-		if !unicode.IsPrint(r) {
-			continue
+// cleanText makes what a server wrote fit for one line of a log: no secret, no control or invisible characters, and not long. The secrets
+// are cut out of what will be seen: before, something invisible may be in the middle of one.
+func cleanText(text string, secrets ...Secret) string {
+	text = printable(text)
+	for _, secret := range secrets {
+		if value := printable(secret.Reveal()); value != "" {
+			text = strings.ReplaceAll(text, value, redacted)
 		}
-		if len(out) == maxProblemText {
-			return string(out) + "…"
-		}
-		out = append(out, r)
 	}
-	return string(out)
+	if out := []rune(text); len(out) > maxProblemText {
+		return string(out[:maxProblemText]) + "…"
+	}
+	return text
+}
+
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // mediaType of an answer, in lower case and without parameters; "" if it has none or a malformed one.
@@ -54,10 +59,10 @@ func mediaType(header http.Header) string {
 }
 
 // redirectReason names the host of a redirect and nothing else of it: the rest may carry what the request carried.
-func redirectReason(header http.Header) string {
+func redirectReason(header http.Header, secrets ...Secret) string {
 	target, err := url.Parse(header.Get("Location"))
 	if err != nil || target.Hostname() == "" {
 		return "redirects are not followed"
 	}
-	return "redirects are not followed: target host " + cleanText(target.Hostname())
+	return "redirects are not followed: target host " + cleanText(target.Hostname(), secrets...)
 }

@@ -88,7 +88,7 @@ func (c *Client) send(ctx context.Context, k call, token Secret) ([]byte, *Error
 	defer func() { _ = response.Body.Close() }()
 	content, err := readReply(response.Body)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		failed := statusError(response.StatusCode, response.Header)
+		failed := statusError(response.StatusCode, response.Header, token, c.tokens.clientSecret)
 		if !k.private {
 			failed.addProblem(response.Header, content, token, c.tokens.clientSecret)
 		}

@@ -124,7 +124,7 @@ func (t *tokenCache) fetch(ctx context.Context) (token Secret, renewAt time.Time
 	case status == 0:
 		return Secret{}, time.Time{}, connectionError(ctx, err)
 	case status < 200 || status > 299:
-		return Secret{}, time.Time{}, tokenStatusError(status, recorder.header, errorCode(err))
+		return Secret{}, time.Time{}, tokenStatusError(status, recorder.header, errorCode(err), t.clientSecret)
 	case err != nil:
 		return Secret{}, time.Time{}, invalidReply(status, strings.TrimSpace("the answer has no token "+errorCode(err)))
 	case !strings.EqualFold(got.Type(), "bearer"):
@@ -141,8 +141,8 @@ func (t *tokenCache) fetch(ctx context.Context) (token Secret, renewAt time.Time
 }
 
 // tokenStatusError explains a refusal by the token endpoint in terms of the credential that it refused.
-func tokenStatusError(status int, header http.Header, code string) *Error {
-	failed := statusError(status, header)
+func tokenStatusError(status int, header http.Header, code string, secret Secret) *Error {
+	failed := statusError(status, header, secret)
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden,
 		code == "invalid_client", code == "unauthorized_client", code == "access_denied":

@@ -3,6 +3,9 @@ package rotate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -15,6 +18,8 @@ const AppliedNothing maia.Fingerprint = "none"
 // secret, only fingerprints. A home keeps it beside the runner, see [Runner.SaveNote]. The zero Note says that this
 // runner was never touched. Where a home keeps text, it is JSON.
 type Note struct {
+	// Agent is the ID of the agent that the note is about, see [Note.Of].
+	Agent string `json:"agent,omitempty"`
 	// Applied is the fingerprint of the secret that the instances were last seen running with, after a restart.
 	Applied maia.Fingerprint `json:"applied,omitempty"`
 	// Intent is open from before a refresh is sent until its outcome is stored.
@@ -54,12 +59,24 @@ func ParseNote(text []byte) (note Note, err error) {
 	if err := decoder.Decode(&note); err != nil {
 		return Note{}, err
 	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return Note{}, errors.New("there is something behind the note")
+	}
 	return note, nil
+}
+
+// Of is the note if it is about an agent, or does not say about which; else the zero Note. What a home has agreed on with Maia about
+// one agent says nothing about another: whoever has it name another runner's agent would have that one's secret adopted into it.
+func (n Note) Of(agentID string) Note {
+	if n.Agent != "" && !strings.EqualFold(n.Agent, agentID) {
+		return Note{}
+	}
+	return n
 }
 
 // Equal compares two notes field by field.
 func (n Note) Equal(other Note) bool {
-	return n.Applied == other.Applied &&
+	return n.Agent == other.Agent && n.Applied == other.Applied &&
 		equal(n.Intent, other.Intent, func(a, b Intent) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.By == b.By }) &&
 		equal(n.Paused, other.Paused, func(a, b OwnPause) bool {
 			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until)

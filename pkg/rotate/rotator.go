@@ -395,6 +395,10 @@ func (r *run) refresh() error {
 	}
 	r.beginCritical()
 	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
+	if store := r.seen.Home.Store.ClientID; err == nil && answer.ClientID != store {
+		// No answer to this refresh: what it made is not known from it.
+		err = fmt.Errorf("%w: the answer is about client %q, the store's is %q", maia.ErrOutcomeUnknown, answer.ClientID, store)
+	}
 	switch {
 	case err == nil:
 		r.seen.Run.Sent, r.seen.Run.Answer = &intent, answer
@@ -553,6 +557,7 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 }
 
 func (r *run) saveNote(note Note) error {
+	note.Agent = r.runner.AgentID()
 	if err := r.runner.SaveNote(r.ctx, note); err != nil {
 		return err
 	}

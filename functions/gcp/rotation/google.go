@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 	"golang.org/x/oauth2"
@@ -113,17 +114,33 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	if sum := payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
 		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithTodo("nothing: the next call reads it again")
 	}
+	return parseCredential(data, version)
+}
+
+// parseCredential reads the JSON {"client_id":…,"client_secret":…}. The error never holds any of it.
+func parseCredential(data []byte, version string) (maia.Credentials, error) {
 	document := gjson.ParseBytes(data)
-	id, secret := document.Get("client_id"), document.Get("client_secret")
-	if !gjson.ValidBytes(data) || !document.IsObject() {
+	if !gjson.ValidBytes(data) || !utf8.Valid(data) || !document.IsObject() {
 		return maia.Credentials{}, settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
 	}
-	for name, value := range map[string]gjson.Result{"client_id": id, "client_secret": secret} {
-		if value.Type != gjson.String || value.Str == "" {
+	var texts [2]string
+	for i, name := range []string{"client_id", "client_secret"} {
+		var found []gjson.Result
+		document.ForEach(func(key, value gjson.Result) bool {
+			if key.String() == name {
+				found = append(found, value)
+			}
+			return true
+		})
+		switch {
+		case len(found) > 1:
+			return maia.Credentials{}, settings.Errorf("the Maia API credential in %s has %s more than once", version, name)
+		case len(found) == 0 || found[0].Type != gjson.String || found[0].Str == "":
 			return maia.Credentials{}, settings.Errorf("the Maia API credential in %s has no %s, or one that is not a text", version, name)
 		}
+		texts[i] = found[0].Str
 	}
-	return maia.Credentials{ClientID: id.Str, ClientSecret: maia.NewSecret(secret.Str)}, nil
+	return maia.Credentials{ClientID: texts[0], ClientSecret: maia.NewSecret(texts[1])}, nil
 }
 
 // failure gives an error of a Google API its kind.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -28,13 +29,16 @@ func NewLog(out io.Writer) *slog.Logger {
 	}}))
 }
 
+// traceID is what a trace is called, in whichever header.
+var traceID = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
+
 // withTrace has each line of a call name the call's trace, so that Cloud Logging shows them together.
 func withTrace(log *slog.Logger, request *http.Request, project string) *slog.Logger {
 	trace, _, _ := strings.Cut(request.Header.Get("X-Cloud-Trace-Context"), "/")
 	if parts := strings.Split(request.Header.Get("traceparent"), "-"); trace == "" && len(parts) == 4 {
 		trace = parts[1]
 	}
-	if trace = strings.TrimSpace(trace); trace == "" || len(trace) > 64 || project == "" {
+	if !traceID.MatchString(trace) || project == "" {
 		return log
 	}
 	return log.With("logging.googleapis.com/trace", "projects/"+project+"/traces/"+trace)

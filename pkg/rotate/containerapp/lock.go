@@ -69,8 +69,13 @@ func parseContent(text []byte) (read content, err error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&read)
-	return read, err
+	if err := decoder.Decode(&read); err != nil {
+		return content{}, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return content{}, errors.New("there is something behind the note")
+	}
+	return read, nil
 }
 
 func newLock(state *container.Client, name, app string) *lock {

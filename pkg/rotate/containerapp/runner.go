@@ -169,7 +169,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err != nil {
 		return rotate.Home{}, err
 	}
-	return rotate.Home{Store: store, Instances: r.instances(), Note: note}, nil
+	return rotate.Home{Store: store, Instances: r.instances(), Note: note.Of(r.agentID)}, nil
 }
 
 // readNote reads the note. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that

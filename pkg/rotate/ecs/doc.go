@@ -16,8 +16,9 @@
 //
 // AWS advises against calls that change a secret while it rotates. Staging labels of our own are the least that
 // survives a crash beside the secret, and need no right that a rotation does not need anyway. A secret can have 20
-// labels; of these there are four at rest, and a few more while they change:
+// labels; of these there are five at rest, and a few more while they change:
 //
+//	maia-rotate/agent/AGENT             the rest is about this agent
 //	maia-rotate/applied/FINGERPRINT/TIME
 //	maia-rotate/intent/OVER/TIME/RUN
 //	maia-rotate/pausing/TIME/RUN       we were about to pause

@@ -3,6 +3,7 @@ package ecs
 import (
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
@@ -30,7 +31,7 @@ func ParseDocument(text string) (Document, error) {
 	switch trimmed := strings.TrimSpace(text); {
 	case trimmed == "":
 		return Document{}, documentError("is empty")
-	case !json.Valid([]byte(text)):
+	case !json.Valid([]byte(text)) || !utf8.ValidString(text): // others would read something else in its place
 		return Document{}, documentError("is not JSON")
 	case trimmed[0] != '{':
 		return Document{}, documentError("is JSON but not an object")

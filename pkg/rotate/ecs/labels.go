@@ -19,7 +19,7 @@ const (
 	labelTime   = "20060102T150405.000Z"
 	noTime      = "none"
 	maxLabels   = 20 // on all versions of a secret
-	noteLabels  = 7  // that there may be of ours at once: four at rest, those that are being replaced, those of a run beside
+	noteLabels  = 8  // that there may be of ours at once: five at rest, those that are being replaced, those of a run beside
 )
 
 // noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
@@ -35,6 +35,8 @@ func noteOf(labels []string, own string) rotate.Note {
 			times[i], _ = time.Parse(labelTime, field)
 		}
 		switch {
+		case kind == "agent" && len(fields) == 1:
+			note.Agent = max(note.Agent, fields[0])
 		case kind == "applied" && len(fields) == 2 && !times[1].Before(applied):
 			applied = times[1]
 			note.Applied = maia.Fingerprint(fields[0])
@@ -62,6 +64,9 @@ func noteOf(labels []string, own string) rotate.Note {
 // labelsOf writes the note as labels. The label of an unchanged fingerprint is kept as it stands among the present ones.
 func labelsOf(note rotate.Note, present []string) []string {
 	var labels []string
+	if note.Agent != "" {
+		labels = append(labels, labelPrefix+"agent/"+note.Agent)
+	}
 	if note.Applied != "" {
 		label := labelPrefix + "applied/" + string(note.Applied) + "/"
 		if noteOf(present, "").Applied == note.Applied {

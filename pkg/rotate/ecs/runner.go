@@ -60,7 +60,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err != nil {
 		return rotate.Home{}, err
 	}
-	home := rotate.Home{Store: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent)}
+	home := rotate.Home{Store: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent).Of(r.agentID)}
 	pending, staged, err := r.pending(ctx)
 	if err != nil {
 		return rotate.Home{}, err

@@ -38,6 +38,9 @@ func (r *Runner) Check(ctx context.Context) error {
 	if err := r.checkOtherReaders(); err != nil {
 		return err
 	}
+	if err := r.checkNextRecord(ctx); err != nil {
+		return err
+	}
 	trial := r.cluster.rehearsal()
 	objects, err := r.objects(trial, r.seen.base.Manifest)
 	if err != nil {

@@ -66,7 +66,7 @@ func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	silent := func(string, ...any) {}
 	client := kube.New(c)
 	client.Namespace, client.Log = c.namespace, silent
-	records := driver.NewSecrets(clients.CoreV1().Secrets(c.namespace))
+	records := driver.NewSecrets(boundedSecrets{clients.CoreV1().Secrets(c.namespace)})
 	records.Log = silent
 	stored := storage.Init(records)
 	stored.MaxHistory, stored.Log = maxHistory, silent

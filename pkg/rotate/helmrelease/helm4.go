@@ -1,12 +1,7 @@
 package helmrelease
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/base64"
-	"fmt"
-	"io"
 
 	"github.com/tidwall/gjson"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,7 +11,7 @@ import (
 // from there without it and does not keep the mark. It reads the record itself, for Helm 3 does not know the field. What
 // cannot be read is Helm's to complain of.
 func (r *Runner) warnOfHelm4(ctx context.Context) {
-	name := fmt.Sprintf("sh.helm.release.v1.%s.v%d", r.config.Release, r.seen.last.Version)
+	name := recordName(r.config.Release, r.seen.last.Version)
 	record, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return
@@ -25,21 +20,4 @@ func (r *Runner) warnOfHelm4(ctx context.Context) {
 		r.log.WarnContext(ctx, "the release was last upgraded by Helm 4 with server-side apply; Helm 3 upgrades it without: check the fields' managers if that matters",
 			"namespace", r.config.Namespace, "revision", r.seen.last.Version)
 	}
-}
-
-// unpack is the JSON of a release's record; nil if it is not one.
-func unpack(record []byte) []byte {
-	packed, err := base64.StdEncoding.DecodeString(string(record))
-	if err != nil {
-		return nil
-	}
-	reader, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil
-	}
-	text, err := io.ReadAll(reader)
-	if err != nil {
-		return nil
-	}
-	return text
 }

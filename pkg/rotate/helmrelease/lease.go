@@ -90,13 +90,18 @@ func (l *lock) taken() bool {
 	return l.holder() != "" && l.holder() != l.me && time.Now().Before(l.ends().Add(clockSkew))
 }
 
-// awaitFree waits until nobody else holds the Lease, or until its holder shows that it is alive.
+// awaitFree waits until nobody else holds the Lease, or until its holder shows that it is alive. One that says that it is held for
+// longer than a run's, and is not renewed, is none of a run's: it is not waited for.
 func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 	if err := l.read(ctx); err != nil {
 		return false, err
 	}
 	first, holder := l.seen.Spec.RenewTime, l.holder()
-	for l.taken() {
+	for began := time.Now(); l.taken(); {
+		if time.Since(began) > leaseDuration+clockSkew {
+			return false, rotate.Errorf(rotate.NotReady, "Lease %s is held by %s until %s, and is not renewed: no run does that", l.name, holder, l.ends().UTC().Format(time.RFC3339)).
+				WithTodo("find out who holds it; if nobody does, delete the Lease's spec.holderIdentity")
+		}
 		timer := time.NewTimer(leasePoll)
 		select {
 		case <-timer.C:
@@ -327,10 +332,13 @@ func (l *lock) note() (rotate.Note, error) {
 	return note, nil
 }
 
-// revision is that of our last upgrade; 0 if there was none.
+// revision is that of our last upgrade; 0 if there was none, or the annotation is not one of ours.
 func (l *lock) revision() int {
 	defer l.use()()
-	revision, _ := strconv.Atoi(l.seen.Annotations[revisionAnnotation])
+	revision, err := strconv.Atoi(l.seen.Annotations[revisionAnnotation])
+	if err != nil || revision < 0 {
+		return 0
+	}
 	return revision
 }
 

@@ -1,6 +1,7 @@
 package helmrelease
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // A Lease that was lost, because the API server was away for long, and was taken again is renewed again.
@@ -61,4 +64,24 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 			t.Error("it was given back, and changes may begin")
 		}
 	})
+}
+
+// A Lease that says it is held for years, or from a time to come, keeps nobody waiting for as long: the others have their turn.
+func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
+	for name, renewed := range map[string]time.Duration{"now": 0, "in a year": 8766 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				who, seconds, at := "somebody", int32(1<<31-1), metav1.NewMicroTime(time.Now().Add(renewed))
+				there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"},
+					Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}
+				l := newLock(fake.NewClientset(there).CoordinationV1().Leases("runners"), "runner")
+				defer l.use()()
+				began := time.Now()
+				free, err := l.awaitFree(t.Context())
+				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "held by somebody until") {
+					t.Errorf("free %t after %s: %v", free, took, err)
+				}
+			})
+		})
+	}
 }

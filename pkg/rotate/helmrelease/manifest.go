@@ -1,12 +1,14 @@
 package helmrelease
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v3/pkg/releaseutil"
@@ -181,12 +183,13 @@ func overrides(c corev1.Container, secret string) (variable bool, later []string
 // withReplicas is a manifest in which Deployments have the given numbers of replicas, if it states any. Nothing else of it
 // changes, not a blank.
 func withReplicas(text []byte, replicas map[string]int32) ([]byte, error) {
-	lines := strings.SplitAfter(string(text), "\n")
-	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var kept []byte
+	done := 0 // bytes of text that are in kept
 	for {
 		var document yaml.Node
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-			return []byte(strings.Join(lines, "")), nil
+			return append(kept, text[done:]...), nil
 		} else if err != nil {
 			return nil, rotate.Errorf(rotate.Configuration, "what the chart renders is not YAML") // the cause quotes it
 		}
@@ -201,12 +204,38 @@ func withReplicas(text []byte, replicas map[string]int32) ([]byte, error) {
 		if !known || count.Value == fmt.Sprint(live) {
 			continue
 		}
-		line, column := lines[count.Line-1], count.Column-1
-		if column > len(line) || !strings.HasPrefix(line[column:], count.Value) {
-			return nil, rotate.Errorf(rotate.Internal, "the replicas of Deployment %s are not where they were found", name.Value)
+		at := offset(text, count.Line, count.Column)
+		if at < done || !bytes.HasPrefix(text[at:], []byte(count.Value)) || count.Style != 0 || count.Value == "" {
+			return nil, rotate.Errorf(rotate.Configuration, "the chart does not state the replicas of Deployment %s as a plain number, so that the live number cannot be kept", name.Value).
+				WithTodo("have the chart render a number without quotes, tag and anchor, or no replicas at all")
 		}
-		lines[count.Line-1] = line[:column] + fmt.Sprint(live) + line[column+len(count.Value):]
+		kept = append(append(kept, text[done:at]...), fmt.Sprint(live)...)
+		done = at + len(count.Value)
 	}
+}
+
+// offset is where a line and a column of YAML begin, in bytes: columns are characters, and there is more than one kind of line
+// break. Both count from 1.
+func offset(text []byte, line, column int) int {
+	at := len(text) - len(bytes.TrimPrefix(text, []byte("\ufeff"))) // a mark at the beginning is no character
+	for line, column = line-1, column-1; at < len(text) && (line > 0 || column > 0); {
+		r, size := utf8.DecodeRune(text[at:])
+		at += size
+		switch r {
+		case '\r':
+			if at < len(text) && text[at] == '\n' {
+				continue // one break of two characters
+			}
+			line--
+		case '\n', '\u0085', '\u2028', '\u2029':
+			line--
+		default:
+			if line == 0 {
+				column--
+			}
+		}
+	}
+	return at
 }
 
 // scalar is the value at a path of a document.

@@ -136,6 +136,15 @@ func TestRefused(t *testing.T) {
 			},
 			kind: rotate.Configuration, words: []string{"no revision of it that Helm can read"},
 		},
+		"place of the next record is taken": {
+			prepare: func(r *rig) {
+				_, err := r.clients.CoreV1().Secrets(r.namespace).Create(r.t.Context(), &corev1.Secret{
+					ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1." + releaseName + ".v2"}, Data: map[string][]byte{"release": []byte("not a record")},
+				}, metav1.CreateOptions{})
+				r.must(err)
+			},
+			kind: rotate.NotReady, words: []string{"Secret sh.helm.release.v1." + releaseName + ".v2 is where Helm keeps the next revision of release"},
+		},
 		"broken template in the stored chart": {
 			prepare: func(r *rig) {
 				r.record(func(rel *release.Release) {

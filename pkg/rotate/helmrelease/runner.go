@@ -117,6 +117,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if home.Note, err = r.lock.note(); err != nil {
 		return rotate.Home{}, err
 	}
+	home.Note = home.Note.Of(r.agentID)
 	home.Pending, home.Unfinished = r.unfinished()
 	home.Instances, err = r.instances(ctx)
 	return home, err

@@ -2,6 +2,7 @@ package helmrelease
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -89,17 +90,28 @@ func checkPath(path string) error {
 	return nil
 }
 
-// differOnlyIn says that two sets of values are the same but for the one at a path.
+// differOnlyIn says that two sets of values are the same but for the one at a path. Helm's own functions are not used: they log
+// values that do not fit together.
 func differOnlyIn(path string, a, b map[string]any) bool {
-	blank := func(v map[string]any) string {
-		text, err := chartutil.Values(chartutil.CoalesceTables(override(path, maia.NewSecret("the same")), deepCopy(v))).YAML()
-		if err != nil {
-			return ""
+	a, b = deepCopy(a), deepCopy(b)
+	return without(path, a) && without(path, b) && reflect.DeepEqual(a, b)
+}
+
+// without empties the value at a path; where the path is no path of tables, it cannot.
+func without(path string, values map[string]any) bool {
+	keys := strings.Split(path, ".")
+	for _, key := range keys[:len(keys)-1] {
+		if _, there := values[key]; !there {
+			values[key] = map[string]any{}
 		}
-		return text
+		table, ok := values[key].(map[string]any)
+		if !ok {
+			return false
+		}
+		values = table
 	}
-	left := blank(a)
-	return left != "" && left == blank(b)
+	values[keys[len(keys)-1]] = nil
+	return true
 }
 
 // deepCopy copies values, which are what YAML or JSON made.

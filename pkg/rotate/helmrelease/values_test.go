@@ -7,6 +7,8 @@ import (
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -98,6 +100,24 @@ func TestCheckPath(t *testing.T) {
 	for path, ok := range map[string]bool{"config.oauthClientSecret": true, "secret": true, "": false, ".a": false, "a.": false, "a..b": false} {
 		if err := checkPath(path); (err == nil) != ok {
 			t.Errorf("path %q: error %v", path, err)
+		}
+	}
+}
+
+// Records that would take up the memory of the function are refused by name, one or many.
+func TestRecordsThatAreTooLong(t *testing.T) {
+	record := func(name string, length int) corev1.Secret {
+		return corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string][]byte{"release": packed(make([]byte, length))}}
+	}
+	if err := checkLength(record("a", 1<<20), record("b", longestRecord), corev1.Secret{}); err != nil {
+		t.Error(err)
+	}
+	for _, records := range [][]corev1.Secret{
+		{record("a", 1<<20), record("bad", longestRecord+1)},
+		{record("a", longestRecord), record("b", longestRecord), record("c", longestRecord), record("d", longestRecord), record("bad", 1)},
+	} {
+		if err := checkLength(records...); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "Secret bad") {
+			t.Errorf("got %v", err)
 		}
 	}
 }

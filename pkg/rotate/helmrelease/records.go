@@ -1,0 +1,107 @@
+package helmrelease
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// How much of the records of a release is unpacked, in bytes: of one, and of all. A record is at most 1 MiB when it is packed. What
+// Helm packs grows some five times; what somebody else packs may grow a thousand times, and take all memory that there is.
+const (
+	longestRecord  = 16 << 20
+	longestRecords = 64 << 20
+)
+
+// recordName is that of the Secret in which Helm keeps a revision.
+func recordName(release string, revision int) string {
+	return fmt.Sprintf("sh.helm.release.v1.%s.v%d", release, revision)
+}
+
+// unpacking reads what is packed in a record; nil if nothing is.
+func unpacking(record []byte) io.Reader {
+	packed, err := base64.StdEncoding.DecodeString(string(record))
+	if err != nil {
+		return nil
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	return io.LimitReader(reader, longestRecord+1)
+}
+
+// unpack is the JSON of a release's record; nil if it is not one, or too long.
+func unpack(record []byte) []byte {
+	reader := unpacking(record)
+	if reader == nil {
+		return nil
+	}
+	text, err := io.ReadAll(reader)
+	if err != nil || len(text) > longestRecord {
+		return nil
+	}
+	return text
+}
+
+// boundedSecrets are the Secrets of which Helm reads its records: none that is too long.
+type boundedSecrets struct{ typedv1.SecretInterface }
+
+// List implements typedv1.SecretInterface.
+func (b boundedSecrets) List(ctx context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
+	list, err := b.SecretInterface.List(ctx, options)
+	if err == nil {
+		err = checkLength(list.Items...)
+	}
+	return list, err
+}
+
+// Get implements typedv1.SecretInterface.
+func (b boundedSecrets) Get(ctx context.Context, name string, options metav1.GetOptions) (*corev1.Secret, error) {
+	found, err := b.SecretInterface.Get(ctx, name, options)
+	if err == nil {
+		err = checkLength(*found)
+	}
+	return found, err
+}
+
+func checkLength(records ...corev1.Secret) error {
+	var all int64
+	for _, record := range records {
+		reader := unpacking(record.Data["release"])
+		if reader == nil {
+			continue // Helm's to refuse
+		}
+		length, _ := io.Copy(io.Discard, reader)
+		if all += length; length > longestRecord || all > longestRecords {
+			return rotate.Errorf(rotate.Configuration, "Secret %s, which says that it is a record of Helm's, is too long to be read", record.Name).
+				WithTodo("find out who has made it; if no release needs it, remove it")
+		}
+	}
+	return nil
+}
+
+// checkNextRecord makes sure that nothing is where the record of the next revision goes. Helm reads over a record that it cannot decode,
+// and would find only after the refresh that it cannot make its own.
+func (r *Runner) checkNextRecord(ctx context.Context) error {
+	name := recordName(r.config.Release, r.seen.last.Version+1)
+	_, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return r.failure("read Secret "+name, err)
+	}
+	return rotate.Errorf(rotate.NotReady, "Secret %s is where Helm keeps the next revision of release %s, which there is not yet", name, r.config.Release).
+		WithTodo("nothing if somebody has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and remove it")
+}
