@@ -50,8 +50,8 @@ type lock struct {
 	gone chan struct{}      // closed when that has ended
 }
 
-func newLock(leases client.LeaseInterface, release string, fence *fence) *lock {
-	l := &lock{leases: leases, name: leaseName(release), fence: fence, me: "maia-rotate-" + strings.ToLower(rand.Text()[:10]), turn: make(chan struct{}, 1)}
+func newLock(leases client.LeaseInterface, release string) *lock {
+	l := &lock{leases: leases, name: leaseName(release), fence: new(fence), me: "maia-rotate-" + strings.ToLower(rand.Text()[:10]), turn: make(chan struct{}, 1)}
 	l.turn <- struct{}{}
 	return l
 }

@@ -27,8 +27,7 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 		clients.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
 			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
 		})
-		var f fence
-		l := newLock(clients.CoordinationV1().Leases("runners"), "runner", &f)
+		l := newLock(clients.CoordinationV1().Leases("runners"), "runner")
 		take := func() {
 			t.Helper()
 			defer l.use()()
@@ -45,22 +44,22 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 		}
 		take()
 		time.Sleep(5 * leaseDuration)
-		if left() <= 0 || !f.open() {
+		if left() <= 0 || !l.fence.open() {
 			t.Fatal("it was not renewed")
 		}
 		away.Store(true)
 		time.Sleep(5 * leaseDuration)
-		if left() > 0 || f.open() {
+		if left() > 0 || l.fence.open() {
 			t.Fatal("it was not lost")
 		}
 		away.Store(false)
 		take()
 		time.Sleep(5 * leaseDuration)
-		if left() <= 0 || !f.open() {
+		if left() <= 0 || !l.fence.open() {
 			t.Error("it was taken again, and not renewed")
 		}
 		l.release(t.Context())
-		if f.open() {
+		if l.fence.open() {
 			t.Error("it was given back, and changes may begin")
 		}
 	})

@@ -60,16 +60,17 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if err := checkPath(config.SecretPath); err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "%w", err)
 	}
-	fence := new(fence)
-	cluster, clients, err := newCluster(config.REST, config.Namespace, fence)
+	var changes fence
+	cluster, clients, err := newCluster(config.REST, config.Namespace, &changes)
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the configuration of the cluster cannot be used: %w", err)
 	}
 	r := &Runner{
 		config: config, log: config.Log, cluster: cluster, clients: clients, helm: cluster.helm(clients),
-		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release, fence),
+		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
 		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, short: map[string]bool{},
 	}
+	r.lock.fence = &changes
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
