@@ -60,8 +60,8 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if err := checkPath(config.SecretPath); err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "%w", err)
 	}
-	var changes fence
-	cluster, clients, err := newCluster(config.REST, config.Namespace, &changes)
+	var guard fence
+	cluster, clients, err := newCluster(config.REST, config.Namespace, &guard)
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the configuration of the cluster cannot be used: %w", err)
 	}
@@ -70,7 +70,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
 		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, short: map[string]bool{},
 	}
-	r.lock.fence = &changes
+	r.lock.fence = &guard
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
