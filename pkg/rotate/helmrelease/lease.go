@@ -75,6 +75,9 @@ func (l *lock) read(ctx context.Context) error {
 		return err
 	}
 	l.seen = found
+	if l.holder() != l.me && !time.Now().Before(l.till) {
+		l.till = time.Time{} // lost: what is done from now on is by what is seen now, under a lock that is taken anew
+	}
 	return nil
 }
 
