@@ -43,6 +43,7 @@ const maxTries = 2
 //	Heal, and another run is in the middle of its refresh   AwaitOutcome
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
+//	store ≠ Maia   a refresh may have made what is stored   AwaitOutcome, until the quiet time is over
 //	store ≠ Maia   it explains nothing, never agreed        Refuse
 //	store ≠ Maia   else, or it was not completed            Store
 //	store = Maia   Stage, and the value is staged           Done
@@ -60,7 +61,7 @@ const maxTries = 2
 func Next(o Observation, p Policy, now time.Time) Step {
 	step := next(o, p, now)
 	if step.Kind == Refuse && o.pausedByUs() && o.Agent.Connected && o.Run.Answer.ClientSecret.IsZero() && o.Run.Resumes < maxTries {
-		if _, resume := o.mayResume(p, now); resume {
+		if _, resume := o.mayResume(p, now, true); resume {
 			return Step{Kind: Resume, Reason: "giving up: " + step.Refusal.What, Refusal: step.Refusal}
 		}
 	}
@@ -84,13 +85,16 @@ func next(o Observation, p Policy, now time.Time) Step {
 	}
 	fingerprint := valid.ClientSecret.Fingerprint()
 	if !o.stored(valid) {
+		if quiet, open := o.quiet(p); open && o.unresolved(fingerprint) && now.Before(quiet) && !o.Home.Store.Equal(valid) {
+			return o.awaitOutcome("a refresh was sent whose outcome the store may hold, and Maia does not show", quiet, now)
+		}
 		return o.adopt(fingerprint)
 	}
 	if o.Run.Mode == Stage && o.Home.Staged {
 		return Step{Kind: Done, Reason: "the store holds what Maia holds"}
 	}
 	if o.unresolved(fingerprint) && (o.Run.Mode.mayRefresh() || !o.Agent.Connected) {
-		quiet := o.Home.Note.Intent.At.Add(p.QuietTime)
+		quiet, _ := o.quiet(p)
 		if now.Before(quiet) {
 			return o.awaitOutcome("a refresh was sent, and whether it will be carried out is not known", quiet, now)
 		}
@@ -150,13 +154,14 @@ func (o Observation) awaitOutcome(reason string, until, now time.Time) Step {
 }
 
 // restart orders instances that read the store. Ones that are alive are drained before; ones that this run's refresh cut
-// off, or that are not connected, are not: they cannot drain.
+// off, or that are not connected, are not: they cannot drain. Those that it has restarted since can.
 func (o Observation) restart(p Policy, now time.Time) Step {
 	if o.Run.Restarts >= maxTries {
 		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", o.Run.Restarts, o.Home.Instances.Detail).
 			WithTodo("look at the instances' logs; the next run restarts them again"))
 	}
-	if o.Agent.Connected && o.Run.Sent == nil && (o.Agent.Status == maia.StatusRunning || o.paused()) {
+	alive := o.Run.Sent == nil || o.Run.Restarts > 0 && o.Home.Instances.up()
+	if o.Agent.Connected && alive && (o.Agent.Status == maia.StatusRunning || o.paused()) {
 		if step, decided := o.drain(p, now, 0); decided {
 			return step
 		}
@@ -239,6 +244,7 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 	if p.Drain == DrainNone {
 		return Step{}, false
 	}
+	besidePause := o.besidePause(now) && now.Before(o.Run.Deadline)
 	if !o.paused() {
 		if o.Agent.Status != maia.StatusRunning {
 			return refuse(Errorf(NotReady, "Maia says that the runner's status is %q: it cannot be drained", o.Agent.Status).
@@ -248,9 +254,15 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 			return refuse(Errorf(NotReady, "the runner was resumed by somebody else while it drained").
 				WithTodo("nothing: the next run tries again")), true
 		}
+		if besidePause {
+			return Step{Kind: AwaitDrained, Reason: "another run is about to pause the runner"}, true
+		}
 		return Step{Kind: Pause, Reason: "running pipelines must finish first"}, true
 	}
 	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
+		if besidePause {
+			return Step{Kind: AwaitDrained, Reason: "another run is about to confirm that the pause is ours"}, true
+		}
 		return Step{Kind: Pause, Reason: "the pause has taken effect: confirm that it is ours"}, true
 	}
 	if o.Agent.Status == maia.StatusPaused {
@@ -272,7 +284,7 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 }
 
 func (o Observation) resume(p Policy, now time.Time) Step {
-	reason, resume := o.mayResume(p, now)
+	reason, resume := o.mayResume(p, now, false)
 	switch {
 	case !resume:
 		return Step{Kind: Done, Reason: reason}
@@ -284,13 +296,14 @@ func (o Observation) resume(p Policy, now time.Time) Step {
 }
 
 // mayResume says whether our pause is this run's to take back. Not while a refresh may be under way: that of a run beside
-// this one, or one that was sent and may still be carried out.
-func (o Observation) mayResume(p Policy, now time.Time) (reason string, resume bool) {
-	if o.besideRotation(p, now) {
+// this one, or one that was sent and may still be carried out. A run that gives up must not take away the pause of one beside
+// it, to which it may have lost the way.
+func (o Observation) mayResume(p Policy, now time.Time, givingUp bool) (reason string, resume bool) {
+	if (o.Run.Mode == Heal || givingUp) && o.besideRotation(p, now) {
 		return "paused for a rotation that may be under way", false
 	}
 	valid, known := o.Valid()
-	if o.Run.Mode.mayRefresh() && known && o.unresolved(valid.ClientSecret.Fingerprint()) && now.Before(o.Home.Note.Intent.At.Add(p.QuietTime)) {
+	if quiet, _ := o.quiet(p); o.Run.Mode != Finish && known && o.unresolved(valid.ClientSecret.Fingerprint()) && now.Before(quiet) {
 		return "paused for a refresh that may be under way", false
 	}
 	return "the pause was ours and is over", true

@@ -39,11 +39,11 @@ func (w *world) take(step Step) (wrong string) {
 		run.Checked = true
 	case Pause:
 		if note := w.Home.Note.Paused; w.paused() && note != nil {
-			w.Home.Note.Paused = &OwnPause{At: note.At, Confirmed: true, Until: w.Agent.PausedUntil}
+			w.Home.Note.Paused = &OwnPause{At: note.At, By: note.By, Confirmed: true, Until: w.Agent.PausedUntil}
 			break
 		}
 		run.Pauses++
-		w.Home.Note.Paused = &OwnPause{At: w.now}
+		w.Home.Note.Paused = &OwnPause{At: w.now, By: run.ID}
 		w.Agent.Status, w.Agent.PausedUntil = maia.StatusPausing, w.now.Add(time.Hour)
 	case AwaitDrained:
 		if run.DrainSince.IsZero() {
@@ -146,7 +146,8 @@ func (w *world) wrongEnd(end Step) string {
 		return "done, and the runner is not connected"
 	case end.Kind == Done && w.pausedByUs() && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
 		return "done, and our pause is left behind"
-	case end.Kind == Refuse && w.pausedByUs() && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0 && !w.unresolved(fp(w.Maia)):
+	case end.Kind == Refuse && w.pausedByUs() && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0 && !w.unresolved(fp(w.Maia)) &&
+		!w.besideRotation(w.policy, w.now):
 		return "refused, and our pause is left behind"
 	}
 	return ""

@@ -94,6 +94,15 @@ func (o Observation) unresolved(valid maia.Fingerprint) bool {
 	return intent != nil && !o.unsent() && intent.Over == valid
 }
 
+// quiet is when the quiet time of the open intent is over.
+func (o Observation) quiet(p Policy) (until time.Time, open bool) {
+	intent := o.Home.Note.Intent
+	if intent == nil {
+		return time.Time{}, false
+	}
+	return intent.At.Add(p.QuietTime), true
+}
+
 // ours says that a refresh of ours made this secret: whatever instances ran before it are dead.
 func (o Observation) ours(valid maia.Fingerprint) bool {
 	rotated := o.Home.Note.Rotated
@@ -147,21 +156,30 @@ func (o Observation) onlyPending() bool {
 }
 
 // pausedByUs says that the runner is paused or pausing and that the pause is ours. A pause that the note does not yet
-// confirm is: it was written when the runner was not paused, right before the command.
+// confirm is: it was written when the runner was not paused, right before the command. Where this run wrote it and has not
+// sent the command, somebody else was quicker.
 func (o Observation) pausedByUs() bool {
 	paused := o.Home.Note.Paused
-	if paused == nil || !o.paused() {
+	if paused == nil || !o.paused() || paused.By == o.Run.ID && !paused.Confirmed && o.Run.Pauses == 0 {
 		return false
 	}
 	return !paused.Confirmed || paused.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond))
 }
 
-// besideRotation says that this is a healing run, and that the run which noted its pause may still be about to refresh.
+// besidePause says that another run has noted that it pauses the runner, and may be about to. A second PAUSE would give the
+// pause another end than the one that the other run confirms: it would be nobody's, and stay.
+func (o Observation) besidePause(now time.Time) bool {
+	paused := o.Home.Note.Paused
+	return paused != nil && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
+}
+
+// besideRotation says that another run has noted its pause, and may still be about to refresh. Where this run's own intent
+// stands, it is not.
 func (o Observation) besideRotation(p Policy, now time.Time) bool {
 	note := o.Home.Note
 	valid, known := o.Valid()
 	refreshed := note.Rotated != nil && !note.Rotated.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
-	return o.Run.Mode == Heal && o.Run.Pauses == 0 && !refreshed && now.Before(note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
+	return note.Paused.By != o.Run.ID && !o.unsent() && !refreshed && now.Before(note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
 }
 
 // besideRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until

@@ -64,6 +64,9 @@ func (p Policy) Validate() error {
 // storeTimeout is what a home needs that stores by one request or a few.
 const storeTimeout = 20 * time.Second
 
+// pauseTime is how long it may take from noting a pause until it shows.
+const pauseTime = time.Minute
+
 // budget is the time that must be left in a run of this mode when a refresh is sent.
 func (p Policy) budget(mode Mode) time.Duration {
 	budget := maia.RefreshTimeout + p.StoreTimeout

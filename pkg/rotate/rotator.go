@@ -22,6 +22,7 @@ type Rotator struct {
 const (
 	pollInterval = 2 * time.Second  // between two looks of a waiting step
 	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
+	intentTime   = time.Minute      // from noting an intent until its refresh is sent, at most: the quiet time counts from the note
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed
 	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
@@ -185,7 +186,7 @@ func (r *run) take(step Step) error {
 		}
 		err := r.wait(r.readAgent)
 		r.current = err == nil && r.seen.Agent.Connected
-		if err == nil && r.seen.Agent.Status != maia.StatusPausing {
+		if note := r.seen.Home.Note.Paused; err == nil && (r.seen.Agent.Status != maia.StatusPausing || note != nil && !note.Confirmed) {
 			// What Maia holds is looked at again when the intent is noted.
 			err = r.readHome()
 		}
@@ -216,7 +217,9 @@ func (r *run) observe() error {
 	if err := r.readHomeAndAgent(); err != nil {
 		return err
 	}
-	r.seen.Maia = maia.Credentials{}
+	if r.seen.Run.Sent == nil { // else what was read last may be newer than the answer, and nothing is refreshed by it
+		r.seen.Maia = maia.Credentials{}
+	}
 	read, err := r.rotator.Maia.Credentials(r.ctx, r.runner.AgentID())
 	if err == nil {
 		r.seen.Maia = read
@@ -304,6 +307,10 @@ func (r *run) pause() error {
 		if err := r.saveNote(note); err != nil {
 			return err
 		}
+		if took := time.Since(note.Paused.At); took >= pauseTime {
+			return Errorf(NotReady, "noting the pause took %s: another run may be pausing the runner by now", took.Round(time.Second)).
+				WithTodo("nothing: the next run tries again")
+		}
 		r.seen.Run.Pauses++
 		err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause)
 		switch {
@@ -365,15 +372,17 @@ func (r *run) heldUp() bool { return wall().Sub(r.alive) > maxHeldUp }
 // wall is the time without its monotonic reading, which stands still while a machine sleeps.
 func wall() time.Time { return time.Now().Round(0) }
 
-// refresh notes the intent and has everything looked at again; the second time round it sends the refresh. An intent that
-// has become old is noted anew: when its quiet time is over, others may refresh.
+// refresh notes the intent and has everything looked at again; the second time round it sends the refresh. An intent over
+// what Maia held before somebody refreshed in the console, or one of some time ago, does not stand: from it later runs tell
+// whether the refresh was carried out, and until when it may be.
 func (r *run) refresh() error {
-	if !r.seen.unsent() || wall().Sub(r.seen.Home.Note.Intent.At) > r.rotator.Policy.QuietTime/2 {
+	held := r.seen.Maia.ClientSecret.Fingerprint()
+	if intent := r.seen.Home.Note.Intent; !r.seen.unsent() || intent.Over != held || wall().Sub(intent.At) >= intentTime {
 		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
 			return err
 		}
 		note := r.seen.Home.Note
-		note.Intent = &Intent{At: now(), Over: r.seen.Maia.ClientSecret.Fingerprint(), By: r.seen.Run.ID}
+		note.Intent = &Intent{At: now(), Over: held, By: r.seen.Run.ID}
 		err := r.saveNote(note)
 		r.current = false
 		return err
@@ -483,6 +492,11 @@ func (r *run) resume(step Step) error {
 }
 
 func (r *run) takePauseBack() error {
+	if r.seen.Home.Note.Paused.By != r.seen.Run.ID {
+		if err := r.takePauseOver(); err != nil {
+			return err
+		}
+	}
 	r.seen.Run.Resumes++
 	if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); err != nil {
 		return err
@@ -494,6 +508,24 @@ func (r *run) takePauseBack() error {
 	note := r.seen.Home.Note
 	note.Paused = nil
 	return r.saveNote(note)
+}
+
+// takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
+// noted so since this one looked, must not find the runner at work when it refreshes.
+func (r *run) takePauseOver() error {
+	note := r.seen.Home.Note
+	note.Paused = &OwnPause{At: note.Paused.At, By: r.seen.Run.ID, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	if err := r.saveNote(note); err != nil {
+		return err
+	}
+	if err := r.readHome(); err != nil {
+		return err
+	}
+	if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), false); !resume || r.seen.Home.Note.Paused == nil {
+		return Errorf(NotReady, "another run goes on with the pause that this one was about to take back").
+			WithTodo("nothing: that run takes it back, or the next one does")
+	}
+	return nil
 }
 
 // done writes the note of a run that has nothing left to do.
@@ -526,7 +558,7 @@ func (r *run) settle() error {
 			}
 		}
 		note.Applied = fingerprint
-		if note.Paused != nil && !r.seen.pausedByUs() && !r.seen.besideRotation(r.rotator.Policy, time.Now()) {
+		if note.Paused != nil && !r.seen.pausedByUs() && (r.seen.Run.Mode != Heal || !r.seen.besideRotation(r.rotator.Policy, time.Now())) {
 			note.Paused = nil
 		}
 	}
@@ -616,7 +648,7 @@ func (r *run) cleanUp() error {
 		return unseen
 	}
 	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
-		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now()); resume {
+		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), true); resume {
 			if err := r.takePauseBack(); err != nil {
 				return err
 			}

@@ -314,6 +314,71 @@ func TestPromise2OfTwoIntentsAtMostOneStands(t *testing.T) {
 	})
 }
 
+func TestPromise8OfTwoRunsAtMostOnePauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		one, _ := c.runner()
+		two, _ := c.runner()
+		pausing := func(by string) rotate.Note {
+			return rotate.Note{Paused: &rotate.OwnPause{At: time.Now().UTC(), By: by}}
+		}
+		if err := one.SaveNote(t.Context(), pausing("one")); err != nil {
+			t.Fatal(err)
+		}
+		err := two.SaveNote(t.Context(), pausing("two"))
+		if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "another run") {
+			t.Errorf("error %v", err)
+		}
+		if labels := c.labels(); len(labels) != 1 || !strings.HasSuffix(labels[0], "/one") {
+			t.Errorf("labels %v, want the first run's", labels)
+		}
+	})
+}
+
+// Two runs have noted a pause, one of them without learning that it did: what it then takes off is its own.
+func TestPromise8ThePauseOfAnotherRunStaysInTheNote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t)
+		c.service("runner")
+		one, _ := c.runner()
+		paused := &rotate.OwnPause{At: time.Now().UTC(), By: "one", Confirmed: true, Until: time.Now().UTC().Add(time.Hour)}
+		if err := one.SaveNote(t.Context(), rotate.Note{Paused: paused}); err != nil {
+			t.Fatal(err)
+		}
+		c.label("maia-rotate/pausing/" + time.Now().UTC().Add(time.Second).Format("20060102T150405.000Z") + "/two")
+		two, home := c.runner()
+		if home.Note.Paused == nil || home.Note.Paused.By != "two" {
+			t.Fatalf("the pause is %+v, want the newer one", home.Note.Paused)
+		}
+		if err := two.SaveNote(t.Context(), rotate.Note{}); err != nil {
+			t.Fatal(err)
+		}
+		if home := c.observe(two); home.Note.Paused == nil || home.Note.Paused.By != "one" || !home.Note.Paused.Confirmed {
+			t.Errorf("the pause is %+v, want the other run's", home.Note.Paused)
+		}
+	})
+}
+
+// label attaches a label to the current version.
+func (c *cloud) label(label string) {
+	c.t.Helper()
+	described, err := c.secretsAPI.DescribeSecret(c.t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &c.arn})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for id, stages := range described.VersionIdsToStages {
+		if slices.Contains(stages, "AWSCURRENT") {
+			_, err = c.secretsAPI.UpdateSecretVersionStage(c.t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
+				SecretId: &c.arn, VersionStage: &label, MoveToVersionId: &id,
+			})
+		}
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func TestStoreOutsideOfARotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)

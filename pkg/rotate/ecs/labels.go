@@ -110,9 +110,11 @@ func splitLabel(label string) (kind string, fields []string) {
 	return parts[0], parts[1:]
 }
 
-func isIntent(label string) bool {
-	kind, _ := splitLabel(label)
-	return kind == "intent"
+// isPauseOfAnother says that a label notes the pause of another run than the one whose pause counts: it is that run's, or
+// counts when this one's is off.
+func isPauseOfAnother(label string, counts *rotate.OwnPause) bool {
+	kind, fields := splitLabel(label)
+	return (kind == "pausing" || kind == "paused") && counts != nil && fields[len(fields)-1] != counts.By
 }
 
 func stamp(t time.Time) string {

@@ -24,13 +24,14 @@ type Runner struct {
 	region   string
 
 	intent string // the run whose intent was saved last
+	vacant string // the version under AWSPENDING that has no value, as last observed
 	fresh  string // token under which a value goes straight to AWSCURRENT
 }
 
 var _ rotate.Runner = (*Runner)(nil)
 
-// intentSettles is how long a read of the labels may lag: two runs at once see each other's intents after that.
-const intentSettles = 3 * time.Second
+// labelSettles is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
+const labelSettles = 3 * time.Second
 
 // AgentID is what the task definition's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
@@ -82,16 +83,22 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 // pending is the version under AWSPENDING, if it has a value and is another than AWSCURRENT's.
 func (r *Runner) pending(ctx context.Context) (version, bool, error) {
 	id, labelled := r.secret.labels[awsPending]
+	r.vacant = ""
 	if !labelled || id == r.secret.labels[awsCurrent] {
 		return version{}, false, nil
-	}
-	if r.config.Token == id && !r.config.Stage {
-		return r.secret.readWritten(ctx, id, awsPending)
 	}
 	if r.config.Stage && r.config.Token != id {
 		return version{}, false, nil
 	}
-	return r.secret.read(ctx, id, awsPending)
+	read := r.secret.read
+	if r.config.Token == id && !r.config.Stage {
+		read = r.secret.readWritten
+	}
+	found, staged, err := read(ctx, id, awsPending)
+	if err == nil && !staged {
+		r.vacant = id
+	}
+	return found, staged, err
 }
 
 func (r *Runner) describeServices(ctx context.Context) error {
@@ -158,7 +165,8 @@ func (r *Runner) Check(ctx context.Context) error {
 }
 
 // SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash between
-// leaves both. An intent stands only if a look after it was written shows no other that was not there before.
+// leaves both. An intent, and that the runner is about to be paused, stands only if a look after it was written shows no
+// other that was not there before.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	before := r.secret.ours()
 	wanted := labelsOf(note, before)
@@ -173,12 +181,13 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 		if err := r.secret.move(ctx, label, anchor); err != nil {
 			return err
 		}
-		if !isIntent(label) {
+		kind, _ := splitLabel(label)
+		if kind != "intent" && kind != "pausing" {
 			continue
 		}
-		// A read may lag a write: another run's intent must have had the time to show.
+		// A read may lag a write: another run's label must have had the time to show.
 		select {
-		case <-time.After(intentSettles):
+		case <-time.After(labelSettles):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -186,18 +195,22 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 			return err
 		}
 		for _, other := range r.secret.ours() {
-			if isIntent(other) && other != label && !slices.Contains(before, other) {
+			if found, _ := splitLabel(other); found == kind && other != label && !slices.Contains(before, other) {
 				if err := r.secret.remove(ctx, label); err != nil {
 					return err
 				}
-				return rotate.Errorf(rotate.NotReady, "another run is about to refresh this runner").
+				about := map[string]string{"intent": "refresh", "pausing": "pause"}[kind]
+				return rotate.Errorf(rotate.NotReady, "another run is about to %s this runner", about).
 					WithTodo("nothing: that run goes on, or the next one does")
 			}
 		}
-		r.intent = note.Intent.By
+		if kind == "intent" {
+			r.intent = note.Intent.By
+		}
 	}
+	seen := noteOf(before, r.intent)
 	for _, label := range before {
-		if slices.Contains(wanted, label) {
+		if slices.Contains(wanted, label) || isPauseOfAnother(label, seen.Paused) {
 			continue
 		}
 		if err := r.secret.remove(ctx, label); err != nil {
@@ -229,10 +242,23 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	if pending, ok := r.secret.versions[r.secret.labels[awsPending]]; ok && pending.Equal(document.Secret) {
 		return r.secret.move(ctx, awsCurrent, r.secret.labels[awsPending])
 	}
+	if r.vacant != "" && r.ours(credentials) {
+		// What the refresh of a rotation made is that rotation's: were it stored elsewhere, its createSecret would refresh again.
+		if err := r.secret.put(ctx, r.vacant, awsPending, document); err != nil {
+			return err
+		}
+		return r.secret.move(ctx, awsCurrent, r.vacant)
+	}
 	if held, tried := r.secret.versions[r.fresh]; r.fresh == "" || tried && !held.Equal(document.Secret) {
 		r.fresh = rand.Text() + rand.Text()
 	}
 	return r.secret.put(ctx, r.fresh, awsCurrent, document)
+}
+
+// ours says that the note has a refresh of ours as what made credentials.
+func (r *Runner) ours(credentials maia.Credentials) bool {
+	note, made := noteOf(r.secret.ours(), r.intent), credentials.ClientSecret.Fingerprint()
+	return note.Intent != nil && note.Intent.Over != made || note.Rotated != nil && note.Rotated.New == made
 }
 
 // Restart implements [rotate.Runner]: every service gets a new deployment, except those that have had one from this run

@@ -193,6 +193,11 @@ func (s *secret) remove(ctx context.Context, label string) error {
 		if s.describe(ctx) == nil && s.labels[label] != from {
 			return nil
 		}
+		if hasCode(err, "InvalidParameterException") { // it is not there, and the read lags
+			delete(s.labels, label)
+			s.moved[label] = ""
+			return nil
+		}
 		return Failure("UpdateSecretVersionStage", s.arn, err)
 	}
 	delete(s.labels, label)

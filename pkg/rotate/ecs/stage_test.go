@@ -91,6 +91,43 @@ func TestStageThenFinish(t *testing.T) {
 	})
 }
 
+// A rotation's refresh was carried out and its process killed; a healing run stores what it made. Were it not that rotation's
+// value, its createSecret would refresh once more.
+func TestPromise2WhatARotationMadeIsStoredAsItsValue(t *testing.T) {
+	for name, test := range map[string]struct {
+		over     maia.Fingerprint
+		promoted bool
+	}{
+		"the refresh was the rotation's": {over: maia.NewSecret("the-first-secret").Fingerprint(), promoted: true},
+		"somebody else's":                {over: second.ClientSecret.Fingerprint()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCloud(t)
+				c.service("runner")
+				c.pending()
+				staging, _ := c.runner(stage)
+				note := rotate.Note{Intent: &rotate.Intent{At: time.Now().UTC(), Over: test.over, By: "0123abcd"}}
+				if err := staging.SaveNote(t.Context(), note); err != nil {
+					t.Fatal(err)
+				}
+				healing, _ := c.runner()
+				for range 2 { // as after an answer that was lost
+					if err := healing.Store(t.Context(), second); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got, want := c.current(), strings.ReplaceAll(value, "first", "second"); got != want {
+					t.Errorf("AWSCURRENT is %s, want %s", got, want)
+				}
+				if finishing, _ := c.runner(finish); finishing.Promoted() != test.promoted {
+					t.Errorf("the rotation's version is AWSCURRENT: %t, want %t", finishing.Promoted(), test.promoted)
+				}
+			})
+		})
+	}
+}
+
 func TestStageCannotReplaceAValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)

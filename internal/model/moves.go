@@ -1,0 +1,290 @@
+package model
+
+// move is one transition.
+type move struct {
+	name      string
+	to        World
+	violation string
+}
+
+// moves are all transitions from a world.
+func (m *Model) moves(w *World, emit func(name string, to *World)) {
+	live, waiting := 0, 0
+	urgent := m.urgent(w)
+	for i := range w.Runs {
+		r := &w.Runs[i]
+		if r.PC == none {
+			continue
+		}
+		live++
+		if r.PC.waits() {
+			waiting++
+		} else if urgent < 0 || urgent == i {
+			m.runMoves(w, i, emit)
+		}
+		if w.Budget > 0 {
+			m.try(w, 1, "run "+slot(i)+" is killed before it "+r.PC.String(), emit, func(to *World) { m.kill(to, i) })
+		}
+	}
+	if waiting == live {
+		m.time(w, "", 0, emit)
+	} else if w.Budget > 0 {
+		m.time(w, " while a call takes long", 1, emit)
+	}
+	m.triggers(w, live, emit)
+	if w.Budget > 0 {
+		m.people(w, emit)
+	}
+}
+
+// urgent is the run that alone goes on; -1: none. A RESUME follows the look from which it comes at once, and so does a refresh
+// where no lock is held: no other run does anything in between. People do, and time may pass.
+func (m *Model) urgent(w *World) int {
+	for i := range w.Runs {
+		if pc := w.Runs[i].PC; pc == resume || pc == refresh && m.staged {
+			return i
+		}
+	}
+	return -1
+}
+
+func slot(i int) string { return string(rune('A' + i)) }
+
+// try emits what becomes of a world by a change.
+func (m *Model) try(w *World, cost int8, name string, emit func(string, *World), change func(to *World)) {
+	to := *w
+	to.Settled = 0
+	to.Budget -= cost
+	change(&to)
+	to.mistake()
+	emit(name, &to)
+	if to.Maia == w.Maia || to.Budget == 0 {
+		return
+	}
+	// What was revoked may show for a while.
+	for _, lag := range []int8{1, 2} {
+		if oldest := to.oldestIntent(); to.Refreshes > w.Refreshes && lag+oldest >= quietTicks {
+			continue
+		}
+		lagging := to
+		lagging.Lag = lag
+		lagging.Budget--
+		emit(name+"; reads lag", &lagging)
+	}
+	if w.connected() {
+		for _, lag := range []int8{1, 2} {
+			lagging := to
+			lagging.ConnectedLag = lag
+			lagging.Budget--
+			emit(name+"; Maia says connected for a while", &lagging)
+		}
+	}
+}
+
+// mistake keeps what nothing in the world tells apart. A refresh in the console looks like one of ours where an intent is open
+// over what was valid before. Where an operator pauses the runner while a run of ours has noted
+// that it will, and before it has confirmed that it did, nothing tells the two pauses apart.
+func (w *World) mistake() {
+	for _, open := range w.Note.Intents {
+		looksDone := open.By != 0 && open.Over != w.Maia
+		w.Unreported = w.Unreported || looksDone
+		w.Confused = w.Confused || looksDone && (w.Late > 0 || w.Open > 0)
+	}
+	operators := w.Until == untilOperators || w.Until == untilSoon
+	switch noted := w.Note.paused(); {
+	case operators && noted.By != 0 && !noted.Confirmed:
+		w.Mistaken = true
+	case w.Until == notPaused && noted.By == 0:
+		w.Mistaken = false
+	}
+}
+
+func (w *World) oldestIntent() (age int8) {
+	for _, i := range w.Note.Intents {
+		if i.By != 0 {
+			age = max(age, i.Age)
+		}
+	}
+	return age
+}
+
+func (m *Model) runMoves(w *World, i int, emit func(string, *World)) {
+	pc := w.Runs[i].PC
+	name := "run " + slot(i) + " " + pc.String()
+	m.try(w, 0, name, emit, func(to *World) { m.step(to, i, fine) })
+	if w.Budget == 0 {
+		return
+	}
+	for _, f := range pc.faults() {
+		if (f == late1 || f == late2) && pc == refresh && int8(f-late1+1)+w.oldestIntent() >= quietTicks {
+			continue // a refresh is carried out within the quiet time
+		}
+		m.try(w, 1, name+faultNames[f], emit, func(to *World) { m.step(to, i, f) })
+	}
+}
+
+// time lets a tick pass.
+func (m *Model) time(w *World, name string, cost int8, emit func(string, *World)) {
+	pass := func(to *World) {
+		for i := range to.Runs {
+			r := &to.Runs[i]
+			switch {
+			case r.PC == await:
+				r.PC, r.Backoff = readHome, false
+			case r.PC == awaitDrained:
+				r.PC = readAgentDraining
+			case r.PC != none:
+				r.Moved = true
+			}
+		}
+	}
+	short := false // a wait that ends before a tick has passed: the second read that says connected
+	for i := range w.Runs {
+		r := &w.Runs[i]
+		short = short || r.PC == await && !r.Backoff && r.Seen.Connected && r.Seen.State == steady && r.Reads == 1
+	}
+	if short && cost == 0 {
+		m.try(w, 0, "a moment passes", emit, pass)
+		return
+	}
+	m.try(w, cost, "a minute passes"+name, emit, func(to *World) { to.tick(m); pass(to) })
+	if w.Budget <= cost {
+		return
+	}
+	if w.State == rolling {
+		m.try(w, cost+1, "a minute passes"+name+", and the instances fail to start", emit, func(to *World) {
+			to.State = failed
+			to.tick(m)
+			pass(to)
+		})
+		m.try(w, cost+1, "a minute passes"+name+", and the instances are starting still", emit, func(to *World) {
+			to.State = steady
+			instance := to.Instance
+			to.tick(m)
+			to.State, to.Instance = rolling, instance
+			pass(to)
+		})
+	}
+	if w.Until != notPaused && w.Until != untilSoon && !w.Drained {
+		m.try(w, cost+1, "a minute passes"+name+", and pipelines run on", emit, func(to *World) {
+			to.tick(m)
+			to.Drained = false
+			pass(to)
+		})
+	}
+}
+
+func (m *Model) kill(w *World, i int) {
+	w.forget(i)
+	if w.Lock == int8(i+1) {
+		w.Lock = gone
+	}
+}
+
+// start starts a run.
+func (w *World) start(mode int8) {
+	for i := range w.Runs {
+		if w.Runs[i].PC == none {
+			w.Runs[i] = Run{PC: readHome, Mode: mode}
+			if mode == modeStage || mode == modeFinish {
+				w.Runs[i].Token = w.Token
+			}
+			return
+		}
+	}
+}
+
+// triggers start runs: one at a time, unless it is a disturbance.
+func (m *Model) triggers(w *World, live int, emit func(string, *World)) {
+	cost := int8(live) * m.beside
+	if live == len(w.Runs) || w.Budget < cost {
+		return
+	}
+	m.try(w, cost, "a healing run starts", emit, func(to *World) { to.start(modeHeal) })
+	if !m.staged {
+		m.try(w, cost, "a rotation starts", emit, func(to *World) { to.start(modeRotate) })
+		return
+	}
+	m.secretsManager(w, cost, emit)
+}
+
+// secretsManager does the next thing that it would do for its rotation.
+func (m *Model) secretsManager(w *World, cost int8, emit func(string, *World)) {
+	switch {
+	case w.Phase == phaseNone && w.Token < rotations && (w.Token == 0 || w.Age >= quietTicks && w.Late == 0 && w.Open == 0): // Secrets Manager's are hours apart
+		m.try(w, 0, "a rotation begins", emit, func(to *World) {
+			to.Token, to.Phase, to.Refreshed, to.Pending, to.Promoted = to.Token+1, phaseCreate, false, 0, false
+		})
+	case w.Phase == phaseCreate && w.Pending != 0:
+		m.try(w, 0, "createSecret finds the value staged", emit, func(to *World) { to.Phase = phaseFinish })
+	case w.Phase == phaseCreate:
+		m.try(w, cost, "createSecret starts", emit, func(to *World) { to.start(modeStage) })
+	case w.Phase == phaseFinish:
+		m.try(w, cost, "finishSecret starts", emit, func(to *World) { to.start(modeFinish) })
+	}
+}
+
+// putByHand is a value that somebody else stores. It ends a rotation that has staged nothing yet.
+func (w *World) putByHand(secret int8) {
+	if w.Phase == phaseCreate && w.Pending == 0 {
+		w.Phase = phaseNone
+	}
+	w.Promoted, w.ByHand = false, false
+	w.put(secret)
+}
+
+// people are other people and tools, and what happens by itself.
+func (m *Model) people(w *World, emit func(string, *World)) {
+	foreign := func(name string, change func(to *World)) {
+		m.try(w, 1, name, emit, func(to *World) {
+			change(to)
+			to.moved(-1)
+		})
+	}
+	foreign("somebody refreshes in the console", func(to *World) {
+		to.revoke(true)
+	})
+	for _, old := range []int8{1, w.Maia - 1} {
+		if old >= 1 && old < w.Maia && old != w.Store {
+			foreign("Terraform puts a revoked secret back", func(to *World) {
+				to.putByHand(old)
+			})
+		}
+	}
+	if w.Store != w.Maia {
+		foreign("somebody puts the valid secret into the store", func(to *World) {
+			to.putByHand(to.Maia)
+			to.ByHand = true
+		})
+	}
+	if w.Until == notPaused || w.Until == untilOurs {
+		for _, until := range []int8{untilOperators, untilSoon} {
+			name := "an operator pauses the runner"
+			if until == untilSoon {
+				name += " for a moment"
+			}
+			foreign(name, func(to *World) {
+				to.pause(until)
+				to.LateBeside = to.LatePause
+			})
+		}
+	}
+	if w.Until != notPaused {
+		foreign("an operator resumes the runner", func(to *World) {
+			to.unpause()
+			to.Operator, to.LateBeside = true, to.LatePause
+		})
+	}
+	if w.State != stopped {
+		foreign("somebody deploys the runner anew", func(to *World) { to.State, to.Older = rolling, false })
+		foreign("somebody scales the runner to zero", func(to *World) { to.State, to.Drained = stopped, to.Until != notPaused })
+	} else {
+		foreign("somebody scales the runner up", func(to *World) { to.State, to.Older = rolling, false })
+	}
+	if !w.Blink {
+		foreign("the connection blinks", func(to *World) { to.Blink = true })
+	}
+	if w.Lock != 0 && w.Lock != gone {
+		foreign("a run sleeps past its lease", func(to *World) { to.Lock = 0 })
+	}
+}

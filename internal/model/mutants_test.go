@@ -1,0 +1,185 @@
+package model
+
+import (
+	"testing"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// mutant is a Next that is broken in one way.
+type mutant struct {
+	name string
+	next Logic
+}
+
+// instead makes a mutant that does something else where Next says one thing.
+func instead(name string, of rotate.StepKind, do func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step) mutant {
+	return mutant{name, func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+		step := rotate.Next(o, p, now)
+		if step.Kind == of {
+			step = do(o, p, now, step)
+		}
+		return step
+	}}
+}
+
+// blind makes a mutant that does not see something.
+func blind(name string, to func(o *rotate.Observation, p *rotate.Policy)) mutant {
+	return mutant{name, func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+		to(&o, &p)
+		return rotate.Next(o, p, now)
+	}}
+}
+
+func paused(o rotate.Observation) bool {
+	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
+}
+
+func step(kind rotate.StepKind) rotate.Step {
+	s := rotate.Step{Kind: kind, Reason: "a mutant says so"}
+	if kind == rotate.Refuse {
+		s.Refusal = rotate.Errorf(rotate.NotReady, "a mutant says so").WithTodo("nothing: the next run tries again")
+	}
+	return s
+}
+
+func always(kind rotate.StepKind) func(rotate.Observation, rotate.Policy, time.Time, rotate.Step) rotate.Step {
+	return func(rotate.Observation, rotate.Policy, time.Time, rotate.Step) rotate.Step { return step(kind) }
+}
+
+// mutants are as many ways to be wrong as there are ideas behind Next.
+func mutants() []mutant {
+	return []mutant{
+		{"adopts nothing", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil {
+				return next
+			}
+			return step(rotate.Done)
+		}},
+		{"refreshes over what the store lacks", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil || o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
+				return next
+			}
+			o.Home.Store = o.Maia
+			return rotate.Next(o, p, now)
+		}},
+		blind("refreshes while an intent is open", func(o *rotate.Observation, _ *rotate.Policy) {
+			if intent := o.Home.Note.Intent; intent != nil && intent.By != o.Run.ID {
+				o.Home.Note.Intent = nil
+			}
+		}),
+		blind("refreshes before the quiet time is over", func(_ *rotate.Observation, p *rotate.Policy) { p.QuietTime = time.Nanosecond }),
+		blind("refreshes when nothing is due", func(_ *rotate.Observation, p *rotate.Policy) { p.Every = 0 }),
+		blind("refreshes again what is staged", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Staged = false }),
+		blind("skips the check", func(o *rotate.Observation, _ *rotate.Policy) { o.Run.Checked = true }),
+		blind("skips the drain", func(_ *rotate.Observation, p *rotate.Policy) { p.Drain = rotate.DrainNone }),
+		instead("does not wait for the drain", rotate.AwaitDrained, always(rotate.Refresh)),
+		instead("refreshes a disconnected runner", rotate.Refuse, func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step {
+			if o.Agent.Connected || o.Run.Refusal != nil {
+				return step
+			}
+			o.Agent.Connected, o.Agent.Status = true, maia.StatusPaused
+			return rotate.Next(o, p, now)
+		}),
+		blind("refreshes while instances roll", func(o *rotate.Observation, _ *rotate.Policy) {
+			if o.Run.Restarts == 0 {
+				o.Home.Instances.State = rotate.Steady
+			}
+		}),
+		blind("refreshes under a pause that is too short", func(o *rotate.Observation, _ *rotate.Policy) {
+			if o.Home.Note.Paused == nil {
+				o.Agent.PausedUntil = time.Time{}
+			}
+		}),
+		blind("pauses what another run is pausing", func(o *rotate.Observation, _ *rotate.Policy) {
+			if own := o.Home.Note.Paused; own != nil && !own.Confirmed && own.By != o.Run.ID {
+				o.Home.Note.Paused = nil
+			}
+		}),
+		instead("resumes whatever is paused", rotate.Done, func(o rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
+			if paused(o) && o.Run.Resumes == 0 && o.Run.Mode != rotate.Stage {
+				return step(rotate.Resume)
+			}
+			return done
+		}),
+		instead("never resumes", rotate.Resume, func(o rotate.Observation, _ rotate.Policy, _ time.Time, resume rotate.Step) rotate.Step {
+			if resume.Refusal != nil {
+				return rotate.Step{Kind: rotate.Refuse, Reason: resume.Reason, Refusal: resume.Refusal}
+			}
+			return step(rotate.Done)
+		}),
+		instead("restarts a healthy runner", rotate.Done, func(o rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
+			if o.Run.Mode == rotate.Heal && o.Run.Restarts == 0 {
+				return step(rotate.Restart)
+			}
+			return done
+		}),
+		instead("restarts without a drain", rotate.Pause, func(o rotate.Observation, _ rotate.Policy, _ time.Time, pause rotate.Step) rotate.Step {
+			if o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
+				return step(rotate.Restart)
+			}
+			return pause
+		}),
+		{"stores and does not restart", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+			next := rotate.Next(o, p, now)
+			if next.Kind == rotate.Restart {
+				return step(rotate.Done)
+			}
+			return next
+		}},
+		instead("is done without the connection", rotate.AwaitConnected, always(rotate.Done)),
+		instead("believes in the first read that says connected", rotate.AwaitConnected, func(o rotate.Observation, _ rotate.Policy, _ time.Time, await rotate.Step) rotate.Step {
+			if o.Agent.Connected {
+				return step(rotate.Done)
+			}
+			return await
+		}),
+		instead("pauses a disconnected runner", rotate.Restart, func(o rotate.Observation, _ rotate.Policy, _ time.Time, restart rotate.Step) rotate.Step {
+			if !o.Agent.Connected && o.Run.Pauses == 0 {
+				return step(rotate.Pause)
+			}
+			return restart
+		}),
+		blind("adopts anything", func(o *rotate.Observation, _ *rotate.Policy) {
+			if o.Home.Note.Applied == "" {
+				o.Home.Note.Applied = rotate.AppliedNothing
+			}
+		}),
+		blind("stores for another client", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Store.ClientID = o.Maia.ClientID }),
+		blind("believes a read that lags", func(o *rotate.Observation, _ *rotate.Policy) {
+			o.Home.Note.Rotated = nil
+			if !o.Maia.ClientSecret.IsZero() {
+				o.Run.Answer = maia.Credentials{}
+			}
+		}),
+		blind("waits for an outcome for ever", func(_ *rotate.Observation, p *rotate.Policy) { p.QuietTime = 1000 * time.Hour }),
+		instead("gives up instead of restarting", rotate.Restart, always(rotate.Refuse)),
+		instead("forgets the restart that it owes", rotate.Store, func(_ rotate.Observation, _ rotate.Policy, _ time.Time, store rotate.Step) rotate.Step {
+			store.Owes = false
+			return store
+		}),
+	}
+}
+
+// Every mutant is caught in one home or the other.
+func TestMutantsAreCaught(t *testing.T) {
+	caught := 0
+	all := mutants()
+	for _, mutant := range all {
+		t.Run(mutant.name, func(t *testing.T) {
+			for _, budget := range []int{0, 1, 2} {
+				for _, staged := range []bool{false, true} {
+					if r := New(staged, budget, mutant.next).Explore(); r.Violation != "" {
+						caught++
+						t.Logf("%d disturbances, %d steps: %s", budget, len(r.Trace), r.Violation)
+						return
+					}
+				}
+			}
+			t.Error("not caught: the model is too weak")
+		})
+	}
+	t.Logf("figure: mutants caught: %d of %d", caught, len(all))
+}
