@@ -6,6 +6,8 @@ package gcp
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 	"k8s.io/klog/v2"
@@ -18,5 +20,14 @@ const EntryPoint = "RotateRunnerSecrets"
 
 func init() {
 	klog.SetSlogLogger(rotation.NewLog(os.Stdout)) // what client-go cannot return as an error
-	functions.HTTP(EntryPoint, rotation.New(os.Environ(), os.Stdout).ServeHTTP)
+	handler := rotation.New(os.Environ(), os.Stdout)
+	functions.HTTP(EntryPoint, handler.ServeHTTP)
+	// The main package is Google's, and would have SIGTERM end a run anywhere.
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	go func() {
+		<-asked
+		handler.End()
+		os.Exit(0)
+	}()
 }

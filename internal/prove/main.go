@@ -60,7 +60,7 @@ func main() {
 	}
 }
 
-func clouds() []cloud { return []cloud{&onAWS{}, &onAzure{}} }
+func clouds() []cloud { return []cloud{&onAWS{}, &onAzure{}, &onGCP{}} }
 
 // wanted says that a part is to be proved.
 func (o options) wanted(part string) bool {

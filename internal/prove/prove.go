@@ -21,6 +21,9 @@ func planOf(ctx context.Context, o options, in cloud) (p plan, clean []call, err
 			return p, nil, fmt.Errorf("a rotation to which nothing happens: %s\n%s", strings.Join(r.broken, "; "), r.story)
 		}
 		calls[operator] = r.rotation()
+		if timed, ok := in.(interface{ withoutTimed([]call) []call }); ok {
+			calls[operator] = timed.withoutTimed(calls[operator])
+		}
 	}
 	prefix := in.name() + "/"
 	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()}, pairs(calls[false], prefix, in.pairs(), o.seed)} {

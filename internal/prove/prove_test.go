@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
@@ -59,12 +60,22 @@ var part = map[string][]string{
 		"azure/story/wakes-up-before-the-store-when-all-has-changed",
 		"azure/story/deputy-beside",
 	},
+	"gcp": {
+		"gcp/RefreshCredentials@paused#1/killed-after",
+		"gcp/create-revision@refreshed#1/killed-after",
+		"gcp/patch-Secret@refreshed#1/answer-lost",
+		"gcp/story/asked-to-end-right-after-the-refresh",
+		"gcp/story/wakes-up-in-the-upgrade-right-before-the-secret-is-stored-and-a-person-has-refreshed",
+	},
 }
 
 func TestPartOfTheScenarios(t *testing.T) {
 	for _, in := range clouds() {
 		t.Run(in.name(), func(t *testing.T) {
 			t.Parallel()
+			if in.name() == "gcp" {
+				controlplanetest.Binary(t) // else it is skipped
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // the subtests outlive the test's own
 			t.Cleanup(cancel)
 			if err := in.build(ctx, t.TempDir()); err != nil {

@@ -17,6 +17,8 @@ type scenario struct {
 	// operator has an operator pause the runner before.
 	operator bool
 	env      []string // of the function, beside the usual
+	// long has pipelines take their time to end, and instances to start.
+	long bool
 	// story is what else happens while the function is called; nil is nothing.
 	story func(context.Context, world) error
 }

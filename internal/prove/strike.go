@@ -56,6 +56,7 @@ type strike struct {
 	kind        kind
 	times       int    // in a row: the next calls of the name
 	do          func() // of meanwhile and halts
+	then        func() // of halts: when the answer is on its way; may be nil
 	struck      int
 }
 
@@ -120,6 +121,13 @@ func (s *strike) happen(w *wire, to service, body []byte, next http.Handler, wri
 	case halts:
 		kept := done()
 		s.do()
+		if s.then != nil {
+			kept.header.Set("Content-Length", fmt.Sprint(len(kept.body)))
+			kept.send(writer)
+			_ = http.NewResponseController(writer).Flush() // it has all of the answer, and does not know yet
+			s.then()
+			return
+		}
 		kept.send(writer)
 	case meanwhile:
 		s.do()
@@ -168,7 +176,7 @@ const (
 func (s *strike) hostility(w *wire, done func() answer, writer http.ResponseWriter, request *http.Request) {
 	switch s.kind {
 	case redirect:
-		answer{http.StatusTemporaryRedirect, http.Header{"Location": {w.thief.url + request.URL.Path}}, nil}.send(writer)
+		answer{http.StatusTemporaryRedirect, http.Header{"Location": {w.thief.url + stolen + request.URL.Path}}, nil}.send(writer)
 	case drip:
 		kept := done()
 		whole := kept.body

@@ -204,8 +204,15 @@ type receiver struct {
 	got bytes.Buffer
 }
 
+// stolen begins the paths to which a redirect leads. Who asks for others is one who takes it for somebody else.
+const stolen = "/stolen"
+
 // ServeHTTP implements http.Handler.
 func (r *receiver) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	if !strings.HasPrefix(request.URL.Path, stolen) {
+		http.NotFound(writer, request)
+		return
+	}
 	body, _ := io.ReadAll(http.MaxBytesReader(writer, request.Body, maxBody))
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +22,10 @@ import (
 
 // function is the compiled one, which serves on a port of loopback.
 type function struct {
-	url string
+	url     string
+	process *os.Process
+	ended   chan struct{}
+	state   *os.ProcessState // when it has ended
 
 	mu     sync.Mutex
 	output bytes.Buffer
@@ -52,14 +57,15 @@ func start(t *testing.T, binary string, env ...string) *function {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
+	f.process, f.ended = command.Process, make(chan struct{})
 	go func() {
 		_ = command.Wait()
-		close(ended)
+		f.state = command.ProcessState
+		close(f.ended)
 	}()
 	t.Cleanup(func() {
 		_ = command.Process.Kill()
-		<-ended
+		<-f.ended
 	})
 	for {
 		connection, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -69,7 +75,7 @@ func start(t *testing.T, binary string, env ...string) *function {
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
-		case <-ended:
+		case <-f.ended:
 			t.Fatalf("the function ended at its start: %s", f.printed())
 		}
 	}
@@ -127,6 +133,25 @@ func TestTheCompiledFunctionAnswers(t *testing.T) {
 				t.Error("the secret is printed")
 			}
 		})
+	}
+}
+
+// A process that is asked to end, and has nothing to do, ends at once and in order.
+func TestTheCompiledFunctionEndsInOrder(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "function")
+	if err := pack.BuildGCP(t.Context(), binary); err != nil {
+		t.Fatal(err)
+	}
+	f := start(t, binary)
+	if status, body := f.call(t, http.MethodPost, nil); status != http.StatusInternalServerError {
+		t.Fatalf("got %d, %s", status, body)
+	}
+	if err := f.process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-f.ended
+	if !f.state.Success() {
+		t.Errorf("it ended with %s", f.state)
 	}
 }
 

@@ -31,6 +31,9 @@ type Handler struct {
 
 	working sync.Mutex // a call is at work
 
+	ending    chan struct{} // closed by End
+	answering sync.RWMutex  // held for reading by each call until it is answered
+
 	mu   sync.Mutex
 	maia map[clientKey]*maia.Client
 }
@@ -44,7 +47,15 @@ type clientKey struct {
 // New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every call.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}}
+	return &Handler{config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}, ending: make(chan struct{})}
+}
+
+// End is for a process that the platform has asked to end (SIGTERM), and that it kills soon. A run that has refreshed nothing
+// gives up and takes back what it has changed; one that has goes on until the restart is ordered, which nothing but its
+// deadline ends. End returns when all calls are answered, and is called once: no other call is served after it.
+func (h *Handler) End() {
+	close(h.ending)
+	h.answering.Lock()
 }
 
 // Answer is what a call is answered with, beside the results.
@@ -61,8 +72,17 @@ const alreadyAtWork = "another call of this function is at work: nothing was don
 // ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark. It
 // does not read the request's body, and goes on when its caller has gone.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	h.answering.RLock()
+	defer h.answering.RUnlock()
 	ctx, cancel := bounded(request.Context())
 	defer cancel()
+	go func() {
+		select {
+		case <-h.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	project := ""
 	if h.configErr == nil {
 		project = h.config.Releases[0].Project()
@@ -82,7 +102,8 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	}
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
-	_ = json.NewEncoder(writer).Encode(answer) // to a caller who may have gone
+	_ = json.NewEncoder(writer).Encode(answer)     // to a caller who may have gone
+	_ = http.NewResponseController(writer).Flush() // before End returns; a writer in tests may not know how
 }
 
 // bounded is a context that ends some time before the platform ends the process, so that the function can still say in

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -149,6 +150,64 @@ func TestOneCallAtATime(t *testing.T) {
 		h.google = noGoogle
 		if status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil)); status != http.StatusInternalServerError || answer.Note != "" {
 			t.Errorf("a call after it: %d, %+v", status, answer)
+		}
+	})
+}
+
+// witness is a log that keeps the context of its first line: that of a call.
+type witness struct{ call context.Context }
+
+// Enabled implements slog.Handler.
+func (*witness) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
+	if w.call == nil {
+		w.call = ctx
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (w *witness) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// WithGroup implements slog.Handler.
+func (w *witness) WithGroup(string) slog.Handler { return w }
+
+// TestEnd: a run hears of it, and End returns when its call is answered.
+func TestEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		env := valid()
+		env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
+		h, seen := New(environ(env), io.Discard), new(witness)
+		h.log = slog.New(seen)
+		begun, release := make(chan struct{}), make(chan struct{})
+		h.google = func(ctx context.Context) (*googleAPIs, error) {
+			close(begun)
+			<-release
+			return noGoogle(ctx)
+		}
+		recorder := httptest.NewRecorder()
+		go h.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/", nil))
+		<-begun
+		if err := seen.call.Err(); err != nil {
+			t.Fatalf("the run has ended: %v", err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			h.End()
+			close(ended)
+		}()
+		<-seen.call.Done()
+		select {
+		case <-ended:
+			t.Error("End returns before the call is answered")
+		default:
+		}
+		close(release)
+		<-ended
+		if recorder.Code != http.StatusInternalServerError || !json.Valid(recorder.Body.Bytes()) {
+			t.Errorf("the call is answered with %d, %q", recorder.Code, recorder.Body)
 		}
 	})
 }

@@ -222,8 +222,7 @@ func helmBusyPlay(ctx context.Context, w *World) error {
 }
 
 func calledTwice(ctx context.Context, w *World) error {
-	other := w.newFunction()
-	defer other.Kill()
+	other := w.Another()
 	type answer struct {
 		status int
 		says   string
@@ -277,7 +276,7 @@ func revertedByHelm(ctx context.Context, w *World) error {
 	}
 	w.trial.Strike("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
 	upgrade := action.NewUpgrade(w.helm)
-	upgrade.Namespace = Namespace
+	upgrade.Namespace = w.namespace
 	if _, err := upgrade.RunWithContext(ctx, Release, before.Chart, before.Config); err != nil {
 		return err
 	}

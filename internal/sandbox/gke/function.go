@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/freeport"
@@ -148,6 +149,28 @@ func (f *Function) Call(ctx context.Context) (status int, body []byte, err error
 	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)
 	return response.StatusCode, body, err
+}
+
+// termination is how long Cloud Run waits after SIGTERM.
+const termination = 10 * time.Second
+
+// Terminate ends its process as Cloud Run does: it is asked to end, and killed if it has not soon. Terminate does not wait.
+func (f *Function) Terminate() {
+	f.mu.Lock()
+	process, ended := f.process, f.ended
+	f.killed = true
+	f.mu.Unlock()
+	if process == nil {
+		return
+	}
+	_ = process.Process.Signal(syscall.SIGTERM)
+	go func() {
+		select {
+		case <-ended:
+		case <-time.After(termination):
+			_ = process.Process.Kill()
+		}
+	}()
 }
 
 // Kill ends its process at once, if one runs.

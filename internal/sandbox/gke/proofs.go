@@ -20,7 +20,7 @@ func (w *World) prove(text string, ok bool, instead string) { w.trial.Add(text, 
 // given, to be searched for secrets too.
 func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
 	w.journal.Stop()
-	w.Function.Kill()
+	w.endFunction()
 	if w.options.Fault.Name != "" {
 		w.trial.ProveHappened()
 	}
@@ -28,6 +28,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []stage.Proof {
 	w.proveStore()
 	w.Maia.Prove(w.ctx, w.prove, w.Due(), w.connected(w.ctx))
 	w.proveCluster()
+	w.proveUntouched()
 	leaks, err := w.leaks(printed)
 	w.prove("no secret leaked into output, answers, or what is not a Secret", err == nil && len(leaks) == 0, fmt.Sprint(strings.Join(leaks, "; "), err))
 	return w.trial.All()
@@ -46,6 +47,22 @@ func (w *World) proveStore() {
 	w.prove("the newest revision of the release is deployed", state == release.StatusDeployed.String(), state)
 	values, err := w.otherValues()
 	w.prove("every other value, and the chart, are untouched", err == nil && values == w.values, "something else changed")
+}
+
+// proveUntouched adds what must be true of everything else.
+func (w *World) proveUntouched() {
+	others, err := w.untouched(w.ctx)
+	w.prove("all else in the namespace is as it was, to the byte", err == nil && others == w.others, difference(w.others, others))
+}
+
+// difference shows where two texts begin to differ.
+func difference(a, b string) string {
+	i := 0
+	for i < min(len(a), len(b)) && a[i] == b[i] {
+		i++
+	}
+	from := max(0, i-80)
+	return fmt.Sprintf("…%s… has become …%s…", a[from:min(len(a), i+80)], b[from:min(len(b), i+80)])
 }
 
 // proveCluster adds what must be true of the pods and of the function's user.
@@ -77,10 +94,11 @@ func (w *World) leaks(printed []*bytes.Buffer) ([]string, error) {
 	for _, buffer := range printed {
 		output = append(output, buffer.Bytes()...)
 	}
+	printedByFunction := w.Output()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.secrets.Leaks(map[string][]byte{
-		"the function's output":     w.Function.Output(),
+		"the function's output":     printedByFunction,
 		"the function's answers":    w.answers.Bytes(),
 		"what Kubernetes shows":     shown,
 		"the output of the sandbox": output,

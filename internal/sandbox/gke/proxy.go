@@ -68,7 +68,7 @@ func newProxy(user *rest.Config) (*proxy, error) {
 
 // ServeHTTP implements http.Handler.
 func (p *proxy) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
-	seen := requestOf(request)
+	seen := RequestOf(request)
 	fault := p.take(seen)
 	status := &statusWriter{ResponseWriter: writer}
 	if fault == nil {
@@ -124,7 +124,7 @@ var (
 	verbs        = map[string]string{http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete", http.MethodGet: "get"}
 )
 
-func requestOf(request *http.Request) Request {
+func RequestOf(request *http.Request) Request {
 	seen := Request{Verb: verbs[request.Method], DryRun: request.URL.Query().Get("dryRun") != "", Received: time.Now()}
 	if parts := resourcePath.FindStringSubmatch(request.URL.Path); parts != nil {
 		seen.Group, seen.Namespace, seen.Resource, seen.Name, seen.Subresource = parts[1], parts[2], parts[3], parts[4], parts[5]

@@ -12,6 +12,7 @@ import (
 // login is what the runner in a pod posts, see the control plane's stand-in for a kubelet.
 type login struct {
 	Event        string `json:"event"`
+	Namespace    string `json:"namespace"`
 	Pod          string `json:"pod"`
 	AgentID      string `json:"agentId"`
 	ClientID     string `json:"clientId"`
@@ -20,8 +21,9 @@ type login struct {
 
 // pods are the runner's, each with its connection to Maia.
 type pods struct {
-	maia    *stage.Maia
-	journal *stage.Journal
+	namespace string
+	maia      *stage.Maia
+	journal   *stage.Journal
 
 	mu      sync.Mutex
 	started int
@@ -33,6 +35,10 @@ func (p *pods) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	var says login
 	if err := json.NewDecoder(request.Body).Decode(&says); err != nil {
 		http.Error(writer, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if says.Namespace != p.namespace {
+		http.Error(writer, "a pod of another world", http.StatusNotFound)
 		return
 	}
 	p.mu.Lock()
@@ -75,4 +81,11 @@ func (p *pods) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.started
+}
+
+// gone says that none is left.
+func (p *pods) gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.here) == 0
 }

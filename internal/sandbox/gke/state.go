@@ -20,7 +20,7 @@ import (
 
 // liveSecret is what a pod that starts now would read.
 func (w *World) liveSecret(ctx context.Context) (clientID, secret string, err error) {
-	found, err := w.Clients.CoreV1().Secrets(Namespace).Get(ctx, Secret, metav1.GetOptions{})
+	found, err := w.Clients.CoreV1().Secrets(w.namespace).Get(ctx, Secret, metav1.GetOptions{})
 	if err != nil {
 		return "", "", err
 	}
@@ -63,12 +63,12 @@ func (w *World) otherValues() (string, error) {
 }
 
 func (w *World) deployment(ctx context.Context) (*appsv1.Deployment, error) {
-	return w.Clients.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
+	return w.Clients.AppsV1().Deployments(w.namespace).Get(ctx, Deployment, metav1.GetOptions{})
 }
 
 // livePods are those that do not end.
 func (w *World) livePods(ctx context.Context) ([]corev1.Pod, error) {
-	pods, err := w.Clients.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{})
+	pods, err := w.Clients.CoreV1().Pods(w.namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (w *World) storeIsMaia(ctx context.Context) bool {
 func (w *World) shown(ctx context.Context) ([]byte, error) {
 	var shown bytes.Buffer
 	encoder := json.NewEncoder(&shown)
-	secrets, err := w.Clients.CoreV1().Secrets(Namespace).List(ctx, metav1.ListOptions{})
+	secrets, err := w.Clients.CoreV1().Secrets(w.namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -119,13 +119,17 @@ func (w *World) shown(ctx context.Context) ([]byte, error) {
 		_ = encoder.Encode(secret)
 	}
 	lists := []func() (any, error){
-		func() (any, error) { return w.Clients.AppsV1().Deployments(Namespace).List(ctx, metav1.ListOptions{}) },
-		func() (any, error) { return w.Clients.AppsV1().ReplicaSets(Namespace).List(ctx, metav1.ListOptions{}) },
-		func() (any, error) { return w.Clients.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{}) },
-		func() (any, error) { return w.Clients.CoreV1().ConfigMaps(Namespace).List(ctx, metav1.ListOptions{}) },
-		func() (any, error) { return w.Clients.CoreV1().Events(Namespace).List(ctx, metav1.ListOptions{}) },
 		func() (any, error) {
-			return w.Clients.CoordinationV1().Leases(Namespace).List(ctx, metav1.ListOptions{})
+			return w.Clients.AppsV1().Deployments(w.namespace).List(ctx, metav1.ListOptions{})
+		},
+		func() (any, error) {
+			return w.Clients.AppsV1().ReplicaSets(w.namespace).List(ctx, metav1.ListOptions{})
+		},
+		func() (any, error) { return w.Clients.CoreV1().Pods(w.namespace).List(ctx, metav1.ListOptions{}) },
+		func() (any, error) { return w.Clients.CoreV1().ConfigMaps(w.namespace).List(ctx, metav1.ListOptions{}) },
+		func() (any, error) { return w.Clients.CoreV1().Events(w.namespace).List(ctx, metav1.ListOptions{}) },
+		func() (any, error) {
+			return w.Clients.CoordinationV1().Leases(w.namespace).List(ctx, metav1.ListOptions{})
 		},
 	}
 	for _, list := range lists {
@@ -144,3 +148,15 @@ func (w *World) shown(ctx context.Context) ([]byte, error) {
 	}
 	return shown.Bytes(), nil
 }
+
+// Back says that the Secret and the release hold what Maia holds, and that the runner's pods are connected with it.
+func (w *World) Back(ctx context.Context) bool {
+	agent, err := w.Maia.Client.Agent(ctx, stage.AgentID)
+	return err == nil && agent.Connected && w.storeIsMaia(ctx) && w.connected(ctx) && w.startedWith(ctx, w.Maia.LiveSecret(stage.AgentID))
+}
+
+// Namespace is the runner's.
+func (w *World) Namespace() string { return w.namespace }
+
+// Started is how many pods have ever started.
+func (w *World) Started() int { return w.pods.count() }

@@ -19,11 +19,11 @@ func (w *World) watch(ctx context.Context) error {
 		defer w.mu.Unlock()
 		w.refreshed = time.Now()
 	})
-	secrets, err := w.Clients.CoreV1().Secrets(Namespace).Watch(ctx, metav1.ListOptions{})
+	secrets, err := w.Clients.CoreV1().Secrets(w.namespace).Watch(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
-	deployments, err := w.Clients.AppsV1().Deployments(Namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + Deployment})
+	deployments, err := w.Clients.AppsV1().Deployments(w.namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + Deployment})
 	if err != nil {
 		secrets.Stop()
 		return err

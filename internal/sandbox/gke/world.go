@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,16 +39,18 @@ import (
 
 // The runner of every World, named as the vendor's guide names things.
 const (
-	Namespace  = "matillion-agent"
+	Namespace  = "matillion-agent" // see [Options]
 	Release    = "matillion-agent"
 	Deployment = Release + "-matillion-runner-app"
 	Secret     = Release + "-matillion-runner-config"
 
-	// FunctionUser is who the function is to the cluster.
+	// FunctionUser is who the function is to the cluster, see [Options].
 	FunctionUser = "maia-rotate@sandbox.iam.gserviceaccount.com"
 	// Replicas are the live ones; the chart says 2.
 	Replicas = 3
 )
+
+const startDelay = 400 * time.Millisecond // of a pod: a real one takes a minute
 
 // Options are the settings of a World.
 type Options struct {
@@ -58,6 +61,18 @@ type Options struct {
 	OnEvent        func(stage.Event) // gets the events, one at a time, until Proofs or Close; may be nil
 	FunctionOutput io.Writer         // gets what the function prints; may be nil
 	Values         func(values map[string]any)
+
+	// Plane is a control plane that runs already, and is its owner's to close; nil: the World starts one of its own. In one that
+	// worlds share each has a Namespace and a FunctionUser of its own; empty: the constants.
+	Plane                   *controlplane.ControlPlane
+	Namespace, FunctionUser string
+
+	Pipeline   time.Duration // how long the one goes on that runs when the runner is paused; 0: as usual
+	StartDelay time.Duration // how long a pod takes to start; 0: as usual
+
+	// Wrap gets the handler of each service, from Maia and Kubernetes (the function's way to it, not an administrator's), and
+	// returns the one that is served in its place, which sees all requests; may be nil.
+	Wrap func(stage.Source, http.Handler) http.Handler
 }
 
 // World is one runner with everything around it.
@@ -67,18 +82,21 @@ type World struct {
 	Plane    *controlplane.ControlPlane
 	Clients  *kubernetes.Clientset // an administrator's
 
-	ctx     context.Context
-	end     context.CancelFunc
-	options Options
-	journal stage.Journal
-	secrets stage.Secrets
-	trial   stage.Trial
-	servers stage.Servers
-	pods    *pods
-	proxy   *proxy
-	helm    *action.Configuration
-	values  string // at the beginning, without the secret
-	dir     string
+	ctx       context.Context
+	end       context.CancelFunc
+	options   Options
+	namespace string
+	journal   stage.Journal
+	secrets   stage.Secrets
+	trial     stage.Trial
+	servers   stage.Servers
+	pods      *pods
+	proxy     *proxy
+	helm      *action.Configuration
+	further   []*Function // other instances
+	values    string      // at the beginning, without the secret
+	others    string      // all that a rotation must not change, at the beginning
+	dir       string
 
 	kubeconfig string // path: that of the function's user
 
@@ -92,7 +110,8 @@ type World struct {
 
 // New starts everything. The runner is connected and runs a pipeline when New returns.
 func New(ctx context.Context, options Options) (*World, error) {
-	w := &World{options: options}
+	options.Namespace, options.FunctionUser = cmp.Or(options.Namespace, Namespace), cmp.Or(options.FunctionUser, FunctionUser)
+	w := &World{options: options, namespace: options.Namespace}
 	w.ctx, w.end = context.WithCancel(ctx)
 	w.journal.Tell(options.OnEvent)
 	if err := w.start(w.ctx); err != nil {
@@ -107,13 +126,16 @@ func (w *World) start(ctx context.Context) (err error) {
 	if w.dir, err = os.MkdirTemp("", "maia-rotate-"); err != nil {
 		return err
 	}
-	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, stage.Pipeline(w.options.Fault.endless), nil); err != nil {
+	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(stage.FromMaia, next) }
+	if w.Maia, err = stage.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, cmp.Or(w.options.Pipeline, stage.Pipeline(w.options.Fault.endless)), wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
-	w.pods = &pods{maia: w.Maia, journal: &w.journal, here: map[string]*maiatest.Instance{}}
-	if w.Plane, err = controlplane.Start(ctx, w.options.ControlPlane); err != nil {
-		return err
+	w.pods = &pods{namespace: w.namespace, maia: w.Maia, journal: &w.journal, here: map[string]*maiatest.Instance{}}
+	if w.Plane = w.options.Plane; w.Plane == nil {
+		if w.Plane, err = controlplane.Start(ctx, w.options.ControlPlane); err != nil {
+			return err
+		}
 	}
 	if w.Clients, err = kubernetes.NewForConfig(w.Plane.Admin()); err != nil {
 		return err
@@ -126,6 +148,9 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	w.Function = w.newFunction()
+	if w.others, err = w.untouched(ctx); err != nil {
+		return err
+	}
 	if err := w.watch(ctx); err != nil {
 		return err
 	}
@@ -140,7 +165,7 @@ func (w *World) start(ctx context.Context) (err error) {
 func (w *World) newFunction() *Function {
 	return &Function{binary: w.options.Binary, copy: w.options.FunctionOutput, env: slices.Concat(w.Maia.Endpoints(), []string{
 		"KUBECONFIG=" + w.kubeconfig,
-		"MAIA_HELM_RELEASES=namespaces/" + Namespace + "/releases/" + Release,
+		"MAIA_HELM_RELEASES=namespaces/" + w.namespace + "/releases/" + Release,
 		"MAIA_AGENT_IDS=" + stage.AgentID,
 		"MAIA_CLIENT_ID=" + w.Maia.APIClient,
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
@@ -148,23 +173,55 @@ func (w *World) newFunction() *Function {
 	}, w.options.Fault.env, w.options.Env)}
 }
 
+// Another is another instance of the function, which is not started.
+func (w *World) Another() *Function {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.further = append(w.further, w.newFunction())
+	return w.further[len(w.further)-1]
+}
+
+// instances are all of the function.
+func (w *World) instances() []*Function {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Function == nil {
+		return nil
+	}
+	return append([]*Function{w.Function}, w.further...)
+}
+
+// Output is all that the function has printed, in all its instances.
+func (w *World) Output() (text []byte) {
+	for _, one := range w.instances() {
+		text = append(text, one.Output()...)
+	}
+	return text
+}
+
+func (w *World) endFunction() {
+	for _, one := range w.instances() {
+		one.Kill()
+	}
+}
+
 // admit makes the function's user, grants him the shipped Role, and writes his kubeconfig.
 func (w *World) admit(ctx context.Context) error {
-	user, _, err := w.Plane.AddUser(ctx, FunctionUser)
+	user, _, err := w.Plane.AddUser(ctx, w.options.FunctionUser)
 	if err != nil {
 		return err
 	}
-	role := strings.NewReplacer("RUNNER_NAMESPACE", Namespace, "FUNCTION_SERVICE_ACCOUNT", FunctionUser).Replace(string(gcpdeploy.RBAC))
+	role := strings.NewReplacer("RUNNER_NAMESPACE", w.namespace, "FUNCTION_SERVICE_ACCOUNT", w.options.FunctionUser).Replace(string(gcpdeploy.RBAC))
 	if err := controlplane.ApplyYAML(ctx, w.Plane.Admin(), []byte(role)); err != nil {
 		return err
 	}
-	if err := controlplane.AwaitAllowed(ctx, user, Namespace, "patch", "apps", "deployments"); err != nil {
+	if err := controlplane.AwaitAllowed(ctx, user, w.namespace, "patch", "apps", "deployments"); err != nil {
 		return err
 	}
 	if w.proxy, err = newProxy(user); err != nil {
 		return err
 	}
-	url, err := w.servers.Serve(ctx, w.proxy)
+	url, err := w.servers.Serve(ctx, w.wrap(stage.FromKubernetes, w.proxy))
 	if err != nil {
 		return err
 	}
@@ -176,14 +233,21 @@ func (w *World) admit(ctx context.Context) error {
 	}, w.kubeconfig)
 }
 
+func (w *World) wrap(source stage.Source, handler http.Handler) http.Handler {
+	if w.options.Wrap == nil {
+		return handler
+	}
+	return w.options.Wrap(source, handler)
+}
+
 // install installs the runner as an operator does, and waits until it is connected.
 func (w *World) install(ctx context.Context) error {
 	loginURL, err := w.servers.Serve(ctx, w.pods)
 	if err != nil {
 		return err
 	}
-	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Annotations: map[string]string{
-		"runner.test/login-url": loginURL, "runner.test/start-delay": "400ms",
+	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace, Annotations: map[string]string{
+		"runner.test/login-url": loginURL, "runner.test/start-delay": cmp.Or(w.options.StartDelay, startDelay).String(),
 	}}}
 	if _, err := w.Clients.CoreV1().Namespaces().Create(ctx, space, metav1.CreateOptions{}); err != nil {
 		return err
@@ -196,7 +260,10 @@ func (w *World) install(ctx context.Context) error {
 	if w.options.Values != nil {
 		w.options.Values(values)
 	}
-	if err := runnerchart.Install(ctx, w.Plane.Admin(), Namespace, Release, chart, values); err != nil {
+	if err := runnerchart.Install(ctx, w.Plane.Admin(), w.namespace, Release, chart, values); err != nil {
+		return err
+	}
+	if err := w.addOtherSecret(ctx); err != nil {
 		return err
 	}
 	if err := w.scale(ctx, Replicas); err != nil {
@@ -210,7 +277,7 @@ func (w *World) install(ctx context.Context) error {
 
 // settle waits until all pods that there are to be run and are connected.
 func (w *World) settle(ctx context.Context) error {
-	if err := controlplane.Settle(ctx, w.Plane.Admin(), Namespace); err != nil {
+	if err := controlplane.Settle(ctx, w.Plane.Admin(), w.namespace); err != nil {
 		return err
 	}
 	return w.await(ctx, "the runner's pods connect", func() (bool, error) {
@@ -221,7 +288,7 @@ func (w *World) settle(ctx context.Context) error {
 
 func (w *World) scale(ctx context.Context, replicas int) error {
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
-	_, err := w.Clients.AppsV1().Deployments(Namespace).Patch(ctx, Deployment, types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
+	_, err := w.Clients.AppsV1().Deployments(w.namespace).Patch(ctx, Deployment, types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
 	return err
 }
 
@@ -231,17 +298,17 @@ func (w *World) annotate(ctx context.Context, name string, value any) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Clients.CoreV1().Namespaces().Patch(ctx, Namespace, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = w.Clients.CoreV1().Namespaces().Patch(ctx, w.namespace, types.MergePatchType, patch, metav1.PatchOptions{})
 	return err
 }
 
 // operatorsHelm is the configuration of an administrator's Helm.
 func (w *World) operatorsHelm() *action.Configuration {
-	namespace := Namespace
+	namespace := w.namespace
 	flags := genericclioptions.NewConfigFlags(false).WithWrapConfigFn(func(*rest.Config) *rest.Config { return w.Plane.Admin() })
 	flags.Namespace = &namespace
 	configuration := new(action.Configuration)
-	_ = configuration.Init(flags, Namespace, "secret", func(string, ...any) {}) // fails for another driver only
+	_ = configuration.Init(flags, namespace, "secret", func(string, ...any) {}) // fails for another driver only
 	return configuration
 }
 
@@ -265,11 +332,16 @@ func (w *World) await(ctx context.Context, what string, is func() (bool, error))
 
 // Call calls the function as Cloud Scheduler does. That it answers with a failure, or does not, is no error.
 func (w *World) Call(ctx context.Context) (status int, answer rotation.Answer) {
+	return w.CallAt(ctx, w.Function)
+}
+
+// CallAt is Call for one of its instances.
+func (w *World) CallAt(ctx context.Context, function *Function) (status int, answer rotation.Answer) {
 	w.mu.Lock()
 	w.calls++
 	w.mu.Unlock()
 	w.journal.Add(stage.FromSchedule, "call-started", "Cloud Scheduler calls the function …")
-	return w.call(ctx, w.Function)
+	return w.call(ctx, function)
 }
 
 func (w *World) call(ctx context.Context, function *Function) (status int, answer rotation.Answer) {
@@ -301,12 +373,8 @@ func (w *World) call(ctx context.Context, function *Function) (status int, answe
 func (w *World) Close() {
 	w.journal.Stop()
 	w.end()
-	if w.Function != nil {
-		w.Function.Kill()
-	}
-	if w.Plane != nil {
-		_ = w.Plane.Close()
-	}
+	w.endFunction()
+	w.leave()
 	w.servers.Close()
 	w.working.Wait()
 	if w.Maia != nil {
@@ -314,6 +382,25 @@ func (w *World) Close() {
 	}
 	_ = os.RemoveAll(w.dir)
 }
+
+// leave ends the control plane, or, in one that is shared, removes the namespace and waits for the runner's pods to end: else
+// they would go on logging in, at whoever has the address by then.
+func (w *World) leave() {
+	switch {
+	case w.Plane == nil:
+	case w.options.Plane == nil:
+		_ = w.Plane.Close()
+	case w.Clients != nil:
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), leaveTimeout)
+		defer cancel()
+		err := w.Clients.CoreV1().Namespaces().Delete(ctx, w.namespace, metav1.DeleteOptions{})
+		if err == nil {
+			_ = w.await(ctx, "the pods end", func() (bool, error) { return w.pods.gone(), nil }) // their control plane ends soon, too
+		}
+	}
+}
+
+const leaveTimeout = time.Minute
 
 // Calls is how many times Cloud Scheduler has called.
 func (w *World) Calls() int {

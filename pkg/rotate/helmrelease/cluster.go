@@ -34,7 +34,9 @@ type cluster struct {
 	mapper    meta.RESTMapper
 }
 
-func newCluster(config *rest.Config, namespace string) (*cluster, *kubernetes.Clientset, error) {
+func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, *kubernetes.Clientset, error) {
+	config = rest.CopyConfig(config)
+	config.Wrap(fence.wrap)
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, nil, err

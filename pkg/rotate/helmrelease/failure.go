@@ -33,6 +33,8 @@ func (r *Runner) failure(what string, err error) error {
 	case strings.Contains(text, "another operation (install/upgrade/rollback) is in progress"),
 		strings.Contains(text, "release: already exists"):
 		return r.busyRelease()
+	case strings.Contains(text, errFenced.Error()):
+		kind, todo = rotate.NotReady, "nothing: that run goes on, or the next one does"
 	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
 		apierrors.IsConflict(err), errors.As(err, &network):
 		kind, todo = rotate.NotReady, "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"

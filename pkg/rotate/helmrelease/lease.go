@@ -41,6 +41,7 @@ type lock struct {
 	leases client.LeaseInterface
 	name   string
 	me     string // who holds it, if this is the lock's
+	fence  *fence // is told how long that is so
 
 	turn chan struct{} // holds one token: whoever has it uses what is below
 	seen *coordinationv1.Lease
@@ -50,7 +51,7 @@ type lock struct {
 }
 
 func newLock(leases client.LeaseInterface, release string) *lock {
-	l := &lock{leases: leases, name: leaseName(release), me: "maia-rotate-" + strings.ToLower(rand.Text()[:10]), turn: make(chan struct{}, 1)}
+	l := &lock{leases: leases, name: leaseName(release), fence: new(fence), me: "maia-rotate-" + strings.ToLower(rand.Text()[:10]), turn: make(chan struct{}, 1)}
 	l.turn <- struct{}{}
 	return l
 }
@@ -74,6 +75,9 @@ func (l *lock) read(ctx context.Context) error {
 		return err
 	}
 	l.seen = found
+	if l.holder() != l.me && !time.Now().Before(l.till) {
+		l.till = time.Time{} // lost: what is done from now on is by what is seen now, under a lock that is taken anew
+	}
 	return nil
 }
 
@@ -190,6 +194,7 @@ func (l *lock) put(ctx context.Context, annotations map[string]string) error {
 // keep has the Lease renewed from now on, which was seen to be ours.
 func (l *lock) keep(ctx context.Context) {
 	l.till = l.ends()
+	l.fence.set(l.till)
 	if l.stop != nil {
 		return
 	}
@@ -269,6 +274,7 @@ func (l *lock) release(ctx context.Context) {
 	if stop != nil {
 		stop()
 	}
+	l.fence.set(time.Time{})
 	if time.Now().Before(l.till) && l.holder() == l.me {
 		lease := l.seen.DeepCopy()
 		nobody := ""

@@ -44,21 +44,24 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 		}
 		take()
 		time.Sleep(5 * leaseDuration)
-		if left() <= 0 {
+		if left() <= 0 || !l.fence.open() {
 			t.Fatal("it was not renewed")
 		}
 		away.Store(true)
 		time.Sleep(5 * leaseDuration)
-		if left() > 0 {
+		if left() > 0 || l.fence.open() {
 			t.Fatal("it was not lost")
 		}
 		away.Store(false)
 		take()
 		time.Sleep(5 * leaseDuration)
-		if left() <= 0 {
+		if left() <= 0 || !l.fence.open() {
 			t.Error("it was taken again, and not renewed")
 		}
 		l.release(t.Context())
+		if l.fence.open() {
+			t.Error("it was given back, and changes may begin")
+		}
 	})
 }
 
@@ -80,4 +83,42 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A run that has lost its Lease to another, which has ended by now, may take it again once it has looked: else it would try in
+// vain until its deadline, and calls of the same instance be turned away meanwhile.
+func TestALeaseThatAnotherHadIsTakenAgainAfterALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}
+		clients := fake.NewClientset(there)
+		var away atomic.Bool
+		clients.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
+			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
+		})
+		take := func(l *lock) error {
+			defer l.use()()
+			if err := l.read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return l.extend(t.Context())
+		}
+		one, two := newLock(clients.CoordinationV1().Leases("runners"), "runner"), newLock(clients.CoordinationV1().Leases("runners"), "runner")
+		if err := take(one); err != nil {
+			t.Fatal(err)
+		}
+		away.Store(true)
+		time.Sleep(2 * leaseDuration)
+		away.Store(false)
+		if err := take(two); err != nil {
+			t.Fatal(err)
+		}
+		if err := take(one); err == nil {
+			t.Error("it is taken from one that is at work")
+		}
+		two.release(t.Context())
+		if err := take(one); err != nil {
+			t.Errorf("it cannot be taken again: %v", err)
+		}
+		one.release(t.Context())
+	})
 }

@@ -60,7 +60,8 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if err := checkPath(config.SecretPath); err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "%w", err)
 	}
-	cluster, clients, err := newCluster(config.REST, config.Namespace)
+	var guard fence
+	cluster, clients, err := newCluster(config.REST, config.Namespace, &guard)
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the configuration of the cluster cannot be used: %w", err)
 	}
@@ -69,6 +70,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
 		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, short: map[string]bool{},
 	}
+	r.lock.fence = &guard
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -176,6 +178,9 @@ func (r *Runner) writeLease(ctx context.Context, change func(map[string]string))
 	return nil
 }
 
+// enough of the Lease must be left for changes to begin; it is renewed all the while.
+const enough = fenceMargin + renewEvery/2
+
 // Hold implements [rotate.Locker].
 func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
 	defer r.lock.use()()
@@ -193,6 +198,9 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	r.known(credentials.ClientSecret)
 	if _, unfinished := r.unfinished(); r.seen.live.Equal(credentials) && !unfinished {
 		return nil
+	}
+	if err := r.Hold(ctx, enough); err != nil {
+		return err
 	}
 	// In this order: by the Lease an upgrade of ours is known.
 	if r.seen.last.Info.Status.IsPending() {
@@ -223,6 +231,9 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 // Restart implements [rotate.Runner]: each Deployment gets a new mark, except those that have had one from this Runner and
 // did not fail, and those whose pod template the upgrade has changed.
 func (r *Runner) Restart(ctx context.Context) error {
+	if err := r.Hold(ctx, enough); err != nil {
+		return err
+	}
 	for _, d := range r.seen.deployments {
 		if r.ordered[d.Name] == r.seen.secretVersion && !r.seen.failed[d.Name] {
 			continue

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
+	"github.com/maia-rotate/maia-rotate/internal/controlplane"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// onGCP is the function behind Cloud Scheduler, with a real Kubernetes API server, which all worlds share: each has a
+// namespace and a function's user of its own.
+type onGCP struct {
+	binary string
+	plane  *controlplane.ControlPlane
+	worlds atomic.Int64
+}
+
+func (*onGCP) name() string { return "gcp" }
+
+func (g *onGCP) build(ctx context.Context, dir string) (err error) {
+	if g.binary, err = gke.Build(ctx, dir); err != nil {
+		return err
+	}
+	plane, err := controlplane.Build(ctx, nil)
+	if err != nil {
+		return err
+	}
+	g.plane, err = controlplane.Start(ctx, plane)
+	return err
+}
+
+func (g *onGCP) close() {
+	if g.plane != nil {
+		_ = g.plane.Close() // nobody needs it any more
+	}
+}
+
+// pairs implements cloud: each upgrade takes two seconds of a processor.
+func (*onGCP) pairs() int { return 100 }
+
+func (*onGCP) folded() []string {
+	return []string{"renewals of the Lease, which come by the clock: a story has them struck"}
+}
+
+// withoutTimed leaves out the renewals of the Lease: they write what was written before.
+func (*onGCP) withoutTimed(calls []call) []call {
+	written := map[string]bool{}
+	return slices.DeleteFunc(calls, func(c call) bool {
+		renewal := written[c.name] && strings.HasPrefix(c.name, noteWrite)
+		written[c.name] = true
+		return renewal
+	})
+}
+
+// noteWrite begins the names of the calls that write the Lease, but for those that give it back.
+const noteWrite = "write Lease "
+
+// kubernetesService is the API server.
+func kubernetesService() service {
+	return service{source: stage.FromKubernetes, identify: identifyKubernetes, refuse: func(many bool, _ *http.Request) answer {
+		status, reason, header := http.StatusServiceUnavailable, "ServiceUnavailable", http.Header{"Content-Type": {"application/json"}}
+		if many {
+			status, reason = http.StatusTooManyRequests, "TooManyRequests"
+			header.Set("Retry-After", "1")
+		}
+		body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"refused","reason":%q,"details":{"retryAfterSeconds":1},"code":%d}`, reason, status)
+		return answer{status, header, []byte(body)}
+	}}
+}
+
+// ofRevision is the name of a Secret in which Helm keeps a revision.
+var ofRevision = regexp.MustCompile(`^sh\.helm\.release\.v1\..+\.v([0-9]+)$`)
+
+// identifyKubernetes names a request as a Role does, and its object by what it is in the release, so that the name is the
+// same in each world. What asks for rights, what is a dry run, and what finds out which kinds there are changes nothing.
+func identifyKubernetes(request *http.Request, body []byte) identity {
+	asked := gke.RequestOf(request)
+	switch {
+	case asked.Resource == "" || asked.Resource == "openapi":
+		return identity{name: "discover"}
+	case asked.Resource == "selfsubjectaccessreviews":
+		return identity{name: "ask for a right"}
+	}
+	id := identity{name: asked.Verb + " " + objectOf(asked), changes: asked.Changes()}
+	switch {
+	case asked.DryRun:
+		id.name = "dry-run " + id.name
+	case asked.Changes() && asked.Resource == "leases":
+		id.name = noteOf(body)
+	case asked.Verb == "patch" && asked.Resource == "deployments" && strings.Contains(string(body), "maia-rotate/secret"):
+		id.name, id.begins = "restart Deployment", restarted
+	}
+	return id
+}
+
+// objectOf is what a request is about.
+func objectOf(asked gke.Request) string {
+	revision := ofRevision.FindStringSubmatch(asked.Name)
+	switch {
+	case asked.Resource == "secrets" && asked.Verb == "create":
+		return "revision" // only Helm makes some
+	case asked.Resource == "secrets" && revision != nil:
+		return "revision-" + revision[1]
+	case asked.Resource == "secrets" && asked.Name == gke.Secret:
+		return "Secret"
+	}
+	return asked.Resource
+}
+
+// noteOf says of a Lease that is written what its note tells: a renewal writes the same again.
+func noteOf(body []byte) string {
+	var lease coordinationv1.Lease
+	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &lease); err != nil {
+		return noteWrite + "unknown"
+	}
+	if holder := lease.Spec.HolderIdentity; holder == nil || *holder == "" {
+		return "give Lease back"
+	}
+	text, noted := lease.Annotations["maia-rotate/note"]
+	if !noted {
+		return noteWrite + "taken"
+	}
+	note, err := rotate.ParseNote([]byte(text))
+	if err != nil {
+		return noteWrite + "unknown"
+	}
+	var tells []string
+	if note.Paused != nil {
+		tells = append(tells, "paused")
+		if note.Paused.Confirmed {
+			tells = []string{"confirmed"}
+		}
+	}
+	if note.Intent != nil {
+		tells = append(tells, "intent")
+	}
+	if note.Rotated != nil {
+		tells = append(tells, "rotated")
+	}
+	if note.Applied != "" {
+		tells = append(tells, "applied")
+	}
+	if len(tells) == 0 {
+		return noteWrite + "empty"
+	}
+	return noteWrite + strings.Join(tells, "-")
+}
+
+// gcpWorld is a world of the function on Google Cloud.
+type gcpWorld struct {
+	*gke.World
+	wire  *wire
+	trace *trace
+}
+
+func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
+	number := g.worlds.Add(1)
+	options := gke.Options{
+		Plane: g.plane, Binary: g.binary, OnEvent: trace.event,
+		Namespace: fmt.Sprintf("world-%d", number), FunctionUser: fmt.Sprintf("world-%d@sandbox.iam.gserviceaccount.com", number),
+		Env: []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
+		Wrap: func(source stage.Source, next http.Handler) http.Handler {
+			if source == stage.FromMaia {
+				return w.wrap(maiaService(), next)
+			}
+			return w.wrap(kubernetesService(), next)
+		},
+	}
+	options.StartDelay = start
+	if s.long {
+		options.Pipeline, options.StartDelay = longDrain, longStart
+	}
+	if s.operator {
+		options.Fault, _ = gke.FindFault("paused-by-operator")
+	}
+	opened, err := gke.New(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	w.kill = opened.Function.Kill
+	return gcpWorld{opened, w, trace}, nil
+}
+
+const (
+	// start is how long a pod takes to start: so long that each rotation is seen to wait for pods, on any machine.
+	start = 1500 * time.Millisecond
+
+	longDrain = 25 * time.Second
+	longStart = 10 * time.Second // of each pod, one after the other
+)
+
+// claims say of an outcome that the runner is back: a runner that is left to somebody else is not said to be.
+var claims = map[string]bool{string(rotate.Rotated): true, string(rotate.Healed): true, string(rotate.NoOp): true, "nothing was due": true}
+
+func (w gcpWorld) call(ctx context.Context) error { return w.callAt(ctx, w.Function) }
+
+// callAt has Cloud Scheduler call once. An error means that the answer is not a success.
+func (w gcpWorld) callAt(ctx context.Context, at *gke.Function) error {
+	status, answer := w.CallAt(ctx, at)
+	if status != http.StatusOK {
+		return fmt.Errorf("the call is answered with %d: %s", status, saysOf(answer))
+	}
+	for _, target := range answer.Targets {
+		if claims[target.Outcome] {
+			w.trace.succeeded("a call ("+target.Outcome+")", w)
+		}
+	}
+	return ctx.Err()
+}
+
+// saysOf is why a call failed.
+func saysOf(answer rotation.Answer) error {
+	err := errors.New(answer.Error)
+	for _, target := range answer.Targets {
+		err = errors.Join(err, errors.New(target.Error))
+	}
+	return err
+}
+
+const (
+	schedulerTries = 4 // some more than Cloud Scheduler makes, and its next regular calls
+	schedulerPause = time.Second
+)
+
+// rotate implements world. Cloud Scheduler repeats a call that fails.
+func (w gcpWorld) rotate(ctx context.Context) error {
+	w.wire.enter("")
+	for range schedulerTries {
+		if w.call(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-time.After(schedulerPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// heal implements world. There are no other calls than those that rotate too.
+func (w gcpWorld) heal(ctx context.Context) error {
+	w.wire.enter("heal")
+	return w.call(ctx)
+}
+
+func (w gcpWorld) due(ctx context.Context) error { return w.rotate(ctx) }
+
+func (w gcpWorld) back() bool { return w.Back(context.Background()) }
+
+func (w gcpWorld) started() int { return w.Started() }
+
+func (w gcpWorld) maia() *stage.Maia { return w.Maia }
+
+func (w gcpWorld) proofs() []stage.Proof { return w.Proofs() }
+
+func (w gcpWorld) output() []byte { return w.Output() }
+
+func (w gcpWorld) close() { w.Close() }
