@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,7 @@ type engine struct {
 	failing string // the call that is struck, while the client repeats it
 	made    []string
 
+	mu             sync.Mutex
 	store, pending string
 	promoted       bool
 	note           rotate.Note
@@ -203,12 +205,19 @@ func inEngine(t *testing.T, staged bool, s strike) (p played) {
 		if mode == rotate.Finish && !killed && err == nil {
 			done = true
 		}
-		live := e.maia.LiveSecret(agentID)
-		if done && e.store == live && e.instance.Connected() && e.agent().Status == maia.StatusRunning && e.note.Applied == maia.NewSecret(live).Fingerprint() && e.note.Paused == nil {
+		back := false
+		e.locked(func() {
+			live := e.maia.LiveSecret(agentID)
+			back = done && e.store == live && e.instance.Connected() && e.agent().Status == maia.StatusRunning &&
+				e.note.Applied == maia.NewSecret(live).Fingerprint() && e.note.Paused == nil
+		})()
+		if back {
 			break
 		}
 		time.Sleep(tick)
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	live := e.maia.LiveSecret(agentID)
 	fingerprint := maia.NewSecret(live).Fingerprint()
 	p.end = fmt.Sprintf("store %t, connected %t, paused %t, refreshes %d, applied %t, intent %t, noted pause %t, rotated %t",
@@ -239,6 +248,7 @@ var errStruck = errors.New("the call was struck")
 func (e *engine) call(name string, do func()) error {
 	e.failing = ""
 	e.made = append(e.made, name)
+	do = e.locked(do)
 	if !e.strikes || e.strike.nth != len(e.made) {
 		do()
 		return nil
@@ -253,6 +263,15 @@ func (e *engine) call(name string, do func()) error {
 		do()
 	}
 	return errStruck
+}
+
+// locked is a change that does not meet those that time brings.
+func (e *engine) locked(do func()) func() {
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		do()
+	}
 }
 
 // client is Maia's, over a wire on which calls can be struck.
@@ -376,13 +395,13 @@ func (p *process) Store(_ context.Context, credentials maia.Credentials) error {
 func (p *process) Restart(context.Context) error {
 	err := p.call("restart", func() {
 		p.state = rotate.Rolling
-		time.AfterFunc(time.Second, func() {
+		time.AfterFunc(time.Second, p.locked(func() {
 			if p.instance != nil {
 				p.instance.Close()
 			}
 			p.login()
 			p.state = rotate.Steady
-		})
+		}))
 	})
 	p.ordered = p.ordered || err == nil
 	return err

@@ -1,12 +1,5 @@
 package model
 
-// move is one transition.
-type move struct {
-	name      string
-	to        World
-	violation string
-}
-
 // moves are all transitions from a world.
 func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	live, waiting := 0, 0

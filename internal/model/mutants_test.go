@@ -173,6 +173,9 @@ func TestMutantsAreCaught(t *testing.T) {
 				for _, staged := range []bool{false, true} {
 					if r := New(staged, budget, mutant.next).Explore(); r.Violation != "" {
 						caught++
+						if len(r.Trace) < 2 || r.Trace[0] == "" {
+							t.Errorf("no trace leads to it: %q", r.Trace)
+						}
 						t.Logf("%d disturbances, %d steps: %s", budget, len(r.Trace), r.Violation)
 						return
 					}

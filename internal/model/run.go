@@ -270,7 +270,7 @@ func (r *Run) mayResume(i int, valid int8) bool {
 
 // resuming is how a run begins to take a pause back.
 func (r *Run) resuming(i int) PC {
-	if r.Seen.Note.paused().By != int8(i+1) {
+	if r.Mode != modeFinish && r.Seen.Note.paused().By != int8(i+1) {
 		return takeOver
 	}
 	return resume

@@ -7,6 +7,14 @@
 // (see moves.go). What must hold is checked on every transition (check.go), and from every state the run of things without
 // further disturbances must end well (fair.go).
 //
+// What it takes for granted, because nothing in the world could tell:
+//
+//   - A refresh is carried out, and a read shows it, within the quiet time.
+//   - An operator's pause between a run's look and the confirmation of its own pause is taken for ours.
+//   - A refresh in the console looks like the outcome of ours that is open, and a read that lags behind it like a true one.
+//   - A RESUME, and where there is no lock a refresh, follows the look from which it comes before another run does anything.
+//   - A PAUSE that takes effect only after its run has given up may meet another pause, and is then nobody's.
+//
 // Time is counted in ticks of a minute, and only ages are kept, each up to where it makes no difference any more. Secrets are
 // numbered in the order in which Maia made them.
 package model

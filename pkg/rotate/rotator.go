@@ -507,7 +507,8 @@ func (r *run) resume(step Step) error {
 }
 
 func (r *run) takePauseBack() error {
-	if r.seen.Home.Note.Paused.By != r.seen.Run.ID {
+	// A Finish ends the rotation that paused, which nobody else goes on with.
+	if r.seen.Run.Mode != Finish && r.seen.Home.Note.Paused.By != r.seen.Run.ID {
 		if err := r.takePauseOver(); err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ type Runner interface {
 
 	// SaveNote makes the note durable before it returns. If another run has an intent of its own open that was not in
 	// the note last observed, the note's intent must not stand, and SaveNote fails with NotReady: of two concurrent
-	// runs at most one gets past this.
+	// runs at most one gets past this. The same goes for a pause that is not confirmed.
 	SaveNote(ctx context.Context, note Note) error
 
 	// Store puts credentials into the store, from which the next instance to start will read them, and changes nothing

@@ -110,11 +110,11 @@ func splitLabel(label string) (kind string, fields []string) {
 	return parts[0], parts[1:]
 }
 
-// isPauseOfAnother says that a label notes the pause of another run than the one whose pause counts: it is that run's, or
-// counts when this one's is off.
+// isPauseOfAnother says that a label notes another pause than the one that counts: it is another run's, or counts when this
+// one is off. A pause that was taken over is the same.
 func isPauseOfAnother(label string, counts *rotate.OwnPause) bool {
 	kind, fields := splitLabel(label)
-	return (kind == "pausing" || kind == "paused") && counts != nil && fields[len(fields)-1] != counts.By
+	return (kind == "pausing" || kind == "paused") && counts != nil && fields[len(fields)-1] != counts.By && fields[0] != stamp(counts.At)
 }
 
 func stamp(t time.Time) string {
