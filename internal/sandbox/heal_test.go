@@ -139,7 +139,7 @@ func (w *World) rotateInVain(t *testing.T) {
 func (w *World) specialWays() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		// A run that gave up after the quiet time of a refresh that was never carried out.
-		"store live, pending empty, note [intent-live], runner running connected, 0 refreshed, completed": func(t *testing.T) {
+		"store live, pending empty, note [agent intent-live], runner running connected, 0 refreshed, completed": func(t *testing.T) {
 			w.cutOff(t, []string{"maia", "RefreshCredentials", "1", "killed-before"})(t)
 			w.Maia.ConsoleResume(AgentID)
 			for _, version := range w.Secrets.Versions(w.SecretARN) {
@@ -151,7 +151,7 @@ func (w *World) specialWays() map[string]func(*testing.T) {
 			}
 		},
 		// The new task is connected, and the old one not stopped yet.
-		"store live, pending current, note [paused rotated-live], runner paused connected, 1 refreshed, in_progress": func(t *testing.T) {
+		"store live, pending current, note [agent paused rotated-live], runner paused connected, 1 refreshed, in_progress": func(t *testing.T) {
 			back := func([]byte) bool { return len(w.Dark()) > 0 }
 			w.Secrets.Inject(awsjson.Fault{Operation: "DescribeSecret", Match: back, Nth: 1, Kind: awsjson.DropBefore, Before: w.Function.Kill})
 			w.rotateInVain(t)

@@ -121,6 +121,7 @@ func listen(t *testing.T, api func(out io.Writer)) (*maia.Client, *atomic.Int64)
 			_, _ = io.WriteString(w, `{"access_token":"`+apiToken+`"}`)
 			return
 		}
+		_, _ = io.Copy(io.Discard, r.Body)
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -151,7 +152,7 @@ func (c counting) Write(p []byte) (int, error) {
 
 // Whoever sends without an end is not listened to for long: not much more is read than an answer may have.
 func TestHostileFloods(t *testing.T) {
-	const most = 64 << 20 // bytes that anybody here sends
+	const most = 16 << 20 // bytes that anybody here sends
 	flood := func(before, forever string) func(io.Writer) {
 		return func(out io.Writer) {
 			_, err := io.WriteString(out, before)
@@ -179,12 +180,12 @@ func TestHostileFloods(t *testing.T) {
 		"chunks":                 {flood(ok+"Transfer-Encoding: chunked\r\n\r\n", "10000\r\n"+strings.Repeat(" ", 0x10000)+"\r\n"), 8 << 20, "larger than 1048576 bytes"},
 		"a body of a 400":        {flood("HTTP/1.1 400 Bad Request\r\n\r\n", strings.Repeat(secret, 1000)), 8 << 20, "status 400"},
 		"a gzip bomb":            {flood(ok+fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.String()), strings.Repeat(" ", 1<<20)), 8 << 20, "larger than 1048576 bytes"},
-		"headers":                {flood(ok, lines.String()), 4 << 20, "the connection failed"},
-		"one header":             {flood(ok+"X: ", strings.Repeat("x", 1000)), 4 << 20, "the connection failed"},
-		"early hints":            {flood("", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 1000)), 4 << 20, "the connection failed"},
-		"a status line":          {flood("HTTP/1.1 200 ", strings.Repeat("x", 1000)), 4 << 20, "the connection failed"},
-		"chunk extensions":       {flood(ok+"Transfer-Encoding: chunked\r\n\r\n1;", strings.Repeat("x", 1000)), 4 << 20, "the connection failed"},
-		"trailers":               {flood(ok+"Transfer-Encoding: chunked\r\nTrailer: X-0\r\n\r\n"+fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(good), good), lines.String()), 4 << 20, "the connection failed"},
+		"headers":                {flood(ok, lines.String()), 4 << 20, "no complete answer"},
+		"one header":             {flood(ok+"X: ", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
+		"early hints":            {flood("", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 1000)), 4 << 20, "no complete answer"},
+		"a status line":          {flood("HTTP/1.1 200 ", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
+		"chunk extensions":       {flood(ok+"Transfer-Encoding: chunked\r\n\r\n1;", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
+		"trailers":               {flood(ok+"Transfer-Encoding: chunked\r\nTrailer: X-0\r\n\r\n"+fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(good), good), lines.String()), 4 << 20, "no complete answer"},
 		"a length that is a lie": {flood(ok+"Content-Length: 9223372036854775807\r\n\r\n", strings.Repeat(" ", 1000)), 8 << 20, "larger than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,20 +221,20 @@ func TestHostileEncodings(t *testing.T) {
 		says string // "" for credentials
 	}{
 		"packed":               {answer("Content-Encoding: gzip\r\n", packed.String()), ""},
-		"packed and cut":       {answer("Content-Encoding: gzip\r\n", packed.String()[:packed.Len()/2]), "unexpected EOF"},
-		"called packed":        {answer("Content-Encoding: gzip\r\n", good), "the connection failed"},
-		"shorter than said":    {answer("Content-Length: 1000\r\n", good), "unexpected EOF"},
+		"packed and cut":       {answer("Content-Encoding: gzip\r\n", packed.String()[:packed.Len()/2]), "no complete answer"},
+		"called packed":        {answer("Content-Encoding: gzip\r\n", good), "no complete answer"},
+		"shorter than said":    {answer("Content-Length: 1000\r\n", good), "no complete answer"},
 		"longer than said":     {answer("Content-Length: 20\r\n", good), "not valid JSON"},
-		"two lengths":          {answer("Content-Length: 20\r\nContent-Length: 21\r\n", good), "the connection failed"},
+		"two lengths":          {answer("Content-Length: 20\r\nContent-Length: 21\r\n", good), "no complete answer"},
 		"no length":            {answer("", good), ""},
-		"a negative length":    {answer("Content-Length: -1\r\n", good), "the connection failed"},
-		"a chunk that is none": {answer("Transfer-Encoding: chunked\r\n", "zz\r\n"+good), "the connection failed"},
-		"no HTTP":              {func(out io.Writer) { _, _ = io.WriteString(out, secret+"\r\n\r\n") }, "the connection failed"},
+		"a negative length":    {answer("Content-Length: -1\r\n", good), "no complete answer"},
+		"a chunk that is none": {answer("Transfer-Encoding: chunked\r\n", "zz\r\n"+good), "no complete answer"},
+		"no HTTP":              {func(out io.Writer) { _, _ = io.WriteString(out, secret+"\r\n\r\n") }, "no complete answer"},
 		"an upgrade": {func(out io.Writer) {
 			_, _ = io.WriteString(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"+good)
 		}, "status 101"},
 		"no content":              {func(out io.Writer) { _, _ = io.WriteString(out, "HTTP/1.1 204 No Content\r\n\r\n") }, "the answer is empty"},
-		"a header that is broken": {answer("X\x00: "+secret+"\r\n", good), "the connection failed"},
+		"a header that is broken": {answer("X\x00: "+secret+"\r\n", good), "no complete answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := listen(t, test.api)
