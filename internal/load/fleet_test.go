@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,12 +166,11 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 		return false
 	})
 	s.breakRestarts(dark, false)
-	first := true
+	var begun atomic.Bool
 	a.onRefresh = func() {
-		if first && !s.connected(dark) {
+		if !begun.Swap(true) && !s.connected(dark) {
 			t.Errorf("another was refreshed before %s was healed", name(dark))
 		}
-		first = false
 	}
 	c.turn(func() bool {
 		said, failed := must(s.call)
@@ -179,7 +179,7 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 		}
 		return false
 	})
-	if first || a.Refreshes(oldest[5]) != 2 {
+	if !begun.Load() || a.Refreshes(oldest[5]) != 2 {
 		t.Errorf("when it can come back: no other was rotated, or it was again")
 	}
 	again := a.order()[n:]

@@ -227,8 +227,8 @@ func (r *run) observe() error {
 	}
 	_, known := r.seen.Valid()
 	ctx, cancel := r.ctx, context.CancelFunc(func() {})
-	if known && r.dark() {
-		// A Maia that is asked too much lets wait for minutes, and the restart with it.
+	if known && r.dark() && r.seen.Run.Restarts == 0 {
+		// A Maia that is asked too much lets wait for minutes, and the restart with it. After that there is time.
 		ctx, cancel = context.WithTimeout(ctx, darkRead)
 	}
 	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())

@@ -538,7 +538,9 @@ func TestPromise4ALimitedMaiaDoesNotDelayTheRestart(t *testing.T) {
 		w.maia.OnCall(func(call maiatest.Call) {
 			if call.Name == maiatest.RefreshCredentials {
 				refreshed = call.Time
-				w.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.RateLimited, RetryAfter: "50"})
+				for nth := range 4 {
+					w.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Nth: nth + 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
+				}
 			}
 		})
 		w.ecs.OnCall(func(call awsjson.Call) {
