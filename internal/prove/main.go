@@ -47,7 +47,7 @@ func main() {
 	flag.StringVar(&o.parts, "parts", "aws,azure,gcp,model,load", "what to prove, comma-separated")
 	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin with one of these, comma-separated")
 	flag.StringVar(&o.document, "document", "", "the file in which to put the figures between their marks")
-	flag.IntVar(&o.parallel, "parallel", 32, "worlds at a time in each cloud")
+	flag.IntVar(&o.parallel, "parallel", 16, "worlds at a time in each cloud, beside those that wait")
 	flag.Uint64Var(&o.seed, "seed", 6, "of the sample of pairs")
 	flag.BoolVar(&o.list, "list", false, "list the calls of a rotation and the scenarios, and play none")
 	flag.BoolVar(&o.verbose, "v", false, "tell what happened in every scenario")

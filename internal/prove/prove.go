@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,26 +79,28 @@ func proveCloud(ctx context.Context, o options, in cloud, dir string, f *figures
 	return summarize(in.name(), results, f)
 }
 
-// playAll plays scenarios, those that take longest first: those in which it is not known what became of a refresh.
+// waiting is how many scenarios may wait at a time, beside those that are at work.
+const waiting = 100
+
+// waits says that a scenario does nothing for minutes: it is not known what became of a refresh, or a process is stopped.
+func (s scenario) waits() bool {
+	return strings.Contains(s.name, "RefreshCredentials") || strings.Contains(s.name, "wakes-up")
+}
+
+// playAll plays scenarios: those that wait beside the others.
 func playAll(ctx context.Context, o options, in cloud, chosen []scenario, f *figures) []result {
-	slow := func(s scenario) int {
-		if strings.Contains(s.name, "RefreshCredentials") || strings.Contains(s.name, "wakes-up") {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(chosen, func(a, b scenario) int { return cmp.Compare(slow(a), slow(b)) })
 	var mu sync.Mutex
 	var results []result
-	free := make(chan struct{}, o.parallel)
+	rooms := map[bool]chan struct{}{true: make(chan struct{}, waiting), false: make(chan struct{}, o.parallel)}
 	var playing sync.WaitGroup
 	for _, s := range chosen {
-		free <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
 		playing.Go(func() {
-			defer func() { <-free }()
+			room := rooms[s.waits()]
+			room <- struct{}{}
+			defer func() { <-room }()
+			if ctx.Err() != nil {
+				return
+			}
 			r := play(ctx, in, s)
 			switch {
 			case len(r.broken) > 0:
