@@ -423,10 +423,10 @@ func (m *Model) step(w *World, i int, f fault) {
 		case late1:
 			w.LatePause = true
 		}
-		if f == fine || f == late1 {
-			r.PC = seePaused
-		} else {
+		if f == refused {
 			m.failed(w, i)
+		} else {
+			r.PC = seePaused // where there is no answer too: it may have been carried out
 		}
 	case seePaused:
 		if f == fine {
