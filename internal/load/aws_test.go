@@ -52,7 +52,6 @@ type region struct {
 	failed    int // steps
 	heals     int
 	unhealed  int // healing events that failed
-	errors    []string
 	latest    map[string]*maiatest.Instance // by runner
 }
 
@@ -186,7 +185,6 @@ func (f *function) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	f.idle = append(f.idle, handler)
 	if err != nil {
 		r.failed++
-		r.errors = append(r.errors, time.Now().Format("15:04:05 ")+string(payload[:17])+": "+err.Error())
 	}
 	return reply, err
 }
@@ -308,8 +306,11 @@ func (r *region) play(t *testing.T, s schedule) {
 		}
 	}
 	t.Logf("figure: load, %s: runners not rotated at the first time, with nothing changed: %d", s.cloud, len(again)-len(bad))
-	t.Logf("figure: load, %s: steps that failed and were tried again: %d", s.cloud, r.failed)
-	t.Logf("figure: load, %s: invocations at a time: %d", s.cloud, r.most)
+	r.mu.Lock() // a healing event may be at work
+	failed, most := r.failed, r.most
+	r.mu.Unlock()
+	t.Logf("figure: load, %s: steps that failed and were tried again: %d", s.cloud, failed)
+	t.Logf("figure: load, %s: invocations at a time: %d", s.cloud, most)
 	for at, i := range again {
 		r.rotate(i, time.Duration(at)*time.Hour/time.Duration(len(again)))
 	}
