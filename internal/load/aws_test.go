@@ -51,7 +51,7 @@ type region struct {
 	throttled int
 	failed    int // steps
 	heals     int
-	unhealed  int // healing events that failed
+	unhealed  int                           // healing events that failed
 	latest    map[string]*maiatest.Instance // by runner
 }
 
