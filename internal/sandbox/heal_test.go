@@ -16,6 +16,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/runnerstate"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // untilResumed is when a healing event takes a pause back whose rotation cannot be alive any more, with the time-outs
@@ -75,10 +76,15 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 }
 
 // mustHeal sends the first healing event at once and the second, if it is needed, when the rotation that has ended cannot
-// be alive any more in the eyes of the function, which knows only when it paused.
+// be alive any more in the eyes of the function, which knows only when it paused; or, if it has noted that it is about to
+// refresh, when that cannot be carried out any more.
 func (w *World) mustHeal(ctx context.Context, t *testing.T, dead time.Time) {
 	t.Helper()
+	ended := time.Now()
 	if first := w.Heal(ctx); first != nil || len(w.wrong()) > 0 {
+		if slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), notesIntent) {
+			dead = ended.Add(rotate.DefaultPolicy().QuietTime)
+		}
 		select {
 		case <-time.After(time.Until(dead)):
 		case <-ctx.Done():
@@ -199,6 +205,10 @@ func (w *World) wrong() (wrong []string) {
 	return wrong
 }
 
-func notesPause(version secretsmanager.Version) bool {
-	return slices.ContainsFunc(version.Stages, func(stage string) bool { return strings.HasPrefix(stage, "maia-rotate/paus") })
+func notesPause(version secretsmanager.Version) bool { return notes(version, "maia-rotate/paus") }
+
+func notesIntent(version secretsmanager.Version) bool { return notes(version, "maia-rotate/intent/") }
+
+func notes(version secretsmanager.Version, prefix string) bool {
+	return slices.ContainsFunc(version.Stages, func(stage string) bool { return strings.HasPrefix(stage, prefix) })
 }
