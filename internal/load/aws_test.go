@@ -325,7 +325,6 @@ func (r *region) play(t *testing.T, s schedule) {
 	if runners != n || refreshes != n {
 		t.Errorf("%d of %d runners were rotated by %d refreshes", runners, n, refreshes)
 	}
-	t.Logf("ends %v", r.ends())
 	if ends := r.ends(); ends["RotationStarted"] != ends["RotationSucceeded"]+ends["RotationFailed"] || ends["RotationSucceeded"] < n {
 		t.Errorf("of the rotations %v, expected an end for each, and a success for each runner", ends)
 	}

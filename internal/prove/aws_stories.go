@@ -81,7 +81,7 @@ func (w *awsWorld) wakesUp(ctx context.Context, name, phase string) error {
 			working <- fmt.Errorf("the function has %d processes, expected one", len(ids))
 			return
 		}
-		if err := halt(ids[0]); err != nil {
+		if err := halt(ctx, ids[0]); err != nil {
 			working <- err
 			return
 		}

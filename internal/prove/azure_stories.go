@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
@@ -198,9 +197,9 @@ func (w *azureWorld) toldToEnd(ctx context.Context, at place) error {
 		if syscall.Kill(w.Host.PID(), syscall.SIGTERM) != nil {
 			return
 		}
-		for !bytes.Contains(w.Host.Output(), []byte("the function is told to end")) && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
+		_ = await(ctx, func() (bool, error) { // until the scenario is over
+			return bytes.Contains(w.Host.Output(), []byte("the function is told to end")), nil
+		})
 	}})
 	return w.rotate(ctx)
 }
@@ -215,7 +214,7 @@ func (w *azureWorld) wakesUp(ctx context.Context, at place, more func(*functions
 	halted, ended := make(chan int, 1), make(chan struct{})
 	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
 		id := w.Host.PID()
-		if err := halt(id); err != nil {
+		if err := halt(ctx, id); err != nil {
 			w.trace.breaks("%v", err)
 			return
 		}

@@ -145,7 +145,7 @@ func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Conte
 	stopped, at := 0, m.call
 	at.do = func() {
 		stopped = w.Function.Process()
-		others = halt(stopped)
+		others = halt(ctx, stopped)
 	}
 	at.then = func() { // the answer lies ready for when it wakes up
 		if others != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,16 +12,25 @@ import (
 
 // halt stops a process as a machine that hangs, and returns when none of its threads runs any more: until one of them has
 // taken notice of the signal, the others go on.
-func halt(pid int) error {
+func halt(ctx context.Context, pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stop the function: %w", err)
 	}
-	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(time.Millisecond) {
-		if stopped, err := stopped(pid); stopped || err != nil {
+	return await(ctx, func() (bool, error) { return stopped(pid) })
+}
+
+// await looks until something is so.
+func await(ctx context.Context, is func() (bool, error)) error {
+	for {
+		if ok, err := is(); ok || err != nil {
 			return err
 		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return fmt.Errorf("process %d does not stop", pid)
 }
 
 // wake has a process go on that was stopped.
