@@ -166,10 +166,17 @@ func (r *run) mustProgress(step StepKind) error {
 		r.repeats = 0 // these repeat by design, and take their time
 		return nil
 	}
+	if step == Refresh && r.seen.Run.Sent != nil {
+		return nil // it was sent, however often it was put off: nothing ends the run now
+	}
 	if step != r.taken {
 		r.taken, r.repeats = step, 0
 	}
 	if r.repeats++; r.repeats > maxRepeats {
+		if step == Refresh {
+			return Errorf(NotReady, "looking at the runner takes so long that what was seen was old each time the refresh was to be sent").
+				WithTodo("nothing: the next run tries again")
+		}
 		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats).
 			WithTodo("look who else changes what this run changes; the next run tries again")
 	}

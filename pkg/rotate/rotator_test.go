@@ -711,3 +711,26 @@ func TestPromise8APauseThatIsCarriedOutLateIsOurs(t *testing.T) {
 		h.mustBeBack()
 	})
 }
+
+// A refresh may be put off a few times, because its intent has become old. When it is sent at last, the run goes on.
+func TestPromise4ARefreshThatWasPutOffIsFollowedByTheStore(t *testing.T) {
+	for putOff := range 5 {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHome(t)
+			for n := range putOff {
+				h.after("save note", 3+n, func() error { time.Sleep(time.Minute + 300*time.Millisecond); return nil })
+			}
+			report, err := h.run(rotate.Rotate)
+			if putOff >= 3 {
+				mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+				h.mustRefresh(0)
+				return
+			}
+			if err != nil || report.Outcome != rotate.Rotated {
+				t.Errorf("put off %d times: %q, %v", putOff, report.Outcome, err)
+			}
+			h.mustRefresh(1)
+			h.mustBeBack()
+		})
+	}
+}
