@@ -722,7 +722,7 @@ func TestPromise4ARefreshThatWasPutOffIsFollowedByTheStore(t *testing.T) {
 			}
 			report, err := h.run(rotate.Rotate)
 			if putOff >= 3 {
-				mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+				mustFail(t, err, rotate.Internal, rotate.Unchanged)
 				h.mustRefresh(0)
 				return
 			}
