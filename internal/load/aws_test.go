@@ -329,6 +329,9 @@ func (r *region) play(t *testing.T, s schedule) {
 		t.Errorf("of the rotations %v, expected an end for each, and a success for each runner", ends)
 	}
 	a.mustKeepTheLimit(t, s.cloud, s.calm)
+	if a.darkest > 2*time.Minute { // of simulated time: what is left of a rotation after its refresh is not to wait for Maia
+		t.Errorf("a runner was dark for %s", a.darkest)
+	}
 	client := a.unlimited(t)
 	for i, id := range a.ids {
 		a.mustBeBack(t, client, id, r.stored(i))
