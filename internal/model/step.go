@@ -1,0 +1,423 @@
+package model
+
+import (
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// fault is what becomes of a micro-step.
+type fault int8
+
+const (
+	fine    fault = iota
+	fails         // before it has an effect
+	refused       // fails, and certainly without an effect
+	lost          // has its effect, and the answer is lost
+	late1         // has its effect later, and the answer is lost
+	late2
+)
+
+var faultNames = [...]string{fine: "", fails: ", which fails", refused: ", which is refused", lost: ", the answer is lost", late1: ", carried out late", late2: ", carried out very late"}
+
+// faults are those that a micro-step can have.
+func (pc PC) faults() []fault {
+	switch pc {
+	case await, awaitDrained:
+		return nil
+	case readHome, readAgent, readMaia, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained, seePaused, lookBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
+		return []fault{fails}
+	case pause:
+		return []fault{fails, refused, lost, late1}
+	case refresh:
+		return []fault{fails, refused, lost, late1, late2}
+	}
+	return []fault{fails, lost}
+}
+
+// step has a run do its next micro-step.
+func (m *Model) step(w *World, i int, f fault) {
+	r := &w.Runs[i]
+	switch r.PC {
+	case readHome:
+		r.Moved = false
+		if f != fine || !m.look(w, i) {
+			m.without(w, i, f)
+			return
+		}
+		if r.PC = readAgent; m.onlyPending(r) {
+			r.Seen.Status, r.Seen.Until, r.Seen.Connected = statusNone, 0, false
+			r.PC = readMaia
+		}
+	case readAgent, readAgentAgain:
+		again := r.PC == readAgentAgain
+		if f == fine {
+			r.lookAtAgent(w)
+		} else if r.dark() {
+			r.Seen.Status, r.Seen.Until, r.Seen.Connected = statusNone, 0, false
+		} else {
+			m.failed(w, i)
+			return
+		}
+		if again {
+			m.observed(w, i)
+		} else {
+			r.PC = readMaia
+		}
+	case readMaia:
+		if !r.Sent {
+			r.Seen.Maia = 0
+		}
+		if f == fine {
+			r.Seen.Maia = w.credentials()
+		} else if !r.dark() || m.decide(r, i).valid == 0 {
+			m.failed(w, i)
+			return
+		}
+		if !r.dark() && (r.Seen.Store != r.Seen.Maia || r.Seen.Foreign) {
+			r.PC = readHomeAgain
+		} else {
+			m.observed(w, i)
+		}
+	case readHomeAgain:
+		if f != fine || !m.look(w, i) {
+			m.without(w, i, f)
+			return
+		}
+		if r.PC = readAgentAgain; m.onlyPending(r) {
+			r.Seen.Status, r.Seen.Until, r.Seen.Connected = statusNone, 0, false
+			m.observed(w, i)
+		}
+	case check:
+		if f != fine {
+			m.failed(w, i)
+			return
+		}
+		r.Checked = true
+		m.proceed(w, i)
+	case notePause:
+		n := r.target(i)
+		n.Pauses[0] = ownPause{By: int8(i + 1)}
+		if m.staged {
+			m.saveFirst(w, i, f, n, lookForPauses)
+		} else {
+			m.saved(w, i, f, n, pause)
+		}
+	case pause:
+		if r.Seen.Note.paused().Age > 0 { // noting it took too long
+			m.failed(w, i)
+			return
+		}
+		m.checkPause(w, i)
+		w.Mistaken = w.Mistaken || w.Until == untilOperators || w.Until == untilSoon
+		r.Pauses++
+		switch f {
+		case fine, lost:
+			w.pause(untilOurs)
+			w.moved(i)
+		case refused:
+			r.Pauses--
+		case late1:
+			w.LatePause = true
+		}
+		if f == refused {
+			m.failed(w, i)
+		} else {
+			r.PC = seePaused // where there is no answer too: it may have been carried out
+		}
+	case seePaused:
+		if f == fine {
+			r.lookAtAgent(w)
+		}
+		if f != fine || !r.paused() {
+			m.failed(w, i)
+			return
+		}
+		r.PauseSeen = true
+		r.DrainAge = max(r.DrainAge, 1)
+		m.proceed(w, i)
+	case confirmPause:
+		n := r.target(i)
+		n.Pauses[0].Confirmed, n.Pauses[0].Until = true, r.Seen.Until
+		m.saved(w, i, f, n, none)
+	case readAgentDraining:
+		if f != fine {
+			m.failed(w, i)
+			return
+		}
+		r.lookAtAgent(w)
+		switch {
+		case r.Seen.Status != statusPausing, r.Seen.Note.paused().By != 0 && !r.Seen.Note.paused().Confirmed:
+			r.PC = readHomeDrained
+		case r.Seen.Connected:
+			m.proceed(w, i)
+		default:
+			r.PC = readHome
+		}
+	case readHomeDrained:
+		if f != fine || !m.look(w, i) {
+			m.without(w, i, f)
+			return
+		}
+		if r.Seen.Connected {
+			m.proceed(w, i)
+		} else {
+			r.PC = readHome
+		}
+	case noteIntent:
+		n := r.target(i)
+		n.Intents[0] = intent{By: int8(i + 1), Over: r.Seen.Maia}
+		if m.staged {
+			m.saveFirst(w, i, f, n, lookForIntents)
+		} else {
+			m.saved(w, i, f, n, readHome)
+		}
+	case lookForPauses:
+		m.lookForPauses(w, i, f)
+	case lookForIntents:
+		m.lookForIntents(w, i, f)
+	case refresh:
+		m.refresh(w, i, f)
+	case noteOwed:
+		n := r.target(i)
+		n.Applied = nothing
+		m.saved(w, i, f, n, store)
+	case store:
+		m.store(w, i, f)
+	case restart:
+		m.restart(w, i, f)
+	case noteBeforeResume:
+		m.saved(w, i, f, r.settled(i, m.decide(r, i).valid), r.resuming(i))
+	case takeOver:
+		n := r.target(i)
+		n.Pauses[0].By, n.Pauses[0].Confirmed, n.Pauses[0].Until = int8(i+1), true, r.Seen.Until
+		m.saved(w, i, f, n, lookBeforeResume)
+	case lookBeforeResume:
+		if f != fine || !m.look(w, i) || r.Seen.Note.paused().By == 0 || !r.mayResume(i, m.decide(r, i).valid) {
+			m.failed(w, i)
+			return
+		}
+		r.PC = resume
+	case resume, resumeBlindly:
+		m.checkResume(w, i)
+		blindly := r.PC == resumeBlindly
+		r.Resumes++
+		if f != fails && w.Until != notPaused {
+			w.unpause()
+			w.moved(i)
+		}
+		switch {
+		case blindly:
+			m.end(w, i, false)
+		case f == fine:
+			r.PC = seeResumed
+		default:
+			m.failed(w, i)
+		}
+	case seeResumed:
+		if f == fine {
+			r.lookAtAgent(w)
+		}
+		if f != fine || r.pausedByUs(i) {
+			m.failed(w, i)
+			return
+		}
+		r.Mended = true
+		r.PC = noteResumed
+	case noteResumed:
+		n := r.target(i)
+		n.Pauses[0] = ownPause{}
+		m.saved(w, i, f, n, none)
+	case noteDone:
+		if m.save(w, i, f, r.settled(i, m.decide(r, i).valid)) {
+			m.end(w, i, true)
+		} else {
+			m.without(w, i, f)
+		}
+	case cleanUp:
+		r.Cleaning, r.Critical = true, false
+		r.Blind = f != fine || !m.look(w, i)
+		if r.Seen.Note.paused().By == 0 && !r.unsent(i) {
+			m.end(w, i, false)
+			return
+		}
+		r.PC = cleanUpAgent
+	case cleanUpAgent:
+		r.Moved = false
+		if f != fine {
+			m.end(w, i, false)
+			return
+		}
+		r.lookAtAgent(w)
+		switch {
+		case r.Blind && r.Pauses > 0 && r.pausedByUs(i):
+			r.PC = resumeBlindly
+		case r.Blind:
+			m.end(w, i, false)
+		case r.pausedByUs(i) && r.Seen.Connected && r.Resumes < 2 && !r.besideRotation(i, m.decide(r, i).valid) && r.mayResume(i, m.decide(r, i).valid):
+			r.PC = r.resuming(i)
+		default:
+			m.cleaned(w, i)
+		}
+	case noteCleanedUp:
+		m.save(w, i, f, r.cleaned(i))
+		m.end(w, i, false)
+	}
+}
+
+// saved saves a note and goes on; none: with the next decision.
+func (m *Model) saved(w *World, i int, f fault, n note, next PC) {
+	r := &w.Runs[i]
+	switch {
+	case !m.save(w, i, f, n):
+		m.without(w, i, f)
+	case next != none:
+		r.PC = next
+	case r.Cleaning:
+		m.cleaned(w, i)
+	default:
+		m.proceed(w, i)
+	}
+}
+
+// without is a step that failed, by a fault or because of somebody else.
+func (m *Model) without(w *World, i int, f fault) {
+	if f == fine {
+		m.conflict(w, i)
+	} else {
+		m.failed(w, i)
+	}
+}
+
+// cleaned is the note of a run that has cleaned up.
+func (r *Run) cleaned(i int) note {
+	n := r.target(i)
+	if n.paused().By == int8(i+1) && r.Seen.Connected && !r.pausedByUs(i) && (r.PauseSeen || r.Pauses == 0) {
+		n.Pauses[0] = ownPause{}
+	}
+	if r.unsent(i) {
+		n.Intents[0] = intent{}
+	}
+	return n
+}
+
+func (m *Model) cleaned(w *World, i int) {
+	r := &w.Runs[i]
+	if r.cleaned(i) == r.target(i) {
+		m.end(w, i, false)
+	} else {
+		r.PC = noteCleanedUp
+	}
+}
+
+func (r *Run) lookAtAgent(w *World) { r.Seen.Status, r.Seen.Until, r.Seen.Connected = w.agent() }
+
+func (m *Model) onlyPending(r *Run) bool {
+	n := r.Seen.Note
+	return r.Mode == modeFinish && n.Rotated.New != 0 && n.Applied != n.Rotated.New && r.Seen.Pending == n.Rotated.New && r.Seen.Store == n.Rotated.Over
+}
+
+// observed ends a look at everything.
+func (m *Model) observed(w *World, i int) {
+	r := &w.Runs[i]
+	if r.Seen.Connected && r.Seen.State == steady {
+		r.Reads = min(r.Reads+1, 2)
+	} else {
+		r.Reads = 0
+	}
+	r.Observed = true
+	m.proceed(w, i)
+}
+
+// proceed decides on the next step from what was seen.
+func (m *Model) proceed(w *World, i int) {
+	r := &w.Runs[i]
+	d := m.decide(r, i)
+	if m.taken != nil {
+		m.taken(d.kind)
+	}
+	switch d.kind {
+	case rotate.Check:
+		r.PC = check
+	case rotate.Pause:
+		r.PC = confirmPause
+		if !r.paused() {
+			r.PC = notePause
+		}
+	case rotate.AwaitDrained:
+		r.DrainAge = max(r.DrainAge, 1)
+		r.PC = awaitDrained
+	case rotate.Refresh:
+		r.PC = refresh
+		if !r.unsent(i) || r.intent(i).Over != r.Seen.Maia || r.intent(i).Age > 0 {
+			r.PC = noteIntent
+		}
+	case rotate.AwaitOutcome, rotate.AwaitConnected:
+		r.PC = await
+	case rotate.Store:
+		ours := r.ours(i, d.valid)
+		r.Counts = r.Counts || ours && r.undelivered(d.valid)
+		if ours {
+			r.Reads = 0
+		}
+		r.PC = store
+		if d.owes {
+			r.PC = noteOwed
+		}
+	case rotate.Restart:
+		r.PC = restart
+	case rotate.Resume:
+		r.Refusal = d.refusal
+		r.PC = r.resuming(i)
+		if d.refusal == refusalNone && r.Mode != modeStage {
+			if m.settle(r, i, d.valid) {
+				r.PC = noteBeforeResume
+			}
+		}
+	case rotate.Done:
+		if m.settle(r, i, d.valid) {
+			r.PC = noteDone
+		} else {
+			m.end(w, i, true)
+		}
+	case rotate.Refuse:
+		if d.empty {
+			m.broken(9, "a refusal without a reason, or without advice: %s", d.reason)
+		}
+		r.Refusal = d.refusal
+		m.giveUp(w, i)
+	default:
+		m.broken(9, "no such step: %s", d.kind)
+	}
+}
+
+// settle says whether there is something to note, and whether what was done counts as a rotation.
+func (m *Model) settle(r *Run, i int, valid int8) bool {
+	r.Counts = r.Counts || r.resolved(i, valid)
+	n := r.settled(i, valid)
+	if r.Mode != modeStage && r.undelivered(valid) && r.ours(i, valid) && n.Rotated.New != 0 {
+		r.Counts = true
+	}
+	return n != r.target(i)
+}
+
+// failed is what a run does about a micro-step that failed.
+func (m *Model) failed(w *World, i int) {
+	r := &w.Runs[i]
+	switch {
+	case r.Cleaning:
+		m.end(w, i, false)
+	case r.dark() && r.Age < deadlineTicks:
+		r.PC = readHome
+	default:
+		r.Refusal = refusalPasses
+		m.giveUp(w, i)
+	}
+}
+
+func (m *Model) giveUp(w *World, i int) {
+	r := &w.Runs[i]
+	if r.Observed && !r.Sent && r.Mode != modeFinish {
+		r.PC = cleanUp
+		return
+	}
+	m.end(w, i, false)
+}

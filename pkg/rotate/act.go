@@ -1,0 +1,325 @@
+package rotate
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// take does one step.
+func (r *run) take(step Step) error {
+	switch step.Kind {
+	case Check:
+		err := r.runner.Check(r.ctx)
+		r.seen.Run.Checked = err == nil
+		return err
+	case Pause:
+		return r.pause()
+	case AwaitDrained:
+		if r.seen.Run.DrainSince.IsZero() {
+			r.seen.Run.DrainSince = time.Now()
+		}
+		err := r.wait(r.readAgent)
+		r.current = err == nil && r.seen.Agent.Connected
+		if note := r.seen.Home.Note.Paused; err == nil && (r.seen.Agent.Status != maia.StatusPausing || note != nil && !note.Confirmed) {
+			// What Maia holds is looked at again when the intent is noted.
+			err = r.readHome()
+		}
+		return err
+	case Refresh:
+		return r.refresh()
+	case AwaitOutcome:
+		r.current = false
+		return r.wait(nil)
+	case Store:
+		return r.store(step)
+	case Restart:
+		return r.restart()
+	case AwaitConnected:
+		r.current = false
+		return r.wait(nil)
+	case Resume:
+		return r.resume(step)
+	case Done:
+		return r.done()
+	}
+	return Errorf(Internal, "no way to take step %q", step.Kind)
+}
+
+// pause writes the note, pauses, and confirms the note once Maia reports until when.
+func (r *run) pause() error {
+	note := r.seen.Home.Note
+	if !r.seen.paused() {
+		note.Paused = &OwnPause{At: now(), By: r.seen.Run.ID}
+		if r.seen.Run.Mode == Rotate {
+			note.Tried = note.Paused.At
+		}
+		if err := r.saveNote(note); err != nil {
+			return err
+		}
+		if took := time.Since(note.Paused.At); took >= pauseTime {
+			return Errorf(NotReady, "noting the pause took %s: another run may be pausing the runner by now", took.Round(time.Second)).
+				WithTodo("nothing: the next run tries again")
+		}
+		r.seen.Run.Pauses++
+		err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause)
+		switch {
+		case err == nil:
+		case notCarriedOut(err):
+			r.seen.Run.Pauses-- // so that the note is taken back
+			return err
+		case r.ctx.Err() != nil:
+			return err
+		default:
+			r.log.WarnContext(r.ctx, "the pause may have been carried out: no other is sent, Maia is read", "error", err)
+		}
+		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
+			return err
+		}
+		r.pauseSeen = true
+		if r.seen.Run.DrainSince.IsZero() {
+			r.seen.Run.DrainSince = time.Now()
+		}
+		return nil
+	}
+	note.Paused = &OwnPause{At: note.Paused.At, By: note.Paused.By, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	return r.saveNote(note)
+}
+
+// notCarriedOut says that Maia has refused a command, so that it cannot take effect later.
+func notCarriedOut(err error) bool {
+	for _, refusal := range []error{maia.ErrUnauthorized, maia.ErrForbidden, maia.ErrNotFound, maia.ErrRateLimited, maia.ErrRejected} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
+// refresh notes the intent and has everything looked at again; the second time round it sends the refresh. An intent over
+// what Maia held before somebody refreshed in the console, or one of some time ago, does not stand: from it later runs tell
+// whether the refresh was carried out, and until when it may be.
+func (r *run) refresh() error {
+	held := r.seen.Maia.ClientSecret.Fingerprint()
+	if intent := r.seen.Home.Note.Intent; !r.seen.unsent() || intent.Over != held || wall().Sub(intent.At) >= intentTime {
+		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
+			return err
+		}
+		note := r.seen.Home.Note
+		note.Intent = &Intent{At: now(), Over: held, By: r.seen.Run.ID}
+		err := r.saveNote(note)
+		r.current = false
+		return err
+	}
+	if locker, ok := r.runner.(Locker); ok {
+		if err := locker.Hold(r.ctx, maia.RefreshTimeout); err != nil {
+			return err
+		}
+	}
+	// The sending is dated before the call: the outage begins with it.
+	intent := *r.seen.Home.Note.Intent
+	intent.At = now()
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if r.heldUp() {
+		r.current = false
+		return nil
+	}
+	r.beginCritical()
+	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
+	if store := r.seen.Home.Store.ClientID; err == nil && answer.ClientID != store {
+		// No answer to this refresh: what it made is not known from it.
+		err = fmt.Errorf("%w: the answer is about client %q, the store's is %q", maia.ErrOutcomeUnknown, answer.ClientID, store)
+	}
+	switch {
+	case err == nil:
+		r.seen.Run.Sent, r.seen.Run.Answer = &intent, answer
+		r.seen.Maia = answer
+		r.seen.Agent.Connected, r.down = false, true
+		r.report.Refreshed = true
+		return nil // seen is current: the next step needs no look at anything
+	case errors.Is(err, maia.ErrOutcomeUnknown):
+		r.seen.Run.Sent = &intent
+		r.current = false
+		r.log.WarnContext(r.ctx, "the refresh may have been carried out: no other is sent, Maia is read", "error", err)
+		return nil
+	}
+	r.endCritical()
+	return err
+}
+
+func (r *run) store(step Step) error {
+	valid, _ := r.seen.Valid()
+	ours := r.seen.ours(valid.ClientSecret.Fingerprint())
+	r.counts = r.counts || ours && r.undelivered(valid.ClientSecret.Fingerprint())
+	if ours {
+		r.seen.Run.ConnectedReads, r.down = 0, true // the refresh has cut the runner off, whether a look has seen it or not
+	}
+	if step.Owes {
+		note := r.seen.Home.Note
+		note.Applied = AppliedNothing
+		if err := r.saveNote(note); err != nil {
+			return err
+		}
+	}
+	held := r.seen.Home.Store.Equal(valid)
+	if ours && !held || !r.seen.Agent.Connected {
+		r.beginCritical()
+	}
+	if r.seen.Run.Sent != nil && r.seen.resolved(valid.ClientSecret.Fingerprint()) {
+		r.report.Refreshed = true // also where the answer was lost
+	}
+	r.seen.Run.Stored = true
+	if err := r.runner.Store(r.ctx, valid); err != nil {
+		return err
+	}
+	r.mended = true
+	if held || r.seen.Run.Mode != Stage && r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
+		r.current = false // there is time to look at what was written
+		return nil
+	}
+	r.seen.Home.Store, r.seen.Home.Pending, r.seen.Home.Unfinished = valid, maia.Credentials{}, false
+	r.seen.Home.Staged = r.seen.Run.Mode == Stage
+	r.seen.Home.Instances.Read = ReadOlder
+	return nil
+}
+
+// undelivered says that the instances were never seen running with the valid secret.
+func (r *run) undelivered(valid maia.Fingerprint) bool {
+	applied := r.seen.Home.Note.Applied
+	return applied != valid && applied != AppliedNothing
+}
+
+func (r *run) restart() error {
+	if err := r.runner.Restart(r.ctx); err != nil {
+		return err
+	}
+	r.mended = true
+	r.seen.Run.Restarts++
+	r.seen.Run.RestartedAt = time.Now()
+	r.seen.Run.ConnectedReads = 0
+	r.seen.Home.Instances.State, r.seen.Home.Instances.Read = Rolling, ReadCurrent
+	r.endCritical()
+	return nil
+}
+
+func (r *run) resume(step Step) error {
+	r.seen.Run.Refusal = step.Refusal
+	if step.Refusal == nil && r.seen.Run.Mode != Stage {
+		// Noted before pipelines run again: a later run must not take the instances for old ones.
+		if err := r.settle(); err != nil {
+			return err
+		}
+	}
+	return r.takePauseBack()
+}
+
+func (r *run) takePauseBack() error {
+	// A Finish ends the rotation that paused, which nobody else goes on with.
+	if r.seen.Run.Mode != Finish && r.seen.Home.Note.Paused.By != r.seen.Run.ID {
+		if err := r.takePauseOver(); err != nil {
+			return err
+		}
+	}
+	r.seen.Run.Resumes++
+	if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); err != nil {
+		return err
+	}
+	if err := r.awaitAgent(func() bool { return !r.seen.pausedByUs() }, "resumed"); err != nil {
+		return err
+	}
+	r.mended = true
+	note := r.seen.Home.Note
+	note.Paused = nil
+	return r.saveNote(note)
+}
+
+// takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
+// noted so since this one looked, must not find the runner at work when it refreshes.
+func (r *run) takePauseOver() error {
+	note := r.seen.Home.Note
+	note.Paused = &OwnPause{At: note.Paused.At, By: r.seen.Run.ID, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	if err := r.saveNote(note); err != nil {
+		return err
+	}
+	if err := r.readHome(); err != nil {
+		return err
+	}
+	if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), false); !resume || r.seen.Home.Note.Paused == nil {
+		return Errorf(NotReady, "another run goes on with the pause that this one was about to take back").
+			WithTodo("nothing: that run takes it back, or the next one does")
+	}
+	return nil
+}
+
+// done writes the note of a run that has nothing left to do.
+func (r *run) done() error {
+	if err := r.settle(); err != nil {
+		return err
+	}
+	switch {
+	case r.counts:
+		r.report.Outcome = Rotated
+	case r.mended:
+		r.report.Outcome = Healed
+	default:
+		r.report.Outcome = NoOp
+	}
+	return nil
+}
+
+// settle notes what is settled: the outcome of a refresh, and, but for [Stage], that the instances run with what is valid.
+func (r *run) settle() error {
+	valid, _ := r.seen.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	r.counts = r.counts || r.seen.resolved(fingerprint)
+	note := r.settledNote(fingerprint)
+	if r.seen.Run.Mode != Stage {
+		if r.undelivered(fingerprint) && r.seen.ours(fingerprint) && note.Rotated != nil {
+			r.counts = true
+			if !r.cameBack.IsZero() {
+				r.report.Dark = r.cameBack.Sub(note.Rotated.At)
+			}
+		}
+		note.Applied = fingerprint
+		if note.Paused != nil && !r.seen.pausedByUs() && (r.seen.Run.Mode != Heal || !r.seen.besideRotation(r.rotator.Policy, time.Now())) {
+			note.Paused = nil
+		}
+	}
+	if note.Equal(r.seen.Home.Note) {
+		return nil
+	}
+	return r.saveNote(note)
+}
+
+// settledNote is the note with an intent closed whose outcome is known, or that was never sent.
+func (r *run) settledNote(valid maia.Fingerprint) Note {
+	note := r.seen.Home.Note
+	intent := note.Intent
+	switch {
+	case intent == nil:
+	case r.seen.unsent():
+		note.Intent = nil
+	case intent.Over != valid:
+		sent := *intent
+		if r.seen.Run.Sent != nil {
+			sent = *r.seen.Run.Sent
+		}
+		note.Intent, note.Rotated, note.Tried = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}, time.Time{}
+	case !time.Now().Before(intent.At.Add(r.rotator.Policy.QuietTime)):
+		note.Intent = nil
+	}
+	return note
+}
+
+func (r *run) saveNote(note Note) error {
+	note.Agent = r.runner.AgentID()
+	if err := r.runner.SaveNote(r.ctx, note); err != nil {
+		return err
+	}
+	r.seen.Home.Note = note
+	return nil
+}

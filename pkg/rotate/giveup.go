@@ -1,0 +1,86 @@
+package rotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// failed decides what a failure means: before a refresh it ends the run, after one it is tried again until the time is
+// up. It returns nil to go on.
+func (r *run) failed(what string, err error) error {
+	r.failures++
+	kind := KindOf(err)
+	certain := kind == Permission || kind == Configuration || kind == Vendor
+	if !r.dark() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, "error", err, "in", backoff.String())
+	if waited := sleep(r.ctx, backoff); waited != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// giveUp takes back what can be taken back of a run that changed nothing for good, and gives the error its state.
+func (r *run) giveUp(err error) error {
+	if r.observed && r.seen.Run.Sent == nil && r.seen.Run.Mode != Finish && !r.rotator.Policy.DryRun {
+		if cleanup := r.cleanUp(); cleanup != nil {
+			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", "error", cleanup)
+		}
+	}
+	return AsError(err, r.state())
+}
+
+// cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
+// and so has a little time of its own.
+func (r *run) cleanUp() error {
+	r.endCritical()
+	left := cleanupTime
+	if deadline, _ := r.ctx.Deadline(); r.ctx.Err() == nil {
+		left = max(left, min(time.Until(deadline), longCleanup))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), left)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, func() { time.AfterFunc(cleanupTime, cancel) })()
+	r.ctx = ctx
+	home, unseen := r.runner.Observe(r.ctx) // another run may have come
+	if unseen == nil {
+		r.seen.Home = home
+	}
+	if r.seen.Home.Note.Paused == nil && !r.seen.unsent() {
+		return unseen
+	}
+	if err := r.readAgent(); err != nil {
+		return err
+	}
+	if unseen != nil { // the note may be another by now: what is left of ours in it is for the next run
+		if r.seen.Run.Pauses > 0 && r.seen.pausedByUs() {
+			return errors.Join(unseen, r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume))
+		}
+		return unseen
+	}
+	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
+		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), true); resume {
+			if err := r.takePauseBack(); err != nil {
+				return err
+			}
+		}
+	}
+	note := r.seen.Home.Note
+	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.seen.pausedByUs() &&
+		(r.pauseSeen || r.seen.Run.Pauses == 0) { // a PAUSE that has not shown may yet take effect: the note stays
+		note.Paused = nil
+	}
+	if r.seen.unsent() {
+		note.Intent = nil
+	}
+	if note.Equal(r.seen.Home.Note) {
+		return nil
+	}
+	return r.saveNote(note)
+}

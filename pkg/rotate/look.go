@@ -1,0 +1,129 @@
+package rotate
+
+import (
+	"context"
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// observe reads everything. After a refresh the answer counts more than a read of Maia that fails.
+func (r *run) observe() error {
+	r.alive = wall()
+	if err := r.readHomeAndAgent(); err != nil {
+		return err
+	}
+	if r.seen.Run.Sent == nil { // else what was read last may be newer than the answer, and nothing is refreshed by it
+		r.seen.Maia = maia.Credentials{}
+	}
+	_, known := r.seen.Valid()
+	ctx, cancel := r.ctx, context.CancelFunc(func() {})
+	if known && r.dark() && r.seen.Run.Restarts == 0 {
+		// A Maia that is asked too much lets wait for minutes, and the restart with it. After that there is time.
+		ctx, cancel = context.WithTimeout(ctx, darkRead)
+	}
+	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
+	cancel()
+	if err == nil {
+		r.seen.Maia = read
+	} else if !known || !r.dark() {
+		return err
+	} else {
+		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
+	}
+	if !r.dark() && !r.seen.Home.Store.Equal(r.seen.Maia) {
+		// The secret may have been refreshed between the reads: what was read before does not go with it.
+		if err := r.readHomeAndAgent(); err != nil {
+			return err
+		}
+	}
+	r.countConnectedReads()
+	r.observed, r.current = true, true
+	return nil
+}
+
+func (r *run) countConnectedReads() {
+	if !r.seen.Agent.Connected || !r.seen.Home.Instances.up() {
+		r.seen.Run.ConnectedReads, r.down = 0, true
+		return
+	}
+	if r.seen.Run.ConnectedReads++; r.seen.Run.ConnectedReads == 1 && r.down {
+		r.cameBack = time.Now()
+	}
+}
+
+func (r *run) readHome() error {
+	home, err := r.runner.Observe(r.ctx)
+	if err != nil {
+		return err
+	}
+	if home.Store.ClientSecret.IsZero() {
+		return Errorf(Internal, "the store was read and holds no secret")
+	}
+	r.seen.Home = home
+	return nil
+}
+
+func (r *run) readHomeAndAgent() error {
+	if err := r.readHome(); err != nil {
+		return err
+	}
+	// Where the runner is dark by our doing, what to do next is known without Maia.
+	if r.seen.Run.Mode == Finish && r.seen.onlyPending() {
+		r.seen.Agent = maia.Agent{}
+		return nil
+	}
+	if err := r.readAgent(); err != nil {
+		if !r.dark() {
+			return err
+		}
+		r.seen.Agent = maia.Agent{}
+		r.log.WarnContext(r.ctx, "the agent could not be read and counts as not connected", "error", err)
+	}
+	return nil
+}
+
+func (r *run) readAgent() error {
+	agent, err := r.rotator.Maia.Agent(r.ctx, r.runner.AgentID())
+	if err == nil {
+		r.seen.Agent = agent
+	}
+	return err
+}
+
+// wait pauses for one interval and then looks, if look is not nil; else the loop does.
+func (r *run) wait(look func() error) error {
+	if err := sleep(r.ctx, pollInterval); err != nil {
+		return err
+	}
+	if look == nil {
+		return nil
+	}
+	return look()
+}
+
+// awaitAgent looks at the agent until a condition on what was seen holds.
+func (r *run) awaitAgent(holds func() bool, what string) error {
+	for until := time.Now().Add(settleTime); ; {
+		if err := r.readAgent(); err != nil {
+			return err
+		}
+		if holds() {
+			return nil
+		}
+		if !time.Now().Before(until) {
+			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
+				WithTodo("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
+		}
+		if err := sleep(r.ctx, pollInterval); err != nil {
+			return err
+		}
+	}
+}
+
+// heldUp says that so much time has passed since the last sign of life (the machine hung, the process was stopped) that
+// what was seen before may be another's work by now. It must look again before it does anything.
+func (r *run) heldUp() bool { return wall().Sub(r.alive) > maxHeldUp }
+
+// wall is the time without its monotonic reading, which stands still while a machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
