@@ -235,8 +235,8 @@ func mustKeepNothing(t *testing.T, cloud string, serve func(t *testing.T, n int)
 		return (after - before) / 1024
 	}
 	few, many := kept(small), kept(large)
-	t.Logf("figure: load, %s: heap of the function after %d runners, in KiB: %d", cloud, small, few)
-	t.Logf("figure: load, %s: heap of the function after %d runners, in KiB: %d", cloud, large, many)
+	t.Logf("figure: load, %s: growth of the heap by %d runners, in KiB: %d", cloud, small, few)
+	t.Logf("figure: load, %s: growth of the heap by %d runners, in KiB: %d", cloud, large, many)
 	if more := many - few; more > 256 {
 		t.Errorf("for %d runners more it keeps %d KiB more", large-small, more)
 	}

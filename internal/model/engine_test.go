@@ -442,5 +442,5 @@ func TestTheModelDoesWhatTheEngineDoes(t *testing.T) {
 		}
 		played += len(stories)
 	}
-	t.Logf("figure: stories that model and engine play alike: %d", played)
+	t.Logf("figure: model, stories that model and engine play alike: %d", played)
 }

@@ -36,7 +36,7 @@ func TestEveryStateThatCanBeReached(t *testing.T) {
 		}
 		transitions += r.Transitions
 		depth = max(depth, r.Depth)
-		t.Logf("figure: model states (%s): %d", home.name, r.States)
+		t.Logf("figure: model, states (%s): %d", home.name, r.States)
 		var ends []string
 		for end := range r.Ends {
 			ends = append(ends, end)
@@ -47,6 +47,6 @@ func TestEveryStateThatCanBeReached(t *testing.T) {
 		}
 		t.Logf("%s: %d disturbances, %s", home.name, budget(), time.Since(began).Round(time.Second))
 	}
-	t.Logf("figure: model transitions: %d", transitions)
-	t.Logf("figure: model depth: %d", depth)
+	t.Logf("figure: model, transitions: %d", transitions)
+	t.Logf("figure: model, depth: %d", depth)
 }

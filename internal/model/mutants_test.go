@@ -184,5 +184,5 @@ func TestMutantsAreCaught(t *testing.T) {
 			t.Error("not caught: the model is too weak")
 		})
 	}
-	t.Logf("figure: mutants caught: %d of %d", caught, len(all))
+	t.Logf("figure: model, mutants caught: %d of %d", caught, len(all))
 }

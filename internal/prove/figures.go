@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -57,13 +58,8 @@ func proveTests(ctx context.Context, tests string, f *figures) error {
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
 		line := lines.Text()
 		printed = append(printed, line)
-		if _, figure, ok := strings.Cut(line, mark); ok {
-			name, value, _ := strings.Cut(figure, ": ")
-			part, what, split := strings.Cut(name, ", ")
-			if !split {
-				part, what = "model", name
-			}
-			f.add(part, what, value)
+		if r, ok := rowOf(line); ok {
+			f.add(r.part, r.what, r.value)
 			found++
 		}
 	}
@@ -76,6 +72,17 @@ func proveTests(ctx context.Context, tests string, f *figures) error {
 		return errors.New(tests + ": its tests told no figure")
 	}
 	return nil
+}
+
+// rowOf reads a line that a test logs: what stands before its last colon is the part, a comma, and what is counted.
+func rowOf(line string) (row, bool) {
+	_, figure, ok := strings.Cut(line, mark)
+	last := strings.LastIndex(figure, ": ")
+	if !ok || last < 0 {
+		return row{}, false
+	}
+	part, what, ok := strings.Cut(figure[:last], ", ")
+	return row{part, what, figure[last+len(": "):]}, ok
 }
 
 // What is between these lines of the document is replaced.
@@ -98,24 +105,15 @@ func (f *figures) write(path string) error {
 	return os.WriteFile(path, []byte(before+beginMark+"\n"+f.table()+"\n"+endMark+after), 0o644)
 }
 
-// table is Markdown, part by part in the order in which they first came.
+// table is Markdown, by parts, in which the figures are in the order in which they came.
 func (f *figures) table() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var parts []string
-	of := map[string][]row{}
-	for _, r := range f.rows {
-		if of[r.part] == nil {
-			parts = append(parts, r.part)
-		}
-		of[r.part] = append(of[r.part], r)
-	}
+	rows := slices.SortedStableFunc(slices.Values(f.rows), func(a, b row) int { return strings.Compare(a.part, b.part) })
 	var text strings.Builder
 	text.WriteString("| part | figure | value |\n|---|---|---|\n")
-	for _, part := range parts {
-		for _, r := range of[part] {
-			fmt.Fprintf(&text, "| %s | %s | %s |\n", r.part, r.what, r.value)
-		}
+	for _, r := range rows {
+		fmt.Fprintf(&text, "| %s | %s | %s |\n", r.part, r.what, r.value)
 	}
 	return text.String()
 }

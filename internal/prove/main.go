@@ -93,7 +93,7 @@ func prove(ctx context.Context, o options, out io.Writer) error {
 			failed = append(failed, proveTests(ctx, t.tests, figures))
 		}
 	}
-	figures.add("everything", "took", time.Since(began).Round(time.Second))
+	figures.add("total", "took", time.Since(began).Round(time.Second))
 	if err := errors.Join(failed...); err != nil || o.document == "" {
 		return err
 	}

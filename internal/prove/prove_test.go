@@ -165,11 +165,25 @@ func TestPlanIsTheSameEachTime(t *testing.T) {
 	}
 }
 
+func TestFiguresThatTestsLog(t *testing.T) {
+	for line, want := range map[string]row{
+		"    aws_test.go:301: figure: load, AWS, staggered: requests refused: 0 of 12": {"load", "AWS, staggered: requests refused", "0 of 12"},
+		"    model_test.go:39: figure: model, depth: 137":                              {"model", "depth", "137"},
+		"    model_test.go:39: figure: depth: 137":                                     {},
+		"    model_test.go:39: figure: 137":                                            {},
+		"ok  	internal/model: model, depth: 1":                                         {},
+	} {
+		if got, ok := rowOf(line); ok != (want != row{}) || ok && got != want {
+			t.Errorf("%q: %+v", line, got)
+		}
+	}
+}
+
 func TestFiguresGoBetweenTheirMarks(t *testing.T) {
 	var out strings.Builder
 	f := &figures{out: &out}
-	f.add("aws", "lost", 0)
 	f.add("model", "states", 12)
+	f.add("aws", "lost", 0)
 	f.add("aws", "leaks", 0)
 	file := t.TempDir() + "/document.md"
 	if err := os.WriteFile(file, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o600); err != nil {
@@ -183,7 +197,7 @@ func TestFiguresGoBetweenTheirMarks(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s", err, got)
 	}
-	if out.String() != "figure: aws, lost: 0\nfigure: model, states: 12\nfigure: aws, leaks: 0\n" {
+	if out.String() != "figure: model, states: 12\nfigure: aws, lost: 0\nfigure: aws, leaks: 0\n" {
 		t.Errorf("printed %q", out.String())
 	}
 }
