@@ -36,11 +36,14 @@ endif
 HELM := ./pkg/rotate/helmrelease
 HELM_PART := '^TestConformance$$/^maia-RefreshCredentials'
 
+# At a time: one more than there are cores, because some wait for minutes.
+PACKAGES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 # Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
 test: test-kubernetes build-functions
 	@failed=$$(mktemp); export MAIA_ROTATE_CONTROL_PLANE=1; \
 	tested() { $(GO) test -v -timeout 50m "$$@" 2>&1 || echo failed >>"$$failed"; }; \
-	{ $(if $(RACE),export CGO_ENABLED=1;) tested $(RACE) $$($(GO) list ./... | grep -v '/pkg/rotate/helmrelease$$'); \
+	{ $(if $(RACE),export CGO_ENABLED=1;) tested $(RACE) -p $(PACKAGES) $$($(GO) list ./... | grep -v '/pkg/rotate/helmrelease$$'); \
 	$(if $(RACE),tested $(RACE) -run $(HELM_PART) $(HELM);) export CGO_ENABLED=0; tested -trimpath $(HELM); } \
 	| grep --line-buffered -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
 	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
