@@ -1,8 +1,6 @@
 package model
 
-import (
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
-)
+import "github.com/maia-rotate/maia-rotate/pkg/rotate"
 
 // fault is what becomes of a micro-step.
 type fault int8
