@@ -252,6 +252,7 @@ func contractLock(w *world) {
 	if !ok {
 		return
 	}
+	w.t.Cleanup(func() { w.release(one) }) // the dead process has a goroutine that renews the lock
 	note := w.observe(one).Note
 	note.Applied = "aaaaaaaaaaaa"
 	two, _ := w.runner()
