@@ -104,12 +104,12 @@ func (r *runner) Store(_ context.Context, credentials maia.Credentials) error {
 	return nil
 }
 
-func (r *runner) Restart(context.Context) error {
+func (r *runner) Restart(context.Context) ([]string, error) {
 	r.home.Instances = rotate.Instances{State: rotate.Rolling, Read: rotate.ReadCurrent}
 	if !r.breaks {
 		r.connect()
 	}
-	return nil
+	return nil, nil
 }
 
 func (r *runner) connect() {

@@ -133,15 +133,15 @@ func (r *opened) Store(ctx context.Context, credentials maia.Credentials) error 
 	return nil
 }
 
-func (r *opened) Restart(ctx context.Context) error {
+func (r *opened) Restart(ctx context.Context) ([]string, error) {
 	if err := sleep(ctx, notes); err != nil {
-		return err
+		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.read, r.state = rotate.ReadCurrent, rotate.Rolling
 	time.AfterFunc(rollsOut, r.rolledOut)
-	return nil
+	return nil, nil
 }
 
 func (r *release) rolledOut() {

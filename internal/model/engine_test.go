@@ -392,7 +392,7 @@ func (p *process) Store(_ context.Context, credentials maia.Credentials) error {
 	})
 }
 
-func (p *process) Restart(context.Context) error {
+func (p *process) Restart(context.Context) ([]string, error) {
 	err := p.call("restart", func() {
 		p.state = rotate.Rolling
 		time.AfterFunc(time.Second, p.locked(func() {
@@ -404,7 +404,7 @@ func (p *process) Restart(context.Context) error {
 		}))
 	})
 	p.ordered = p.ordered || err == nil
-	return err
+	return nil, err
 }
 
 // The model's runs make the same calls and decide on the same steps as the engine's: in a rotation in which nothing goes

@@ -38,6 +38,7 @@ func (r *run) take(step Step) error {
 	case Restart:
 		return r.restart()
 	case AwaitConnected:
+		r.noteOrder()
 		r.current = false
 		return r.wait(nil)
 	case Resume:
@@ -194,7 +195,13 @@ func (r *run) undelivered(valid maia.Fingerprint) bool {
 }
 
 func (r *run) restart() error {
-	if err := r.runner.Restart(r.ctx); err != nil {
+	ordered := Order{At: now(), For: r.seen.Home.Store.ClientSecret.Fingerprint()}
+	ids, err := r.runner.Restart(r.ctx)
+	if ordered.IDs = ids; err == nil || len(ids) > 0 {
+		r.ordered = &ordered
+		r.noteOrder()
+	}
+	if err != nil {
 		return err
 	}
 	r.mended = true
@@ -204,6 +211,17 @@ func (r *run) restart() error {
 	r.seen.Home.Instances.State, r.seen.Home.Instances.Read = Rolling, ReadCurrent
 	r.endCritical()
 	return nil
+}
+
+// noteOrder makes the order of a restart durable. Where that fails it is tried again with the next note: the instances come up
+// all the same, and a later run that does not find it restarts them once more at worst.
+func (r *run) noteOrder() {
+	if noted := r.seen.Home.Note.Ordered; r.ordered == nil || noted != nil && r.ordered.equal(*noted) {
+		return
+	}
+	if err := r.saveNote(r.seen.Home.Note); err != nil {
+		r.log.WarnContext(r.ctx, "the restart that was ordered could not be noted yet", "error", err)
+	}
 }
 
 func (r *run) resume(step Step) error {
@@ -284,7 +302,7 @@ func (r *run) settle() error {
 				r.report.Dark = r.cameBack.Sub(note.Rotated.At)
 			}
 		}
-		note.Applied = fingerprint
+		note.Applied, note.Ordered, r.ordered = fingerprint, nil, nil
 		if note.Paused != nil && !r.seen.pausedByUs() && (r.seen.Run.Mode != Heal || !r.seen.besideRotation(r.rotator.Policy, time.Now())) {
 			note.Paused = nil
 		}
@@ -317,6 +335,9 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 
 func (r *run) saveNote(note Note) error {
 	note.Agent = r.runner.AgentID()
+	if r.ordered != nil {
+		note.Ordered = r.ordered
+	}
 	if err := r.runner.SaveNote(r.ctx, note); err != nil {
 		return err
 	}

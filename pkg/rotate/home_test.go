@@ -196,8 +196,12 @@ func (h *home) stored() maia.Credentials {
 // put changes the store, as anybody may.
 func (h *home) put(secret string) { h.store, h.storedAt = secret, time.Now() }
 
-func (h *home) Restart(ctx context.Context) error {
-	return h.do(ctx, "restart", func() { h.replace() })
+func (h *home) Restart(ctx context.Context) (ids []string, err error) {
+	err = h.do(ctx, "restart", func() {
+		h.replace()
+		ids = []string{fmt.Sprint("deployment-", h.restarts)}
+	})
+	return ids, err
 }
 
 // replace starts a new instance and then stops the old one. The new one reads the store when it is ordered.
@@ -319,8 +323,12 @@ func (w *wired) Store(ctx context.Context, credentials maia.Credentials) error {
 	return w.process.Do("store", func() error { return w.home.Store(ctx, credentials) })
 }
 
-func (w *wired) Restart(ctx context.Context) error {
-	return w.process.Do("restart", func() error { return w.home.Restart(ctx) })
+func (w *wired) Restart(ctx context.Context) (ids []string, err error) {
+	err = w.process.Do("restart", func() (err error) {
+		ids, err = w.home.Restart(ctx)
+		return err
+	})
+	return ids, err
 }
 
 // mustBeBack checks what is true of every runner at the end of a rotation that went well.

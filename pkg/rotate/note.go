@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +25,14 @@ type Note struct {
 	Applied maia.Fingerprint `json:"applied,omitempty"`
 	// Intent is open from before a refresh is sent until its outcome is stored.
 	Intent *Intent `json:"intent,omitempty"`
+	// Ordered is the restart that was ordered last. A run that finds it waits for those instances and orders no others.
+	Ordered *Order `json:"ordered,omitempty"`
 	// Paused says that a pause of the runner is ours.
 	Paused *OwnPause `json:"paused,omitempty"`
 	// Rotated is the last refresh of ours whose outcome is known.
 	Rotated *Rotation `json:"rotated,omitempty"`
+	// Adopted is the last change of the secret by another writer that was brought to the runner.
+	Adopted *Adoption `json:"adopted,omitempty"`
 	// Tried is when a run last paused the runner to rotate it, if that has come to nothing; to the millisecond. A fleet tries
 	// others before it. A home that serves one runner at a time need not keep it.
 	Tried time.Time `json:"tried,omitzero"`
@@ -40,12 +45,26 @@ type Intent struct {
 	By   string           `json:"by"`   // the run that opened it, a short random mark
 }
 
+// Order is a restart that was ordered.
+type Order struct {
+	At  time.Time        `json:"at"`            // when, to the millisecond
+	For maia.Fingerprint `json:"for"`           // the secret that the store held then
+	IDs []string         `json:"ids,omitempty"` // what [Runner.Restart] returned
+}
+
+func (o Order) equal(other Order) bool {
+	return o.At.Equal(other.At) && o.For == other.For && slices.Equal(o.IDs, other.IDs)
+}
+
 // OwnPause says that we paused the runner, or were about to.
 type OwnPause struct {
 	At        time.Time `json:"at"`                  // when the note was written, to the millisecond
 	By        string    `json:"by"`                  // the run that wrote it
 	Confirmed bool      `json:"confirmed,omitempty"` // Maia has reported the pause
 	Until     time.Time `json:"until,omitzero"`      // the pausedUntil that Maia reported, to the millisecond; zero if it reported none
+	// Stands says that Until was the same on two reads with time between them: then it tells our pause from another. Where it
+	// was not, Maia may compute it anew at every read.
+	Stands bool `json:"stands,omitempty"`
 }
 
 // Rotation is a refresh of ours whose outcome is known.
@@ -53,6 +72,13 @@ type Rotation struct {
 	At   time.Time        `json:"at"`   // when it was sent, to the millisecond
 	Over maia.Fingerprint `json:"over"` // the secret it revoked
 	New  maia.Fingerprint `json:"new"`  // the secret it made
+}
+
+// Adoption is a change of the secret that another writer made, in Maia's console for example, and a run of ours brought to
+// the runner.
+type Adoption struct {
+	Over maia.Fingerprint `json:"over"` // the secret that was valid before, as far as was known
+	New  maia.Fingerprint `json:"new"`  // the one that was adopted
 }
 
 // ParseNote reads the JSON of a Note. What it does not know is an error, not left out: the next note saved would lose it.
@@ -82,8 +108,10 @@ func (n Note) Equal(other Note) bool {
 	return n.Agent == other.Agent && n.Applied == other.Applied &&
 		equal(n.Intent, other.Intent, func(a, b Intent) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.By == b.By }) &&
 		equal(n.Paused, other.Paused, func(a, b OwnPause) bool {
-			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until)
+			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until) && a.Stands == b.Stands
 		}) &&
+		equal(n.Ordered, other.Ordered, Order.equal) &&
+		equal(n.Adopted, other.Adopted, func(a, b Adoption) bool { return a == b }) &&
 		equal(n.Rotated, other.Rotated, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
 		n.Tried.Equal(other.Tried)
 }

@@ -107,6 +107,7 @@ type run struct {
 	cameBack  time.Time // when this run then saw it back
 	failures  int       // in a row
 	pauseSeen bool      // a PAUSE of this run's has shown
+	ordered   *Order    // by this run, as long as the instances were not seen back
 	mended    bool      // something was stored, restarted or resumed
 	counts    bool      // by a rotation of ours
 	last      StepKind  // announced

@@ -39,9 +39,16 @@ type Runner interface {
 	// new one, never a mixture; Observe tells.
 	Store(ctx context.Context, credentials maia.Credentials) error
 
-	// Restart orders new instances that read the store, and returns when they are ordered, not when they run. From then on
-	// this Runner's Observe says ReadCurrent of them, until something else is stored.
-	Restart(ctx context.Context) error
+	// Restart orders new instances that read the store, of everything that runs with the secret (each service, revision,
+	// Deployment) and has had no restart since the store was written, by this Runner or as the note last observed says; one
+	// whose restart has failed gets another. It returns when they are ordered, not when they run. One that cannot be restarted
+	// does not hold back the others: the IDs are returned beside an error, too, which names each that failed.
+	//
+	// The IDs are the platform's own, of all restarts that now stand for what is stored, in a form that the Runner itself
+	// understands when it reads them in a note: by [Note.Ordered] its Observe, in this process or in a later one, knows the
+	// instances that were started by those restarts or after them, and says ReadCurrent of them, until something else is
+	// stored. While a read does not show yet what was ordered, the instances are Rolling.
+	Restart(ctx context.Context) (ids []string, err error)
 }
 
 // Locker is what a Runner implements too whose home has a lock: a lease that ends by itself. Such a Runner takes it when it
@@ -87,8 +94,10 @@ const (
 	Rolling InstanceState = "rolling" // in progress
 	// Short: at least one new instance runs, and the others wait for nothing but a place to run, which instances that take
 	// their time to end may hold. The runner can be back so; nothing is refreshed.
-	Short   InstanceState = "short of room"
-	Failed  InstanceState = "failed"  // the cloud gave up on it
+	Short InstanceState = "short of room"
+	// Failing: new instances do not come up, and the platform goes on trying. They may yet.
+	Failing InstanceState = "failing"
+	Failed  InstanceState = "failed"  // the platform gave up on it
 	Stopped InstanceState = "stopped" // scaled to zero
 )
 

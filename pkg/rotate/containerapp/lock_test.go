@@ -307,7 +307,8 @@ func TestNothingIsRestartedBesideAnotherRun(t *testing.T) {
 		}
 		runner.Release(w.t.Context())
 		w.state.Lease(stateName, blobName, time.Hour)
-		w.mustFail(runner.Restart(w.t.Context()), rotate.NotReady, "another run is at work")
+		_, err := runner.Restart(w.t.Context())
+		w.mustFail(err, rotate.NotReady, "another run is at work")
 	})
 }
 

@@ -288,20 +288,22 @@ func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail str
 
 // Restart implements [rotate.Runner]: each revision that runs is restarted, except those that this Runner has restarted already
 // and that did not fail.
-func (r *Runner) Restart(ctx context.Context) error {
+func (r *Runner) Restart(ctx context.Context) ([]string, error) {
+	var ids []string
 	if err := r.enter(ctx); err != nil {
 		if !r.stored || errors.Is(err, errOtherRun) {
-			return err
+			return ids, err
 		}
 		// The runner is dark, or will be: it is not to wait for the storage account.
 		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", "error", err)
 	}
 	running := r.running()
 	if len(running) == 0 {
-		return rotate.Errorf(rotate.NotReady, "app %s has no active revision that could be restarted", r.id.Name).
+		return ids, rotate.Errorf(rotate.NotReady, "app %s has no active revision that could be restarted", r.id.Name).
 			WithTodo("activate one: az containerapp revision activate; it reads what the store holds when it starts")
 	}
 	for _, found := range running {
+		ids = append(ids, found.name)
 		if _, was := r.ordered[found.name]; was {
 			if state, _ := r.stateOf(found); state != rotate.Failed {
 				continue
@@ -310,7 +312,7 @@ func (r *Runner) Restart(ctx context.Context) error {
 		var answer *http.Response
 		_, err := r.revisions.RestartRevision(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, found.name, nil)
 		if err != nil && !accepted(answer) {
-			return failure("restart revision "+found.name, actionRestart, err)
+			return ids, failure("restart revision "+found.name, actionRestart, err)
 		}
 		r.ordered[found.name] = order{before: found.replicas, at: dateOf(answer)}
 		if r.since.IsZero() {
@@ -318,7 +320,7 @@ func (r *Runner) Restart(ctx context.Context) error {
 		}
 	}
 	r.stored = false
-	return nil
+	return ids, nil
 }
 
 // accepted says that Azure has answered with a success, of which the SDK may know only some.

@@ -430,7 +430,7 @@ func TestClocksTellWhatInstancesRead(t *testing.T) {
 			t.Errorf("a deployment before the value: %s", home.Instances.Read)
 		}
 		time.Sleep(time.Hour)
-		if err := runner.Restart(t.Context()); err != nil {
+		if _, err := runner.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if home := c.observe(runner); home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Rolling {
@@ -440,7 +440,7 @@ func TestClocksTellWhatInstancesRead(t *testing.T) {
 		if home := c.observe(runner); home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Steady {
 			t.Errorf("a minute after the order: %+v", home.Instances)
 		}
-		if err := runner.Restart(t.Context()); err != nil {
+		if _, err := runner.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got := len(c.services.Service("matillion", "runner").Deployments); got != 1 {

@@ -18,8 +18,9 @@ const (
 	labelPrefix = "maia-rotate/"
 	labelTime   = "20060102T150405.000Z"
 	noTime      = "none"
+	labelStands = "stands"
 	maxLabels   = 20 // on all versions of a secret
-	noteLabels  = 8  // that there may be of ours at once: five at rest, those that are being replaced, those of a run beside
+	noteLabels  = 10 // that there may be of ours at once: seven at rest, those that are being replaced, those of a run beside
 )
 
 // noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
@@ -27,7 +28,7 @@ const (
 // come after the other.
 func noteOf(labels []string, own string) rotate.Note {
 	var note rotate.Note
-	var applied, rotated time.Time
+	var applied, rotated, adopted time.Time
 	for _, label := range labels {
 		kind, fields := splitLabel(label)
 		times := make([]time.Time, len(fields))
@@ -52,10 +53,18 @@ func noteOf(labels []string, own string) rotate.Note {
 			if note.Paused == nil || !times[0].Before(note.Paused.At) {
 				note.Paused = &rotate.OwnPause{At: times[0], By: fields[1]}
 			}
-		case kind == "paused" && len(fields) == 3:
-			if note.Paused == nil || times[0].After(note.Paused.At) || times[0].Equal(note.Paused.At) && note.Paused.Confirmed {
-				note.Paused = &rotate.OwnPause{At: times[0], By: fields[2], Confirmed: true, Until: times[1]}
+		case kind == "paused" && (len(fields) == 3 || len(fields) == 4 && fields[2] == labelStands):
+			stands := len(fields) == 4
+			if note.Paused == nil || times[0].After(note.Paused.At) || times[0].Equal(note.Paused.At) && note.Paused.Confirmed && (stands || !note.Paused.Stands) {
+				note.Paused = &rotate.OwnPause{At: times[0], By: fields[len(fields)-1], Confirmed: true, Until: times[1], Stands: stands}
 			}
+		case kind == "ordered" && len(fields) >= 2:
+			if note.Ordered == nil || !times[1].Before(note.Ordered.At) {
+				note.Ordered = &rotate.Order{For: maia.Fingerprint(fields[0]), At: times[1], IDs: fields[2:]}
+			}
+		case kind == "adopted" && len(fields) == 3 && !times[2].Before(adopted):
+			adopted = times[2]
+			note.Adopted = &rotate.Adoption{Over: maia.Fingerprint(fields[0]), New: maia.Fingerprint(fields[1])}
 		}
 	}
 	return note
@@ -80,12 +89,28 @@ func labelsOf(note rotate.Note, present []string) []string {
 		labels = append(labels, labelPrefix+"intent/"+string(intent.Over)+"/"+stamp(intent.At)+"/"+intent.By)
 	}
 	if paused := note.Paused; paused != nil && paused.Confirmed {
-		labels = append(labels, labelPrefix+"paused/"+stamp(paused.At)+"/"+stamp(paused.Until)+"/"+paused.By)
+		label := labelPrefix + "paused/" + stamp(paused.At) + "/" + stamp(paused.Until) + "/"
+		if paused.Stands {
+			label += labelStands + "/"
+		}
+		labels = append(labels, label+paused.By)
 	} else if paused != nil {
 		labels = append(labels, labelPrefix+"pausing/"+stamp(paused.At)+"/"+paused.By)
 	}
 	if rotated := note.Rotated; rotated != nil {
 		labels = append(labels, labelPrefix+"rotated/"+string(rotated.Over)+"/"+string(rotated.New)+"/"+stamp(rotated.At))
+	}
+	if ordered := note.Ordered; ordered != nil {
+		labels = append(labels, strings.Join(append([]string{labelPrefix + "ordered", string(ordered.For), stamp(ordered.At)}, ordered.IDs...), "/"))
+	}
+	if adopted := note.Adopted; adopted != nil {
+		label := labelPrefix + "adopted/" + string(adopted.Over) + "/" + string(adopted.New) + "/"
+		if seen := noteOf(present, "").Adopted; seen != nil && *seen == *adopted {
+			label = newest(present, label)
+		} else {
+			label += stamp(time.Now())
+		}
+		labels = append(labels, label)
 	}
 	return labels
 }

@@ -263,16 +263,17 @@ func (r *Runner) ours(credentials maia.Credentials) bool {
 
 // Restart implements [rotate.Runner]: every service gets a new deployment, except those that have had one from this run
 // that did not fail.
-func (r *Runner) Restart(ctx context.Context) error {
+func (r *Runner) Restart(ctx context.Context) ([]string, error) {
+	var ids []string
 	for _, service := range r.services {
-		if service.ordered != "" && service.state() != rotate.Failed {
-			continue
+		if service.ordered == "" || service.state() == rotate.Failed {
+			if err := service.restart(ctx, r.ecs); err != nil {
+				return ids, err
+			}
 		}
-		if err := service.restart(ctx, r.ecs); err != nil {
-			return err
-		}
+		ids = append(ids, strings.TrimPrefix(service.ordered, "ecs-svc/"))
 	}
-	return nil
+	return ids, nil
 }
 
 // Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.

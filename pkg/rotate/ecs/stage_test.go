@@ -286,7 +286,7 @@ func TestErrorsSayWhatToAllow(t *testing.T) {
 		"DescribeSecret":   {secretsOf, observe, "allow the function's role secretsmanager:DescribeSecret on arn:"},
 		"GetSecretValue":   {secretsOf, observe, "secretsmanager:GetSecretValue"},
 		"DescribeServices": {servicesOf, observe, "ecs:DescribeServices"},
-		"UpdateService":    {servicesOf, func(runner *ecs.Runner, c *cloud) error { return runner.Restart(c.t.Context()) }, "ecs:UpdateService on matillion/runner"},
+		"UpdateService":    {servicesOf, func(runner *ecs.Runner, c *cloud) error { _, err := runner.Restart(c.t.Context()); return err }, "ecs:UpdateService on matillion/runner"},
 		"PutSecretValue":   {secretsOf, func(runner *ecs.Runner, c *cloud) error { return runner.Store(c.t.Context(), second) }, "secretsmanager:PutSecretValue"},
 		"UpdateSecretVersionStage": {secretsOf, func(runner *ecs.Runner, c *cloud) error {
 			return runner.SaveNote(c.t.Context(), rotate.Note{Applied: "a"})

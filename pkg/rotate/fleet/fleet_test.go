@@ -73,7 +73,7 @@ func (r *runner) Store(_ context.Context, credentials maia.Credentials) error {
 	return nil
 }
 
-func (r *runner) Restart(context.Context) error {
+func (r *runner) Restart(context.Context) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.read, r.state = rotate.ReadCurrent, rotate.Rolling
@@ -86,7 +86,7 @@ func (r *runner) Restart(context.Context) error {
 		r.state = rotate.Steady
 		r.connect()
 	})
-	return nil
+	return nil, nil
 }
 
 // connect has a new instance log in, in place of the one before.

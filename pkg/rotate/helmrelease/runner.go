@@ -230,11 +230,13 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 
 // Restart implements [rotate.Runner]: each Deployment gets a new mark, except those that have had one from this Runner and
 // did not fail, and those whose pod template the upgrade has changed.
-func (r *Runner) Restart(ctx context.Context) error {
+func (r *Runner) Restart(ctx context.Context) ([]string, error) {
+	var ids []string
 	if err := r.Hold(ctx, enough); err != nil {
-		return err
+		return ids, err
 	}
 	for _, d := range r.seen.deployments {
+		ids = append(ids, d.Name)
 		if r.ordered[d.Name] == r.seen.secretVersion && !r.seen.failed[d.Name] {
 			continue
 		}
@@ -244,11 +246,11 @@ func (r *Runner) Restart(ctx context.Context) error {
 			continue
 		}
 		if err := r.mark(ctx, d.Name); err != nil {
-			return err
+			return ids, err
 		}
 		r.ordered[d.Name] = r.seen.secretVersion
 	}
 	clear(r.restarted)
 	clear(r.seen.failed)
-	return nil
+	return ids, nil
 }

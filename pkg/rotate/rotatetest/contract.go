@@ -54,10 +54,20 @@ func (w *world) must(method string, err error) {
 	}
 }
 
+// mustRestart orders a restart and notes it, as the engine does.
+func (w *world) mustRestart(runner rotate.Runner) {
+	ids, err := runner.Restart(w.t.Context())
+	w.must("Restart", err)
+	home := w.observe(runner)
+	home.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: home.Store.ClientSecret.Fingerprint(), IDs: ids}
+	w.must("SaveNote", runner.SaveNote(w.t.Context(), home.Note))
+}
+
 func contractSaveNote(w *world) {
 	at := time.Now().UTC().Truncate(time.Millisecond).Add(7 * time.Millisecond)
 	pause := rotate.OwnPause{At: at, By: "0123abcd"}
 	confirmed := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour)}
+	stands := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour), Stands: true}
 	endless := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true}
 	intent := rotate.Intent{At: at.Add(time.Minute), Over: "aaaaaaaaaaaa", By: "0123abcd"}
 	runner, home := w.runner()
@@ -72,6 +82,8 @@ func contractSaveNote(w *world) {
 		{Applied: rotate.AppliedNothing, Paused: &endless, Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "cccccccccccc", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
+		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "cccccccccccc", IDs: []string{"one", "two-2"}}, Paused: &stands},
+		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"}, Adopted: &rotate.Adoption{Over: "cccccccccccc", New: "dddddddddddd"}},
 		{},
 	} {
 		w.must("SaveNote", runner.SaveNote(w.t.Context(), note))
@@ -171,7 +183,7 @@ func contractStore(w *world) {
 		}
 	}
 	ordered := time.Now()
-	w.must("Restart", runner.Restart(w.t.Context()))
+	w.mustRestart(runner)
 	if took := time.Since(ordered); took > time.Minute {
 		w.broken(4, "Restart took %s: it orders, and does not wait", took)
 	}
@@ -196,7 +208,7 @@ func contractStore(w *world) {
 func contractRestartFails(w *world) {
 	w.home.BreakRestarts(9)
 	runner, _ := w.runner()
-	w.must("Restart", runner.Restart(w.t.Context()))
+	w.mustRestart(runner)
 	for range 3 {
 		time.Sleep(rollout)
 		_, fresh := w.runner()
@@ -227,7 +239,7 @@ func contractErrors(w *world) {
 		{"Store", func() error {
 			return runner.Store(w.t.Context(), maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(otherSecret)})
 		}},
-		{"Restart", func() error { return runner.Restart(w.t.Context()) }},
+		{"Restart", func() error { _, err := runner.Restart(w.t.Context()); return err }},
 	} {
 		if err := method.call(); err != nil {
 			w.tell(err.Error())

@@ -157,8 +157,8 @@ func (r *memoryRunner) Store(_ context.Context, credentials maia.Credentials) er
 	})
 }
 
-func (r *memoryRunner) Restart(context.Context) error {
-	return r.process.Do("restart", func() error {
+func (r *memoryRunner) Restart(context.Context) ([]string, error) {
+	return nil, r.process.Do("restart", func() error {
 		r.ordered = true
 		r.home.Replace()
 		return nil

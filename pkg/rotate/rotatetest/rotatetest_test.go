@@ -22,7 +22,7 @@ type bent struct {
 	check    func() error
 	saveNote func(context.Context, rotate.Note) error
 	store    func(context.Context, maia.Credentials) error
-	restart  func(context.Context) error
+	restart  func(context.Context) ([]string, error)
 }
 
 func (b bent) Observe(ctx context.Context) (rotate.Home, error) {
@@ -53,7 +53,7 @@ func (b bent) Store(ctx context.Context, credentials maia.Credentials) error {
 	return b.Runner.Store(ctx, credentials)
 }
 
-func (b bent) Restart(ctx context.Context) error {
+func (b bent) Restart(ctx context.Context) ([]string, error) {
 	if b.restart != nil {
 		return b.restart(ctx)
 	}
@@ -153,8 +153,8 @@ func TestBadRunnersAreFound(t *testing.T) {
 		},
 		"restarts with what was stored before": {
 			bend: func(r *memoryRunner) rotate.Runner {
-				return bent{Runner: r, restart: func(context.Context) error {
-					return r.process.Do("restart", func() error {
+				return bent{Runner: r, restart: func(context.Context) ([]string, error) {
+					return nil, r.process.Do("restart", func() error {
 						r.home.replace(func() string { return r.home.setup.Secret })
 						return nil
 					})
@@ -176,7 +176,7 @@ func TestBadRunnersAreFound(t *testing.T) {
 		},
 		"waits for its restart": {
 			bend: func(r *memoryRunner) rotate.Runner {
-				return bent{Runner: r, restart: func(ctx context.Context) error {
+				return bent{Runner: r, restart: func(ctx context.Context) ([]string, error) {
 					defer time.Sleep(2 * time.Minute)
 					return r.Restart(ctx)
 				}}

@@ -327,7 +327,7 @@ func (o *watched) Store(ctx context.Context, credentials maia.Credentials) error
 }
 
 // Restart implements rotate.Runner.
-func (o *watched) Restart(ctx context.Context) error {
+func (o *watched) Restart(ctx context.Context) ([]string, error) {
 	defer o.r.process.enter(DuringRestart)()
 	o.r.wrote, o.r.settled = append(o.r.wrote, DuringRestart), time.Time{}
 	if o.w.working() && o.w.resumedWith(o.w.maia.LiveSecret(agentID)) && !o.w.overlap {
