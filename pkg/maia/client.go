@@ -45,9 +45,9 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 			return nil, failed
 		}
 		var reply struct {
-			Results []agentJSON `json:"results"`
-			Size    int         `json:"size"`
-			Total   int         `json:"total"`
+			Results []agentJSON   `json:"results"`
+			Size    optional[int] `json:"size"`
+			Total   optional[int] `json:"total"`
 		}
 		if failed := decode(body, &reply); failed != nil {
 			return nil, k.fail(failed)
@@ -55,8 +55,9 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 		if reply.Results == nil {
 			return nil, k.fail(invalidReply(0, "results is missing"))
 		}
-		if reply.Size <= 0 {
-			reply.Size = pageSize
+		size, total := reply.Size.value, reply.Total.value
+		if size <= 0 {
+			size = pageSize
 		}
 		known := len(agents)
 		for _, result := range reply.Results {
@@ -70,7 +71,7 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 				agents = append(agents, agent)
 			}
 		}
-		if len(reply.Results) < reply.Size || reply.Total > 0 && len(agents) >= reply.Total {
+		if len(reply.Results) < size || total > 0 && len(agents) >= total {
 			return agents, nil
 		}
 		if len(agents) == known {
