@@ -137,7 +137,8 @@ func credentialsQuirks() []playable {
 	return []playable{
 		silent("credentials-lag-5s", "reads of credentials show the old secret for 5 seconds after a refresh", lag(5*time.Second)),
 		silent("credentials-lag-30s", "reads of credentials show the old secret for 30 seconds after a refresh", lag(30*time.Second)),
-		silent("credentials-go-back", "the second read of a new secret shows the one before once more", func(b *behaviour) { b.secretFalls = true }),
+		silent("credentials-go-back", "the second read of a new secret shows the one before once more",
+			func(b *behaviour) { b.secretFalls = true }),
 	}
 }
 

@@ -137,9 +137,9 @@ func onTheWire() map[string]func(testing.TB, wire) {
 			}
 		},
 		"paused-until-moves-in-seconds": func(t testing.TB, w wire) {
-			day := w.began.Add(24 * time.Hour).UTC()
+			dayAfter := func(after time.Duration) string { return w.began.Add(24*time.Hour + after).UTC().Format(time.RFC3339) }
 			w.pause().shows("pausedUntil", map[time.Duration]any{
-				0: day.Format(time.RFC3339), time.Second: day.Add(time.Second).Format(time.RFC3339), time.Minute: day.Add(time.Minute).Format(time.RFC3339),
+				0: dayAfter(0), time.Second: dayAfter(time.Second), time.Minute: dayAfter(time.Minute),
 			})
 		},
 		"paused-until-absent": func(t testing.TB, w wire) {
@@ -197,7 +197,8 @@ func onTheWire() map[string]func(testing.TB, wire) {
 		"status-unknown-words": func(_ testing.TB, w wire) {
 			w.shows("agentStatus", map[time.Duration]any{0: "running"})
 			w.back().shows("agentStatus", map[time.Duration]any{
-				0: "provisioning", 10*time.Second - 1: "provisioning", 10 * time.Second: "draining", 20*time.Second - 1: "draining", 20 * time.Second: "running",
+				0: "provisioning", 10*time.Second - 1: "provisioning", 10 * time.Second: "draining", 20*time.Second - 1: "draining",
+				20 * time.Second: "running",
 			})
 		},
 		"agent-lag-5s":  lags(5 * time.Second),
@@ -330,7 +331,8 @@ func TestQuirks(t *testing.T) {
 // Quirks go together; those in the same thing are played in the order in which they are named.
 func TestQuirksGoTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, maiatest.WithQuirk("pause-answer-lost", "resume-answer-lost"), maiatest.WithQuirk("paused-until-absent", "paused-until-epoch"))
+		s := newServer(t, maiatest.WithQuirk("pause-answer-lost", "resume-answer-lost"),
+			maiatest.WithQuirk("paused-until-absent", "paused-until-epoch"))
 		login(t, s)
 		w := wire{s, t, token(t, s), time.Now()}
 		for _, name := range []string{"PAUSE", "RESUME", "PAUSE"} {
