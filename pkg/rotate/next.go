@@ -41,6 +41,7 @@ const maxTries = 2
 
 // Next is the whole logic of a rotation: a pure function without a clock. The first row that fits decides.
 //
+//	an agent of type streaming                              Refuse
 //	Heal, and another run is in the middle of its refresh   AwaitOutcome
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
@@ -51,11 +52,14 @@ const maxTries = 2
 //	               a refresh may still be carried out       AwaitOutcome; Refuse when the quiet time is over
 //	               scaled to zero                           Refuse
 //	               instances run with an older secret       Restart, after a drain if they are alive
-//	               our restart failed                       Restart once more; Refuse
-//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up
+//	               the platform gave up on what was ordered Restart once more; Refuse
+//	               … it fails, or is not connected, for long  Restart, once in a run
+//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up ("still starting")
 //	               not connected, nothing of ours           Refuse
 //	               a refresh is due                         Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
 //	               paused by us                             Resume
+//	               paused, perhaps by us                    Done, with an error
+//	               delivered, and not recorded              Store, once; Done, with an error
 //	               else                                     Done
 //
 // A Refuse of a runner that is connected and paused by us is preceded by a Resume.
