@@ -18,6 +18,8 @@ type Model struct {
 	budget int8 // of disturbances
 	beside int8 // what it costs that a run starts beside another
 	next   Logic
+	blind  func(*rotate.Observation, *rotate.Policy) // what a mutant does not see; nil: it sees all
+	alone  bool                                      // a mutant of the home's: the first service that cannot be restarted ends a restart
 	policy rotate.Policy
 
 	decisions map[question]decision
@@ -47,11 +49,26 @@ func (m *Model) starts() map[string]World {
 	foreign.Foreign, foreign.Instance = true, 0
 	apart := fresh
 	apart.Maia, apart.Before, apart.Instance = 2, 1, 2
-	return map[string]World{
-		"a runner that was never touched":                                  fresh,
-		"a store that names another client":                                foreign,
-		"a connected runner whose store never agreed with what Maia holds": apart,
+	twin := apart
+	twin.Instance, twin.Twin = 1, true
+	two := fresh
+	two.Two, two.Other, two.Stuck, two.Budget = true, 1, true, min(two.Budget, 1)
+	starts := map[string]World{
+		"a runner that was never touched":                                   fresh,
+		"a store that names another client":                                 foreign,
+		"a connected runner whose store never agreed with what Maia holds":  apart,
+		"another target, of which it is not known whether it is the runner": twin,
+		"two services, of which the first cannot be restarted":              two,
 	}
+	for form, name := range map[int8]string{
+		formMoves: "an end of pauses that moves at every read", formAbsent: "pauses of which no end is shown",
+		formReconnects: "an end of pauses that changes when the runner reconnects",
+	} {
+		w := fresh
+		w.Form = form
+		starts[name] = w
+	}
+	return starts
 }
 
 // Result is what an exploration found.

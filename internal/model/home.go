@@ -30,8 +30,13 @@ func (m *Model) look(w *World, i int) bool {
 	}
 	s := &r.Seen
 	s.Store, s.Pending, s.Staged, s.Foreign, s.State, s.Note = w.Store, 0, false, w.Foreign, w.State, w.Note
+	s.Free = !m.staged && (w.Lock == 0 || w.Lock == int8(i+1))
+	if w.Starting && s.State == steady {
+		s.State = rolling
+	}
+	noted := w.Note.Ordered
 	switch {
-	case r.Ordered:
+	case r.Ordered, !r.Stored && noted.For == w.Store && !noted.Second:
 		s.Read = readCurrent
 	case m.staged && w.Older, r.Stored:
 		s.Read = readOlder
@@ -65,8 +70,12 @@ func (m *Model) enter(w *World, i int) bool {
 	return w.Note == w.Runs[i].Seen.Note
 }
 
-// save saves a note.
+// save saves a note, with what the run has not noted yet.
 func (m *Model) save(w *World, i int, f fault, n note) bool {
+	return m.saveAsItIs(w, i, f, w.Runs[i].withPending(n))
+}
+
+func (m *Model) saveAsItIs(w *World, i int, f fault, n note) bool {
 	r := &w.Runs[i]
 	if f == fails || !m.enter(w, i) {
 		return false
@@ -88,12 +97,7 @@ func (m *Model) save(w *World, i int, f fault, n note) bool {
 
 // merge changes labels as a run does: it attaches those that it wants and takes off those that it saw and does not want.
 func (n *note) merge(seen, want note) {
-	if want.Applied != seen.Applied {
-		n.Applied = want.Applied
-	}
-	if want.Rotated != seen.Rotated {
-		n.Rotated = want.Rotated
-	}
+	n.mergeRest(seen, want)
 	if add := want.Intents[0]; add.By != 0 && !slices.Contains(seen.Intents[:], add) {
 		n.addIntent(add)
 	}
@@ -102,6 +106,26 @@ func (n *note) merge(seen, want note) {
 			n.removeIntent(old)
 		}
 	}
+	n.mergePauses(seen, want)
+}
+
+// mergeRest changes what is one label each.
+func (n *note) mergeRest(seen, want note) {
+	if want.Applied != seen.Applied {
+		n.Applied = want.Applied
+	}
+	if want.Rotated != seen.Rotated {
+		n.Rotated = want.Rotated
+	}
+	if want.Adopted != seen.Adopted {
+		n.Adopted = want.Adopted
+	}
+	if want.Ordered != seen.Ordered {
+		n.Ordered = want.Ordered
+	}
+}
+
+func (n *note) mergePauses(seen, want note) {
 	if add := want.Pauses[0]; add.By != 0 && !seen.hasPause(add) {
 		n.addPause(add)
 	}
@@ -172,18 +196,22 @@ func (n *note) addPause(add ownPause) {
 // have settled: it stands if no other is there that was not seen before. Those that were are taken off.
 func (m *Model) saveFirst(w *World, i int, f fault, n note, then PC) {
 	r := &w.Runs[i]
+	n = r.withPending(n)
 	if f != fails {
 		if then == lookForIntents {
+			w.Note.mergePauses(r.Seen.Note, n)
 			w.Note.addIntent(n.Intents[0])
 		} else {
 			w.Note.addPause(n.Pauses[0])
 		}
+		w.Note.mergeRest(r.Seen.Note, n)
 		w.moved(i)
 	}
 	if f != fine {
 		m.failed(w, i)
 		return
 	}
+	r.Seen.Note.mergeRest(r.Seen.Note, n)
 	r.PC = then
 }
 
@@ -270,6 +298,7 @@ func (m *Model) refresh(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
+	r.keepPause(i, m.decide(r, i).valid)
 	r.Critical, r.Sent, r.SentOver, r.SentAge = true, true, r.intent(i).Over, 0
 	switch f {
 	case fine:
@@ -344,6 +373,7 @@ func (m *Model) store(w *World, i int, f fault) {
 
 func (m *Model) restart(w *World, i int, f fault) {
 	r := &w.Runs[i]
+	r.keepPause(i, m.decide(r, i).valid)
 	if f == fails {
 		m.failed(w, i)
 		return
@@ -352,15 +382,48 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.conflict(w, i)
 		return
 	}
+	if w.Stuck {
+		m.restartSecond(w, i, f)
+		return
+	}
 	m.checkRestart(w, i)
 	if w.State != stopped {
-		w.State, w.Older = rolling, false
+		w.State, w.Older, w.Rollout = rolling, false, 0
+	}
+	if w.Two {
+		w.Starting = true
 	}
 	w.moved(i)
 	if f != fine {
 		m.failed(w, i)
 		return
 	}
+	r.Order = order{For: r.Seen.Store, After: true}
+	r.PC = noteOrder
+}
+
+// restartSecond is a restart of two services, of which the first cannot be restarted: the other is, unless it was.
+func (m *Model) restartSecond(w *World, i int, f fault) {
+	r := &w.Runs[i]
+	done := r.Order.For == r.Seen.Store || r.Seen.Note.Ordered.For == r.Seen.Store
+	if m.alone || done {
+		m.conflict(w, i)
+		return
+	}
+	m.checkRestart(w, i)
+	w.Starting = true
+	w.moved(i)
+	if f != fine {
+		m.failed(w, i)
+		return
+	}
+	r.Order = order{For: r.Seen.Store, After: true, Second: true}
+	r.PC = notePartOfOrder
+}
+
+// restarted goes on after a restart whose order was noted, or was not.
+func (m *Model) restarted(w *World, i int) {
+	r := &w.Runs[i]
 	r.Mended, r.Ordered = true, true
 	r.Restarts, r.RestAge, r.Reads = min(r.Restarts+1, 2), 0, 0
 	r.Seen.State, r.Seen.Read = rolling, readCurrent
