@@ -387,7 +387,7 @@ func (r *run) settledPause() *OwnPause {
 			return own
 		}
 		return r.seen.confirmed()
-	case pauseUnclear:
+	case pauseUnclear, pauseHidden:
 		return own
 	case notPaused:
 		if !own.Confirmed && own.By != r.seen.Run.ID && now.Before(own.At.Add(pauseTime)) {

@@ -134,6 +134,11 @@ func next(o Observation, p Policy, now time.Time) Step {
 		if step := o.resume(p, now); step.Kind != Done {
 			return step
 		}
+	case pauseHidden:
+		if since := o.waitingSince(); now.Before(since.Add(p.ConnectTimeout)) && now.Before(o.Run.Deadline) {
+			return Step{Kind: AwaitConnected, Reason: "Maia does not say yet whether the runner is paused still"}
+		}
+		return Step{Kind: Done, Reason: "the runner is back, and may be paused", Refusal: o.leftPaused()}
 	case pauseUnclear:
 		if !o.concurrentRotation(p, now) {
 			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: o.leftPaused()}
@@ -255,12 +260,16 @@ func (o Observation) comesNoMore(p Policy, now time.Time) bool {
 	return instances.State == Failing && age >= p.ConnectTimeout || ordered != nil && instances.up() && !o.Agent.Connected && age >= wedged
 }
 
-func (o Observation) awaitConnected(p Policy, now time.Time) Step {
-	since := o.Run.RestartedAt
-	if since.IsZero() {
-		since = o.Run.Started
+// waitingSince is when this run began to wait for the instances.
+func (o Observation) waitingSince() time.Time {
+	if since := o.Run.RestartedAt; !since.IsZero() {
+		return since
 	}
-	late := !now.Before(since.Add(p.ConnectTimeout))
+	return o.Run.Started
+}
+
+func (o Observation) awaitConnected(p Policy, now time.Time) Step {
+	late := !now.Before(o.waitingSince().Add(p.ConnectTimeout))
 	switch {
 	case late && o.Home.Instances.State == Rolling:
 		return refuse(Errorf(NotReady, "%w, and were not up within %s: %s", ErrStarting, p.ConnectTimeout, o.Home.Instances.Detail).
