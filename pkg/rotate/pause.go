@@ -132,10 +132,9 @@ func (o Observation) concurrentRotation(p Policy, now time.Time) bool {
 
 // confirmed is our pause as Maia shows it now.
 func (o Observation) confirmed() *OwnPause {
-	paused := *o.Home.Note.Paused
-	paused.Confirmed = true
-	paused.Until = o.Agent.PausedUntil.Truncate(time.Millisecond)
-	paused.Stands = o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(paused.Until)
+	paused, until := *o.Home.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
+	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
+	paused.Confirmed, paused.Until = true, until
 	return &paused
 }
 
