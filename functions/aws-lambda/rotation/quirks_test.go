@@ -42,7 +42,7 @@ func TestRotationUnderEachQuirk(t *testing.T) {
 			t.Run(q.Name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
-					w.createService("runner-b")
+					w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "runner-b", TaskDefinition: "runner", DesiredCount: 1})
 					if err := how(w, q.Name); err != nil {
 						t.Fatal(err)
 					}

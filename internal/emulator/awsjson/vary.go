@@ -4,8 +4,8 @@ import "time"
 
 // The ways in which any service of AWS may be slow to answer. They are quirks of each.
 const (
-	throttledOf = 10 // calls
-	throttled   = 4  // of them, one after another
+	throttledOf = 5 // calls
+	throttled   = 2 // of them, one after another
 	slowEvery   = 7
 	slowAnswer  = 25 * time.Second
 )
@@ -18,7 +18,7 @@ func (h *Handler) Vary(f func(operation string, n int) Fault) {
 	h.vary = append(h.vary, f)
 }
 
-// Throttled is for [Handler.Vary]: four of ten calls in a row are refused as too many.
+// Throttled is for [Handler.Vary]: two of five calls, in a row, are refused as too many.
 func Throttled(_ string, n int) Fault {
 	if n%throttledOf < throttled {
 		return Fault{Kind: Throttle}

@@ -36,7 +36,7 @@ func Quirks() []quirk.Quirk {
 		{Name: "breaker-once", Behaviour: "the first deployment that is ordered ends as FAILED", Source: "ECS documentation, deployment circuit breaker"},
 		{Name: "sibling-fails", Behaviour: "of several services of a task definition, the first refuses its first four orders", Source: undocumented},
 		{Name: "draining-sibling", Behaviour: "a service of the same task definition is being deleted", Source: "Nextdoor/kingpin 403 and 493"},
-		{Name: "throttled", Behaviour: "four of ten calls are refused with ThrottlingException", Source: "ECS documentation, API throttling"},
+		{Name: "throttled", Behaviour: "two of five calls are refused with ThrottlingException", Source: "ECS documentation, API throttling"},
 		{Name: "slow-answers", Behaviour: "each seventh call is carried out and answered after 25 s", Source: undocumented},
 	}
 }

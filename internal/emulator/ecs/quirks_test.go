@@ -125,7 +125,7 @@ func quirkTests() map[string]func(t *testing.T, w *world) {
 		"throttled": func(t *testing.T, w *world) {
 			for n := range 20 {
 				_, err := w.client.ListServices(t.Context(), &sdk.ListServicesInput{Cluster: aws.String("runners")})
-				if throttled := n%10 < 4; throttled {
+				if throttled := n%5 < 2; throttled {
 					wantError(t, err, "ThrottlingException", "")
 				} else {
 					wantError(t, err, "", "")

@@ -19,7 +19,7 @@ func Quirks() []quirk.Quirk {
 		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: somebody tags the secret all the time", Source: "Secrets Manager documentation, TagResource"},
 		{Name: "labels-lag", Behaviour: "DescribeSecret shows the labels from before a change for 2.5 s", Source: "not documented"},
 		{Name: "replicas-stuck", Behaviour: "a replica in another region has failed and follows no more", Source: "square/password-rotation-lambda 12"},
-		{Name: "throttled", Behaviour: "four of ten calls are refused with ThrottlingException", Source: "Secrets Manager documentation, quotas"},
+		{Name: "throttled", Behaviour: "two of five calls are refused with ThrottlingException", Source: "Secrets Manager documentation, quotas"},
 		{Name: "slow-answers", Behaviour: "each seventh call is carried out and answered after 25 s", Source: "not documented"},
 	}
 }

@@ -52,7 +52,7 @@ func quirkTests() map[string]func(t *testing.T, server *secretsmanager.Server, c
 		"throttled": func(t *testing.T, _ *secretsmanager.Server, c *sm.Client, arn string) {
 			for n := range 20 {
 				_, err := c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: &arn})
-				if n%10 < 4 {
+				if n%5 < 2 {
 					wantError(t, err, "ThrottlingException", "")
 				} else {
 					wantError(t, err, "", "")
