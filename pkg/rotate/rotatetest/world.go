@@ -256,6 +256,15 @@ func (w *world) run(mode rotate.Mode, change ...func(*run)) *run {
 	return w.wait(w.start(mode, nil, change...))
 }
 
+// resumeAsReported does what a run asks a person to do that has left the runner paused. It may only where it cannot know whose the
+// pause is: our note of it was never confirmed.
+func (w *world) resumeAsReported(r *run) {
+	if own := r.note.Paused; own == nil || own.Confirmed {
+		w.broken(5, "the run left the runner paused, though its note tells whose the pause is: %v", r.err)
+	}
+	w.maia.ConsoleResume(agentID)
+}
+
 // String is for the reader of a failure.
 func (r *run) String() string {
 	text := fmt.Sprintf("%s at %s", r.mode, r.started.Format(time.TimeOnly))
