@@ -180,5 +180,5 @@ func connectionText(err error) (text string, network bool) {
 	case errors.As(err, &timeout):
 		return "no complete answer", true
 	}
-	return fmt.Sprintf("no answer that could be read (an error of type %T)", err), false
+	return "no answer that could be read", false
 }

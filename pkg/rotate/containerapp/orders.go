@@ -24,6 +24,8 @@ const (
 	dateMargin = 5 * time.Second
 	// slowest is how long Azure may take to begin a restart. After that the order counts as lost.
 	slowest = 90 * time.Minute
+	// wedged is how old a restart is with which a runner that runs may be taken for one that does not come back.
+	wedged = 30 * time.Minute
 	// maxNamed is how many replicas of a revision an order's ID names. The others are recognised by their times.
 	maxNamed = 20
 )
@@ -153,9 +155,10 @@ func (r *Runner) covered(found revision) bool {
 }
 
 // owed are the revisions to restart: those without a restart that stands for what the app holds, and those that failed. Only
-// where there is none of them it is those that do not come up although they were restarted.
+// where there is none of them it is those that do not come up although they were restarted; and only then those that run, and
+// were restarted by an earlier process long ago: the caller has seen that the runner is not back.
 func (r *Runner) owed() []revision {
-	var owed, failing []revision
+	var owed, failing, wedgedOnes []revision
 	for _, found := range r.running() {
 		state, _ := r.stateOf(found)
 		switch {
@@ -163,12 +166,23 @@ func (r *Runner) owed() []revision {
 			owed = append(owed, found)
 		case state == rotate.Failing:
 			failing = append(failing, found)
+		case state == rotate.Steady && r.wedged(found.name):
+			wedgedOnes = append(wedgedOnes, found)
 		}
 	}
-	if len(owed) == 0 {
-		return failing
+	for _, some := range [][]revision{owed, failing} {
+		if len(some) > 0 {
+			return some
+		}
 	}
-	return owed
+	return wedgedOnes
+}
+
+// wedged reports whether the restart that stands for a revision is an earlier process's, and long ago.
+func (r *Runner) wedged(revision string) bool {
+	_, own := r.ordered[revision]
+	one, noted := r.noted[revision]
+	return !own && noted && r.now().Sub(one.at) > wedged
 }
 
 // ids are those of all restarts that stand for what the app holds.

@@ -170,7 +170,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.readRevisions(ctx); err != nil {
 		return rotate.Home{}, err
 	}
-	note, err := r.readNote(ctx)
+	note, free, err := r.readNote(ctx)
 	if err != nil {
 		return rotate.Home{}, err
 	}
@@ -180,20 +180,21 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	}
 	r.note = note.Of(r.agentID)
 	r.recall(r.note, store)
-	return rotate.Home{Store: store, Instances: r.instances(), Note: r.note}, nil
+	return rotate.Home{Store: store, Free: free, Instances: r.instances(), Note: r.note}, nil
 }
 
-// readNote reads the note. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
+// readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
 // is dark is not to wait for the storage account, and nothing is written over a note that was not seen.
-func (r *Runner) readNote(ctx context.Context) (rotate.Note, error) {
+func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
 	defer r.lock.use()()
 	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.read(ctx)); err != nil {
 		if !r.stored && len(r.ordered) == 0 {
-			return rotate.Note{}, err
+			return rotate.Note{}, false, err
 		}
 		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)
+		return r.lock.note, r.lock.held(), nil
 	}
-	return r.lock.note, nil
+	return r.lock.note, !r.lock.leased || r.lock.held(), nil
 }
 
 // SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.

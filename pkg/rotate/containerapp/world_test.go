@@ -39,6 +39,8 @@ type world struct {
 	mu      sync.Mutex
 	log     bytes.Buffer
 	running map[*int]string // the secrets with which replicas run
+	writes  int             // changes of the app that were carried out after a refresh
+	altered bool            // one before it has changed a secret
 	alter   func(request *http.Request, answer *http.Response)
 }
 
@@ -84,9 +86,37 @@ func newWorld(t *testing.T, options containerapps.Options, change func(*containe
 		change(&spec)
 	}
 	w.apps.Add(spec)
+	w.watch()
 	time.Sleep(time.Hour + 500*time.Millisecond)
 	return w
 }
+
+// watch looks at what is sent to the app: before a refresh nothing may alter a secret.
+func (w *world) watch() {
+	w.apps.Inject(wire.Fault{Operation: "write", Match: func(raw []byte) bool {
+		var sent struct {
+			Properties struct {
+				Configuration struct{ Secrets []containerapps.Secret }
+			}
+		}
+		if json.Unmarshal(raw, &sent) == nil && w.maia.Refreshes(agentID) == 0 && !slices.Equal(sent.Properties.Configuration.Secrets, w.apps.Secrets(appID)) {
+			w.mu.Lock()
+			w.altered = true
+			w.mu.Unlock()
+		}
+		return false
+	}})
+	w.apps.OnCall(func(call wire.Call) {
+		if call.Operation == "write" && call.Status/100 == 2 && w.maia.Refreshes(agentID) > 0 {
+			w.mu.Lock()
+			w.writes++
+			w.mu.Unlock()
+		}
+	})
+}
+
+// ownChange is a Match for changes of the secrets after a refresh.
+func (w *world) ownChange(raw []byte) bool { return changes(raw) && w.maia.Refreshes(agentID) > 0 }
 
 // Write implements io.Writer, for the log.
 func (w *world) Write(line []byte) (int, error) {
@@ -200,8 +230,13 @@ func (w *world) mustBeUntouched() {
 	if n := w.maia.Refreshes(agentID); n > 0 {
 		w.t.Errorf("%d refreshes were sent", n)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.altered || w.writes > 0 {
+		w.t.Error("the secrets of the app were changed")
+	}
 	for _, call := range w.apps.Calls() {
-		if call.Status < 300 && slices.Contains([]string{"write", "revisions/restart/action"}, call.Operation) {
+		if call.Status < 300 && call.Operation == "revisions/restart/action" {
 			w.t.Errorf("%s was carried out", call.Action)
 		}
 	}
