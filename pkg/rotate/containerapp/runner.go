@@ -166,7 +166,9 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.readSecrets(ctx); err != nil {
 		return rotate.Home{}, err
 	}
-	r.seen.remember(r.wrote)
+	if err := r.remember(ctx); err != nil {
+		return rotate.Home{}, err
+	}
 	if err := r.readRevisions(ctx); err != nil {
 		return rotate.Home{}, err
 	}

@@ -181,7 +181,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 		}
 	}
 	if r.held = r.seen.listed; holds {
-		r.wrote = write{secret: r.seen.secret, over: over, value: wanted, at: time.Now()}
+		r.wrote = write{secret: r.seen.secret, over: over, value: wanted, at: time.Now(), modified: r.seen.modified}
 	}
 	return holds, nil
 }
@@ -224,26 +224,31 @@ func (r *Runner) send(ctx context.Context, sent []*armappcontainers.Secret) (hol
 	}
 }
 
-// write is a value of the client secret that was written over another, and when.
+// write is a value of the client secret that was written over another, when, and when the app then was changed last.
 type write struct {
 	secret, over, value string
-	at                  time.Time
+	at, modified        time.Time
 }
 
-// remember shows what was written last in place of what it was written over: a read may lag, or go back to a server that does.
-// After a while what is shown counts.
-func (v *view) remember(last write) {
-	if last.value == "" || time.Since(last.at) > lagTime || v.secret != last.secret {
-		return
+// remember shows what was written last in place of what it was written over: a list may lag, or go back to a server that does.
+// That the app was changed since tells another writer's change from that; and after a while what is shown counts.
+func (r *Runner) remember(ctx context.Context) error {
+	last := r.wrote
+	shown := r.seen.find(last.secret)
+	if last.modified.IsZero() || time.Since(last.at) > lagTime || shown == nil || value(shown.Value) != last.over {
+		return nil
 	}
-	v.secrets = slices.Clone(v.secrets)
-	for i, secret := range v.secrets {
-		if value(secret.Name) == last.secret && value(secret.Value) == last.over {
-			written := *secret
-			written.Value = &last.value
-			v.secrets[i] = &written
-		}
+	if err := r.readApp(ctx); err != nil {
+		return err
 	}
+	if r.seen.modified.After(last.modified) || r.seen.secret != last.secret {
+		return nil
+	}
+	written := *shown
+	written.Value = &last.value
+	r.seen.secrets = slices.Clone(r.seen.secrets)
+	r.seen.secrets[slices.Index(r.seen.secrets, shown)] = &written
+	return nil
 }
 
 // lists reports whether the secrets are the same as in another list.
