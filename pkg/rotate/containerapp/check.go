@@ -78,16 +78,29 @@ func (q question) past(modified time.Time) time.Time {
 // somebody else's in the moment between list and change is lost as with the rotation's own change, and no other. An answer
 // that is lost ends the run, since the change may be carried out late. Azure makes no revision and restarts nothing.
 func (r *Runner) askForChange(ctx context.Context) error {
-	what := "change app " + r.id.Name
 	observed, err := r.seen.stored(r.seen.secret)
 	if err != nil {
 		return err
 	}
-	if err := r.enter(ctx); err != nil {
-		return err
+	for try := 1; ; try++ {
+		err := r.askOnce(ctx, observed)
+		var answered *azcore.ResponseError
+		if try == askTries || !errors.As(err, &answered) || answered.StatusCode != http.StatusTooManyRequests {
+			return r.refusal(err)
+		}
+		if late := cmp.Or(wait(ctx, conflictWait), r.awaitAllowed(ctx)); late != nil {
+			return failure("change app "+r.id.Name, actionWrite, late)
+		}
 	}
-	if err := cmp.Or(r.awaitAllowed(ctx), r.readSecrets(ctx)); err != nil {
-		return failure(what, actionWrite, err)
+}
+
+// askTries is how often a question is sent that was one of too many: it was not carried out.
+const askTries = 3
+
+// askOnce sends the secrets as they are listed now. The error may be the SDK's.
+func (r *Runner) askOnce(ctx context.Context, observed string) error {
+	if err := cmp.Or(r.enter(ctx), r.readSecrets(ctx)); err != nil {
+		return err
 	}
 	sent, err := r.seen.all()
 	if err != nil {
@@ -105,7 +118,7 @@ func (r *Runner) askForChange(ctx context.Context) error {
 	state := r.seen.state
 	switch {
 	case err != nil:
-		return r.refusal(failure(what, actionWrite, err))
+		return err
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
 		return rotate.Errorf(rotate.NotReady, "a change of app %s that alters nothing ended as %s", r.id.Name, state).
 			WithTodo("look at the app's activity log: Azure would not carry out the change of the secret either; mend it and try again")
@@ -121,10 +134,13 @@ func (r *Runner) changedMeanwhile() *rotate.Error {
 		WithTodo("nothing: the next run looks again")
 }
 
-// refusal is the error of a question. One that got no answer, or may have been carried out all the same, is not ready: it is not
-// to arrive after a refresh.
+// refusal is the error of a question. One that may have been carried out all the same is not ready: it is not to arrive after a
+// refresh.
 func (r *Runner) refusal(err error) error {
-	typed := rotate.AsError(err, "")
+	if err == nil {
+		return nil
+	}
+	typed := rotate.AsError(failure("change app "+r.id.Name, actionWrite, err), "")
 	if typed.Kind == rotate.Internal {
 		typed.Kind = rotate.NotReady
 	}

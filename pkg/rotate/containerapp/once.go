@@ -32,13 +32,17 @@ func (r *Runner) patch(ctx context.Context, change armappcontainers.ContainerApp
 	return err
 }
 
-// restart orders the restart of a revision, once. It returns when that was, by Azure's clock; zero if Azure does not say.
+// restart orders the restart of a revision, once. It returns when it was asked for, by Azure's clock; zero if Azure does not say.
+// An answer may take its time, and replicas be replaced meanwhile.
 func (r *Runner) restart(ctx context.Context, revision string) (at time.Time, err error) {
 	var answer *http.Response
 	ctx = policy.WithCaptureResponse(r.once(ctx), &answer)
+	asked := time.Now()
 	_, err = r.revisions.RestartRevision(ctx, r.id.ResourceGroupName, r.id.Name, revision, nil)
-	if accepted(answer) {
-		return dateOf(answer), nil
+	if date := dateOf(answer); accepted(answer) && !date.IsZero() {
+		return date.Add(-time.Since(asked).Round(time.Second)), nil
+	} else if accepted(answer) {
+		return time.Time{}, nil
 	}
 	r.heed(answer)
 	return time.Time{}, err

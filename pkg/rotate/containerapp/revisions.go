@@ -230,11 +230,15 @@ func worse(a, b rotate.InstanceState) rotate.InstanceState {
 	return rotate.Steady
 }
 
+// startTime is how long a replica is given before Azure's word counts that its revision has failed: it may be of the one before.
+const startTime = 2 * time.Minute
+
 // count is the replicas of a revision, sorted by an order.
 type count struct {
 	all, ready, old, leaving int
 	crashed                  bool
-	why                      string // one is not ready
+	why                      string    // one is not ready
+	youngest                 time.Time // of those that are not ready, when the last one was created
 }
 
 // counted sorts the replicas of a revision: old ones were there before the restart that was ordered, leaving ones of them are
@@ -251,6 +255,9 @@ func (r revision) counted(ordered order) (n count) {
 			n.ready++
 		default:
 			n.why = one.detail
+			if one.created.After(n.youngest) {
+				n.youngest = one.created
+			}
 			n.crashed = n.crashed || ordered.crashed(name, one)
 		}
 	}
@@ -328,7 +335,7 @@ func (r *Runner) restarted(found revision, ordered order, n count, wanted int) (
 		return rotate.Rolling, fmt.Sprintf(", %d not restarted yet", n.old)
 	case n.ready >= n.all-n.leaving && n.ready >= wanted:
 		return rotate.Steady, ""
-	case n.crashed, found.failed(), late:
+	case n.crashed, late, found.failed() && r.now().Sub(n.youngest) > startTime:
 		return rotate.Failing, ""
 	}
 	return rotate.Rolling, ""
