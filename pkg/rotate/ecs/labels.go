@@ -64,7 +64,7 @@ func noteOf(labels []string, own string) rotate.Note {
 			}
 		case kind == "adopted" && len(fields) == 3 && !times[2].Before(adopted):
 			adopted = times[2]
-			note.Adopted = &rotate.Adoption{Over: maia.Fingerprint(fields[0]), New: maia.Fingerprint(fields[1])}
+			note.Adopted = &rotate.Adoption{Over: maia.Fingerprint(fields[0]), New: maia.Fingerprint(fields[1]), At: times[2]}
 		}
 	}
 	return note
@@ -104,13 +104,7 @@ func labelsOf(note rotate.Note, present []string) []string {
 		labels = append(labels, strings.Join(append([]string{labelPrefix + "ordered", string(ordered.For), stamp(ordered.At)}, ordered.IDs...), "/"))
 	}
 	if adopted := note.Adopted; adopted != nil {
-		label := labelPrefix + "adopted/" + string(adopted.Over) + "/" + string(adopted.New) + "/"
-		if seen := noteOf(present, "").Adopted; seen != nil && *seen == *adopted {
-			label = newest(present, label)
-		} else {
-			label += stamp(time.Now())
-		}
-		labels = append(labels, label)
+		labels = append(labels, labelPrefix+"adopted/"+string(adopted.Over)+"/"+string(adopted.New)+"/"+stamp(adopted.At))
 	}
 	return labels
 }
