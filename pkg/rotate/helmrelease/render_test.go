@@ -145,7 +145,9 @@ metadata:
 	r.record(func(rel *release.Release) {
 		rel.Chart.Files = append(rel.Chart.Files, &chart.File{Name: "of.txt", Data: []byte("a file")})
 	})
-	want := r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ResetThenReuseValues, u.DisableHooks, u.PostRenderer = true, true, replicas(scaledTo) })
+	want := r.operatorsUpgrade(nil, func(u *action.Upgrade) {
+		u.ResetThenReuseValues, u.DisableHooks, u.PostRenderer = true, true, replicas(scaledTo)
+	})
 	r.rotated()
 	got, err := r.helm.Releases.Last(releaseName)
 	r.must(err)
