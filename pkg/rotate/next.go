@@ -134,6 +134,11 @@ func next(o Observation, p Policy, now time.Time) Step {
 		if step := o.resume(p, now); step.Kind != Done {
 			return step
 		}
+	case pauseHidden:
+		if since := o.waitingSince(); now.Before(since.Add(p.ConnectTimeout)) && now.Before(o.Run.Deadline) {
+			return Step{Kind: AwaitConnected, Reason: "Maia does not say yet whether the runner is paused still"}
+		}
+		return Step{Kind: Done, Reason: "the runner is back, and may be paused", Refusal: o.leftPaused()}
 	case pauseUnclear:
 		if !o.concurrentRotation(p, now) {
 			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: o.leftPaused()}
@@ -200,12 +205,19 @@ func (o Observation) restart(p Policy, now time.Time) Step {
 			WithTodo("look at the instances' logs; the next run restarts them again"))
 	}
 	alive := o.Run.Sent == nil || o.Run.Restarts > 0 && o.Home.Instances.up()
-	if o.Agent.Connected && alive && (o.Agent.Status == maia.StatusRunning || o.paused()) {
+	if o.Agent.Connected && alive && !o.partlyOrdered() && (o.Agent.Status == maia.StatusRunning || o.paused()) {
 		if step, decided := o.drain(p, now, 0); decided {
 			return step
 		}
 	}
 	return Step{Kind: Restart, Reason: "the instances do not run with what the store holds"}
+}
+
+// partlyOrdered reports whether some of what runs with the secret was restarted for what is stored now, and the rest is not: it is cut
+// off, and cannot drain.
+func (o Observation) partlyOrdered() bool {
+	ordered := o.Home.Note.Ordered
+	return ordered != nil && ordered.For == o.Home.Store.ClientSecret.Fingerprint() && o.Home.Instances.Read != ReadCurrent
 }
 
 // settle waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are
@@ -255,12 +267,16 @@ func (o Observation) comesNoMore(p Policy, now time.Time) bool {
 	return instances.State == Failing && age >= p.ConnectTimeout || ordered != nil && instances.up() && !o.Agent.Connected && age >= wedged
 }
 
-func (o Observation) awaitConnected(p Policy, now time.Time) Step {
-	since := o.Run.RestartedAt
-	if since.IsZero() {
-		since = o.Run.Started
+// waitingSince is when this run began to wait for the instances.
+func (o Observation) waitingSince() time.Time {
+	if since := o.Run.RestartedAt; !since.IsZero() {
+		return since
 	}
-	late := !now.Before(since.Add(p.ConnectTimeout))
+	return o.Run.Started
+}
+
+func (o Observation) awaitConnected(p Policy, now time.Time) Step {
+	late := !now.Before(o.waitingSince().Add(p.ConnectTimeout))
 	switch {
 	case late && o.Home.Instances.State == Rolling:
 		return refuse(Errorf(NotReady, "%w, and were not up within %s: %s", ErrStarting, p.ConnectTimeout, o.Home.Instances.Detail).

@@ -33,7 +33,7 @@ func TestRotationTakesTheSteps(t *testing.T) {
 }
 
 // The engine with a home that does all that it should.
-func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming) }
+func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming, rotatetest.WithQuirks(nil)) }
 
 func every(age time.Duration) func(*rotate.Rotator) {
 	return func(r *rotate.Rotator) { r.Policy.Every = age }
@@ -620,7 +620,7 @@ func TestCommandsThatDoNotShow(t *testing.T) {
 		h := newHome(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsoleResume(agentID) }})
 		_, err := h.run(rotate.Rotate)
-		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+		mustFail(t, err, rotate.NotReady, rotate.PausedOnly)
 		if !strings.Contains(err.Error(), "the runner is not paused") || h.note.Paused == nil || h.note.Paused.Confirmed {
 			t.Errorf("error %q, note %+v; want it kept that we sent a PAUSE", err, h.note)
 		}

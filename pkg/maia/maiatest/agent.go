@@ -206,6 +206,15 @@ func (a *agent) runningTasks() (n int) {
 	return n
 }
 
+// Actual is the status and the connection of an agent as they are, whatever lags and quirks show of them.
+func (s *Server) Actual(agentID string) (status maia.AgentStatus, connected bool) {
+	s.with(agentID, func(a *agent) {
+		plain := &options{}
+		status, connected = a.status(plain), a.connected(plain)
+	})
+	return status, connected
+}
+
 func (a *agent) refresh() {
 	a.secrets = append(a.secrets, issued{newSecret(), time.Now()})
 	a.shown = 0

@@ -37,6 +37,9 @@ func (w *world) agent() maia.Agent {
 	if err != nil {
 		w.failf("the agent cannot be read: %v", err)
 	}
+	if len(w.quirks.maia) > 0 {
+		agent.Status, agent.Connected = w.maia.Actual(agentID)
+	}
 	return agent
 }
 
@@ -126,6 +129,12 @@ func (w *world) checkBack(r *run, now snapshot) {
 }
 
 func (w *world) checkInstances(promise int, but string) {
+	if len(w.quirks.platform) > 0 {
+		if !w.enoughWork() {
+			w.broken(promise, "%sless than %d instances are logged in with what Maia holds", but, w.wanted)
+		}
+		return
+	}
 	live, running := w.maia.LiveSecret(agentID), w.running()
 	if len(running) == 0 {
 		w.broken(promise, "%sno instance runs", but)
@@ -181,7 +190,7 @@ func (w *world) checkDark(r *run) {
 	if r.settled.After(until) {
 		until = r.settled
 	}
-	if until = until.Add(pollInterval); r.process.fault != nil || w.overlap {
+	if until = until.Add(pollInterval); r.process.fault != nil || w.overlap || len(w.quirks.all()) > 0 {
 		until = r.ended
 	}
 	if !r.report.Refreshed {

@@ -16,6 +16,7 @@ type scenario struct {
 	name         string
 	maia         []maiatest.Option
 	connectedLag time.Duration // of which maia holds the option
+	quirks       setting
 	play         func(w *world)
 }
 
@@ -58,7 +59,7 @@ func (w *world) rotateAgain() {
 
 // mustEnd says how a run must end that nothing stands in the way of.
 func (w *world) mustEnd(r *run, promise int, outcomes ...rotate.Outcome) {
-	if r.report.LeftPaused && r.err != nil {
+	if asksToResume(r.err) {
 		w.resumeAsReported(r)
 		r, outcomes = w.run(r.mode), append(outcomes, rotate.Healed, rotate.NoOp)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ type world struct {
 	home  Home
 	setup Setup
 
+	quirks    setting
+	wanted    int // instances, in the beginning
 	inspector *maia.Client
 	foreign   string // at the beginning
 	lag       time.Duration
@@ -82,7 +85,7 @@ const (
 // newWorld makes the home, an hour before anything happens to it.
 func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *world {
 	options := append([]maiatest.Option{maiatest.WithAPICredential("api-client", apiSecret)}, s.maia...)
-	w := &world{t: t, maia: maiatest.New(options...), secrets: map[string]bool{apiSecret: true}, lag: s.connectedLag, due: 1}
+	w := &world{t: t, maia: maiatest.New(options...), secrets: map[string]bool{apiSecret: true}, lag: s.connectedLag, due: 1, quirks: s.quirks}
 	t.Cleanup(w.maia.Close)
 	w.inspector = w.client(nil)
 	w.maia.OnCall(func(call maiatest.Call) {
@@ -100,13 +103,13 @@ func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *w
 		}
 	})
 	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret})
-	w.setup = Setup{AgentID: agentID, ClientID: clientID, Secret: firstSecret, world: w}
+	w.setup = Setup{AgentID: agentID, ClientID: clientID, Secret: firstSecret, Quirks: namesOf(s.quirks.platform), world: w}
 	w.home = newHome(t, w.setup)
 	time.Sleep(time.Hour + 500*time.Millisecond)
 	if len(w.running()) == 0 {
 		w.failf("the home has no instance: its first one calls Setup.Start before newHome returns")
 	}
-	w.foreign = w.home.Foreign()
+	w.foreign, w.wanted = w.home.Foreign(), len(w.running())
 	return w
 }
 
@@ -205,6 +208,7 @@ type run struct {
 	settled        time.Time   // when, after a restart, the instances were first seen steady
 	lastLook       int         // how many calls there had been when Observe was called last
 	wrote          []string    // methods that change something
+	restarts       int         // ordered of all that runs with the secret
 	pausedAfter    func()      // called when a pause of ours has been confirmed in the note
 }
 
@@ -256,10 +260,15 @@ func (w *world) run(mode rotate.Mode, change ...func(*run)) *run {
 	return w.wait(w.start(mode, nil, change...))
 }
 
+// asksToResume reports whether a run asks a person to resume the runner.
+func asksToResume(err error) bool {
+	return err != nil && strings.Contains(err.Error(), `{"command":"RESUME"}`)
+}
+
 // resumeAsReported does what a run asks a person to do that has left the runner paused. It may only where it cannot know whose the
 // pause is: our note of it was never confirmed.
 func (w *world) resumeAsReported(r *run) {
-	if own := r.note.Paused; own == nil || own.Confirmed {
+	if own := r.note.Paused; own == nil || own.Confirmed && !w.quirks.unclearPauses() {
 		w.broken(5, "the run left the runner paused, though its note tells whose the pause is: %v", r.err)
 	}
 	w.maia.ConsoleResume(agentID)
@@ -342,7 +351,11 @@ func (o *watched) Restart(ctx context.Context) ([]string, error) {
 	if o.w.working() && o.w.resumedWith(o.w.maia.LiveSecret(agentID)) && !o.w.overlap {
 		o.w.broken(6, "a runner is restarted that has been resumed, as its instances are logged in with what Maia holds")
 	}
-	return o.Runner.Restart(ctx)
+	ids, err := o.Runner.Restart(ctx)
+	if err == nil {
+		o.r.restarts++
+	}
+	return ids, err
 }
 
 // Hold implements rotate.Locker, also for a Runner that does not.
