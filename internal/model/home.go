@@ -356,7 +356,7 @@ func (m *Model) store(w *World, i int, f fault) {
 		w.Promoted = false
 		w.put(valid)
 	}
-	r.Ordered = false
+	r.Ordered, r.Partly = false, false
 	w.moved(i)
 	if f != fine {
 		m.failed(w, i)
@@ -405,7 +405,7 @@ func (m *Model) restart(w *World, i int, f fault) {
 // restartSecond is a restart of two services, of which the first cannot be restarted: the other is, unless it was.
 func (m *Model) restartSecond(w *World, i int, f fault) {
 	r := &w.Runs[i]
-	done := r.Order.For == r.Seen.Store || r.Seen.Note.Ordered.For == r.Seen.Store
+	done := r.Partly || !r.Stored && r.Seen.Note.Ordered.For == r.Seen.Store
 	if m.alone || done {
 		m.conflict(w, i)
 		return
@@ -417,7 +417,7 @@ func (m *Model) restartSecond(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
-	r.Order = order{For: r.Seen.Store, After: true, Second: true}
+	r.Order, r.Partly = order{For: r.Seen.Store, After: true, Second: true}, true
 	r.PC = notePartOfOrder
 }
 

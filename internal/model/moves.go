@@ -332,6 +332,9 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 	if !w.Blink {
 		foreign("the connection blinks", func(to *World) { to.Blink = true })
 	}
+	if !w.Word {
+		foreign("the status is a word that nobody knows", func(to *World) { to.Word = true })
+	}
 	if w.Lock != 0 && w.Lock != gone {
 		foreign("a run sleeps past its lease", func(to *World) { to.Lock = 0 })
 	}

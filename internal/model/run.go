@@ -107,6 +107,7 @@ type Run struct {
 	Counts    bool
 	Own       bool // the Runner has saved an intent of this run's
 	Ordered   bool // the Runner has ordered a restart since it stored
+	Partly    bool // … of the second service alone
 	Cleaning  bool
 	Backoff   bool // it waits before it tries again what failed
 	Blind     bool // cleaning up, or taking a pause over, the home could not be read
@@ -137,7 +138,7 @@ func (r *Run) readPause() {
 	until, reads := r.Seen.Until, &r.PauseReads
 	switch {
 	case !r.paused():
-		if r.Seen.Connected {
+		if r.Seen.Connected && r.Seen.Status == statusRunning {
 			r.PauseReads, r.PauseHeld, r.PauseLeft = pauseReads{}, false, false
 		}
 	case reads.Since == 0:
@@ -249,6 +250,7 @@ type question struct {
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
 	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Mended, q.run.Counts = 0, 0, false, false, false, false, false
+	q.run.Partly = false
 	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
 	q.run.WentBack, q.run.Order, q.run.Adopted, q.run.PauseReads.Until, q.run.PauseReads.Apart = false, order{}, rotation{}, 0, false
 	if d, ok := m.decisions[q]; ok {
@@ -300,6 +302,7 @@ func (r *Run) paused() bool { return r.Seen.Status == statusPaused || r.Seen.Sta
 // The answers to whose a pause is.
 const (
 	pauseNone = iota
+	pauseHidden
 	pauseOurs
 	pauseUnclear
 	pauseOperators
@@ -309,6 +312,8 @@ const (
 func (r *Run) pause(i int, valid int8) int {
 	own, reads := r.Seen.Note.paused(), r.PauseReads
 	switch {
+	case !r.paused() && own.By != 0 && r.Seen.Status != statusRunning:
+		return pauseHidden
 	case !r.paused():
 		return pauseNone
 	case own.By == 0, own.By == int8(i+1) && !own.Confirmed && r.Pauses == 0, r.PauseLeft:
@@ -352,9 +357,9 @@ func (r *Run) keepPause(i int, valid int8) {
 
 // confirmed is our pause as Maia shows it.
 func (r *Run) confirmed() ownPause {
-	p := r.Seen.Note.paused()
-	p.Confirmed, p.Until = true, r.Seen.Until
-	p.Stands = r.PauseReads.Stands && r.PauseReads.Until == p.Until
+	p, until := r.Seen.Note.paused(), r.Seen.Until
+	p.Stands = p.Stands && p.Until == until || r.PauseReads.Stands && r.PauseReads.Until == until
+	p.Confirmed, p.Until = true, until
 	return p
 }
 
@@ -422,7 +427,7 @@ func (r *Run) settledPause(i int, valid int8) ownPause {
 			return own
 		}
 		return r.confirmed()
-	case pauseUnclear:
+	case pauseUnclear, pauseHidden:
 		return own
 	case pauseNone:
 		if !own.Confirmed && own.By != int8(i+1) && own.Age < 1 {
@@ -450,6 +455,13 @@ func (r *Run) withPending(n note) note {
 		p.Stands = true
 	}
 	return n
+}
+
+// settles remembers of a pause that is ours, and whose note is about to say that the runner is back, that it is.
+func (r *Run) settles(i int, valid int8) {
+	if r.Mode != modeStage && r.Seen.Note.paused().By != 0 && r.pausedByUs(i, valid) {
+		r.PauseHeld = !r.settledPause(i, valid).Stands && !r.PauseReads.Stands
+	}
 }
 
 // adoption is what the note is to say of a value of Maia's that no refresh of ours has made.

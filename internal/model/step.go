@@ -204,9 +204,11 @@ func (m *Model) step(w *World, i int, f fault) {
 		m.save(w, i, f, r.target(i))
 		m.conflict(w, i)
 	case noteBeforeResume:
-		m.saved(w, i, f, r.settled(i, m.decide(r, i).valid), r.resuming(i))
+		valid := m.decide(r, i).valid
+		n := r.settled(i, valid)
+		r.settles(i, valid)
+		m.saved(w, i, f, n, r.resuming(i))
 	case takeOver:
-		r.keepPause(i, m.decide(r, i).valid)
 		n := r.target(i)
 		n.Pauses[0] = r.confirmed()
 		n.Pauses[0].By = int8(i + 1)
@@ -263,7 +265,10 @@ func (m *Model) step(w *World, i int, f fault) {
 		n.Pauses[0] = ownPause{}
 		m.saved(w, i, f, n, none)
 	case noteDone:
-		if m.save(w, i, f, r.settled(i, m.decide(r, i).valid)) {
+		valid := m.decide(r, i).valid
+		n := r.settled(i, valid)
+		r.settles(i, valid)
+		if m.save(w, i, f, n) {
 			m.end(w, i, true)
 		} else {
 			m.without(w, i, f)
@@ -451,13 +456,16 @@ func (m *Model) settle(r *Run, i int, valid int8) bool {
 	r.Counts = r.Counts || r.resolved(i, valid)
 	if r.Mode != modeStage {
 		r.Order = order{}
-		r.PauseHeld = r.PauseHeld || r.Seen.Note.paused().By != 0 && r.pausedByUs(i, valid)
 	}
 	n := r.settled(i, valid)
 	if r.Mode != modeStage && r.undelivered(valid) && r.ours(i, valid) && n.Rotated.New != 0 {
 		r.Counts = true
 	}
-	return n != r.target(i)
+	if n != r.target(i) {
+		return true
+	}
+	r.settles(i, valid)
+	return false
 }
 
 // failed is what a run does about a micro-step that failed.

@@ -90,6 +90,7 @@ const (
 	statusPausing
 	statusPaused
 	statusUnknown
+	statusWord // one that nobody knows
 )
 
 // World is everything outside of a process, and the processes.
@@ -100,6 +101,7 @@ type World struct {
 	Lag          int8 // ticks for which reads lag
 	ConnectedLag int8 // ticks for which Maia says connected whatever is true
 	Blink        bool // until the next tick Maia says not connected whatever is true
+	Word         bool // until the next tick the status of a connected runner is a word that nobody knows
 	Recent       int8 // ticks for which a read may go back to the secret before
 	Form         int8 // of a pause's end
 	Until        int8 // of the pause; 0: not paused
@@ -280,6 +282,8 @@ func (w *World) agent() (status, until int8, connected bool) {
 	switch {
 	case !connected:
 		return statusUnknown, 0, false
+	case w.Word:
+		return statusWord, 0, true
 	case w.Until == notPaused:
 		return statusRunning, 0, true
 	case w.Drained:
@@ -364,6 +368,7 @@ func (w *World) tick(m *Model) {
 	}
 	w.Confused = w.Confused && (w.Late > 0 || w.Open > 1)
 	w.Lag, w.ConnectedLag, w.Open, w.Blink = max(w.Lag-1, 0), max(w.ConnectedLag-1, 0), max(w.Open-1, 0), false
+	w.Word = false
 	w.Recent = max(w.Recent-1, 0)
 	if w.Until == untilSoon {
 		w.unpause()
@@ -428,7 +433,7 @@ var (
 	untils   = [...]time.Time{notPaused: {}, untilOurs: epoch.Add(100 * time.Hour), untilOperators: epoch.Add(200 * time.Hour), untilSoon: epoch.Add(tick), untilStale: epoch.Add(300 * time.Hour), untilMoves: epoch.Add(24 * time.Hour)}
 	states   = [...]rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped, rotate.Failing}
 	reads    = [...]rotate.ReadState{rotate.ReadUnknown, rotate.ReadCurrent, rotate.ReadOlder}
-	statuses = [...]maia.AgentStatus{"", maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown}
+	statuses = [...]maia.AgentStatus{"", maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown, "provisioning"}
 )
 
 func numbered(client string) (all [16]maia.Credentials) {
