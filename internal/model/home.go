@@ -382,17 +382,19 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.conflict(w, i)
 		return
 	}
+	partly := w.Two && r.Seen.Note.Ordered.For == r.Seen.Store // what is left to restart is cut off, as far as can be known
+	covered := w.Two && r.Partly || partly && !r.Stored        // the second service
+	if !covered && !partly {
+		m.checkRestart(w, i)
+	}
 	if w.Stuck {
-		m.restartSecond(w, i, f)
+		m.restartSecond(w, i, f, covered)
 		return
 	}
-	m.checkRestart(w, i)
 	if w.State != stopped {
 		w.State, w.Older, w.Rollout = rolling, false, 0
 	}
-	if w.Two {
-		w.Starting = true
-	}
+	w.Starting = w.Starting || w.Two && !covered
 	w.moved(i)
 	if f != fine {
 		m.failed(w, i)
@@ -403,14 +405,12 @@ func (m *Model) restart(w *World, i int, f fault) {
 }
 
 // restartSecond is a restart of two services, of which the first cannot be restarted: the other is, unless it was.
-func (m *Model) restartSecond(w *World, i int, f fault) {
+func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
 	r := &w.Runs[i]
-	done := r.Partly || !r.Stored && r.Seen.Note.Ordered.For == r.Seen.Store
-	if m.alone || done {
+	if m.alone || covered {
 		m.conflict(w, i)
 		return
 	}
-	m.checkRestart(w, i)
 	w.Starting = true
 	w.moved(i)
 	if f != fine {

@@ -339,7 +339,7 @@ func (r *Run) pause(i int, valid int8) int {
 func (r *Run) cutOff(i int, valid int8) bool {
 	n := r.Seen.Note
 	since := n.paused().Age
-	return n.Ordered.For != 0 && n.Ordered.After || n.Rotated.New != 0 && n.Rotated.Age <= since && n.Applied != n.Rotated.New ||
+	return n.Ordered.For != 0 && n.Ordered.After || n.Rotated.New != 0 && n.Rotated.After && n.Applied != n.Rotated.New ||
 		valid != 0 && r.resolved(i, valid) && r.intent(i).Age <= since && n.Applied != valid
 }
 
@@ -372,7 +372,7 @@ func (r *Run) besideRotation(i int, valid int8) bool {
 	if n.paused().By == 0 || r.Seen.Free || n.paused().By == int8(i+1) || r.unsent(i) {
 		return false
 	}
-	refreshed := n.Rotated.New != 0 && n.Rotated.Age <= n.paused().Age || valid != 0 && r.resolved(i, valid)
+	refreshed := n.Rotated.New != 0 && n.Rotated.After || valid != 0 && r.resolved(i, valid)
 	return !refreshed && n.paused().Age < pausedTicks
 }
 
@@ -404,6 +404,7 @@ func (r *Run) settled(i int, valid int8) note {
 		if r.Sent {
 			sent = rotation{Over: r.SentOver, New: valid, Age: r.SentAge}
 		}
+		sent.After = n.paused().By != 0 && open.Age <= n.paused().Age
 		n.Intents[0], n.Rotated = intent{}, sent
 	case open.Age >= quietTicks:
 		n.Intents[0] = intent{}

@@ -102,7 +102,7 @@ func (m *Model) step(w *World, i int, f fault) {
 	case notePause:
 		n := r.target(i)
 		n.Pauses[0] = ownPause{By: int8(i + 1)}
-		n.Ordered.After, r.Order.After = false, false
+		n.Ordered.After, r.Order.After, n.Rotated.After = false, false, false
 		if m.staged {
 			m.saveFirst(w, i, f, n, lookForPauses)
 		} else {
@@ -333,7 +333,8 @@ func (m *Model) without(w *World, i int, f fault) {
 // cleaned is the note of a run that has cleaned up.
 func (r *Run) cleaned(i int, valid int8) note {
 	n := r.target(i)
-	if n.paused().By == int8(i+1) && r.Seen.Connected && !r.pausedByUs(i, valid) && (r.PauseSeen || r.Pauses == 0) {
+	pause := r.pause(i, valid)
+	if n.paused().By == int8(i+1) && r.Seen.Connected && (pause == pauseNone || pause == pauseOperators) && (r.PauseSeen || r.Pauses == 0) {
 		n.Pauses[0] = ownPause{}
 	}
 	if r.unsent(i) {

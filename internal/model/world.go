@@ -189,7 +189,10 @@ type ownPause struct {
 	Stands    bool
 }
 
-type rotation struct{ Over, New, Age int8 }
+type rotation struct {
+	Over, New, Age int8
+	After          bool // the pause that is noted
+}
 
 func (n *note) tick(most int8) {
 	for i := range n.Intents {
@@ -465,13 +468,7 @@ func (n note) real(own int8) rotate.Note {
 		if o.Age == wedgedTicks {
 			real.Ordered.At = epoch.Add(-2 * time.Hour)
 		}
-		switch pause := real.Paused; {
-		case pause == nil:
-		case o.After && real.Ordered.At.Before(pause.At):
-			pause.At = real.Ordered.At
-		case !o.After && !real.Ordered.At.Before(pause.At):
-			real.Ordered.At = pause.At.Add(-time.Millisecond)
-		}
+		follow(real.Paused, &real.Ordered.At, o.After)
 	}
 	if a := n.Adopted; a.New != 0 {
 		real.Adopted = &rotate.Adoption{At: ago(a.Age), Over: fingerprints[a.Over], New: fingerprints[a.New]}
@@ -481,8 +478,20 @@ func (n note) real(own int8) rotate.Note {
 	}
 	if r := n.Rotated; r.New != 0 {
 		real.Rotated = &rotate.Rotation{At: ago(r.Age), Over: fingerprints[r.Over], New: fingerprints[r.New]}
+		follow(real.Paused, &real.Rotated.At, r.After)
 	}
 	return real
+}
+
+// follow has a time be after that of a pause, or before, which ages that are not counted on do not tell.
+func follow(pause *rotate.OwnPause, at *time.Time, after bool) {
+	switch {
+	case pause == nil:
+	case after && at.Before(pause.At):
+		pause.At = *at
+	case !after && !at.Before(pause.At):
+		*at = pause.At.Add(-time.Millisecond)
+	}
 }
 
 // String tells a world in one line.
