@@ -42,7 +42,7 @@ func New(staged bool, budget int, next Logic) *Model {
 	return &Model{staged: staged, budget: int8(budget), beside: beside, next: next, policy: p, decisions: map[question]decision{}}
 }
 
-// starts are the worlds to begin with.
+// starts are the worlds to begin with. Those that are like another but for one thing have fewer disturbances.
 func (m *Model) starts() map[string]World {
 	fresh := World{Maia: 1, Store: 1, Instance: 1, Age: everyTicks, Budget: m.budget}
 	foreign := fresh
@@ -51,8 +51,13 @@ func (m *Model) starts() map[string]World {
 	apart.Maia, apart.Before, apart.Instance = 2, 1, 2
 	twin := apart
 	twin.Instance, twin.Twin = 1, true
-	two := fresh
-	two.Two, two.Other, two.Stuck, two.Budget = true, 1, true, min(two.Budget, 1)
+	rare := fresh
+	rare.Budget = min(m.budget, 1)
+	if m.staged {
+		rare.Budget = max(m.budget-1, 0)
+	}
+	two := rare
+	two.Two, two.Other, two.Stuck = true, 1, true
 	starts := map[string]World{
 		"a runner that was never touched":                                   fresh,
 		"a store that names another client":                                 foreign,
@@ -64,7 +69,7 @@ func (m *Model) starts() map[string]World {
 		formMoves: "an end of pauses that moves at every read", formAbsent: "pauses of which no end is shown",
 		formReconnects: "an end of pauses that changes when the runner reconnects",
 	} {
-		w := fresh
+		w := rare
 		w.Form = form
 		starts[name] = w
 	}

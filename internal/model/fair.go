@@ -13,6 +13,7 @@ func (m *Model) fairness() *fairness { return &fairness{m: m, ends: map[World]st
 const (
 	endsBack   = "the runner is back"
 	endsPerson = "refused, and it says what a person must do"
+	endsOften  = "promise 2 (at most one refresh for each rotation that was due): one comes after the other, for ever"
 	endsNever  = "promise 1 (never lost): the run of things ends neither with the runner back nor with what a person must do"
 )
 
@@ -45,6 +46,9 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 		names = append(names, f.next(&w))
 		if f.m.violation != "" {
 			end, f.m.violation = f.m.violation, ""
+		}
+		if int(w.Maia) == len(credentials)-1 {
+			end = endsOften
 		}
 		if end != "" {
 			break

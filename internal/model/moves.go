@@ -89,6 +89,7 @@ func (w *World) mistake() {
 	}
 	operators := w.Until == untilOperators || w.Until == untilSoon
 	switch noted := w.Note.paused(); {
+	case operators && noted.By != 0 && !noted.Confirmed && noted.Age > 0 && noted.By == gone: // the note claims it no more
 	case operators && noted.By != 0 && (!noted.Confirmed || !noted.Stands || w.cutOff()):
 		w.Mistaken = true
 	case w.Until == notPaused && noted.By == 0:
