@@ -133,6 +133,7 @@ func (m *Model) checkRestart(w *World, i int) {
 	switch {
 	case w.Store == w.Maia && r.Seen.Note.Applied == w.Maia && w.State == steady:
 		m.broken(6, "a connected runner whose instances hold Maia's secret is restarted")
+	case r.Seen.Status == statusWord: // it could not be drained
 	case w.Until == notPaused || !w.Drained:
 		m.broken(3, "a runner is restarted while pipelines run")
 	}

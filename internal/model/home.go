@@ -36,9 +36,9 @@ func (m *Model) look(w *World, i int) bool {
 	}
 	noted := w.Note.Ordered
 	switch {
-	case r.Ordered, !r.Stored && noted.For == w.Store && !noted.Second:
+	case r.Ordered, !r.Wrote && noted.For == w.Store && !noted.Second:
 		s.Read = readCurrent
-	case m.staged && w.Older, r.Stored:
+	case m.staged && w.Older, r.Wrote:
 		s.Read = readOlder
 	case m.staged:
 		s.Read = readCurrent
@@ -211,7 +211,9 @@ func (m *Model) saveFirst(w *World, i int, f fault, n note, then PC) {
 		m.failed(w, i)
 		return
 	}
-	r.Seen.Note.mergeRest(r.Seen.Note, n)
+	if r.Seen.Note.mergeRest(r.Seen.Note, n); then == lookForIntents {
+		r.Seen.Note.Pauses = n.Pauses
+	}
 	r.PC = then
 }
 
@@ -335,6 +337,7 @@ func (m *Model) store(w *World, i int, f fault) {
 		return
 	}
 	m.checkStore(w, i, valid)
+	before := w.Store
 	switch {
 	case r.Mode == modeStage && w.stale(r):
 		m.giveUp(w, i)
@@ -356,7 +359,9 @@ func (m *Model) store(w *World, i int, f fault) {
 		w.Promoted = false
 		w.put(valid)
 	}
-	r.Ordered, r.Partly = false, false
+	if w.Store != before {
+		r.Ordered, r.Partly, r.Wrote = false, false, true
+	}
 	w.moved(i)
 	if f != fine {
 		m.failed(w, i)
@@ -382,9 +387,8 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.conflict(w, i)
 		return
 	}
-	partly := w.Two && r.Seen.Note.Ordered.For == r.Seen.Store // what is left to restart is cut off, as far as can be known
-	covered := w.Two && r.Partly || partly && !r.Stored        // the second service
-	if !covered && !partly {
+	covered := w.Two && (r.Partly || !r.Wrote && r.Seen.Note.Ordered.For == r.Seen.Store) // the second service
+	if !covered {
 		m.checkRestart(w, i)
 	}
 	if w.Stuck {
@@ -400,7 +404,7 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
-	r.Order = order{For: r.Seen.Store, After: true}
+	r.Order, r.Wrote = order{For: r.Seen.Store, After: true}, false
 	r.PC = noteOrder
 }
 
@@ -417,7 +421,7 @@ func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
 		m.failed(w, i)
 		return
 	}
-	r.Order, r.Partly = order{For: r.Seen.Store, After: true, Second: true}, true
+	r.Order, r.Partly, r.Wrote = order{For: r.Seen.Store, After: true, Second: true}, true, false
 	r.PC = notePartOfOrder
 }
 

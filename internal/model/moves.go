@@ -105,13 +105,14 @@ func (w *World) mayGoBack() bool {
 	case w.tellsOfReplacing(w.Before):
 		return true
 	}
-	return w.Recent > 0 && w.oldestIntent()+1 < quietTicks
+	seen := w.Note.Adopted.New == w.Maia || w.Note.Rotated.New == w.Maia
+	return w.Recent > 0 && !seen && w.oldestIntent()+1 < quietTicks
 }
 
 // tellsOfReplacing says that by the note a secret was replaced by the one that is valid.
 func (w *World) tellsOfReplacing(old int8) bool {
 	n := w.Note
-	return n.Rotated.New == w.Maia && n.Rotated.Over == old || n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age < backTicks
+	return n.Rotated.New == w.Maia && n.Rotated.Over == old || n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age+drainTicks+1 < backTicks
 }
 
 // cutOff says that a refresh or a restart of ours may have cut the runner off since it was paused, and it was not seen back.

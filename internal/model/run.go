@@ -108,6 +108,7 @@ type Run struct {
 	Own       bool // the Runner has saved an intent of this run's
 	Ordered   bool // the Runner has ordered a restart since it stored
 	Partly    bool // … of the second service alone
+	Wrote     bool // the Runner has changed the store since it ordered anything
 	Cleaning  bool
 	Backoff   bool // it waits before it tries again what failed
 	Blind     bool // cleaning up, or taking a pause over, the home could not be read
@@ -250,7 +251,7 @@ type question struct {
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
 	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Mended, q.run.Counts = 0, 0, false, false, false, false, false
-	q.run.Partly = false
+	q.run.Partly, q.run.Wrote = false, false
 	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
 	q.run.WentBack, q.run.Order, q.run.Adopted, q.run.PauseReads.Until, q.run.PauseReads.Apart = false, order{}, rotation{}, 0, false
 	if d, ok := m.decisions[q]; ok {
@@ -345,6 +346,11 @@ func (r *Run) cutOff(i int, valid int8) bool {
 
 func (r *Run) pausedByUs(i int, valid int8) bool { return r.pause(i, valid) == pauseOurs }
 
+func (r *Run) pauseOver(i int, valid int8) bool {
+	pause := r.pause(i, valid)
+	return pause == pauseNone || pause == pauseOperators
+}
+
 // keepPause remembers whose the pause is before the runner is cut off.
 func (r *Run) keepPause(i int, valid int8) {
 	switch r.pause(i, valid) {
@@ -431,7 +437,7 @@ func (r *Run) settledPause(i int, valid int8) ownPause {
 	case pauseUnclear, pauseHidden:
 		return own
 	case pauseNone:
-		if !own.Confirmed && own.By != int8(i+1) && own.Age < 1 {
+		if !own.Confirmed && own.By != int8(i+1) && own.Age < 2 {
 			return own
 		}
 	}

@@ -109,7 +109,7 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.saved(w, i, f, n, pause)
 		}
 	case pause:
-		if r.Seen.Note.paused().Age > 0 { // noting it took too long
+		if r.Seen.Note.paused().Age > 0 || !m.staged && w.Lock != int8(i+1) { // noting it took too long
 			m.failed(w, i)
 			return
 		}
@@ -187,9 +187,7 @@ func (m *Model) step(w *World, i int, f fault) {
 	case refresh:
 		m.refresh(w, i, f)
 	case noteOwed:
-		n := r.target(i)
-		n.Applied = nothing
-		m.saved(w, i, f, n, store)
+		m.saved(w, i, f, r.beforeStore(i, m.decide(r, i)), store)
 	case store:
 		m.store(w, i, f)
 	case restart:
@@ -254,7 +252,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		if f == fine {
 			r.lookAtAgent(w)
 		}
-		if f != fine || r.pausedByUs(i, m.decide(r, i).valid) {
+		if f != fine || !r.pauseOver(i, m.decide(r, i).valid) {
 			m.failed(w, i)
 			return
 		}
@@ -333,8 +331,7 @@ func (m *Model) without(w *World, i int, f fault) {
 // cleaned is the note of a run that has cleaned up.
 func (r *Run) cleaned(i int, valid int8) note {
 	n := r.target(i)
-	pause := r.pause(i, valid)
-	if n.paused().By == int8(i+1) && r.Seen.Connected && (pause == pauseNone || pause == pauseOperators) && (r.PauseSeen || r.Pauses == 0) {
+	if n.paused().By == int8(i+1) && r.Seen.Connected && r.pauseOver(i, valid) && (r.PauseSeen || r.Pauses == 0) {
 		n.Pauses[0] = ownPause{}
 	}
 	if r.unsent(i) {
@@ -420,8 +417,11 @@ func (m *Model) proceed(w *World, i int) {
 		if ours {
 			r.Reads = 0
 		}
+		if r.Seen.Store != d.valid {
+			r.Order = order{}
+		}
 		r.PC = store
-		if d.owes {
+		if r.beforeStore(i, d) != r.target(i) {
 			r.PC = noteOwed
 		}
 	case rotate.Restart:
@@ -450,6 +450,18 @@ func (m *Model) proceed(w *World, i int) {
 	default:
 		m.broken(9, "no such step: %s", d.kind)
 	}
+}
+
+// beforeStore is the note of a run that is about to store.
+func (r *Run) beforeStore(i int, d decision) note {
+	n := r.target(i)
+	if d.owes {
+		n.Applied = nothing
+	}
+	if r.Seen.Store != d.valid {
+		n.Ordered = order{}
+	}
+	return n
 }
 
 // settle says whether there is something to note, and whether what was done counts as a rotation.

@@ -12,6 +12,8 @@
 //   - A refresh is carried out, and a read shows it, within the quiet time. A read that goes back later is known by the note.
 //   - A refresh in the console looks like the outcome of ours that is open, and a read that lags behind it like a true one.
 //   - A RESUME, and where there is no lock a refresh, follows the look from which it comes before another run does anything.
+//   - A secret that was valid only between two others of which we know, and that no run has seen, is not shown later.
+//   - A run that sleeps past its lease does not wake up between noting a pause and sending it.
 //   - A PAUSE that takes effect only after its run has given up may meet another pause, and is then nobody's.
 //   - An operator's pause that follows ours within a rotation's time is taken for ours, where the end of ours was not seen to stand
 //     still, or where we have cut the runner off since.
@@ -40,7 +42,7 @@ const (
 	deadlineTicks = 12
 	pausedTicks   = 6 // after which a pause is no running rotation's any more
 	wedgedTicks   = 7 // which stand for the hour after which instances that run without a connection are given up
-	backTicks     = 4 // which stand for the hour for which an adoption overrules reads
+	backTicks     = 6 // which stand for the hour for which an adoption overrules reads
 	slowTicks     = 5 // of a rollout that is slow: more than the connect time-out
 	recentTicks   = 2 // for which a read may go back to the secret before, whether that is noted or not
 
