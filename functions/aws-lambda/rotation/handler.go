@@ -142,7 +142,7 @@ func (h *Handler) wire(ctx context.Context, looked *ecs.Services, config ecs.Con
 		return nil, nil, err
 	}
 	for _, left := range runner.LeftOut() {
-		log.WarnContext(ctx, left+": it is left out, and not restarted")
+		log.WarnContext(ctx, "a service is left out: it is not waited for, and not restarted", "service", left)
 	}
 	client, err := h.maiaClient(ctx, runner.Region())
 	if err != nil {
