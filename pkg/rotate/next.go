@@ -41,6 +41,7 @@ const maxTries = 2
 
 // Next is the whole logic of a rotation: a pure function without a clock. The first row that fits decides.
 //
+//	an agent of type streaming                              Refuse
 //	Heal, and another run is in the middle of its refresh   AwaitOutcome
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
@@ -51,11 +52,14 @@ const maxTries = 2
 //	               a refresh may still be carried out       AwaitOutcome; Refuse when the quiet time is over
 //	               scaled to zero                           Refuse
 //	               instances run with an older secret       Restart, after a drain if they are alive
-//	               our restart failed                       Restart once more; Refuse
-//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up
+//	               the platform gave up on what was ordered Restart once more; Refuse
+//	               … it fails, or is not connected, for long  Restart, once in a run
+//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up ("still starting")
 //	               not connected, nothing of ours           Refuse
 //	               a refresh is due                         Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
 //	               paused by us                             Resume
+//	               paused, perhaps by us                    Done, with an error
+//	               delivered, and not recorded              Store, once; Done, with an error
 //	               else                                     Done
 //
 // A Refuse of a runner that is connected and paused by us is preceded by a Resume.
@@ -130,6 +134,11 @@ func next(o Observation, p Policy, now time.Time) Step {
 		if step := o.resume(p, now); step.Kind != Done {
 			return step
 		}
+	case pauseHidden:
+		if since := o.waitingSince(); now.Before(since.Add(p.ConnectTimeout)) && now.Before(o.Run.Deadline) {
+			return Step{Kind: AwaitConnected, Reason: "Maia does not say yet whether the runner is paused still"}
+		}
+		return Step{Kind: Done, Reason: "the runner is back, and may be paused", Refusal: o.leftPaused()}
 	case pauseUnclear:
 		if !o.concurrentRotation(p, now) {
 			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: o.leftPaused()}
@@ -251,12 +260,16 @@ func (o Observation) comesNoMore(p Policy, now time.Time) bool {
 	return instances.State == Failing && age >= p.ConnectTimeout || ordered != nil && instances.up() && !o.Agent.Connected && age >= wedged
 }
 
-func (o Observation) awaitConnected(p Policy, now time.Time) Step {
-	since := o.Run.RestartedAt
-	if since.IsZero() {
-		since = o.Run.Started
+// waitingSince is when this run began to wait for the instances.
+func (o Observation) waitingSince() time.Time {
+	if since := o.Run.RestartedAt; !since.IsZero() {
+		return since
 	}
-	late := !now.Before(since.Add(p.ConnectTimeout))
+	return o.Run.Started
+}
+
+func (o Observation) awaitConnected(p Policy, now time.Time) Step {
+	late := !now.Before(o.waitingSince().Add(p.ConnectTimeout))
 	switch {
 	case late && o.Home.Instances.State == Rolling:
 		return refuse(Errorf(NotReady, "%w, and were not up within %s: %s", ErrStarting, p.ConnectTimeout, o.Home.Instances.Detail).

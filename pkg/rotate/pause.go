@@ -11,6 +11,7 @@ type pauseState int
 
 const (
 	notPaused      pauseState = iota
+	pauseHidden               // the note says that we paused the runner, and Maia's status says neither that it is paused nor that it runs
 	pauseOurs                 // ours to take back
 	pauseUnclear              // the note says that we paused the runner, and whether this is that pause cannot be told
 	pauseOperators            // an operator's: it stays
@@ -49,6 +50,8 @@ func (r PauseReads) next(until, at time.Time) PauseReads {
 func (o Observation) pause(p Policy, now time.Time) pauseState {
 	own := o.Home.Note.Paused
 	switch {
+	case !o.paused() && own != nil && o.Agent.Status != maia.StatusRunning:
+		return pauseHidden
 	case !o.paused():
 		return notPaused
 	case own == nil, own.By == o.Run.ID && !own.Confirmed && o.Run.Pauses == 0: // another was quicker
@@ -129,16 +132,20 @@ func (o Observation) concurrentRotation(p Policy, now time.Time) bool {
 
 // confirmed is our pause as Maia shows it now.
 func (o Observation) confirmed() *OwnPause {
-	paused := *o.Home.Note.Paused
-	paused.Confirmed = true
-	paused.Until = o.Agent.PausedUntil.Truncate(time.Millisecond)
-	paused.Stands = o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(paused.Until)
+	paused, until := *o.Home.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
+	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
+	paused.Confirmed, paused.Until = true, until
 	return &paused
 }
 
-// leftPaused is the error of a run that would end over a pause of which it cannot tell whose it is.
+// leftPaused is the error of a run that would end over a pause of which it cannot tell whose it is, or whether it is.
 func (o Observation) leftPaused() *Error {
 	own := o.Home.Note.Paused
+	if !o.paused() {
+		return Errorf(NotReady, "the runner may be left paused: it was paused by us at %s, and Maia says that its status is %q",
+			own.At.UTC().Format(time.RFC3339), o.Agent.Status).
+			WithTodo(`nothing: the next run reads it again; if this repeats, resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`, o.Agent.ID)
+	}
 	return Errorf(NotReady, "the runner is left paused: a pause was sent at %s by a run of ours, and whether this is that pause or an operator's cannot be told",
 		own.At.UTC().Format(time.RFC3339)).
 		WithTodo(`if no operator has paused it, resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`, o.Agent.ID)
@@ -149,7 +156,7 @@ func (r *RunState) readPause(agent maia.Agent, at time.Time) {
 	switch {
 	case agent.Status == maia.StatusPaused || agent.Status == maia.StatusPausing:
 		r.PauseReads = r.PauseReads.next(agent.PausedUntil, at)
-	case agent.Connected: // it runs: whatever pause there was is over
+	case agent.Connected && agent.Status == maia.StatusRunning: // whatever pause there was is over
 		r.PauseReads, r.PauseHeld, r.PauseLeft = PauseReads{}, false, false
 	}
 }

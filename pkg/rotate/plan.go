@@ -65,6 +65,9 @@ func (o Observation) after(step Step, now time.Time) Observation {
 		o.Run.RestartedAt = now
 		o.Home.Instances.State, o.Home.Instances.Read = Rolling, ReadCurrent
 	case AwaitConnected:
+		if !o.paused() && o.Home.Note.Paused != nil {
+			o.Agent.Status = maia.StatusPaused
+		}
 		o.Home.Instances.State, o.Agent.Connected, o.Run.ConnectedReads = Steady, true, 2
 	case Resume:
 		o.Run.Resumes++

@@ -232,6 +232,8 @@ func (r *run) leftPaused(err error) bool {
 			return r.state() == PausedOnly
 		}
 		return ours && !r.rotator.Policy.DryRun
+	case pauseHidden:
+		return r.seen.Agent.Connected && r.seen.Run.Mode != Stage
 	case pauseUnclear:
 		return !r.seen.concurrentRotation(r.rotator.Policy, now)
 	}

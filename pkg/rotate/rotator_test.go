@@ -33,7 +33,7 @@ func TestRotationTakesTheSteps(t *testing.T) {
 }
 
 // The engine with a home that does all that it should.
-func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming) }
+func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming, rotatetest.WithQuirks(nil)) }
 
 func every(age time.Duration) func(*rotate.Rotator) {
 	return func(r *rotate.Rotator) { r.Policy.Every = age }

@@ -20,6 +20,9 @@ func (r *Runner) failure(what string, err error) error {
 	if errors.As(err, &typed) {
 		return err
 	}
+	if refused := r.outside(err); refused != nil {
+		return refused
+	}
 	text := r.redact(err.Error())
 	kind, todo := rotate.Internal, ""
 	var network net.Error

@@ -16,6 +16,7 @@ type scenario struct {
 	name         string
 	maia         []maiatest.Option
 	connectedLag time.Duration // of which maia holds the option
+	quirks       setting
 	play         func(w *world)
 }
 
