@@ -17,7 +17,7 @@ func TestEveryQuirkHasAName(t *testing.T) {
 		}
 		names[q.Name] = true
 	}
-	if err := blobs.New("token").Play("throttled", "nobody's"); err == nil {
+	if err := blobs.New("token").Play("blobs-throttled", "nobody's"); err == nil {
 		t.Error("a quirk that is not known is played")
 	}
 }
@@ -36,7 +36,7 @@ func play(t *testing.T, name string, test func(r *rig)) {
 }
 
 func TestQuirks(t *testing.T) {
-	play(t, "dead-holder", func(r *rig) {
+	play(t, "blobs-dead-holder", func(r *rig) {
 		id := "00000000-0000-0000-0000-000000000001"
 		client, err := lease.NewBlobClient(r.blob, &lease.BlobClientOptions{LeaseID: &id})
 		if err != nil {
@@ -50,7 +50,7 @@ func TestQuirks(t *testing.T) {
 			r.t.Error(err)
 		}
 	})
-	for name, refused := range map[string]int{"throttled": 4, "lost-answers": 2} {
+	for name, refused := range map[string]int{"blobs-throttled": 4, "blobs-lost-answers": 2} {
 		play(t, name, func(r *rig) {
 			failed := 0
 			for range 20 {
@@ -63,7 +63,7 @@ func TestQuirks(t *testing.T) {
 			}
 		})
 	}
-	play(t, "slow-answers", func(r *rig) {
+	play(t, "blobs-slow-answers", func(r *rig) {
 		began := time.Now()
 		for range 9 {
 			if _, err := r.blob.DownloadStream(r.t.Context(), nil); err != nil {
