@@ -52,24 +52,25 @@ type Agent struct {
 	Version       string    // of the runner's software
 	Track         string    // the release track that the version comes from
 	Connected     bool      // at least one instance has a connection to Maia; may lag
-	PausedUntil   time.Time // when a pause ends by itself; zero while there is none
+	PausedUntil   time.Time // when a pause ends by itself; zero while there is none, and where Maia's value cannot be understood
 }
 
-// agentJSON is Agent on the wire. Fields that are not named here are ignored.
+// agentJSON is Agent on the wire. Fields that are not named here are ignored. What a rotation rests on must be of its type; everything else
+// may be whatever it is, as a reply that could not be read would leave the runner as it is, paused or cut off.
 type agentJSON struct {
-	AgentID        string `json:"agentId"`
-	Name           string `json:"name"`
-	Description    string `json:"description"`
-	AgentStatus    string `json:"agentStatus"`
-	AgentType      string `json:"agentType"`
-	CloudProvider  string `json:"cloudProvider"`
-	Deployment     string `json:"deployment"`
-	Connected      bool   `json:"connected"`
-	PausedUntil    string `json:"pausedUntil"`
-	VersionDetails struct {
-		AgentVersion string `json:"agentVersion"`
-		TrackName    string `json:"trackName"`
-	} `json:"versionDetails"`
+	AgentID        string           `json:"agentId"`
+	AgentStatus    string           `json:"agentStatus"`
+	Connected      bool             `json:"connected"`
+	Name           optional[string] `json:"name"`
+	Description    optional[string] `json:"description"`
+	AgentType      optional[string] `json:"agentType"`
+	CloudProvider  optional[string] `json:"cloudProvider"`
+	Deployment     optional[string] `json:"deployment"`
+	PausedUntil    instant          `json:"pausedUntil"`
+	VersionDetails optional[struct {
+		AgentVersion optional[string] `json:"agentVersion"`
+		TrackName    optional[string] `json:"trackName"`
+	}] `json:"versionDetails"`
 }
 
 // agent converts and checks; the error names a field and no value.
@@ -77,22 +78,14 @@ func (a agentJSON) agent() (Agent, error) {
 	if CheckAgentID(a.AgentID) != nil {
 		return Agent{}, errors.New("agentId is missing or is no agent ID")
 	}
-	agent := Agent{
-		ID: a.AgentID, Name: a.Name, Description: a.Description,
-		Status: AgentStatus(strings.ToLower(a.AgentStatus)), Type: a.AgentType,
-		CloudProvider: a.CloudProvider, Deployment: a.Deployment,
-		Version: a.VersionDetails.AgentVersion, Track: a.VersionDetails.TrackName,
-		Connected: a.Connected,
-	}
-	if a.PausedUntil != "" {
-		until, err := time.Parse(time.RFC3339, a.PausedUntil)
-		// A note keeps it in UTC, where a year of four digits may have five.
-		if year := until.UTC().Year(); err != nil || year < 1 || year > 9999 {
-			return Agent{}, errors.New("pausedUntil is not an RFC 3339 time")
-		}
-		agent.PausedUntil = until
-	}
-	return agent, nil
+	version := a.VersionDetails.value
+	return Agent{
+		ID: a.AgentID, Name: a.Name.value, Description: a.Description.value,
+		Status: AgentStatus(strings.ToLower(a.AgentStatus)), Type: a.AgentType.value,
+		CloudProvider: a.CloudProvider.value, Deployment: a.Deployment.value,
+		Version: version.AgentVersion.value, Track: version.TrackName.value,
+		Connected: a.Connected, PausedUntil: a.PausedUntil.Time,
+	}, nil
 }
 
 // maxAgentID is generous: a UUID has 36 characters.

@@ -35,7 +35,7 @@ func (c *Client) Authenticate(ctx context.Context) error {
 
 // Agents lists all agents of the account (Maia API reference, GET /v1/agents), in Maia's order and each once.
 func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
-	k := call{op: "list agents", method: http.MethodGet, timeout: attemptTimeout}
+	k := call{op: "list agents", method: http.MethodGet}
 	var agents []Agent
 	seen := map[string]bool{}
 	for page := range maxPages {
@@ -45,9 +45,9 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 			return nil, failed
 		}
 		var reply struct {
-			Results []agentJSON `json:"results"`
-			Size    int         `json:"size"`
-			Total   int         `json:"total"`
+			Results []agentJSON   `json:"results"`
+			Size    optional[int] `json:"size"`
+			Total   optional[int] `json:"total"`
 		}
 		if failed := decode(body, &reply); failed != nil {
 			return nil, k.fail(failed)
@@ -55,8 +55,9 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 		if reply.Results == nil {
 			return nil, k.fail(invalidReply(0, "results is missing"))
 		}
-		if reply.Size <= 0 {
-			reply.Size = pageSize
+		size, total := reply.Size.value, reply.Total.value
+		if size <= 0 {
+			size = pageSize
 		}
 		known := len(agents)
 		for _, result := range reply.Results {
@@ -70,7 +71,7 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 				agents = append(agents, agent)
 			}
 		}
-		if len(reply.Results) < reply.Size || reply.Total > 0 && len(agents) >= reply.Total {
+		if len(reply.Results) < size || total > 0 && len(agents) >= total {
 			return agents, nil
 		}
 		if len(agents) == known {
@@ -85,7 +86,7 @@ func (c *Client) Agent(ctx context.Context, agentID string) (Agent, error) {
 	if err := CheckAgentID(agentID); err != nil {
 		return Agent{}, err
 	}
-	k := call{op: "get agent", agentID: agentID, method: http.MethodGet, path: "/v1/agents/" + agentID, timeout: attemptTimeout}
+	k := call{op: "get agent", agentID: agentID, method: http.MethodGet, path: "/v1/agents/" + agentID}
 	body, failed := c.repeat(ctx, k)
 	if failed != nil {
 		return Agent{}, failed
@@ -110,8 +111,7 @@ func (c *Client) Credentials(ctx context.Context, agentID string) (Credentials, 
 	if err := CheckAgentID(agentID); err != nil {
 		return Credentials{}, err
 	}
-	k := call{op: "get credentials of agent", agentID: agentID, method: http.MethodGet, path: credentialsPath(agentID),
-		timeout: attemptTimeout, private: true}
+	k := call{op: "get credentials of agent", agentID: agentID, method: http.MethodGet, path: credentialsPath(agentID), private: true}
 	body, failed := c.repeat(ctx, k)
 	if failed != nil {
 		return Credentials{}, failed
@@ -123,33 +123,29 @@ func (c *Client) Credentials(ctx context.Context, agentID string) (Credentials, 
 	return credentials, nil
 }
 
-// Command gives an agent an order (Maia API reference, POST /v1/agents/{agentId}/commands). A resume is repeated like a read, as doing it
-// twice does what doing it once does; a restart is sent once. A pause is repeated only where it was certainly not carried out: a second
-// one, also one that is carried out late, sets another end of the pause, by which ours could not be told from an operator's any more.
+// Command gives an agent an order (Maia API reference, POST /v1/agents/{agentId}/commands). It is sent once, and again only where it was
+// certainly not carried out (a 429, a connection that was never made, a 401 to a cached token): a second pause sets another end, and a
+// second resume ends a pause that somebody else began in between. After any other failure that is no refusal (ErrUnavailable,
+// ErrInvalidReply, or no kind, if the caller cancelled) the order may have been carried out, or may yet be: read the agent.
 func (c *Client) Command(ctx context.Context, agentID string, command Command) error {
 	if err := CheckAgentID(agentID); err != nil {
 		return err
 	}
-	k := call{op: strings.ToLower(string(command)) + " agent", agentID: agentID, method: http.MethodPost,
-		path: "/v1/agents/" + agentID + "/commands", body: `{"command":"` + string(command) + `"}`,
-		timeout: attemptTimeout, noReply: true}
-	var failed *Error
 	switch command {
-	case CommandPause:
-		failed = retry(ctx, func() *Error {
-			_, err := c.authorized(ctx, ctx, k)
-			if err != nil && err.ambiguous {
-				err.retry = false
-			}
-			return err
-		})
-	case CommandResume:
-		_, failed = c.repeat(ctx, k)
-	case CommandRestart:
-		_, failed = c.authorized(ctx, ctx, k)
+	case CommandPause, CommandResume, CommandRestart:
 	default:
 		return fmt.Errorf("maia: command %q: expected %s, %s or %s", command, CommandPause, CommandResume, CommandRestart)
 	}
+	k := call{op: strings.ToLower(string(command)) + " agent", agentID: agentID, method: http.MethodPost,
+		path: "/v1/agents/" + agentID + "/commands", body: `{"command":"` + string(command) + `"}`,
+		timeout: laterTimeout, noReply: true}
+	failed := retry(ctx, func(int) *Error {
+		_, err := c.authorized(ctx, ctx, k)
+		if err != nil && err.ambiguous {
+			err.retry = false
+		}
+		return err
+	})
 	if failed != nil {
 		return failed
 	}

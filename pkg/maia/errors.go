@@ -19,7 +19,7 @@ type Kind string
 // Error returns the kind in words.
 func (k Kind) Error() string { return string(k) }
 
-// The kinds. An Error has at most one; a call that the caller itself cancelled has none.
+// The kinds. An Error has at most one; a call that the caller itself cancelled has none, unless Maia had answered a try before.
 const (
 	// ErrOutcomeUnknown: a refresh may have been carried out, now or later. It must not be repeated; read the credentials instead.
 	ErrOutcomeUnknown Kind = "outcome unknown: the refresh may have been carried out; do not repeat it, read the credentials"
@@ -51,8 +51,10 @@ type Error struct {
 	RetryAfter time.Duration // how long Maia asked to wait; 0 if it did not
 
 	cause     error // a network or context error that is safe to print
+	stopped   error // the caller's context error, if that ended a wait before one more try
 	retry     bool  // one more try may help and does no harm to an idempotent call
 	ambiguous bool  // the request may have been carried out all the same
+	noTime    bool  // there was no more try for want of the caller's time
 }
 
 // Error says what was being done to which agent, what went wrong and how Maia put it.
@@ -76,22 +78,47 @@ func (e *Error) Error() string {
 			b.WriteString(": " + part)
 		}
 	}
-	if e.cause != nil {
-		b.WriteString(": " + e.cause.Error())
+	for _, err := range []error{e.cause, e.stopped} {
+		if err != nil {
+			b.WriteString(": " + err.Error())
+		}
 	}
 	return b.String()
 }
 
-// Unwrap gives errors.Is and errors.As the kind and, if there is one, the network or context error behind it.
+// Unwrap gives errors.Is and errors.As the kind and, if there are any, the network and context errors behind it.
 func (e *Error) Unwrap() []error {
 	var errs []error
 	if e.Kind != "" {
 		errs = append(errs, e.Kind)
 	}
-	if e.cause != nil {
-		errs = append(errs, e.cause)
+	for _, err := range []error{e.cause, e.stopped} {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errs
+}
+
+func (e *Error) addReason(reason string) {
+	if e.Reason != "" {
+		reason = e.Reason + "; " + reason
+	}
+	e.Reason = reason
+}
+
+// after returns e, a try without an answer, as what a call came to whose try before was answered: what Maia said tells more than that it
+// said nothing the next time. Only a try that may have been carried out stays what it is, as that counts more.
+func (e *Error) after(answered *Error) *Error {
+	if e.ambiguous {
+		e.addReason(fmt.Sprintf("the try before was answered with status %d", answered.StatusCode))
+		return e
+	}
+	said := *answered
+	said.RetryAfter, said.Reason = 0, "" // it was waited for
+	said.addReason("tried again: " + e.Reason)
+	said.cause, said.retry, said.ambiguous = e.cause, e.retry, e.ambiguous
+	return &said
 }
 
 // statusError turns an answer that is not a 2xx into an Error, in which the secrets are not, whatever the answer repeats.

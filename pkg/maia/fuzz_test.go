@@ -57,7 +57,7 @@ func fuzzClientOn(t *testing.T, transport fuzzTransport) *Client {
 
 // said is all that an error about an unusable answer may say: nothing that comes from the answer.
 var said = regexp.MustCompile(`^maia: [a-z ]+( ` + fuzzAgent + `)?: (invalid reply|outcome unknown: [a-z ;,]+)(: status 200)?: ` +
-	`(the answer is [A-Za-z0-9 ]+|(agentId|name|description|agentStatus|agentType|cloudProvider|deployment|connected|pausedUntil|versionDetails|versionDetails\.agentVersion|versionDetails\.trackName|clientId|clientSecret|results(\.[A-Za-z.]+)?|size|total) (is|has) [a-zA-Z0-9 ]+|client (ID|secret) (is|has|contains) [a-zA-Z0-9 -]+|page [0-9]+ repeats earlier ones|more than 400 pages)$`)
+	`(the answer is [A-Za-z0-9 ]+|(agentId|agentStatus|connected|clientId|clientSecret|results(\.(agentId|agentStatus|connected))?) (is|has) [a-zA-Z0-9 ]+|client (ID|secret) (is|has|contains) [a-zA-Z0-9 -]+|page [0-9]+ repeats earlier ones|more than 400 pages)$`)
 
 func mustBeInvalid(t *testing.T, err error, kind error) {
 	t.Helper()
@@ -141,7 +141,8 @@ func FuzzAgentReply(f *testing.F) {
 		`{"agentId":"` + strings.ToUpper(fuzzAgent) + `","agentStatus":"pausing","pausedUntil":"2026-03-01T12:00:00.123456789+02:00"}`,
 		`{"agentId":"` + fuzzAgent + `","pausedUntil":"9999-12-31T23:59:59-01:00"}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":"0000-01-01T00:00:00+01:00"}`,
 		`{"agentId":"7c9e6679-7425-40de-944b-e07fc1f90ae7"}`, `{"agentId":"` + fuzzAgent + `","connected":"` + fuzzSecret + `"}`, `{"agentId":"` + fuzzAgent + `","versionDetails":[1]}`,
-		`{"agentId":"` + fuzzAgent + `","agentStatus":"İ"}`, `null`, `{}`, ``, `[]`,
+		`{"agentId":"` + fuzzAgent + `","agentStatus":"İ"}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":1772366400123}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":"2026-03-01T13:00:00+0100"}`,
+		`{"agentId":"` + fuzzAgent + `","pausedUntil":-1e308,"name":{},"versionDetails":{"agentVersion":7}}`, `null`, `{}`, ``, `[]`,
 	} {
 		f.Add([]byte(sample))
 	}
@@ -157,16 +158,20 @@ func FuzzAgentReply(f *testing.F) {
 		if year := agent.PausedUntil.UTC().Year(); year < 1 || year > 9999 {
 			t.Errorf("paused until the year %d", year)
 		}
-		var wire agentJSON
-		if err := json.Unmarshal(body, &wire); err != nil {
-			t.Fatal(err)
-		}
-		again, err := json.Marshal(wire)
+		again, err := json.Marshal(map[string]any{
+			"agentId": agent.ID, "agentStatus": agent.Status, "connected": agent.Connected, "name": agent.Name, "description": agent.Description,
+			"agentType": agent.Type, "cloudProvider": agent.CloudProvider, "deployment": agent.Deployment, "pausedUntil": agent.PausedUntil,
+			"versionDetails": map[string]string{"agentVersion": agent.Version, "trackName": agent.Track},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if same, err := fuzzClient(t, "application/json", again).Agent(t.Context(), fuzzAgent); err != nil || same.PausedUntil.Compare(agent.PausedUntil) != 0 || same.Status != agent.Status || same.Connected != agent.Connected {
+		same, err := fuzzClient(t, "application/json", again).Agent(t.Context(), fuzzAgent)
+		if err != nil || !same.PausedUntil.Equal(agent.PausedUntil) {
 			t.Errorf("%+v became %+v, %v", agent, same, err)
+		}
+		if same.PausedUntil = agent.PausedUntil; same != agent {
+			t.Errorf("%+v became %+v", agent, same)
 		}
 	})
 }

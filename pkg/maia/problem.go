@@ -28,12 +28,11 @@ func (e *Error) addProblem(header http.Header, body []byte, secrets ...Secret) {
 // cleanText makes what a server wrote fit for one line of a log: no secret, no control or invisible characters, and not long. The secrets
 // are cut out of what will be seen: before, something invisible may be in the middle of one.
 func cleanText(text string, secrets ...Secret) string {
-	text = printable(text)
-	for _, secret := range secrets {
-		if value := printable(secret.Reveal()); value != "" {
-			text = strings.ReplaceAll(text, value, redacted)
-		}
+	visible := make([]Secret, len(secrets))
+	for i, secret := range secrets {
+		visible[i] = NewSecret(printable(secret.Reveal()))
 	}
+	text = Redact(printable(text), visible...)
 	if out := []rune(text); len(out) > maxProblemText {
 		return string(out[:maxProblemText]) + "…"
 	}

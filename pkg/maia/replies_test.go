@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
@@ -69,8 +70,7 @@ func TestBadAgentReplies(t *testing.T) {
 		{"ID with a path", "", `{"agentId":"../` + secret + `"}`, "agentId is missing or is no agent ID"},
 		{"connected is a string", "", `{"agentId":"` + agentID + `","connected":"` + secret + `"}`, "connected has the wrong type"},
 		{"status is a number", "", `{"agentId":"` + agentID + `","agentStatus":7}`, "agentStatus has the wrong type"},
-		{"version is a string", "", `{"agentId":"` + agentID + `","versionDetails":"` + secret + `"}`, "versionDetails has the wrong type"},
-		{"pausedUntil", "", `{"agentId":"` + agentID + `","pausedUntil":"` + secret + `"}`, "pausedUntil is not an RFC 3339 time"},
+		{"connected is null and a number", "", `{"agentId":"` + agentID + `","connected":null,"connected":1}`, "connected has the wrong type"},
 		{"HTML", "text/html", `<html>` + secret, "HTML page"},
 		{"empty", "", ``, "empty"},
 	} {
@@ -89,6 +89,69 @@ func TestBadAgentReplies(t *testing.T) {
 				t.Errorf("%d requests, %v", n, err)
 			}
 		})
+	}
+}
+
+// A pause's end in a form that nobody has documented leaves the agent readable: a paused runner that cannot be read stays paused.
+func TestPausedUntilInWhateverForm(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Time{
+		`"2026-03-01T12:00:00Z"`:           at,
+		`"2026-03-01T12:00:00+00:00"`:      at,
+		`"2026-03-01T13:00:00+0100"`:       at,
+		`"2026-03-01T12:00:00.123456789Z"`: at.Add(123456789),
+		`1772366400`:                       at,
+		`1772366400.5`:                     at.Add(500 * time.Millisecond),
+		`1772366400123`:                    at.Add(123 * time.Millisecond),
+		`1.7723664e9`:                      at,
+		`"2026-03-01T12:00:00"`:            {},
+		`"9999-12-31T23:59:59-01:00"`:      {},
+		`"tomorrow"`:                       {},
+		`"1772366400"`:                     {},
+		`0`:                                {},
+		`-1`:                               {},
+		`1e300`:                            {},
+		`1e999`:                            {},
+		`null`:                             {},
+		`""`:                               {},
+		`true`:                             {},
+		`{"at":"2026-03-01T12:00:00Z"}`:    {},
+		`[1772366400]`:                     {},
+	} {
+		client := newClient(t, withToken(func(*http.Request) (*http.Response, error) {
+			return answer(200, `{"agentId":"`+agentID+`","agentStatus":"paused","connected":true,"pausedUntil":`+value+`}`), nil
+		}))
+		agent, err := client.Agent(t.Context(), agentID)
+		if err != nil || !agent.PausedUntil.Equal(want) || agent.Status != maia.StatusPaused || !agent.Connected {
+			t.Errorf("%s: %+v, %v, want %v", value, agent, err, want)
+		}
+	}
+}
+
+// What a rotation does not rest on may be of another type, in an agent and in a listing.
+func TestRepliesTolerateWhatIsNotNeeded(t *testing.T) {
+	for _, value := range []string{`7`, `null`, `true`, `"x"`, `["x"]`, `{"x":{"y":1}}`} {
+		agent := `{"agentId":"` + agentID + `","agentStatus":"running","connected":true`
+		for _, field := range []string{"name", "description", "agentType", "cloudProvider", "deployment", "versionDetails", "tags"} {
+			agent += `,"` + field + `":` + value
+		}
+		agent += `}`
+		client := newClient(t, withToken(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/agents") {
+				return answer(200, `{"results":[`+agent+`],"page":`+value+`,"size":`+value+`,"total":`+value+`}`), nil
+			}
+			return answer(200, agent), nil
+		}))
+		want := maia.Agent{ID: agentID, Status: maia.StatusRunning, Connected: true}
+		if value == `"x"` {
+			want.Name, want.Description, want.Type, want.CloudProvider, want.Deployment = "x", "x", "x", "x", "x"
+		}
+		if got, err := client.Agent(t.Context(), agentID); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", value, got, err)
+		}
+		if got, err := client.Agents(t.Context()); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v, %v", value, got, err)
+		}
 	}
 }
 

@@ -19,11 +19,11 @@ type call struct {
 	op      string
 	agentID string
 	method  string
-	path    string // below the API URL, with its query
-	body    string // JSON; "" for none
-	timeout time.Duration
-	private bool // nothing of an answer's body may get into an error
-	noReply bool // a 2xx is all that counts
+	path    string        // below the API URL, with its query
+	body    string        // JSON; "" for none
+	timeout time.Duration // of one attempt; repeat sets it
+	private bool          // nothing of an answer's body may get into an error
+	noReply bool          // a 2xx is all that counts
 }
 
 // fail completes an error with what the call was.
@@ -38,7 +38,8 @@ func (k call) fail(e *Error) *Error {
 // repeat makes an idempotent call, several times if need be.
 func (c *Client) repeat(ctx context.Context, k call) ([]byte, *Error) {
 	var body []byte
-	err := retry(ctx, func() (err *Error) {
+	err := retry(ctx, func(attempt int) (err *Error) {
+		k.timeout = timeoutOf(attempt)
 		body, err = c.authorized(ctx, ctx, k)
 		return err
 	})

@@ -9,23 +9,42 @@ import (
 )
 
 const (
-	maxAttempts    = 5                      // of one idempotent call
-	attemptTimeout = 15 * time.Second       // of one of them
-	firstBackoff   = 500 * time.Millisecond // doubles from attempt to attempt, with jitter
-	maxWait        = 5 * time.Minute        // a Retry-After beyond it is reported, not waited for
+	maxAttempts  = 5                      // of one call that may be repeated
+	firstTimeout = 15 * time.Second       // of the first of them: most answers come within a second, and those that are lost never do
+	laterTimeout = 30 * time.Second       // of each other one, so that what is only slow is answered in the end; and of a call that is sent once
+	firstBackoff = 500 * time.Millisecond // doubles from attempt to attempt, with jitter
+	maxWait      = 5 * time.Minute        // a Retry-After beyond it is reported, not waited for
 )
 
+// timeoutOf an attempt, counted from 1.
+func timeoutOf(attempt int) time.Duration {
+	if attempt == 1 {
+		return firstTimeout
+	}
+	return laterTimeout
+}
+
 // retry runs f up to maxAttempts times, as long as it fails in a way that one more try may mend and ctx leaves time to wait. It
-// returns f's last error.
-func retry(ctx context.Context, f func() *Error) *Error {
+// returns f's last error, which names the last answer that there was.
+func retry(ctx context.Context, f func(attempt int) *Error) *Error {
+	var answered *Error
 	for attempt := 1; ; attempt++ {
-		err := f()
-		if err == nil || !err.retry || attempt == maxAttempts {
+		err := f(attempt)
+		switch {
+		case err == nil:
+			return nil
+		case err.StatusCode != 0:
+			answered = err
+		case answered != nil:
+			err = err.after(answered)
+		}
+		if !err.retry || attempt == maxAttempts {
 			return err
 		}
 		wait := max(backoff(attempt), err.RetryAfter)
-		if deadline, ok := ctx.Deadline(); wait > maxWait || ok && time.Until(deadline) <= wait {
-			err.Reason = "not tried again: there is no time to wait that long"
+		deadline, ok := ctx.Deadline()
+		if err.noTime = ok && time.Until(deadline) <= wait; err.noTime || wait > maxWait {
+			err.addReason("not tried again: there is no time to wait that long")
 			return err
 		}
 		timer := time.NewTimer(wait)
@@ -33,7 +52,7 @@ func retry(ctx context.Context, f func() *Error) *Error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			err.cause = ctx.Err()
+			err.stopped = ctx.Err()
 			return err
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +16,12 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// idempotent are the calls that may be repeated.
+// idempotent are the calls that may be repeated whatever became of them.
 func idempotent(client *maia.Client) map[maiatest.Name]func(context.Context) error {
 	return map[maiatest.Name]func(context.Context) error{
 		maiatest.ListAgents:     func(ctx context.Context) error { _, err := client.Agents(ctx); return err },
 		maiatest.GetAgent:       func(ctx context.Context) error { _, err := client.Agent(ctx, agentID); return err },
 		maiatest.GetCredentials: func(ctx context.Context) error { _, err := client.Credentials(ctx, agentID); return err },
-		maiatest.Resume:         func(ctx context.Context) error { return client.Command(ctx, agentID, maia.CommandResume) },
 		maiatest.Token:          client.Authenticate,
 	}
 }
@@ -99,30 +100,155 @@ func TestDoesNotRetry(t *testing.T) {
 	}
 }
 
-func TestRestartIsSentOnce(t *testing.T) {
-	for _, kind := range []maiatest.Kind{maiatest.DropBefore, maiatest.DropAfter, maiatest.Status5xx, maiatest.RateLimited} {
-		fake := newFake(t)
-		fake.Inject(maiatest.Fault{Call: maiatest.Restart, Kind: kind})
-		wantError(t, fake.Client(t).Command(t.Context(), agentID, maia.CommandRestart), nil, "restart agent")
-		if n := count(fake, maiatest.Restart); n != 1 {
-			t.Errorf("kind %d: %d attempts", kind, n)
+// A command that may have been carried out is not sent again; one that certainly was not is.
+func TestCommandsAreNotRepeatedBlindly(t *testing.T) {
+	for name, command := range map[maiatest.Name]maia.Command{
+		maiatest.Pause: maia.CommandPause, maiatest.Resume: maia.CommandResume, maiatest.Restart: maia.CommandRestart,
+	} {
+		for _, tt := range []struct {
+			name  string
+			fault maiatest.Fault
+			sent  int
+			kind  error
+		}{
+			{"dropped before", maiatest.Fault{Kind: maiatest.DropBefore}, 1, maia.ErrUnavailable},
+			{"dropped after", maiatest.Fault{Kind: maiatest.DropAfter}, 1, maia.ErrUnavailable},
+			{"carried out late", maiatest.Fault{Kind: maiatest.Late}, 1, maia.ErrUnavailable},
+			{"503", maiatest.Fault{Kind: maiatest.Status5xx}, 1, maia.ErrUnavailable},
+			{"503 with a time to wait", maiatest.Fault{Kind: maiatest.Status5xx, RetryAfter: "1"}, 1, maia.ErrUnavailable},
+			{"502 after", maiatest.Fault{Kind: maiatest.Status5xxAfter, Status: 502}, 1, maia.ErrUnavailable},
+			{"no answer in time", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, 1, maia.ErrUnavailable},
+			{"web page", maiatest.Fault{Kind: maiatest.HTML}, 1, maia.ErrInvalidReply},
+			{"403", maiatest.Fault{Kind: maiatest.Status5xx, Status: 403}, 1, maia.ErrForbidden},
+			{"429", maiatest.Fault{Kind: maiatest.RateLimited}, 5, maia.ErrRateLimited},
+		} {
+			t.Run(string(name)+"/"+tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					fake := newFake(t)
+					if _, err := fake.Connect(agentID, "client", secret); err != nil {
+						t.Fatal(err)
+					}
+					tt.fault.Call = name
+					fake.Inject(tt.fault)
+					wantError(t, fake.Client(t).Command(t.Context(), agentID, command), tt.kind, strings.ToLower(string(command))+" agent")
+					if n := count(fake, name); n != tt.sent {
+						t.Errorf("sent %d times, want %d", n, tt.sent)
+					}
+				})
+			})
 		}
 	}
 }
 
-// A pause that may have been carried out is not sent again; one that certainly was not is.
-func TestPauseIsNotRepeatedBlindly(t *testing.T) {
+// A connection that was never made carried nothing out.
+func TestCommandIsRepeatedUntilThereIsAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for kind, want := range map[maiatest.Kind]int{
-			maiatest.DropBefore: 1, maiatest.DropAfter: 1, maiatest.Late: 1, maiatest.Status5xx: 1, maiatest.Status5xxAfter: 1, maiatest.RateLimited: 5,
-		} {
-			fake := newFake(t)
-			fake.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: kind})
-			wantError(t, fake.Client(t).Command(t.Context(), agentID, maia.CommandPause), nil, "pause agent")
-			if n := count(fake, maiatest.Pause); n != want {
-				t.Errorf("kind %d: %d attempts, want %d", kind, n, want)
+		tries := 0
+		client := newClient(t, withToken(func(r *http.Request) (*http.Response, error) {
+			if tries++; tries < 3 {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 			}
+			_, err := io.ReadAll(r.Body)
+			return answer(202, ``), err
+		}))
+		if err := client.Command(t.Context(), agentID, maia.CommandResume); err != nil || tries != 3 {
+			t.Errorf("%d tries, %v", tries, err)
 		}
+	})
+}
+
+// A command that was refused, and may have been carried out the next time, is not taken for one that was refused.
+func TestCommandThatMayHaveBeenCarriedOutAfterA429(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		fake.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 1, Kind: maiatest.RateLimited})
+		fake.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 2, Kind: maiatest.DropAfter})
+		err := fake.Client(t).Command(t.Context(), agentID, maia.CommandResume)
+		wantError(t, err, maia.ErrUnavailable, "EOF", "the try before was answered with status 429")
+		if n := count(fake, maiatest.Resume); n != 2 || errors.Is(err, maia.ErrRateLimited) {
+			t.Errorf("%d tries, %v", n, err)
+		}
+	})
+}
+
+// What is slow is waited for: a read that always takes 25 seconds is answered at the second try, and a command at its first.
+func TestAnswersThatTake25Seconds(t *testing.T) {
+	for _, tt := range []struct {
+		name maiatest.Name
+		call func(context.Context, *maia.Client) error
+		sent int
+	}{
+		{maiatest.GetAgent, func(ctx context.Context, c *maia.Client) error { _, err := c.Agent(ctx, agentID); return err }, 2},
+		{maiatest.GetCredentials, func(ctx context.Context, c *maia.Client) error { _, err := c.Credentials(ctx, agentID); return err }, 2},
+		{maiatest.Token, func(ctx context.Context, c *maia.Client) error { return c.Authenticate(ctx) }, 2},
+		{maiatest.Pause, func(ctx context.Context, c *maia.Client) error { return c.Command(ctx, agentID, maia.CommandPause) }, 1},
+		{maiatest.Resume, func(ctx context.Context, c *maia.Client) error { return c.Command(ctx, agentID, maia.CommandResume) }, 1},
+	} {
+		t.Run(string(tt.name), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newFake(t)
+				fake.Inject(maiatest.Fault{Call: tt.name, Kind: maiatest.Slow, Delay: 25 * time.Second})
+				if err := tt.call(t.Context(), fake.Client(t)); err != nil {
+					t.Error(err)
+				}
+				if n := count(fake, tt.name); n != tt.sent {
+					t.Errorf("sent %d times, want %d", n, tt.sent)
+				}
+			})
+		})
+	}
+}
+
+// The error of many tries names the last answer that there was, however the last try ended.
+func TestErrorNamesTheLastAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		last  maiatest.Fault
+		stop  time.Duration // after this the caller cancels
+		kind  error
+		parts []string
+	}{
+		{"the connection breaks", maiatest.Fault{Kind: maiatest.DropBefore}, 0, maia.ErrUnavailable, []string{"tried again: no complete answer", "EOF"}},
+		{"it takes too long", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, 0, maia.ErrUnavailable, []string{"tried again: no complete answer", "timed out"}},
+		{"the caller's deadline", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, time.Minute, context.DeadlineExceeded, []string{"tried again: no answer in time"}},
+		{"the caller cancels", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, -time.Minute, context.Canceled, []string{"tried again: cancelled"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newFake(t)
+				for nth := range 4 {
+					fake.Inject(maiatest.Fault{Call: maiatest.GetAgent, Nth: nth + 1, Kind: maiatest.Status5xx, Status: 502})
+				}
+				tt.last.Call, tt.last.Nth = maiatest.GetAgent, 5
+				fake.Inject(tt.last)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if tt.stop > 0 {
+					ctx, cancel = context.WithTimeout(ctx, tt.stop/4)
+					defer cancel()
+				} else if tt.stop < 0 {
+					time.AfterFunc(-tt.stop/4, cancel)
+				}
+				_, err := fake.Client(t).Agent(ctx, agentID)
+				e := wantError(t, err, tt.kind, append(tt.parts, "get agent "+agentID, "status 502: Bad Gateway")...)
+				if e.StatusCode != 502 || !errors.Is(err, maia.ErrUnavailable) || count(fake, maiatest.GetAgent) != 5 {
+					t.Errorf("%+v", e)
+				}
+			})
+		})
+	}
+}
+
+// A wait that is cut short says what it was for.
+func TestErrorOfACancelledWaitNamesTheFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(t, withToken(func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, err := client.Agent(ctx, agentID)
+		wantError(t, err, context.Canceled, "connection refused", "context canceled")
 	})
 }
 
@@ -280,12 +406,12 @@ func TestConnectionErrorsQuoteNothing(t *testing.T) {
 		{io.ErrUnexpectedEOF, "unexpected EOF"},
 		{http.ErrSchemeMismatch, "HTTP response to HTTPS client"},
 	} {
-		client := newClient(t, withToken(func(*http.Request) (*http.Response, error) { return nil, tt.err }))
-		err := client.Command(t.Context(), agentID, maia.CommandRestart)
-		wantError(t, err, maia.ErrUnavailable, tt.want)
-		if strings.Contains(err.Error(), secret) {
-			t.Errorf("leaked: %v", err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			client := newClient(t, withToken(func(*http.Request) (*http.Response, error) { return nil, tt.err }))
+			err := client.Command(t.Context(), agentID, maia.CommandRestart)
+			wantError(t, err, maia.ErrUnavailable, tt.want)
+			wantNoLeak(t, err.Error(), secret)
+		})
 	}
 }
 

@@ -41,12 +41,12 @@ type tokenFlight struct {
 	done      chan struct{} // closed when the rest is set
 	token     Secret
 	err       *Error
-	abandoned bool // the caller who made the fetch gave up: it says nothing to the others
+	abandoned bool // the caller who made the fetch gave up, or had no time for one more try: it says nothing to the others
 }
 
 // get returns a token that will be good for a while, and whether it was fetched for this call. A cached token that equals rejected is
-// not used. Callers at the same time share one fetch, which runs in the context of the first of them; if that one gives up, the next
-// makes a fetch of its own.
+// not used. Callers at the same time share one fetch, which runs in the context of the first of them; if that one gives up or runs out of
+// time, the next makes a fetch of its own, in its own time.
 func (t *tokenCache) get(ctx context.Context, rejected Secret) (token Secret, fresh bool, failed *Error) {
 	for {
 		t.mu.Lock()
@@ -80,15 +80,15 @@ func (t *tokenCache) get(ctx context.Context, rejected Secret) (token Secret, fr
 // lead makes the fetch and publishes its outcome.
 func (t *tokenCache) lead(ctx context.Context, flight *tokenFlight) {
 	var renewAt time.Time
-	err := retry(ctx, func() (err *Error) {
-		flight.token, renewAt, err = t.fetch(ctx)
+	err := retry(ctx, func(attempt int) (err *Error) {
+		flight.token, renewAt, err = t.fetch(ctx, timeoutOf(attempt))
 		return err
 	})
 	if err != nil {
 		err.Op = opFetchToken
 		// Neither is about the call that needs the token: that was not sent.
 		err.ambiguous, err.retry = false, false
-		flight.err, flight.abandoned = err, ctx.Err() != nil
+		flight.err, flight.abandoned = err, err.noTime || ctx.Err() != nil
 	}
 	t.mu.Lock()
 	t.flight = nil
@@ -100,8 +100,8 @@ func (t *tokenCache) lead(ctx context.Context, flight *tokenFlight) {
 }
 
 // fetch makes one request to the token endpoint (Maia API reference, "Authentication": POST /oauth/dpc/token).
-func (t *tokenCache) fetch(ctx context.Context) (token Secret, renewAt time.Time, failed *Error) {
-	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+func (t *tokenCache) fetch(ctx context.Context, timeout time.Duration) (token Secret, renewAt time.Time, failed *Error) {
+	attempt, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	recorder := &tokenRecorder{base: t.http.Transport, userAgent: t.userAgent}
 	client := *t.http

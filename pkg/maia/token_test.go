@@ -281,6 +281,48 @@ func TestCancelledFetchHarmsNobodyElse(t *testing.T) {
 	})
 }
 
+// The caller who fetches has no time to wait as long as Maia asks, or none left while it waits: those who have, wait.
+func TestFollowersHaveTheirOwnDeadline(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault maiatest.Fault
+		left  time.Duration // the leader's
+	}{
+		{"429 with a long wait", maiatest.Fault{Kind: maiatest.RateLimited, RetryAfter: "120"}, 10 * time.Second},
+		{"429 with a wait", maiatest.Fault{Kind: maiatest.RateLimited, RetryAfter: "10"}, 10 * time.Second},
+		{"a backoff", maiatest.Fault{Kind: maiatest.Status5xx}, 100 * time.Millisecond},
+		{"a slow answer", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Minute}, 10 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newFake(t)
+				tt.fault.Call, tt.fault.Nth = maiatest.Token, 1
+				fake.Inject(tt.fault)
+				arrived, open := make(chan struct{}, 100), make(chan struct{})
+				client := newClient(t, gated(fake, arrived, open))
+				short, cancel := context.WithTimeout(t.Context(), tt.left)
+				defer cancel()
+				var callers sync.WaitGroup
+				callers.Go(func() { wantError(t, client.Authenticate(short), nil, "fetch token") })
+				synctest.Wait()
+				for range 5 {
+					callers.Go(func() {
+						if _, err := client.Agent(t.Context(), agentID); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				synctest.Wait()
+				close(open)
+				callers.Wait()
+				if n := count(fake, maiatest.Token); n > 3 {
+					t.Errorf("%d token requests", n)
+				}
+			})
+		})
+	}
+}
+
 // Those who wait for a fetch that fails get its error, not a fetch each.
 func TestConcurrentCallersShareOneFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

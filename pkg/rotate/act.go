@@ -1,6 +1,7 @@
 package rotate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -85,7 +86,7 @@ func (r *run) pause() error {
 		}
 		return nil
 	}
-	note.Paused = &OwnPause{At: note.Paused.At, By: note.Paused.By, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	note.Paused = r.seen.confirmed()
 	return r.saveNote(note)
 }
 
@@ -110,6 +111,9 @@ func (r *run) refresh() error {
 		}
 		note := r.seen.Home.Note
 		note.Intent = &Intent{At: now(), Over: held, By: r.seen.Run.ID}
+		if r.seen.pause(r.rotator.Policy, time.Now()) == pauseOperators {
+			note.Paused = nil
+		}
 		err := r.saveNote(note)
 		r.current = false
 		return err
@@ -129,6 +133,8 @@ func (r *run) refresh() error {
 		r.current = false
 		return nil
 	}
+	was := r.seen.Run
+	r.keepPause()
 	r.beginCritical()
 	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
 	if store := r.seen.Home.Store.ClientID; err == nil && answer.ClientID != store {
@@ -148,13 +154,30 @@ func (r *run) refresh() error {
 		r.log.WarnContext(r.ctx, "the refresh may have been carried out: no other is sent, Maia is read", "error", err)
 		return nil
 	}
+	r.seen.Run.PauseHeld, r.seen.Run.PauseLeft = was.PauseHeld, was.PauseLeft
 	r.endCritical()
 	return err
+}
+
+// keepPause remembers whose the pause is before the runner is cut off, by which the end that Maia shows may change.
+func (r *run) keepPause() {
+	switch r.seen.pause(r.rotator.Policy, time.Now()) {
+	case pauseOurs:
+		r.seen.Run.PauseHeld = true
+	case pauseOperators:
+		r.seen.Run.PauseLeft = r.seen.Home.Note.Paused != nil
+	}
 }
 
 func (r *run) store(step Step) error {
 	valid, _ := r.seen.Valid()
 	ours := r.seen.ours(valid.ClientSecret.Fingerprint())
+	if r.seen.stored(valid) {
+		return r.complete(valid)
+	}
+	if adopted := r.seen.adoption(valid.ClientSecret.Fingerprint(), now()); adopted != nil {
+		r.adopted = adopted
+	}
 	r.counts = r.counts || ours && r.undelivered(valid.ClientSecret.Fingerprint())
 	if ours {
 		r.seen.Run.ConnectedReads, r.down = 0, true // the refresh has cut the runner off, whether a look has seen it or not
@@ -188,6 +211,19 @@ func (r *run) store(step Step) error {
 	return nil
 }
 
+// complete has the platform keep beside the store what the store holds. That it still cannot is no failure of this step: what is
+// in the way is seen again.
+func (r *run) complete(valid maia.Credentials) error {
+	if err := r.settle(); err != nil {
+		return err
+	}
+	r.seen.Run.Recorded, r.current = true, false
+	if err := r.runner.Store(r.ctx, valid); err != nil {
+		r.log.WarnContext(r.ctx, "what is delivered could not be recorded", "error", err)
+	}
+	return nil
+}
+
 // undelivered says that the instances were never seen running with the valid secret.
 func (r *run) undelivered(valid maia.Fingerprint) bool {
 	applied := r.seen.Home.Note.Applied
@@ -195,6 +231,7 @@ func (r *run) undelivered(valid maia.Fingerprint) bool {
 }
 
 func (r *run) restart() error {
+	r.keepPause()
 	ordered := Order{At: now(), For: r.seen.Home.Store.ClientSecret.Fingerprint()}
 	ids, err := r.runner.Restart(r.ctx)
 	if ordered.IDs = ids; err == nil || len(ids) > 0 {
@@ -243,10 +280,14 @@ func (r *run) takePauseBack() error {
 		}
 	}
 	r.seen.Run.Resumes++
-	if err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); err != nil {
-		return err
+	switch err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); {
+	case err == nil:
+	case notCarriedOut(err), r.ctx.Err() != nil:
+		return errors.Join(err, r.keepClaim())
+	default:
+		r.log.WarnContext(r.ctx, "the runner may have been resumed: Maia is read", "error", err)
 	}
-	if err := r.awaitAgent(func() bool { return !r.seen.pausedByUs() }, "resumed"); err != nil {
+	if err := r.awaitAgent(func() bool { return !r.pausedByUs() }, "resumed"); err != nil {
 		return err
 	}
 	r.mended = true
@@ -255,16 +296,36 @@ func (r *run) takePauseBack() error {
 	return r.saveNote(note)
 }
 
+// keepClaim notes a pause that could not be taken back as Maia shows it, so that the next run knows it.
+func (r *run) keepClaim() error {
+	note := r.seen.Home.Note
+	if note.Paused == nil || note.Paused.Confirmed || !r.seen.paused() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), releaseTime)
+	defer cancel()
+	note.Paused = r.seen.confirmed()
+	return r.runner.SaveNote(ctx, note)
+}
+
 // takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
 // noted so since this one looked, must not find the runner at work when it refreshes.
 func (r *run) takePauseOver() error {
 	note := r.seen.Home.Note
-	note.Paused = &OwnPause{At: note.Paused.At, By: r.seen.Run.ID, Confirmed: true, Until: r.seen.Agent.PausedUntil.Truncate(time.Millisecond)}
+	note.Paused = r.seen.confirmed()
+	note.Paused.By = r.seen.Run.ID
 	if err := r.saveNote(note); err != nil {
 		return err
 	}
-	if err := r.readHome(); err != nil {
+	if err := errors.Join(r.readHome(), r.readAgent()); err != nil {
 		return err
+	}
+	if !r.seen.paused() {
+		return nil // it was taken back meanwhile
+	}
+	if !r.pausedByUs() {
+		return Errorf(NotReady, "the runner was paused anew while this run was about to resume it").
+			WithTodo("nothing: the next run reads whose pause it is")
 	}
 	if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), false); !resume || r.seen.Home.Note.Paused == nil {
 		return Errorf(NotReady, "another run goes on with the pause that this one was about to take back").
@@ -303,14 +364,39 @@ func (r *run) settle() error {
 			}
 		}
 		note.Applied, note.Ordered, r.ordered = fingerprint, nil, nil
-		if note.Paused != nil && !r.seen.pausedByUs() && (r.seen.Run.Mode != Heal || !r.seen.besideRotation(r.rotator.Policy, time.Now())) {
-			note.Paused = nil
-		}
+		note.Paused = r.settledPause()
 	}
-	if note.Equal(r.seen.Home.Note) {
+	if note = r.withPending(note); note.Equal(r.seen.Home.Note) {
 		return nil
 	}
 	return r.saveNote(note)
+}
+
+// settledPause is what the note is to say of the pause of a runner that was seen back. One that is ours keeps being so, though the
+// note says from now on that the runner is back.
+func (r *run) settledPause() *OwnPause {
+	own, now := r.seen.Home.Note.Paused, time.Now()
+	if own == nil {
+		return nil
+	}
+	switch r.seen.pause(r.rotator.Policy, now) {
+	case pauseOurs:
+		if !own.Confirmed || !own.Until.Equal(r.seen.Agent.PausedUntil.Truncate(time.Millisecond)) {
+			own = r.seen.confirmed()
+		}
+		r.seen.Run.PauseHeld = !own.Stands && !r.seen.Run.PauseReads.Stands
+		return own
+	case pauseUnclear, pauseHidden:
+		return own
+	case notPaused:
+		if !own.Confirmed && own.By != r.seen.Run.ID && now.Before(own.At.Add(pauseTime)) {
+			return own // it may take effect still
+		}
+	}
+	if r.seen.Run.Mode == Heal && r.seen.concurrentRotation(r.rotator.Policy, now) {
+		return own
+	}
+	return nil
 }
 
 // settledNote is the note with an intent closed whose outcome is known, or that was never sent.
@@ -333,11 +419,29 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 	return note
 }
 
-func (r *run) saveNote(note Note) error {
+// withPending is the note with what this run knows and has not noted yet.
+func (r *run) withPending(note Note) Note {
 	note.Agent = r.runner.AgentID()
 	if r.ordered != nil {
 		note.Ordered = r.ordered
 	}
+	if r.adopted != nil {
+		note.Adopted = r.adopted
+	}
+	if r.seen.Run.PauseLeft {
+		note.Paused = nil
+	}
+	reads := r.seen.Run.PauseReads
+	if own := note.Paused; r.cancel == nil && own != nil && own.Confirmed && !own.Stands && reads.Stands && reads.Until.Equal(own.Until) {
+		stands := *own
+		stands.Stands = true
+		note.Paused = &stands
+	}
+	return note
+}
+
+func (r *run) saveNote(note Note) error {
+	note = r.withPending(note)
 	if err := r.runner.SaveNote(r.ctx, note); err != nil {
 		return err
 	}

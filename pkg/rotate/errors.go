@@ -34,6 +34,7 @@ const (
 	NotMoved    State = "stored, not restarted"
 	NotBack     State = "restarted, not connected"
 	StillPaused State = "connected, still paused by us"
+	PausedOnly  State = "not refreshed, and left paused"
 	Dark        State = "not connected"
 	Back        State = "connected"
 	Unresolved  State = "a refresh was sent and its outcome is not known yet: no other is sent meanwhile"
@@ -41,6 +42,10 @@ const (
 
 // ErrStopped is wrapped by the refusal of a runner that is scaled to zero: there is nothing to bring back.
 var ErrStopped = errors.New("the runner is scaled to zero")
+
+// ErrStarting is wrapped by the refusal of a run whose time was up while instances that were ordered were on their way: a later
+// run waits on.
+var ErrStarting = errors.New("the instances are still starting")
 
 // Error is an error of a run.
 type Error struct {

@@ -36,6 +36,8 @@ func (r *run) giveUp(err error) error {
 	return AsError(err, r.state())
 }
 
+func (r *run) pausedByUs() bool { return r.seen.pausedByUs(r.rotator.Policy, time.Now()) }
+
 // cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
 // and so has a little time of its own.
 func (r *run) cleanUp() error {
@@ -59,12 +61,12 @@ func (r *run) cleanUp() error {
 		return err
 	}
 	if unseen != nil { // the note may be another by now: what is left of ours in it is for the next run
-		if r.seen.Run.Pauses > 0 && r.seen.pausedByUs() {
+		if r.seen.Run.Pauses > 0 && r.pausedByUs() {
 			return errors.Join(unseen, r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume))
 		}
 		return unseen
 	}
-	if r.seen.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
+	if r.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
 		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), true); resume {
 			if err := r.takePauseBack(); err != nil {
 				return err
@@ -72,7 +74,7 @@ func (r *run) cleanUp() error {
 		}
 	}
 	note := r.seen.Home.Note
-	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.seen.pausedByUs() &&
+	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.pausedByUs() &&
 		(r.pauseSeen || r.seen.Run.Pauses == 0) { // a PAUSE that has not shown may yet take effect: the note stays
 		note.Paused = nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -48,6 +49,10 @@ type home struct {
 	afterwards map[string][]func() error
 	checkErr   error
 	killable   bool
+	clockless  bool // the platform's clocks tell nothing: only an order in the note shows what instances have read
+	failing    bool // instances fail until they come up
+	unrecorded string
+	free       bool
 }
 
 // newHome is a connected runner with running pipelines that finish within the drain time-out. No time is a multiple of
@@ -162,12 +167,17 @@ func (h *home) AgentID() string { return h.id }
 func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
 	err = h.do(ctx, "observe", func() {
 		read := rotate.ReadOlder
-		if h.readAt.After(h.storedAt) {
+		ordered := h.note.Ordered
+		switch {
+		case h.clockless && (ordered == nil || ordered.For != h.stored().ClientSecret.Fingerprint() || !slices.Contains(ordered.IDs, fmt.Sprint("deployment-", h.restarts))):
+			read = rotate.ReadUnknown
+		case h.readAt.After(h.storedAt):
 			read = rotate.ReadCurrent
 		}
 		seen = rotate.Home{
+			Unrecorded: h.unrecorded, Free: h.free,
 			Store:     h.stored(),
-			Instances: rotate.Instances{State: h.state, Read: read, Detail: "one instance"},
+			Instances: rotate.Instances{State: h.state, Read: read, Detail: h.detail()},
 			Note:      h.note,
 		}
 	})
@@ -193,6 +203,13 @@ func (h *home) stored() maia.Credentials {
 	return maia.Credentials{ClientID: h.client, ClientSecret: maia.NewSecret(h.store)}
 }
 
+func (h *home) detail() string {
+	if h.state == rotate.Failing {
+		return "container runner: CrashLoopBackOff"
+	}
+	return "one instance"
+}
+
 // put changes the store, as anybody may.
 func (h *home) put(secret string) { h.store, h.storedAt = secret, time.Now() }
 
@@ -208,6 +225,9 @@ func (h *home) Restart(ctx context.Context) (ids []string, err error) {
 func (h *home) replace() {
 	h.restarts++
 	h.state, h.readAt = rotate.Rolling, time.Now().Add(time.Millisecond)
+	if h.failing {
+		h.state = rotate.Failing
+	}
 	broken := h.brokenFor > 0
 	h.brokenFor--
 	time.AfterFunc(h.starts, func() {

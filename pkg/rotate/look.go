@@ -87,6 +87,7 @@ func (r *run) readAgent() error {
 	agent, err := r.rotator.Maia.Agent(r.ctx, r.runner.AgentID())
 	if err == nil {
 		r.seen.Agent = agent
+		r.seen.Run.readPause(agent, time.Now())
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package rotate
 
 import (
+	"strings"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -31,7 +32,7 @@ type Step struct {
 	// Owes says, for Store, that a restart must follow which nothing else would show to be missing: the note says so
 	// first.
 	Owes bool
-	// Refusal is the error of Refuse, and of a Resume that cleans up before it.
+	// Refusal is the error of Refuse, of a Resume that cleans up before it, and of a Done that leaves something to a person.
 	Refusal *Error
 }
 
@@ -40,6 +41,7 @@ const maxTries = 2
 
 // Next is the whole logic of a rotation: a pure function without a clock. The first row that fits decides.
 //
+//	an agent of type streaming                              Refuse
 //	Heal, and another run is in the middle of its refresh   AwaitOutcome
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
@@ -50,17 +52,20 @@ const maxTries = 2
 //	               a refresh may still be carried out       AwaitOutcome; Refuse when the quiet time is over
 //	               scaled to zero                           Refuse
 //	               instances run with an older secret       Restart, after a drain if they are alive
-//	               our restart failed                       Restart once more; Refuse
-//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up
+//	               the platform gave up on what was ordered Restart once more; Refuse
+//	               … it fails, or is not connected, for long  Restart, once in a run
+//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up ("still starting")
 //	               not connected, nothing of ours           Refuse
 //	               a refresh is due                         Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
 //	               paused by us                             Resume
+//	               paused, perhaps by us                    Done, with an error
+//	               delivered, and not recorded              Store, once; Done, with an error
 //	               else                                     Done
 //
 // A Refuse of a runner that is connected and paused by us is preceded by a Resume.
 func Next(o Observation, p Policy, now time.Time) Step {
 	step := next(o, p, now)
-	if step.Kind == Refuse && o.pausedByUs() && o.Agent.Connected && o.Run.Answer.ClientSecret.IsZero() && o.Run.Resumes < maxTries {
+	if step.Kind == Refuse && o.pausedByUs(p, now) && o.Agent.Connected && o.Run.Answer.ClientSecret.IsZero() && o.Run.Resumes < maxTries {
 		if _, resume := o.mayResume(p, now, true); resume {
 			return Step{Kind: Resume, Reason: "giving up: " + step.Refusal.What, Refusal: step.Refusal}
 		}
@@ -71,6 +76,10 @@ func Next(o Observation, p Policy, now time.Time) Step {
 func next(o Observation, p Policy, now time.Time) Step {
 	if o.Run.Refusal != nil {
 		return Step{Kind: Refuse, Reason: o.Run.Refusal.What, Refusal: o.Run.Refusal}
+	}
+	if strings.EqualFold(o.Agent.Type, agentStreaming) {
+		return refuse(Errorf(Configuration, "agent %s is of type %s: whether such an agent can be paused and refreshed safely is not documented", o.Agent.ID, agentStreaming).
+			WithTodo("take it out of the function's configuration; only agents of type data_productivity_cloud are rotated"))
 	}
 	if until, underWay := o.besideRefresh(); underWay && now.Before(until) {
 		return o.awaitOutcome("another run is about to refresh, or has just done it and stores the answer", until, now)
@@ -88,7 +97,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 		if quiet, open := o.quiet(p); open && o.unresolved(fingerprint) && now.Before(quiet) && !o.Home.Store.Equal(valid) {
 			return o.awaitOutcome("a refresh was sent whose outcome the store may hold, and Maia does not show", quiet, now)
 		}
-		return o.adopt(fingerprint)
+		return o.adopt(fingerprint, p)
 	}
 	if o.Run.Mode == Stage && o.Home.Staged {
 		return Step{Kind: Done, Reason: "the store holds what Maia holds"}
@@ -103,6 +112,10 @@ func next(o Observation, p Policy, now time.Time) Step {
 				WithTodo("nothing: the next run may refresh again"))
 		}
 	}
+	if o.Home.Instances.State == Stopped && o.Agent.Connected {
+		return refuse(Errorf(NotReady, "Maia says that the runner is connected, and its platform shows no instance that uses the secret: %s", o.Home.Instances.Detail).
+			WithTodo("find out where the runner runs; if it was scaled to zero just now, nothing"))
+	}
 	if o.Home.Instances.State == Stopped {
 		return refuse(Errorf(NotReady, "%w: %s", ErrStopped, o.Home.Instances.Detail).
 			WithTodo("scale it up; it reads what the store holds when it starts"))
@@ -116,18 +129,49 @@ func next(o Observation, p Policy, now time.Time) Step {
 	if o.due(fingerprint, p, now) {
 		return o.refresh(p, now)
 	}
-	if o.pausedByUs() {
-		return o.resume(p, now)
+	switch o.pause(p, now) {
+	case pauseOurs:
+		if step := o.resume(p, now); step.Kind != Done {
+			return step
+		}
+	case pauseHidden:
+		if since := o.waitingSince(); now.Before(since.Add(p.ConnectTimeout)) && now.Before(o.Run.Deadline) {
+			return Step{Kind: AwaitConnected, Reason: "Maia does not say yet whether the runner is paused still"}
+		}
+		return Step{Kind: Done, Reason: "the runner is back, and may be paused", Refusal: o.leftPaused()}
+	case pauseUnclear:
+		if !o.concurrentRotation(p, now) {
+			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: o.leftPaused()}
+		}
+	}
+	if why := o.Home.Unrecorded; why != "" {
+		return o.record(why)
 	}
 	return Step{Kind: Done, Reason: "connected with what Maia holds, and so is the store"}
 }
 
+// agentStreaming is the type of agents that are refused.
+const agentStreaming = "streaming"
+
+// record tries once to complete what the platform keeps beside the store.
+func (o Observation) record(why string) Step {
+	if !o.Run.Recorded {
+		return Step{Kind: Store, Reason: "delivered, and not recorded yet: " + why}
+	}
+	return Step{Kind: Done, Reason: "the runner is back, and not recorded", Refusal: Errorf(Configuration, "the secret is delivered and the runner is back, and the platform does not record it yet: %s", why).
+		WithTodo("remove what is in the way; the next run completes the record, and nothing is refreshed until then")}
+}
+
 // adopt brings a value of Maia's that the store lacks.
-func (o Observation) adopt(valid maia.Fingerprint) Step {
+func (o Observation) adopt(valid maia.Fingerprint, p Policy) Step {
 	if o.Home.Store.ClientSecret.Fingerprint() == valid {
 		return Step{Kind: Store, Reason: "a change of the store was not completed"}
 	}
 	ours := o.ours(valid)
+	if p.OnlyKnown && !ours && !o.agreed() {
+		return refuse(Errorf(NotReady, "Maia holds another secret than the store, there is no note of this runner, and the agent of another target is not known now").
+			WithTodo("see why the other target cannot be opened: it may be the home of this agent"))
+	}
 	if !ours && o.Agent.Connected && !o.agreed() {
 		return refuse(Errorf(Vendor, "Maia holds another secret than the store, though the runner is connected, and the two were never seen to agree").
 			WithTodo("if the secret was refreshed by hand, put the new one into the store and restart the runner; then start a rotation"))
@@ -174,7 +218,7 @@ func (o Observation) restart(p Policy, now time.Time) Step {
 func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (step Step, decided bool) {
 	owed, instances := o.owed(valid), o.Home.Instances
 	if owed || o.Run.Mode == Finish && !o.Agent.Connected {
-		if instances.State == Failed {
+		if o.comesNoMore(p, now) {
 			return o.restart(p, now), true
 		}
 		if !instances.up() || !o.Agent.Connected || o.Run.ConnectedReads < 2 {
@@ -195,18 +239,47 @@ func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (st
 	return Step{}, false
 }
 
-func (o Observation) awaitConnected(p Policy, now time.Time) Step {
-	since := o.Run.RestartedAt
-	if since.IsZero() {
-		since = o.Run.Started
+// wedged is how old the order of instances is that run, and with which the runner is still not connected, when a run may order
+// others.
+const wedged = time.Hour
+
+// comesNoMore reports whether the instances that were ordered are given up: by the platform; or by us, once in a run, if they did
+// not come up within the connect time-out, or run for long and the runner is not connected. Ones that are only slow are not.
+func (o Observation) comesNoMore(p Policy, now time.Time) bool {
+	instances, ordered := o.Home.Instances, o.Home.Note.Ordered
+	if instances.State == Failed {
+		return true
 	}
+	if o.Run.Restarts > 0 {
+		return false
+	}
+	age := time.Duration(1<<63 - 1) // of an order that nobody has noted
+	if ordered != nil {
+		age = now.Sub(ordered.At)
+	}
+	return instances.State == Failing && age >= p.ConnectTimeout || ordered != nil && instances.up() && !o.Agent.Connected && age >= wedged
+}
+
+// waitingSince is when this run began to wait for the instances.
+func (o Observation) waitingSince() time.Time {
+	if since := o.Run.RestartedAt; !since.IsZero() {
+		return since
+	}
+	return o.Run.Started
+}
+
+func (o Observation) awaitConnected(p Policy, now time.Time) Step {
+	late := !now.Before(o.waitingSince().Add(p.ConnectTimeout))
 	switch {
-	case !now.Before(since.Add(p.ConnectTimeout)):
+	case late && o.Home.Instances.State == Rolling:
+		return refuse(Errorf(NotReady, "%w, and were not up within %s: %s", ErrStarting, p.ConnectTimeout, o.Home.Instances.Detail).
+			WithTodo("nothing: the next run waits on, and orders no other restart; if this repeats, look at the deployment's events"))
+	case late:
 		return refuse(Errorf(Vendor, "the runner has not come back within %s (instances %s, Maia says status %q, connected %t): %s",
 			p.ConnectTimeout, o.Home.Instances.State, o.Agent.Status, o.Agent.Connected, o.Home.Instances.Detail).
 			WithTodo("look at the instances' logs; the store holds the valid secret"))
 	case !now.Before(o.Run.Deadline):
-		return refuse(Errorf(NotReady, "the time of this run is up while instances start: %s", o.Home.Instances.Detail).
+		return refuse(Errorf(NotReady, "%w when the time of this run was up: %s", ErrStarting, o.Home.Instances.Detail).
 			WithTodo("nothing: the next run waits on; give the function more time if this repeats"))
 	}
 	return Step{Kind: AwaitConnected, Reason: "instances are starting"}
@@ -244,7 +317,7 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 	if p.Drain == DrainNone {
 		return Step{}, false
 	}
-	besidePause := o.besidePause(now) && now.Before(o.Run.Deadline)
+	concurrent := o.concurrentPause(now) && now.Before(o.Run.Deadline)
 	if !o.paused() {
 		if o.Agent.Status != maia.StatusRunning {
 			return refuse(Errorf(NotReady, "Maia says that the runner's status is %q: it cannot be drained", o.Agent.Status).
@@ -254,16 +327,19 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 			return refuse(Errorf(NotReady, "the runner was resumed by somebody else while it drained").
 				WithTodo("nothing: the next run tries again")), true
 		}
-		if besidePause {
+		if concurrent {
 			return Step{Kind: AwaitDrained, Reason: "another run is about to pause the runner"}, true
 		}
 		return Step{Kind: Pause, Reason: "running pipelines must finish first"}, true
 	}
-	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
-		if besidePause {
+	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && o.pausedByUs(p, now) && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
+		if concurrent {
 			return Step{Kind: AwaitDrained, Reason: "another run is about to confirm that the pause is ours"}, true
 		}
 		return Step{Kind: Pause, Reason: "the pause has taken effect: confirm that it is ours"}, true
+	}
+	if o.Agent.Status == maia.StatusPaused && o.pauseUndecided() {
+		return Step{Kind: AwaitDrained, Reason: "the end of the pause has changed: whose pause it is shows in whether it stands still"}, true
 	}
 	if o.Agent.Status == maia.StatusPaused {
 		return Step{}, false
@@ -299,7 +375,7 @@ func (o Observation) resume(p Policy, now time.Time) Step {
 // this one, or one that was sent and may still be carried out. A run that gives up must not take away the pause of one beside
 // it, to which it may have lost the way.
 func (o Observation) mayResume(p Policy, now time.Time, givingUp bool) (reason string, resume bool) {
-	if (o.Run.Mode == Heal || givingUp) && o.besideRotation(p, now) {
+	if (o.Run.Mode == Heal || givingUp) && o.concurrentRotation(p, now) {
 		return "paused for a rotation that may be under way", false
 	}
 	valid, known := o.Valid()

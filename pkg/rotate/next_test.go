@@ -50,6 +50,8 @@ func (w *world) take(step Step) (wrong string) {
 			run.DrainSince = w.now
 		}
 		w.Agent.Status = maia.StatusPaused
+		w.now = w.now.Add(time.Second)
+		run.readPause(w.Agent, w.now)
 	case Refresh:
 		if !w.unsent() {
 			w.Home.Note.Intent = &Intent{At: w.now, Over: fp(w.Maia), By: run.ID}
@@ -81,9 +83,12 @@ func (w *world) take(step Step) (wrong string) {
 		w.Home.Instances.Read, w.Home.Instances.State = ReadCurrent, Steady
 	case AwaitConnected:
 		w.Home.Instances.State, w.Agent.Connected = Steady, true
+		if w.pause(w.policy, w.now) == pauseHidden {
+			w.Agent.Status, w.Agent.PausedUntil = maia.StatusPaused, w.now.Add(time.Hour)
+		}
 		run.ConnectedReads++
 	case Resume:
-		if !w.pausedByUs() {
+		if !w.pausedByUs(w.policy, w.now) {
 			wrong = "a pause that is not ours is resumed"
 		}
 		run.Resumes++
@@ -138,16 +143,16 @@ func (w *world) wrongEnd(end Step) string {
 	switch {
 	case w.refreshes > 1:
 		return "more than one refresh"
-	case end.Kind == Refuse && w.refreshes > 0:
+	case (end.Kind == Refuse || end.Refusal != nil) && w.refreshes > 0 && w.pause(w.policy, w.now) != pauseUnclear:
 		return "refused after a refresh, though all went well: " + end.Reason
 	case end.Kind == Done && (!known || !w.stored(valid)):
 		return "done, and the store does not hold what Maia does"
 	case end.Kind == Done && w.Run.Mode != Stage && !w.Agent.Connected:
 		return "done, and the runner is not connected"
-	case end.Kind == Done && w.pausedByUs() && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
+	case end.Kind == Done && w.pausedByUs(w.policy, w.now) && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
 		return "done, and our pause is left behind"
-	case end.Kind == Refuse && w.pausedByUs() && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0 && !w.unresolved(fp(w.Maia)) &&
-		!w.besideRotation(w.policy, w.now):
+	case end.Kind == Refuse && w.pausedByUs(w.policy, w.now) && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0 && !w.unresolved(fp(w.Maia)) &&
+		!w.concurrentRotation(w.policy, w.now):
 		return "refused, and our pause is left behind"
 	}
 	return ""

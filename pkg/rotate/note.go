@@ -77,6 +77,7 @@ type Rotation struct {
 // Adoption is a change of the secret that another writer made, in Maia's console for example, and a run of ours brought to
 // the runner.
 type Adoption struct {
+	At   time.Time        `json:"at"`   // when it was adopted, to the millisecond
 	Over maia.Fingerprint `json:"over"` // the secret that was valid before, as far as was known
 	New  maia.Fingerprint `json:"new"`  // the one that was adopted
 }
@@ -103,6 +104,16 @@ func (n Note) Of(agentID string) Note {
 	return n
 }
 
+// Down reports whether by the note alone the runner may be cut off by a refresh of ours, and not seen back since.
+func (n Note) Down() bool {
+	return n.Intent != nil || n.Applied == AppliedNothing || n.Rotated != nil && n.Applied != n.Rotated.New && !n.superseded(n.Rotated.New)
+}
+
+// superseded reports whether a secret was replaced by one that was adopted since.
+func (n Note) superseded(secret maia.Fingerprint) bool {
+	return n.Adopted != nil && n.Adopted.Over == secret
+}
+
 // Equal compares two notes field by field.
 func (n Note) Equal(other Note) bool {
 	return n.Agent == other.Agent && n.Applied == other.Applied &&
@@ -111,7 +122,7 @@ func (n Note) Equal(other Note) bool {
 			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until) && a.Stands == b.Stands
 		}) &&
 		equal(n.Ordered, other.Ordered, Order.equal) &&
-		equal(n.Adopted, other.Adopted, func(a, b Adoption) bool { return a == b }) &&
+		equal(n.Adopted, other.Adopted, func(a, b Adoption) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
 		equal(n.Rotated, other.Rotated, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
 		n.Tried.Equal(other.Tried)
 }

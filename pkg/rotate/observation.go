@@ -32,24 +32,27 @@ type RunState struct {
 	ConnectedReads int              // reads in a row that said connected, of instances that had settled
 	Pauses         int              // PAUSE commands sent
 	Resumes        int              // RESUME commands sent
+	PauseReads     PauseReads       // of the pause that is on
+	PauseHeld      bool             // the pause was ours when this run cut the runner off, and has not ended since
+	PauseLeft      bool             // the same, of an operator's
+	Recorded       bool             // this run has tried to complete what the platform keeps beside the store
 	Refusal        *Error           // decided already; only cleaning up is left
 }
 
-// Valid is what Maia accepts now, as far as can be known: a read that still shows a secret that we revoked lags, and is
-// overruled by the answer of the refresh, from this run or, through the note, from an earlier one.
+// Valid is what Maia accepts now, as far as can be known: a read that shows a secret which was replaced since lags, or went back,
+// and is overruled by what replaced it: the answer of this run's refresh, or, through the note, what an earlier run refreshed or
+// adopted.
 func (o Observation) Valid() (maia.Credentials, bool) {
 	read := o.Maia.ClientSecret.Fingerprint()
 	unread := o.Maia.ClientSecret.IsZero()
-	if !o.Run.Answer.ClientSecret.IsZero() && (unread || read == o.Run.Sent.Over) {
-		return o.Run.Answer, true
+	if answer := o.Run.Answer; !answer.ClientSecret.IsZero() && (unread || o.newest(read) == answer.ClientSecret.Fingerprint()) {
+		return answer, true
 	}
-	if rotated := o.Home.Note.Rotated; rotated != nil && (unread || read == rotated.Over) {
-		for _, held := range []maia.Credentials{o.Home.Store, o.Home.Pending} {
-			if held.ClientSecret.Fingerprint() == rotated.New {
-				return held, true
-			}
-		}
-		return maia.Credentials{}, false
+	if rotated := o.Home.Note.Rotated; rotated != nil && unread {
+		return o.held(o.newest(rotated.Over))
+	}
+	if newest := o.newest(read); newest != read && !unread {
+		return o.held(newest)
 	}
 	if staged := o.staged(); o.Home.Note.Intent != nil && !o.unsent() && !staged.ClientSecret.IsZero() {
 		over := o.Home.Note.Intent.Over
@@ -58,6 +61,56 @@ func (o Observation) Valid() (maia.Credentials, bool) {
 		}
 	}
 	return o.Maia, !unread
+}
+
+// newest follows a secret to the one that is known to have replaced it last.
+func (o Observation) newest(secret maia.Fingerprint) maia.Fingerprint {
+	for range 3 { // a rotation, an adoption, and this run's refresh, in any order
+		switch note := o.Home.Note; {
+		case o.Run.Sent != nil && !o.Run.Answer.ClientSecret.IsZero() && secret == o.Run.Sent.Over:
+			secret = o.Run.Answer.ClientSecret.Fingerprint()
+		case note.Rotated != nil && secret == note.Rotated.Over:
+			secret = note.Rotated.New
+		case note.superseded(secret) && o.overrules(*note.Adopted):
+			secret = note.Adopted.New
+		default:
+			return secret
+		}
+	}
+	return secret
+}
+
+// goesBack is for how long after an adoption a read may still show what was before.
+const goesBack = time.Hour
+
+// overrules reports whether what was adopted counts more than a read of what was before. It was not made by us, so that the
+// connection of the runner proves it; without that it is believed for a while only.
+func (o Observation) overrules(adopted Adoption) bool {
+	return o.Agent.Connected && o.Home.Note.Applied == adopted.New || o.Run.Started.Before(adopted.At.Add(goesBack))
+}
+
+// held is the credentials with a fingerprint, if the store holds them or they are staged.
+func (o Observation) held(secret maia.Fingerprint) (maia.Credentials, bool) {
+	for _, held := range []maia.Credentials{o.Home.Store, o.Home.Pending} {
+		if held.ClientSecret.Fingerprint() == secret {
+			return held, true
+		}
+	}
+	return maia.Credentials{}, false
+}
+
+// adoption is what the note is to say of a value of Maia's that no refresh of ours has made; nil if it says so already, or
+// nothing is known of what was before.
+func (o Observation) adoption(valid maia.Fingerprint, at time.Time) *Adoption {
+	note := o.Home.Note
+	over := note.Applied
+	if over == "" || over == AppliedNothing {
+		over = o.Home.Store.ClientSecret.Fingerprint()
+	}
+	if over == valid || o.ours(valid) || note.Adopted != nil && note.Adopted.New == valid {
+		return nil
+	}
+	return &Adoption{At: at, Over: over, New: valid}
 }
 
 // stored says that the store holds the valid credentials, in all its places.
@@ -141,7 +194,7 @@ func (o Observation) owed(valid maia.Fingerprint) bool {
 
 // due says that a refresh is wanted.
 func (o Observation) due(valid maia.Fingerprint, p Policy, now time.Time) bool {
-	if !o.Run.Mode.mayRefresh() || o.Home.Staged || o.Run.Sent != nil || o.resolved(valid) {
+	if !o.Run.Mode.mayRefresh() || o.Home.Staged || o.Home.Unrecorded != "" || o.Run.Sent != nil || o.resolved(valid) {
 		return false
 	}
 	rotated := o.Home.Note.Rotated
@@ -155,39 +208,12 @@ func (o Observation) onlyPending() bool {
 		o.Home.Pending.ClientSecret.Fingerprint() == rotated.New && o.Home.Store.ClientSecret.Fingerprint() == rotated.Over
 }
 
-// pausedByUs says that the runner is paused or pausing and that the pause is ours. A pause that the note does not yet
-// confirm is: it was written when the runner was not paused, right before the command. Where this run wrote it and has not
-// sent the command, somebody else was quicker.
-func (o Observation) pausedByUs() bool {
-	paused := o.Home.Note.Paused
-	if paused == nil || !o.paused() || paused.By == o.Run.ID && !paused.Confirmed && o.Run.Pauses == 0 {
-		return false
-	}
-	return !paused.Confirmed || paused.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond))
-}
-
-// besidePause says that another run has noted that it pauses the runner, and may be about to. A second PAUSE would give the
-// pause another end than the one that the other run confirms: it would be nobody's, and stay.
-func (o Observation) besidePause(now time.Time) bool {
-	paused := o.Home.Note.Paused
-	return paused != nil && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
-}
-
-// besideRotation says that another run has noted its pause, and may still be about to refresh. Where this run's own intent
-// stands, it is not.
-func (o Observation) besideRotation(p Policy, now time.Time) bool {
-	note := o.Home.Note
-	valid, known := o.Valid()
-	refreshed := note.Rotated != nil && !note.Rotated.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
-	return note.Paused.By != o.Run.ID && !o.unsent() && !refreshed && now.Before(note.Paused.At.Add(p.DrainTimeout+p.darkBudget()))
-}
-
 // besideRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until
 // when at most. It stores the answer itself, sooner than anybody else could. A home where that takes longer has a lock,
 // by which the two do not meet.
 func (o Observation) besideRefresh() (until time.Time, underWay bool) {
 	intent := o.Home.Note.Intent
-	if o.Run.Mode != Heal || intent == nil {
+	if o.Run.Mode != Heal || intent == nil || o.Home.Free {
 		return time.Time{}, false
 	}
 	return intent.At.Add(maia.RefreshTimeout + storeTimeout), true
@@ -205,7 +231,7 @@ func (o Observation) darkSince() time.Time {
 		return o.Run.Sent.At
 	case known && o.resolved(fingerprint):
 		return note.Intent.At
-	case note.Rotated != nil && note.Applied != note.Rotated.New && (!known || note.Rotated.New == fingerprint):
+	case note.Rotated != nil && note.Applied != note.Rotated.New && !note.superseded(note.Rotated.New) && (!known || note.Rotated.New == fingerprint):
 		return note.Rotated.At
 	}
 	return time.Time{}
@@ -218,10 +244,11 @@ func (o Observation) paused() bool {
 	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
 }
 
-// State says where the runner is.
-func (o Observation) State() State {
+// state says where the runner is.
+func (o Observation) state(p Policy, now time.Time) State {
 	valid, known := o.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
+	pause := o.pause(p, now)
 	settled := o.Run.Mode == Finish || o.Run.Sent != nil || o.Run.Stored || o.Run.Restarts > 0
 	switch {
 	case !known:
@@ -240,9 +267,11 @@ func (o Observation) State() State {
 		return NotBack
 	case !o.Agent.Connected:
 		return Dark
+	case !settled && o.Run.Pauses > 0 && (pause == pauseOurs || pause == pauseUnclear):
+		return PausedOnly
 	case !settled:
 		return Unchanged
-	case o.pausedByUs():
+	case pause == pauseOurs, pause == pauseUnclear:
 		return StillPaused
 	}
 	return Back

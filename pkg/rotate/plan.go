@@ -46,6 +46,7 @@ func (o Observation) after(step Step, now time.Time) Observation {
 		o.Home.Note.Paused = &OwnPause{At: now, By: o.Run.ID, Confirmed: true, Until: o.Agent.PausedUntil.Truncate(time.Millisecond)}
 	case AwaitDrained:
 		o.Agent.Status, o.Agent.Connected = maia.StatusPaused, true
+		o.Run.PauseReads = PauseReads{Since: now, Until: o.Agent.PausedUntil.Truncate(time.Millisecond), At: now, Stands: true}
 	case Refresh:
 		o.Run.Sent = &Intent{At: now, Over: valid.ClientSecret.Fingerprint(), By: o.Run.ID}
 		o.Run.Answer = maia.Credentials{ClientID: valid.ClientID, ClientSecret: maia.NewSecret("the secret that Maia will make")}
@@ -64,6 +65,9 @@ func (o Observation) after(step Step, now time.Time) Observation {
 		o.Run.RestartedAt = now
 		o.Home.Instances.State, o.Home.Instances.Read = Rolling, ReadCurrent
 	case AwaitConnected:
+		if !o.paused() && o.Home.Note.Paused != nil {
+			o.Agent.Status = maia.StatusPaused
+		}
 		o.Home.Instances.State, o.Agent.Connected, o.Run.ConnectedReads = Steady, true, 2
 	case Resume:
 		o.Run.Resumes++

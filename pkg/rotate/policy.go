@@ -25,6 +25,9 @@ type Policy struct {
 	QuietTime      time.Duration // how long after a refresh of unknown outcome no other is sent
 	Every          time.Duration // age of the last rotation at which the next is due; 0: every run is due (the trigger decides)
 	DryRun         bool          // observe and plan, change nothing
+	// OnlyKnown adopts nothing into a runner of which there is no note: for a function that cannot tell at the moment whether
+	// another of its targets is the runner's.
+	OnlyKnown bool
 }
 
 // DefaultPolicy is what fits a runner whose pipelines finish within minutes.
@@ -80,6 +83,9 @@ func (p Policy) budget(mode Mode) time.Duration {
 func (p Policy) darkBudget() time.Duration {
 	return maia.RefreshTimeout + p.StoreTimeout + p.ConnectTimeout
 }
+
+// rotationBudget is how long a rotation may take from its pause until the runner is back, unless instances are slow.
+func (p Policy) rotationBudget() time.Duration { return p.DrainTimeout + p.darkBudget() }
 
 // Mode says how far a run may go.
 type Mode string

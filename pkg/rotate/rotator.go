@@ -74,6 +74,7 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 		}
 		report.State, report.Took = run.state(), time.Since(started)
 		report.Connected = run.seen.Agent.Connected
+		report.LeftPaused = run.observed && run.leftPaused(err)
 		if since := run.seen.darkSince(); run.observed && !since.IsZero() {
 			report.DarkSince = &since
 		}
@@ -108,6 +109,7 @@ type run struct {
 	failures  int       // in a row
 	pauseSeen bool      // a PAUSE of this run's has shown
 	ordered   *Order    // by this run, as long as the instances were not seen back
+	adopted   *Adoption // by this run
 	mended    bool      // something was stored, restarted or resumed
 	counts    bool      // by a rotation of ours
 	last      StepKind  // announced
@@ -137,6 +139,9 @@ func (r *run) loop() error {
 		}
 		if step.Kind == Refuse {
 			r.report.Outcome = Refused
+			if errors.Is(step.Refusal, ErrStarting) {
+				r.report.Outcome = Starting
+			}
 			return r.giveUp(step.Refusal)
 		}
 		began := time.Now()
@@ -145,6 +150,10 @@ func (r *run) loop() error {
 		r.record(step, time.Since(began), err)
 		if err == nil {
 			r.failures = 0
+			if step.Kind == Done && step.Refusal != nil {
+				r.report.Outcome = Refused
+				return AsError(step.Refusal, r.state())
+			}
 			if step.Kind == Done {
 				return nil
 			}
@@ -213,9 +222,27 @@ func (r *run) dark() bool {
 	return r.cancel != nil || r.seen.Run.Restarts > 0 || r.seen.Run.Mode == Finish
 }
 
+// leftPaused reports whether the run ends over a pause that it should have taken back, or of which it cannot tell whose it is.
+func (r *run) leftPaused(err error) bool {
+	now := time.Now()
+	switch r.seen.pause(r.rotator.Policy, now) {
+	case pauseOurs:
+		_, ours := r.seen.mayResume(r.rotator.Policy, now, err != nil)
+		if r.seen.Run.Mode == Stage { // else the Finish that follows takes it back
+			return r.state() == PausedOnly
+		}
+		return ours && !r.rotator.Policy.DryRun
+	case pauseHidden:
+		return r.seen.Agent.Connected && r.seen.Run.Mode != Stage
+	case pauseUnclear:
+		return !r.seen.concurrentRotation(r.rotator.Policy, now)
+	}
+	return false
+}
+
 func (r *run) state() State {
 	if r.observed {
-		return r.seen.State()
+		return r.seen.state(r.rotator.Policy, time.Now())
 	}
 	return Unseen
 }

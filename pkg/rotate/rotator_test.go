@@ -33,7 +33,7 @@ func TestRotationTakesTheSteps(t *testing.T) {
 }
 
 // The engine with a home that does all that it should.
-func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming) }
+func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming, rotatetest.WithQuirks(nil)) }
 
 func every(age time.Duration) func(*rotate.Rotator) {
 	return func(r *rotate.Rotator) { r.Policy.Every = age }
@@ -252,7 +252,7 @@ func TestPromise5SuccessMeansBack(t *testing.T) {
 	}{
 		"the first restart fails":      {prepare: func(h *home) { h.brokenFor = 1 }, restarts: 2},
 		"every restart fails":          {prepare: func(h *home) { h.brokenFor = 9 }, restarts: 2, fails: true, kind: rotate.Vendor, state: rotate.NotBack},
-		"instances start for too long": {prepare: func(h *home) { h.starts = 9 * time.Minute }, restarts: 1, fails: true, kind: rotate.Vendor, state: rotate.NotBack},
+		"instances start for too long": {prepare: func(h *home) { h.starts = 9 * time.Minute }, restarts: 1, fails: true, kind: rotate.NotReady, state: rotate.NotBack},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -466,7 +466,7 @@ func TestPromise8AnOperatorsPauseStays(t *testing.T) {
 	t.Run("after ours", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHome(t)
-			h.before("restart", 1, func() error { h.maia.ConsolePause(agentID, 3*time.Hour); return nil })
+			time.AfterFunc(12*time.Second, func() { h.maia.ConsolePause(agentID, 3*time.Hour) })
 			if _, err := h.run(rotate.Rotate); err != nil {
 				t.Fatal(err)
 			}
@@ -522,7 +522,7 @@ func TestACancelledRunCleansUpInSeconds(t *testing.T) {
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.RateLimited, RetryAfter: "50", Before: func() { time.AfterFunc(time.Second, cancel) }})
 		begun := time.Now()
 		_, err := h.runWith(ctx, rotate.Rotate)
-		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+		mustFail(t, err, rotate.NotReady, rotate.PausedOnly)
 		if took := time.Since(begun); took > 45*time.Second || ctx.Err() == nil {
 			t.Errorf("it ended after %s", took)
 		}

@@ -72,8 +72,14 @@ type Home struct {
 	// value hold several: Store then is what an instance would read, Pending the other, and storing makes it whole, also
 	// where Store is the valid value already.
 	Unfinished bool
+	// Unrecorded says why what the platform keeps beside the store (the values of a Helm release) does not hold what is stored
+	// yet, though instances read it; empty if it does. The runner is brought back all the same, and storing once more tries to
+	// complete it.
+	Unrecorded string
 	// Staged says that the home's own trigger has got its new value already, so that no refresh is due.
-	Staged    bool
+	Staged bool
+	// Free says that the platform has a lock on the runner and no other run holds it: none is at work.
+	Free      bool
 	Instances Instances
 	Note      Note
 }

@@ -33,8 +33,12 @@ type agent struct {
 	connections []change
 	instances   map[*Instance]bool
 	tasks       []time.Time // when each ends, zero for never
-	pausedUntil time.Time
-	pausedDown  bool // paused while it was disconnected
+	pauses      []pauseChange
+	pauseLength time.Duration // of the last pause
+	pausedDown  bool          // paused while it was disconnected
+	backAt      time.Time     // when it connected again after it had been disconnected
+	asked       map[Name]int  // how often since the last refresh
+	shown       int           // how often the secret of the last refresh was shown
 	refreshes   int
 	lost        int
 }
@@ -47,6 +51,11 @@ type issued struct {
 type change struct {
 	connected bool
 	at        time.Time
+}
+
+// pauseChange is a pause that begins, or, if until is zero, ends.
+type pauseChange struct {
+	until, at time.Time
 }
 
 // AddAgent adds an agent, disconnected and not paused.
@@ -64,7 +73,7 @@ func (s *Server) AddAgent(spec AgentSpec) {
 	if s.find(spec.ID) != nil {
 		panic("maiatest: AddAgent: there is already an agent " + spec.ID)
 	}
-	a := &agent{AgentSpec: spec, secrets: []issued{{spec.Secret, time.Now()}}, instances: map[*Instance]bool{}}
+	a := &agent{AgentSpec: spec, secrets: []issued{{spec.Secret, time.Now()}}, instances: map[*Instance]bool{}, asked: map[Name]int{}}
 	a.setTasks(spec.RunningTasks)
 	s.agents = append(s.agents, a)
 }
@@ -164,14 +173,20 @@ func (a *agent) accepts(clientID, secret string) bool {
 }
 
 // shownSecret is what a read gives: the live secret, or an older one while reads lag.
-func (a *agent) shownSecret(lag time.Duration) string {
-	secret := a.secrets[0].secret
-	for _, later := range a.secrets[1:] {
+func (a *agent) shownSecret(o *options) string {
+	lag := max(o.readLag, o.behaviour.secretLag)
+	shown := 0
+	for i, later := range a.secrets[1:] {
 		if time.Since(later.at) >= lag {
-			secret = later.secret
+			shown = i + 1
 		}
 	}
-	return secret
+	if shown > 0 && shown == len(a.secrets)-1 {
+		if a.shown++; o.behaviour.secretFalls && a.shown == 2 {
+			shown--
+		}
+	}
+	return a.secrets[shown].secret
 }
 
 func (a *agent) setTasks(n int) {
@@ -191,8 +206,19 @@ func (a *agent) runningTasks() (n int) {
 	return n
 }
 
+// Actual is the status and the connection of an agent as they are, whatever lags and quirks show of them.
+func (s *Server) Actual(agentID string) (status maia.AgentStatus, connected bool) {
+	s.with(agentID, func(a *agent) {
+		plain := &options{}
+		status, connected = a.status(plain), a.connected(plain)
+	})
+	return status, connected
+}
+
 func (a *agent) refresh() {
 	a.secrets = append(a.secrets, issued{newSecret(), time.Now()})
+	a.shown = 0
+	clear(a.asked)
 	a.lost += a.runningTasks()
 	a.tasks = nil
 	a.pausedDown = false
@@ -201,34 +227,71 @@ func (a *agent) refresh() {
 }
 
 func (a *agent) pause(d time.Duration) {
-	a.pausedUntil = time.Now().Add(d).Truncate(time.Second)
+	a.pauseLength = d
+	a.pauses = append(a.pauses, pauseChange{time.Now().Add(d).Truncate(time.Second), time.Now()})
 	a.pausedDown = len(a.instances) == 0
 }
 
-func (a *agent) resume() { a.pausedUntil, a.pausedDown = time.Time{}, false }
+func (a *agent) resume() {
+	a.pauses, a.pausedDown = append(a.pauses, pauseChange{at: time.Now()}), false
+}
+
+// pausedUntil is the end of the pause that shows, zero if none does.
+func (a *agent) pausedUntil(o *options) (until time.Time) {
+	for _, pause := range a.pauses {
+		lag := o.behaviour.agentLag
+		if !pause.until.IsZero() {
+			lag += o.behaviour.pauseLag
+		}
+		if time.Since(pause.at) >= lag {
+			until = pause.until
+		}
+	}
+	return until
+}
+
+// comesBack is called when an instance is about to log in.
+func (a *agent) comesBack(o *options) {
+	if len(a.instances) > 0 || len(a.connections) == 0 {
+		return
+	}
+	a.backAt = time.Now()
+	if last := len(a.pauses) - 1; o.behaviour.pauseRestarts && last >= 0 && a.backAt.Before(a.pauses[last].until) {
+		a.pauses[last].until = a.backAt.Add(a.pauseLength).Truncate(time.Second)
+	}
+}
 
 // connectionChanged notes the connection as it is now.
 func (a *agent) connectionChanged() {
 	a.connections = append(a.connections, change{len(a.instances) > 0, time.Now()})
 }
 
-// connected tells the connection as it was lag ago.
-func (a *agent) connected(lag time.Duration) bool {
+// connected tells the connection as it shows. A world that is made by a test has its first connection long since.
+func (a *agent) connected(o *options) bool {
+	lag := max(o.connectedLag, o.behaviour.agentLag)
 	connected := false
-	for _, c := range a.connections {
-		if time.Since(c.at) >= lag {
+	for i, c := range a.connections {
+		if since := time.Since(c.at); since >= lag || i == 0 && since >= o.connectedLag {
 			connected = c.connected
 		}
+	}
+	if back := time.Since(a.backAt) - lag; o.behaviour.flaps && back < unsettled && back/flapTime%2 == 1 {
+		return false
 	}
 	return connected
 }
 
 // status follows from the time, the tasks, the pause and the connection.
-func (a *agent) status(lag time.Duration) maia.AgentStatus {
-	connected, paused := a.connected(lag), time.Now().Before(a.pausedUntil)
+func (a *agent) status(o *options) maia.AgentStatus {
+	connected, paused := a.connected(o), time.Now().Before(a.pausedUntil(o))
+	back := time.Since(a.backAt) - max(o.connectedLag, o.behaviour.agentLag)
 	switch {
 	case a.Status != "":
 		return maia.AgentStatus(a.Status)
+	case connected && o.behaviour.words && back < unsettled/2:
+		return "provisioning"
+	case connected && o.behaviour.words && back < unsettled:
+		return "draining"
 	case paused && connected && a.runningTasks() == 0:
 		return maia.StatusPaused
 	case paused && (connected || a.pausedDown):
@@ -240,16 +303,24 @@ func (a *agent) status(lag time.Duration) maia.AgentStatus {
 }
 
 // document is the agent as the API shows it.
-func (a *agent) document(lag time.Duration) map[string]any {
-	status := a.status(lag)
+func (a *agent) document(o *options) map[string]any {
+	status := a.status(o)
 	document := map[string]any{
 		"agentId": a.ID, "name": a.Name, "description": a.Description, "agentStatus": status,
-		"agentType": a.Type, "cloudProvider": a.CloudProvider, "deployment": a.Deployment, "connected": a.connected(lag),
-		"enableAutoUpdates": true, "restrictedAccess": false,
+		"agentType": cmp.Or(o.behaviour.agentType, a.Type), "cloudProvider": a.CloudProvider, "deployment": a.Deployment,
+		"connected": a.connected(o), "enableAutoUpdates": true, "restrictedAccess": false,
 		"versionDetails": map[string]any{"agentVersion": "10.1234.0", "trackName": "current", "updateRequired": false},
 	}
-	if (status == maia.StatusPausing || status == maia.StatusPaused) && !a.pausedUntil.IsZero() {
-		document["pausedUntil"] = a.pausedUntil.UTC().Format(time.RFC3339)
+	until := a.pausedUntil(o)
+	if status != maia.StatusPausing && status != maia.StatusPaused || until.IsZero() {
+		return document
+	}
+	var shown any = until.UTC().Format(time.RFC3339)
+	if form := o.behaviour.pauseEnd; form != nil {
+		shown = form(until, a.asked[GetAgent])
+	}
+	if shown != nil {
+		document["pausedUntil"] = shown
 	}
 	return document
 }

@@ -173,6 +173,11 @@ func isPage(text string) bool {
 // overLimit counts a call, and returns how long to wait if it is one too many.
 func (s *Server) overLimit() time.Duration {
 	now := time.Now()
+	if s.options.behaviour.limits {
+		if wait := s.usedUp(now); wait > 0 {
+			return wait
+		}
+	}
 	for len(s.recent) > 0 && now.Sub(s.recent[0]) >= time.Minute {
 		s.recent = s.recent[1:]
 	}
@@ -186,19 +191,32 @@ func (s *Server) overLimit() time.Duration {
 	return 0
 }
 
+// usedUp plays that others use up the account's limit: from one of the first calls, and from the first call after each new login.
+func (s *Server) usedUp(now time.Time) time.Duration {
+	var login time.Time
+	for _, a := range s.agents {
+		if a.backAt.After(login) {
+			login = a.backAt
+		}
+	}
+	if s.counted++; s.counted == limitedCall || login.After(s.limitedFor) {
+		s.limitedUntil, s.limitedFor = now.Add(limitedTime), login
+	}
+	return s.limitedUntil.Sub(now)
+}
+
 // carryOut does what a request that is in order asks for.
 func (s *Server) carryOut(r *http.Request, call Call) reply {
 	a := s.find(call.AgentID)
-	lag := s.options.connectedLag
 	switch call.Name {
 	case Token:
 		return s.issueToken()
 	case ListAgents:
 		return s.listAgents(r.URL.Query().Get("page"))
 	case GetAgent:
-		return jsonReply(http.StatusOK, a.document(lag))
+		return jsonReply(http.StatusOK, a.document(&s.options))
 	case GetCredentials:
-		return jsonReply(http.StatusOK, credentials(a.ClientID, a.shownSecret(s.options.readLag)))
+		return jsonReply(http.StatusOK, credentials(a.ClientID, a.shownSecret(&s.options)))
 	case RefreshCredentials:
 		a.refresh()
 		a.refreshes++
@@ -223,7 +241,7 @@ func (s *Server) listAgents(page string) reply {
 	number, _ := strconv.Atoi(page) // checked; none is the first
 	results := []map[string]any{}
 	for i := number * pageSize; i < min((number+1)*pageSize, len(s.agents)); i++ {
-		results = append(results, s.agents[i].document(s.options.connectedLag))
+		results = append(results, s.agents[i].document(&s.options))
 	}
 	return jsonReply(http.StatusOK, map[string]any{"results": results, "page": number, "size": pageSize, "total": len(s.agents)})
 }

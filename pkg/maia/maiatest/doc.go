@@ -17,7 +17,8 @@
 //   - Tokens expire; the audience, the grant type, the content type and the place of the credentials must be right.
 //   - Errors are problem documents (RFC 7807); the rate limit is that of the account, over all calls but those for tokens.
 //
-// Where the reference is silent, the fake chooses: a pause of a paused agent starts its time anew (so that touching an operator's pause
-// shows); a pause of a disconnected agent is accepted and stays "pausing" until an instance connects; RESTART of a disconnected agent is
-// a 409 and otherwise changes nothing; pausedUntil is left out while the status is "unknown".
+// Where the reference is silent, the real service may be as each of the Quirks is: WithQuirk and Play have a server play them. Without any,
+// the fake chooses: a pause of a paused agent starts its time anew (so that touching an operator's pause shows); a pause of a disconnected
+// agent is accepted and stays "pausing" until an instance connects; RESTART of a disconnected agent is a 409 and otherwise changes nothing;
+// pausedUntil stands still, in whole seconds, and is left out while the status is "unknown".
 package maiatest

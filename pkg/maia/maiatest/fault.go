@@ -66,20 +66,24 @@ func (s *Server) Inject(fault Fault) {
 	s.faults = append(s.faults, &pendingFault{Fault: fault})
 }
 
-// takeFault returns the fault that strikes this call, the zero Fault if none does.
-func (s *Server) takeFault(name Name) Fault {
+// takeFault returns the fault that strikes this call, or what a quirk does to it; the zero Fault if there is neither.
+func (s *Server) takeFault(call Call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var strikes Fault
 	found := false
 	for _, pending := range s.faults {
-		if pending.Call != "" && pending.Call != name {
+		if pending.Call != "" && pending.Call != call.Name {
 			continue
 		}
 		pending.seen++
 		if !found && (pending.Nth == 0 || pending.Nth == pending.seen) {
 			strikes, found = pending.Fault, true
 		}
+	}
+	if a := s.find(call.AgentID); a != nil && !found {
+		strikes = s.options.behaviour.fault(call.Name, a.asked[call.Name])
+		a.asked[call.Name]++
 	}
 	return strikes
 }

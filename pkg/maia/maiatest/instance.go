@@ -20,6 +20,7 @@ func (s *Server) Connect(agentID, clientID, secret string) (*Instance, error) {
 		if !a.accepts(clientID, secret) {
 			return
 		}
+		a.comesBack(&s.options)
 		a.instances[instance] = true
 		a.pausedDown = false
 		a.connectionChanged()

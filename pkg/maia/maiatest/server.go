@@ -61,6 +61,10 @@ type Server struct {
 	faults []*pendingFault
 	late   []*time.Timer
 	closed bool
+
+	limitedUntil time.Time // for the quirk of long waits, as are:
+	counted      int       // the calls that count towards the limit, so far
+	limitedFor   time.Time // the last login that they followed
 }
 
 type options struct {
@@ -71,6 +75,7 @@ type options struct {
 	pauseLength            time.Duration
 	readLag                time.Duration
 	connectedLag           time.Duration
+	behaviour              behaviour
 }
 
 // Option changes what New makes.
@@ -171,7 +176,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	call.Name, call.AgentID = route(r, body)
 
-	fault := s.takeFault(call.Name)
+	fault := s.takeFault(call)
 	if fault.Before != nil {
 		fault.Before()
 	}

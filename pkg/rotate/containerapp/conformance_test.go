@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"strings"
@@ -148,9 +149,15 @@ func (h *azureHome) Replace() { h.apps.RestartAll(appID) }
 // BreakRestarts implements rotatetest.Home: of both revisions.
 func (h *azureHome) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
 
-// Kept implements rotatetest.Home.
+// Kept implements rotatetest.Home. When the app was changed last is not kept: the question before a refresh is a change that alters nothing.
+// Neither is a blob that is empty: it is only the lock.
 func (h *azureHome) Kept() string {
-	return fmt.Sprint(h.apps.Shown(appID), h.state.Blobs(stateName))
+	document := h.apps.Shown(appID)
+	delete(document, "systemData")
+	delete(document["properties"].(map[string]any), "provisioningState")
+	kept := h.state.Blobs(stateName)
+	maps.DeleteFunc(kept, func(_, content string) bool { return content == "" })
+	return fmt.Sprint(document, kept)
 }
 
 // Foreign implements rotatetest.Home.

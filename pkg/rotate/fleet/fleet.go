@@ -7,8 +7,10 @@
 // What is promised (promise 9 of the README):
 //   - A runner that cannot be looked at, or fails before its refresh, fails alone.
 //   - Two targets that name one agent are both refused: one of them is not its home.
+//   - While a target cannot be opened its agent is unknown, and may be another target's: nothing is adopted into a runner of which
+//     there is no note.
 //   - A runner on which another run is at work is left to that run.
-//   - While a runner is dark by a refresh of ours, no other is refreshed.
+//   - While a runner is dark by a refresh of ours, no other is refreshed: also one on which another run is at work.
 //   - The oldest credentials come first, and behind them runners that were paused before, and not rotated: some are busy
 //     whenever they are tried, and would use up the time of every call. The first refresh is alone until one has gone well,
 //     then there are a few at a time.
@@ -96,6 +98,15 @@ func (r TargetResult) dark() bool {
 	return report != nil && report.DarkSince != nil
 }
 
+// dark reports whether the runner is down by a refresh of ours, or may be: of one that is left to another run the note tells, and
+// where that could not be read nothing does.
+func (m *member) dark() bool {
+	if m.waits && m.Outcome == leftAlone {
+		return m.note == nil || m.note.Down()
+	}
+	return m.TargetResult.dark()
+}
+
 // Outcomes of a target for which no run says it.
 const (
 	notLooked   = "not looked at"
@@ -126,6 +137,7 @@ func (f Fleet) Run(ctx context.Context, targets []Target) Result {
 	members := f.members(targets)
 	f.each(members, atOnce, func(m *member) { m.find(ctx) })
 	refuseTwins(members)
+	adoptOnlyKnown(members)
 	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
 	f.rotate(ctx, members, tooShort)
 	result := resultOf(ctx, members)
@@ -140,6 +152,7 @@ func (f Fleet) Plan(ctx context.Context, targets []Target) Result {
 	members := f.members(targets)
 	f.each(members, atOnce, func(m *member) { m.find(ctx) })
 	refuseTwins(members)
+	adoptOnlyKnown(members)
 	f.each(members, atOnce, func(m *member) {
 		if m.err == nil {
 			m.rotator.Policy.DryRun = true
@@ -210,6 +223,16 @@ func refuseTwins(members []*member) {
 		for _, m := range twins {
 			m.err = rotate.Errorf(rotate.Configuration, "agent %s is named by %s, and can be at home in one of them only", m.AgentID, strings.Join(names, " and ")).
 				WithTodo("find out which is the agent's, and correct the other: nothing is done for them until then")
+		}
+	}
+}
+
+// adoptOnlyKnown has nothing adopted into runners without a note while the agent of a target is unknown.
+func adoptOnlyKnown(members []*member) {
+	unknown := slices.ContainsFunc(members, func(m *member) bool { return m.AgentID == "" })
+	for _, m := range members {
+		if unknown && m.rotator != nil {
+			m.rotator.Policy.OnlyKnown = true
 		}
 	}
 }
@@ -383,6 +406,9 @@ func (m *member) summarize(ctx context.Context) {
 				dark = time.Since(*report.DarkSince).Seconds()
 			}
 			attributes = append(attributes, "dark_seconds", dark)
+		}
+		if report.LeftPaused {
+			attributes = append(attributes, "left_paused", true)
 		}
 	}
 	switch rotated, known := m.rotated(); {

@@ -97,6 +97,12 @@ func (r *runner) connect() {
 	r.instance, _ = r.place.maia.Connect(r.id, clientID, r.secret)
 }
 
+// stop scales the runner to zero.
+func (r *runner) stop() {
+	r.state = rotate.Stopped
+	r.instance.Close()
+}
+
 // place is several runners and Maia.
 type place struct {
 	t       *testing.T
@@ -358,6 +364,59 @@ func TestBusyIsLeftAlone(t *testing.T) {
 	})
 }
 
+// TestDownAndHeldByAnotherCallStopsRefreshes: of a runner that is left to another call the note tells whether it is down.
+func TestDownAndHeldByAnotherCallStopsRefreshes(t *testing.T) {
+	for name, test := range map[string]struct {
+		note      rotate.Note
+		refreshes int
+	}{
+		"back":                    {rotate.Note{Applied: "b", Rotated: &rotate.Rotation{Over: "a", New: "b"}}, 1},
+		"refreshed, and not back": {rotate.Note{Applied: "a", Rotated: &rotate.Rotation{Over: "a", New: "b"}}, 0},
+		"about to be refreshed":   {rotate.Note{Applied: "a", Intent: &rotate.Intent{Over: "a"}}, 0},
+		"owed a restart":          {rotate.Note{Applied: rotate.AppliedNothing}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				p := newPlace(t, 2)
+				p.runners[0].busy, p.runners[0].note = "another", test.note
+				if result := p.run(); p.refreshes() != test.refreshes {
+					t.Errorf("%d refreshes, want %d; %v", p.refreshes(), test.refreshes, p.outcomes(result))
+				}
+			})
+		})
+	}
+}
+
+// TestNothingIsAdoptedWhileATargetIsUnknown: two targets name one agent, and the one that is its home cannot be opened in this call.
+func TestNothingIsAdoptedWhileATargetIsUnknown(t *testing.T) {
+	for name, known := range map[string]bool{"without a note": false, "with a note": true} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				p := newPlace(t, 2)
+				second := p.runners[1]
+				if known {
+					second.note.Applied = maia.NewSecret(second.secret).Fingerprint()
+				}
+				second.secret = "what the other target's runner does not hold"
+				second.instance.Close()
+				p.opening = func(name string) error {
+					if name == "target 01" {
+						return rotate.Errorf(rotate.NotReady, "the cluster does not answer")
+					}
+					return nil
+				}
+				result := p.run()
+				if adopted := second.secret == p.maia.LiveSecret(second.id); adopted != known {
+					t.Errorf("adopted %t; %v", adopted, result.Targets[1].Error)
+				}
+				if !known && !strings.Contains(result.Targets[1].Error, "another target is not known") {
+					t.Errorf("error %q", result.Targets[1].Error)
+				}
+			})
+		})
+	}
+}
+
 // TestDarkStopsRefreshes: one that does not come back ends the refreshes of this call; the next call heals it first.
 func TestDarkStopsRefreshes(t *testing.T) {
 	in(t, func(t *testing.T) {
@@ -465,8 +524,7 @@ func TestScaledToZeroIsNoFailure(t *testing.T) {
 		p := newPlace(t, 3)
 		p.aged(24 * time.Hour)
 		for _, r := range p.runners[:2] {
-			r.state = rotate.Stopped
-			r.instance.Close()
+			r.stop()
 		}
 		result := p.run()
 		want := []string{"scaled to zero: there is nothing to heal", "due, and not begun: it is scaled to zero", "rotated"}
@@ -537,7 +595,7 @@ func TestLog(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 3)
 		p.runners[1].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
-		p.runners[2].state = rotate.Stopped
+		p.runners[2].stop()
 		p.noSecret(p.run())
 		lines := p.lines()
 		if len(lines["runner"]) != 3 || len(lines["the runner failed"]) != 1 || len(lines["report"]) == 0 {
@@ -578,7 +636,7 @@ func TestAgeIsTold(t *testing.T) {
 		p := newPlace(t, 6)
 		p.aged(40*24*time.Hour, 24*time.Hour)
 		p.runners[0].busy, p.runners[2].busy = "another", "another"
-		p.runners[3].state = rotate.Stopped
+		p.runners[3].stop()
 		p.runners[4].unfit = rotate.Errorf(rotate.Permission, "may not patch deployments")
 		p.opening = func(name string) error {
 			if name == "target 06" {

@@ -37,6 +37,9 @@ func (w *world) agent() maia.Agent {
 	if err != nil {
 		w.failf("the agent cannot be read: %v", err)
 	}
+	if len(w.quirks.maia) > 0 {
+		agent.Status, agent.Connected = w.maia.Actual(agentID)
+	}
 	return agent
 }
 
@@ -181,7 +184,7 @@ func (w *world) checkDark(r *run) {
 	if r.settled.After(until) {
 		until = r.settled
 	}
-	if until = until.Add(pollInterval); r.process.fault != nil || w.overlap {
+	if until = until.Add(pollInterval); r.process.fault != nil || w.overlap || len(w.quirks.all()) > 0 {
 		until = r.ended
 	}
 	if !r.report.Refreshed {

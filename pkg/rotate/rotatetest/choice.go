@@ -10,7 +10,9 @@ type Option func(*choice)
 
 // choice is which calls are made to fail.
 type choice struct {
-	reads func(Call) bool // nil: none is told apart
+	reads    func(Call) bool // nil: none is told apart
+	quirks   bool
+	platform []Quirk
 }
 
 // OnceEach has calls that change nothing fail once for each name, method of the Runner, and phase of a rotation (up to the

@@ -83,7 +83,7 @@ func contractSaveNote(w *world) {
 		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "cccccccccccc", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "cccccccccccc", IDs: []string{"one", "two-2"}}, Paused: &stands},
-		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"}, Adopted: &rotate.Adoption{Over: "cccccccccccc", New: "dddddddddddd"}},
+		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"}, Adopted: &rotate.Adoption{At: at, Over: "cccccccccccc", New: "dddddddddddd"}},
 		{},
 	} {
 		w.must("SaveNote", runner.SaveNote(w.t.Context(), note))

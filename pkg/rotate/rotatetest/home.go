@@ -44,6 +44,8 @@ type Setup struct {
 	AgentID  string
 	ClientID string // that the store must hold …
 	Secret   string // … with this
+	// Quirks names those of its table that the home is to play, see [WithQuirks].
+	Quirks []string
 
 	world *world
 }

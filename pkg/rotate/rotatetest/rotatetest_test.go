@@ -167,7 +167,9 @@ func TestBadRunnersAreFound(t *testing.T) {
 		},
 		"says that it restarted": {
 			bend: func(r *memoryRunner) rotate.Runner {
-				return bent{Runner: r, restart: func(context.Context) ([]string, error) { return nil, r.process.Do("restart", func() error { return nil }) }}
+				return bent{Runner: r, restart: func(context.Context) ([]string, error) {
+					return nil, r.process.Do("restart", func() error { return nil })
+				}}
 			},
 			found: map[string]string{
 				"contract-Store-and-Restart": "promise 5 (success means back): after Restart instance 1 of 1 runs with a secret that was revoked",

@@ -83,9 +83,11 @@ func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home, o choice) (li
 		calls, more := o.fold(record(t, newHome, rotate.Heal, healing.prepare))
 		list, folded = append(list, sweepHealing(calls, healing.what, healing.prepare)...), folded+more
 	}
+	quirky, quirks := o.quirkScenarios(t, newHome, kept)
+	list = append(list, quirky...)
 	toStored, toRestarted := DarkCalls(calls)
-	return list, fmt.Sprintf("%d scenarios; %d calls in a rotation, %d of them from the refresh to the store and %d to the restart; "+
-		"%d calls were not made to fail: %s", len(list), len(calls), toStored, toRestarted, folded, o)
+	return list, fmt.Sprintf("%d scenarios, under %s; %d calls in a rotation, %d of them from the refresh to the store and %d to the restart; "+
+		"%d calls were not made to fail: %s", len(list), quirks, len(calls), toStored, toRestarted, folded, o)
 }
 
 // repeat is the command that runs one test again.

@@ -41,6 +41,7 @@ type world struct {
 	home  Home
 	setup Setup
 
+	quirks    setting
 	inspector *maia.Client
 	foreign   string // at the beginning
 	lag       time.Duration
@@ -82,7 +83,7 @@ const (
 // newWorld makes the home, an hour before anything happens to it.
 func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *world {
 	options := append([]maiatest.Option{maiatest.WithAPICredential("api-client", apiSecret)}, s.maia...)
-	w := &world{t: t, maia: maiatest.New(options...), secrets: map[string]bool{apiSecret: true}, lag: s.connectedLag, due: 1}
+	w := &world{t: t, maia: maiatest.New(options...), secrets: map[string]bool{apiSecret: true}, lag: s.connectedLag, due: 1, quirks: s.quirks}
 	t.Cleanup(w.maia.Close)
 	w.inspector = w.client(nil)
 	w.maia.OnCall(func(call maiatest.Call) {
@@ -100,7 +101,7 @@ func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *w
 		}
 	})
 	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret})
-	w.setup = Setup{AgentID: agentID, ClientID: clientID, Secret: firstSecret, world: w}
+	w.setup = Setup{AgentID: agentID, ClientID: clientID, Secret: firstSecret, Quirks: namesOf(s.quirks.platform), world: w}
 	w.home = newHome(t, w.setup)
 	time.Sleep(time.Hour + 500*time.Millisecond)
 	if len(w.running()) == 0 {
@@ -254,6 +255,15 @@ func (w *world) wait(r *run) *run {
 func (w *world) run(mode rotate.Mode, change ...func(*run)) *run {
 	time.Sleep(soon)
 	return w.wait(w.start(mode, nil, change...))
+}
+
+// resumeAsReported does what a run asks a person to do that has left the runner paused. It may only where it cannot know whose the
+// pause is: our note of it was never confirmed.
+func (w *world) resumeAsReported(r *run) {
+	if own := r.note.Paused; own == nil || own.Confirmed && !w.quirks.unclearPauses() {
+		w.broken(5, "the run left the runner paused, though its note tells whose the pause is: %v", r.err)
+	}
+	w.maia.ConsoleResume(agentID)
 }
 
 // String is for the reader of a failure.

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/quota/v1/generic"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -20,7 +21,9 @@ import (
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/namespace"
 	"k8s.io/kubernetes/pkg/controller/replicaset"
+	"k8s.io/kubernetes/pkg/controller/resourcequota"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
+	"k8s.io/kubernetes/pkg/quota/v1/install"
 )
 
 // workers of each controller: tests use many namespaces at once.
@@ -60,6 +63,10 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
+	quotas, err := quotaController(ctx, clients, shared, informerfactory.NewInformerFactory(shared, metadataShared), started)
+	if err != nil {
+		return err
+	}
 	if err := startKubelet(ctx, clients, shared); err != nil {
 		return err
 	}
@@ -72,6 +79,7 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 		func() { namespaces.Run(ctx, workers) },
 		func() { accounts.Run(ctx, 1) },
 		func() { roles.Run(ctx, 1) },
+		func() { quotas.Run(ctx, workers) },
 		func() { garbage.Run(ctx, workers, 2*time.Second) },
 		func() { garbage.Sync(ctx, clients.Discovery(), 10*time.Second) },
 	} {
@@ -79,4 +87,20 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 	}
 	shared.WaitForCacheSync(ctx.Done())
 	return nil
+}
+
+// quotaController counts what a ResourceQuota is for, without which the API server refuses everything under it.
+func quotaController(
+	ctx context.Context, clients *kubernetes.Clientset, shared informers.SharedInformerFactory, all informerfactory.InformerFactory, started chan struct{},
+) (*resourcequota.Controller, error) {
+	configuration, err := install.NewQuotaConfigurationForControllers(generic.ListerFuncForResourceFunc(shared.ForResource), shared)
+	if err != nil {
+		return nil, err
+	}
+	return resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
+		QuotaClient: clients.CoreV1(), ResourceQuotaInformer: shared.Core().V1().ResourceQuotas(), InformerFactory: all, InformersStarted: started,
+		ResyncPeriod: func() time.Duration { return time.Minute }, ReplenishmentResyncPeriod: func() time.Duration { return time.Minute },
+		DiscoveryFunc: clients.Discovery().ServerPreferredNamespacedResources, IgnoredResourcesFunc: configuration.IgnoredResources,
+		Registry: generic.NewRegistry(configuration.Evaluators()), UpdateFilter: install.DefaultUpdateFilter(),
+	})
 }

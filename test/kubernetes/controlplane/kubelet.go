@@ -22,6 +22,7 @@ import (
 const (
 	LoginURL   = "runner.test/login-url"   // where the runner in each pod logs in, see [login]
 	Break      = "runner.test/break"       // N: pods of the next N templates crash at their start; a change of it starts anew
+	Wait       = "runner.test/wait"        // while it is there, the containers of new pods wait, for the reason that it names
 	Hang       = "runner.test/hang"        // "true": new pods find no node; N: of each template only the first N do
 	StartDelay = "runner.test/start-delay" // how long a container takes to start, a Go duration
 	Terminate  = "runner.test/terminate"   // how long a pod takes to end, a Go duration
@@ -169,6 +170,10 @@ func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) er
 		}
 		if broken {
 			return k.crash(ctx, pod)
+		}
+		if reason := settings[Wait]; reason != "" {
+			k.again(ctx, pod, 200*time.Millisecond)
+			return k.waitFor(ctx, pod, reason)
 		}
 		if left := takes(&state.starts, settings[StartDelay]); left > 0 {
 			k.again(ctx, pod, left)

@@ -63,9 +63,19 @@ func conditions(ready corev1.ConditionStatus, now metav1.Time) []corev1.PodCondi
 	}
 }
 
+const crashLoop = "CrashLoopBackOff"
+
 // crash is a container that ends right after its start, again and again.
 func (k *kubelet) crash(ctx context.Context, pod *corev1.Pod) error {
-	return k.wait(ctx, pod, "CrashLoopBackOff", "back-off restarting failed container", 3)
+	return k.wait(ctx, pod, crashLoop, "back-off restarting failed container", 3)
+}
+
+// waitFor is a container that does not run yet, for a reason that passes.
+func (k *kubelet) waitFor(ctx context.Context, pod *corev1.Pod, reason string) error {
+	if reason == crashLoop {
+		return k.crash(ctx, pod)
+	}
+	return k.wait(ctx, pod, reason, "", 0)
 }
 
 // wait says why the containers of a pod do not run.
@@ -77,10 +87,14 @@ func (k *kubelet) wait(ctx context.Context, pod *corev1.Pod, reason, message str
 	changed.Status.Conditions = conditions(corev1.ConditionFalse, metav1.Now())
 	changed.Status.ContainerStatuses = nil
 	for _, c := range pod.Spec.Containers {
-		changed.Status.ContainerStatuses = append(changed.Status.ContainerStatuses, corev1.ContainerStatus{
+		status := corev1.ContainerStatus{
 			Name: c.Name, Image: c.Image, RestartCount: restarts,
 			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
-		})
+		}
+		if restarts > 0 {
+			status.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+		}
+		changed.Status.ContainerStatuses = append(changed.Status.ContainerStatuses, status)
 	}
 	_, err := k.clients.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, changed, metav1.UpdateOptions{})
 	return err

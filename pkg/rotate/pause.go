@@ -1,0 +1,162 @@
+package rotate
+
+import (
+	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+)
+
+// pauseState says whose the runner's pause is.
+type pauseState int
+
+const (
+	notPaused      pauseState = iota
+	pauseHidden               // the note says that we paused the runner, and Maia's status says neither that it is paused nor that it runs
+	pauseOurs                 // ours to take back
+	pauseUnclear              // the note says that we paused the runner, and whether this is that pause cannot be told
+	pauseOperators            // an operator's: it stays
+)
+
+// PauseReads is what the reads of one run have shown of the runner's pause and its end. Whether Maia's pausedUntil stands still is
+// not documented: only a value that was seen to do so tells one pause from another.
+type PauseReads struct {
+	Since   time.Time // when this run first read that the runner is paused; zero: it has not
+	Until   time.Time // of the last read that counts
+	At      time.Time // when that was
+	Stands  bool      // the last two reads showed the same
+	Changes int       // how often it was another than before, since it stood still
+}
+
+// readsApart is how far apart two reads must be to show that a value stands still: one in whole seconds may seem to.
+const readsApart = 1500 * time.Millisecond
+
+// next is what is known after one more read.
+func (r PauseReads) next(until, at time.Time) PauseReads {
+	until = until.Truncate(time.Millisecond)
+	switch {
+	case r.Since.IsZero():
+		return PauseReads{Since: at, Until: until, At: at}
+	case !r.Until.Equal(until):
+		return PauseReads{Since: r.Since, Until: until, At: at, Changes: r.Changes + 1}
+	case at.Sub(r.At) < readsApart:
+		return r
+	}
+	return PauseReads{Since: r.Since, Until: until, At: at, Stands: !until.IsZero()}
+}
+
+// pause reports whose the runner's pause is. A value that stood still when our pause was noted decides, unless our own restart
+// has cut the runner off since, by which it may have changed. Where it does not stand still, the note alone says whose the pause
+// is, for no longer than a rotation may take. A note that was never confirmed claims a pause for as long as that may take to show.
+func (o Observation) pause(p Policy, now time.Time) pauseState {
+	own := o.Home.Note.Paused
+	switch {
+	case !o.paused() && own != nil && o.Agent.Status != maia.StatusRunning:
+		return pauseHidden
+	case !o.paused():
+		return notPaused
+	case own == nil, own.By == o.Run.ID && !own.Confirmed && o.Run.Pauses == 0: // another was quicker
+		return pauseOperators
+	case o.Run.PauseLeft:
+		return pauseOperators
+	case o.Run.PauseHeld:
+		return pauseOurs
+	case !own.Confirmed && (own.By == o.Run.ID || o.pausedSince(now).Before(own.At.Add(pauseTime))):
+		return pauseOurs
+	case !own.Confirmed:
+		return pauseUnclear
+	}
+	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
+	standsElsewhere := own.Stands && !until.IsZero() || o.Run.PauseReads.Stands && !own.Until.IsZero()
+	switch {
+	case !until.IsZero() && own.Until.Equal(until), o.cutOffSince(own.At):
+		return pauseOurs
+	case standsElsewhere:
+		return pauseOperators
+	case now.Before(own.At.Add(p.rotationBudget())):
+		return pauseOurs
+	}
+	return pauseUnclear
+}
+
+// pausedSince is since when the runner is paused, as far as this run has seen.
+func (o Observation) pausedSince(now time.Time) time.Time {
+	if since := o.Run.PauseReads.Since; !since.IsZero() {
+		return since
+	}
+	return now
+}
+
+// pauseUndecided reports whether one more read would show whether the end of a pause that we have noted stands still elsewhere, as
+// an operator's does, or moves.
+func (o Observation) pauseUndecided() bool {
+	own, reads := o.Home.Note.Paused, o.Run.PauseReads
+	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !o.Agent.PausedUntil.IsZero() &&
+		!own.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond)) && !reads.Stands && reads.Changes < 2
+}
+
+// pausedByUs reports whether the runner is paused or pausing and the pause is ours.
+func (o Observation) pausedByUs(p Policy, now time.Time) bool { return o.pause(p, now) == pauseOurs }
+
+// cutOffSince reports whether a refresh or a restart of ours has cut the runner off after a time, and it was not seen back.
+func (o Observation) cutOffSince(at time.Time) bool {
+	note := o.Home.Note
+	if ordered := note.Ordered; ordered != nil && !ordered.At.Before(at) {
+		return true
+	}
+	if rotated := note.Rotated; rotated != nil && !rotated.At.Before(at) && note.Applied != rotated.New {
+		return true
+	}
+	valid, known := o.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	return known && o.resolved(fingerprint) && !note.Intent.At.Before(at) && note.Applied != fingerprint
+}
+
+// concurrentPause reports whether another run has noted that it pauses the runner, and may be about to. A second PAUSE would
+// give the pause another end than the one that the other run confirms: it would be nobody's, and stay.
+func (o Observation) concurrentPause(now time.Time) bool {
+	paused := o.Home.Note.Paused
+	return paused != nil && !o.Home.Free && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
+}
+
+// concurrentRotation reports whether another run has noted its pause, and may still be about to refresh. Where this run's own
+// intent stands, it is not.
+func (o Observation) concurrentRotation(p Policy, now time.Time) bool {
+	note := o.Home.Note
+	if note.Paused == nil || o.Home.Free || note.Paused.By == o.Run.ID || o.unsent() {
+		return false
+	}
+	valid, known := o.Valid()
+	refreshed := note.Rotated != nil && !note.Rotated.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
+	return !refreshed && now.Before(note.Paused.At.Add(p.rotationBudget()))
+}
+
+// confirmed is our pause as Maia shows it now.
+func (o Observation) confirmed() *OwnPause {
+	paused, until := *o.Home.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
+	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
+	paused.Confirmed, paused.Until = true, until
+	return &paused
+}
+
+// leftPaused is the error of a run that would end over a pause of which it cannot tell whose it is, or whether it is.
+func (o Observation) leftPaused() *Error {
+	own := o.Home.Note.Paused
+	if !o.paused() {
+		return Errorf(NotReady, "the runner may be left paused: it was paused by us at %s, and Maia says that its status is %q",
+			own.At.UTC().Format(time.RFC3339), o.Agent.Status).
+			WithTodo(`nothing: the next run reads it again; if this repeats, resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`, o.Agent.ID)
+	}
+	return Errorf(NotReady, "the runner is left paused: a pause was sent at %s by a run of ours, and whether this is that pause or an operator's cannot be told",
+		own.At.UTC().Format(time.RFC3339)).
+		WithTodo(`if no operator has paused it, resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`, o.Agent.ID)
+}
+
+// readPause takes a read of the agent into account.
+func (r *RunState) readPause(agent maia.Agent, at time.Time) {
+	switch {
+	case agent.Status == maia.StatusPaused || agent.Status == maia.StatusPausing:
+		r.PauseReads = r.PauseReads.next(agent.PausedUntil, at)
+	case agent.Connected && agent.Status == maia.StatusRunning: // whatever pause there was is over
+		r.PauseReads, r.PauseHeld, r.PauseLeft = PauseReads{}, false, false
+	}
+}
