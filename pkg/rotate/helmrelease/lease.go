@@ -116,6 +116,12 @@ func (l *lock) taken() bool {
 	return l.holder() != "" && l.holder() != l.me && time.Since(l.from) < l.lasts()+leaseMargin
 }
 
+// free reports whether no other run is at work, as last seen.
+func (l *lock) free() bool {
+	defer l.use()()
+	return !l.taken()
+}
+
 // lasts is how long the Lease is its holder's without a renewal.
 func (l *lock) lasts() time.Duration {
 	if l.seen.Spec.LeaseDurationSeconds == nil {
