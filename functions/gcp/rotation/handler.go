@@ -253,7 +253,7 @@ func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*m
 	if client := h.maia[key]; client != nil {
 		return client, nil
 	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "values", Lacks: "name no region (dpcAgent.dpcAgent.env.matillionRegion)"}, credential, userAgent)
+	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)", Lacks: "names no region"}, credential, userAgent)
 	if err == nil {
 		h.maia[key] = client
 	}
