@@ -113,7 +113,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.look(ctx); err != nil {
 		return rotate.Home{}, err
 	}
-	home := rotate.Home{Store: r.seen.live}
+	home := rotate.Home{Store: r.seen.live, Free: r.lock.free()}
 	var err error
 	if home.Note, err = r.lock.note(); err != nil {
 		return rotate.Home{}, err
