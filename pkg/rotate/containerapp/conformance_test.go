@@ -21,7 +21,6 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -73,26 +72,11 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azureHome {
 	})
 	t.Cleanup(h.apps.Close)
 	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
-	h.play(setup.Quirks)
 	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
 	if err := errors.Join(h.apps.Play(setup.QuirksFor("apps")...), h.state.Play(setup.QuirksFor("blobs")...)); err != nil {
 		t.Fatal(err)
 	}
 	return h
-}
-
-// play has each quirk be played by the service whose it is.
-func (h *azureHome) play(names []string) {
-	h.t.Helper()
-	for _, name := range names {
-		play := h.apps.Play
-		if slices.ContainsFunc(blobs.Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			play = h.state.Play
-		}
-		if err := play(name); err != nil {
-			h.t.Fatal(err)
-		}
-	}
 }
 
 // runnerSpec is the app of a runner.
