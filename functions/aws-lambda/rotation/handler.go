@@ -192,7 +192,8 @@ func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) 
 	if arn == "" {
 		return h.config.Credentials, nil
 	}
-	out, err := h.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")})
+	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")}
+	out, err := h.secrets.GetSecretValue(ctx, in)
 	if err != nil {
 		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
 	}
