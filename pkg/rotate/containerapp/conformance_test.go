@@ -3,10 +3,12 @@ package containerapp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,8 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAzure(t, setup) })
+	quirks := slices.Concat(rotatetest.QuirksOf("apps", containerapps.Quirks()), rotatetest.QuirksOf("blobs", blobs.Quirks()))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAzure(t, setup) }, rotatetest.WithQuirks(quirks))
 }
 
 const (
@@ -70,6 +73,9 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azureHome {
 	t.Cleanup(h.apps.Close)
 	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
 	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
+	if err := errors.Join(h.apps.Play(setup.QuirksFor("apps")...), h.state.Play(setup.QuirksFor("blobs")...)); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 
