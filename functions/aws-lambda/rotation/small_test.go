@@ -111,7 +111,7 @@ func TestARegionThatIsNotMaiasIsToldWhereItStands(t *testing.T) {
 		w.serve("matillion/elsewhere")
 		err := w.healOnce()
 		for _, says := range []string{
-			`MATILLION_REGION of the runner's task definition is "eu-west-1", expected one of au1, eu1, us1`, "set MAIA_API_URL",
+			`MATILLION_REGION in the runner's task definition is "eu-west-1", which is no region of Maia's (eu1, us1, au1)`, "MAIA_API_URL",
 		} {
 			if errorType(err) != "ConfigurationError" || !strings.Contains(errorText(err), says) {
 				t.Errorf("error %v, want one that says %s", err, says)
