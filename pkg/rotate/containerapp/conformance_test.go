@@ -3,6 +3,7 @@ package containerapp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -20,7 +21,6 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -29,10 +29,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	var quirks []rotatetest.Quirk
-	for _, q := range slices.Concat(containerapps.Quirks(), blobs.Quirks()) {
-		quirks = append(quirks, rotatetest.Quirk(q))
-	}
+	quirks := slices.Concat(rotatetest.QuirksOf("apps", containerapps.Quirks()), rotatetest.QuirksOf("blobs", blobs.Quirks()))
 	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAzure(t, setup) }, rotatetest.WithQuirks(quirks))
 }
 
@@ -75,23 +72,11 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azureHome {
 	})
 	t.Cleanup(h.apps.Close)
 	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
-	h.play(setup.Quirks)
 	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
-	return h
-}
-
-// play has each quirk be played by the service whose it is.
-func (h *azureHome) play(names []string) {
-	h.t.Helper()
-	for _, name := range names {
-		play := h.apps.Play
-		if slices.ContainsFunc(blobs.Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			play = h.state.Play
-		}
-		if err := play(name); err != nil {
-			h.t.Fatal(err)
-		}
+	if err := errors.Join(h.apps.Play(setup.QuirksFor("apps")...), h.state.Play(setup.QuirksFor("blobs")...)); err != nil {
+		t.Fatal(err)
 	}
+	return h
 }
 
 // runnerSpec is the app of a runner.

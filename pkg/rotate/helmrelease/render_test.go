@@ -1,6 +1,7 @@
 package helmrelease_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -145,14 +146,16 @@ metadata:
 	r.record(func(rel *release.Release) {
 		rel.Chart.Files = append(rel.Chart.Files, &chart.File{Name: "of.txt", Data: []byte("a file")})
 	})
-	want := r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ResetThenReuseValues, u.DisableHooks, u.PostRenderer = true, true, replicas(scaledTo) })
+	want := r.operatorsUpgrade(nil, func(u *action.Upgrade) {
+		u.ResetThenReuseValues, u.DisableHooks, u.PostRenderer = true, true, replicas(scaledTo)
+	})
 	r.rotated()
 	got, err := r.helm.Releases.Last(releaseName)
 	r.must(err)
 	// What differs is the secret, and what says which revision it is.
 	same := func(text string, secrets ...string) string {
 		for _, secret := range secrets {
-			text = strings.ReplaceAll(text, secret, "…")
+			text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(secret)), "…")
 		}
 		return strings.NewReplacer("2 true false", "N true false", "3 true false", "N true false").Replace(text)
 	}
