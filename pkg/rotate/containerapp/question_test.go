@@ -89,6 +89,20 @@ func TestAQuestionWithoutAnAnswerEndsTheRun(t *testing.T) {
 	}
 }
 
+// TestAQuestionThatEndsAsFailedIsSentAgain: else the app would stay one whose last change has failed, by our doing.
+func TestAQuestionThatEndsAsFailedIsSentAgain(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.apps.FailUpdates(appID, 2)
+		w.mustRotate()
+	})
+	inWorld(t, nil, func(w *world) {
+		w.apps.FailUpdates(appID, 1000)
+		_, err := w.run(rotate.Rotate)
+		w.mustFail(err, rotate.NotReady, "a change of app runner that alters nothing ended as Failed", "activity log")
+		w.mustBeUntouched()
+	})
+}
+
 // TestAQuestionThatWasOneOfTooManyIsAskedAgain: with a fresh list.
 func TestAQuestionThatWasOneOfTooManyIsAskedAgain(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
