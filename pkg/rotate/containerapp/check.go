@@ -45,7 +45,8 @@ func (r *Runner) Check(ctx context.Context) error {
 
 // strayedError refuses an app of which a revision has its client secret from elsewhere.
 func (v *view) strayedError() error {
-	return rotate.Errorf(rotate.Configuration, "%s: it would be cut off for good", v.strayed()).
+	return rotate.Errorf(rotate.Configuration, "the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
+		v.strays[0].revision, v.name, v.strays[0].secret, v.secret).
 		WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
 }
 
@@ -85,7 +86,8 @@ func (r *Runner) askForChange(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := r.askOnce(ctx, observed)
 		var answered *azcore.ResponseError
-		if try == askTries || !errors.As(err, &answered) || answered.StatusCode != http.StatusTooManyRequests {
+		tooMany := errors.As(err, &answered) && answered.StatusCode == http.StatusTooManyRequests
+		if try == askTries || !tooMany && !errors.Is(err, errFailed) {
 			return r.refusal(err)
 		}
 		if late := cmp.Or(wait(ctx, conflictWait), r.awaitAllowed(ctx)); late != nil {
@@ -94,8 +96,12 @@ func (r *Runner) askForChange(ctx context.Context) error {
 	}
 }
 
-// askTries is how often a question is sent that was one of too many: it was not carried out.
+// askTries is how often a question is sent that was one of too many, or ended as failed: neither is under way any more.
 const askTries = 3
+
+// errFailed is wrapped by the error of a question that Azure accepted and did not carry out. It leaves the app as one whose last
+// change has failed, so that it is sent again.
+var errFailed = errors.New("the change has failed")
 
 // askOnce sends the secrets as they are listed now. The error may be the SDK's.
 func (r *Runner) askOnce(ctx context.Context, observed string) error {
@@ -120,8 +126,10 @@ func (r *Runner) askOnce(ctx context.Context, observed string) error {
 	case err != nil:
 		return err
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
-		return rotate.Errorf(rotate.NotReady, "a change of app %s that alters nothing ended as %s", r.id.Name, state).
+		ended := rotate.Errorf(rotate.NotReady, "a change of app %s that alters nothing ended as %s", r.id.Name, state).
 			WithTodo("look at the app's activity log: Azure would not carry out the change of the secret either; mend it and try again")
+		ended.Err = errFailed
+		return ended
 	case !holds:
 		return r.changedMeanwhile()
 	}

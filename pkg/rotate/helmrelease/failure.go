@@ -2,9 +2,11 @@ package helmrelease
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
+	"maps"
 	"net"
+	"regexp"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,8 +28,10 @@ func (r *Runner) failure(what string, err error) error {
 	text := r.redact(err.Error())
 	kind, todo := rotate.Internal, ""
 	var network net.Error
-	switch {
-	case apierrors.IsForbidden(err), strings.Contains(text, " is forbidden: User "):
+	switch cause, advice := r.refusedBy(err, text); {
+	case cause != "":
+		kind, todo, text = rotate.Configuration, advice, cause+": "+text
+	case strings.Contains(text, " is forbidden: User "), apierrors.IsForbidden(err) && strings.Contains(text, "cannot "):
 		kind, todo = rotate.Permission, "add it to the function's Role in namespace "+r.config.Namespace+" (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"
 	case apierrors.IsUnauthorized(err):
 		kind, todo = rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
@@ -52,6 +56,51 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
+// refusedBy tells what in the cluster refuses a change that the function's Role allows, and what to do; empty if nothing of the kind is
+// known.
+func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
+	switch {
+	case strings.Contains(text, "exceeded quota"), strings.Contains(text, "status unknown for quota"), strings.Contains(text, "failed quota"):
+		return "a ResourceQuota has no room for it", "raise it, or remove what is not needed: kubectl describe resourcequota --namespace " + r.config.Namespace
+	case strings.Contains(text, "ValidatingAdmissionPolicy"), strings.Contains(text, "admission webhook"), strings.Contains(text, "MutatingAdmissionPolicy"):
+		return "an admission policy of the cluster refuses it", "have the policy, which the message names, admit it: the function's Role is not what is missing"
+	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "Too long: may not be more than"), strings.Contains(text, "request is too large"):
+		return "it is longer than Kubernetes keeps",
+			"make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"
+	case apierrors.IsInvalid(err):
+		return "the cluster does not accept it", "mend what it says"
+	case apierrors.IsForbidden(err) && !strings.Contains(text, "cannot "):
+		return "an admission control of the cluster refuses it", "have it admit the change: the function's Role is not what is missing"
+	}
+	return "", ""
+}
+
+// chartPlace is where in a chart rendering has stopped.
+var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
+
+// upgradeFailure is of an upgrade, or its dry run. What a template says may hold any of the values: it is not passed on, but where it
+// says so.
+func (r *Runner) upgradeFailure(what string, err error) error {
+	text := err.Error()
+	for _, of := range []string{"execution error at (", "template: ", "parse error ", "YAML parse error on ", "values don't meet the specifications of the schema"} {
+		if !strings.Contains(text, of) {
+			continue
+		}
+		var typed *rotate.Error
+		if errors.As(err, &typed) {
+			return err
+		}
+		where := chartPlace.FindString(text)
+		if where != "" {
+			where = " at " + where
+		}
+		return rotate.Errorf(rotate.Configuration, "%s: the chart does not render%s", what, where).
+			WithTodo("see what helm upgrade --dry-run=server --reuse-values says of release %s in namespace %s; it is not repeated here, for it may hold values",
+				r.config.Release, r.config.Namespace)
+	}
+	return r.failure(what, err)
+}
+
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
 func (r *Runner) busyRelease() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
@@ -68,10 +117,5 @@ func (r *Runner) known(secrets ...maia.Secret) {
 }
 
 func (r *Runner) redact(text string) string {
-	for _, secret := range r.secrets {
-		clear := secret.Reveal()
-		text = strings.ReplaceAll(text, clear, "…")
-		text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(clear)), "…")
-	}
-	return text
+	return maia.Redact(text, slices.Collect(maps.Values(r.secrets))...)
 }

@@ -1,6 +1,7 @@
 package helmrelease_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -154,7 +155,7 @@ metadata:
 	// What differs is the secret, and what says which revision it is.
 	same := func(text string, secrets ...string) string {
 		for _, secret := range secrets {
-			text = strings.ReplaceAll(text, secret, "…")
+			text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(secret)), "…")
 		}
 		return strings.NewReplacer("2 true false", "N true false", "3 true false", "N true false").Replace(text)
 	}
