@@ -92,6 +92,14 @@ func (m *Model) checkResume(w *World, i int) {
 	}
 }
 
+// checkAdoption checks what a run decides to store, before it notes anything.
+func (m *Model) checkAdoption(w *World, i int, valid int8) {
+	r := &w.Runs[i]
+	if n := r.Seen.Note; r.OnlyKnown && !r.ours(i, valid) && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0 {
+		m.broken(8, "a secret is adopted while another target is unknown that may be the runner's")
+	}
+}
+
 func (m *Model) checkStore(w *World, i int, valid int8) {
 	r := &w.Runs[i]
 	n := r.Seen.Note
@@ -100,8 +108,6 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 		m.broken(1, "something is stored though what Maia holds is not known")
 	case r.Seen.Foreign:
 		m.broken(8, "the secret is stored for another client")
-	case w.Twin && !r.ours(i, valid) && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0:
-		m.broken(8, "a secret is adopted while another target is unknown that may be the runner's")
 	case r.Seen.Maia == 0, r.WentBack, w.lagsBehindConsole(): // it could not be known better
 	case !r.Moved && valid != w.Maia && w.Store == w.Maia:
 		m.broken(1, "the valid secret in the store is replaced by one that was revoked")

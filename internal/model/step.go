@@ -410,6 +410,7 @@ func (m *Model) proceed(w *World, i int) {
 		}
 	case rotate.Store:
 		ours := r.ours(i, d.valid)
+		m.checkAdoption(w, i, d.valid)
 		if adopted, is := r.adoption(i, d.valid); is {
 			r.Adopted = adopted
 		}
