@@ -395,7 +395,8 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.restartSecond(w, i, f, covered)
 		return
 	}
-	if w.State != stopped {
+	stands := !r.Wrote && (r.Ordered || r.Seen.Note.Ordered.For == r.Seen.Store && !r.Seen.Note.Ordered.Second) // nothing else is ordered then
+	if w.State != stopped && (!stands || w.State == failed) {
 		w.State, w.Older, w.Rollout = rolling, false, 0
 	}
 	w.Starting = w.Starting || w.Two && !covered
