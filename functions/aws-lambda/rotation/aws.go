@@ -60,7 +60,9 @@ type lastAnswerKey struct{}
 // keepLastAnswer has the error of a call whose time is up between two tries say what AWS answered to the last of them. The SDK's
 // own says "request canceled" and nothing else.
 func keepLastAnswer(stack *middleware.Stack) error {
-	call := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+	call := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+		middleware.InitializeOutput, middleware.Metadata, error,
+	) {
 		last := new(error)
 		out, metadata, err := next.HandleInitialize(middleware.WithStackValue(ctx, lastAnswerKey{}, last), in)
 		if err != nil && *last != nil && ctx.Err() != nil && !errors.Is(err, *last) {
@@ -68,7 +70,9 @@ func keepLastAnswer(stack *middleware.Stack) error {
 		}
 		return out, metadata, err
 	}
-	try := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	try := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+		middleware.FinalizeOutput, middleware.Metadata, error,
+	) {
 		out, metadata, err := next.HandleFinalize(ctx, in)
 		if last, ok := middleware.GetStackValue(ctx, lastAnswerKey{}).(*error); ok && err != nil && ctx.Err() == nil {
 			*last = err

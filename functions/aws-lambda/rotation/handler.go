@@ -170,21 +170,10 @@ func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Clie
 	}
 	client, err := h.config.Client(discovered, place, credentials, userAgent)
 	if err != nil {
-		return nil, regionError(discovered, "MATILLION_REGION of the runner's task definition", err)
+		return nil, err
 	}
 	h.maia[key] = client
 	return client, nil
-}
-
-// regionError is an error of a region that the runner's own configuration names. It says where the value stands, for the vendor's
-// examples put a region of the cloud there, and how to do without it. Other errors are as they were.
-func regionError(discovered, place string, err error) error {
-	_, expected, ok := strings.Cut(err.Error(), settings.Region+` is "`+discovered+`": expected `)
-	if !ok {
-		return err
-	}
-	return settings.Errorf("%s is %q, expected %s", place, discovered, expected).
-		WithTodo("set %s to the address of the account's API, for example https://eu1.api.matillion.com/dpc: the region is not looked at then", settings.APIURL)
 }
 
 func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) {
@@ -192,7 +181,8 @@ func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) 
 	if arn == "" {
 		return h.config.Credentials, nil
 	}
-	out, err := h.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")})
+	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")}
+	out, err := h.secrets.GetSecretValue(ctx, in)
 	if err != nil {
 		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
 	}

@@ -68,7 +68,8 @@ func (m metrics) run(step string, report rotate.Report) {
 			dark = time.Since(*report.DarkSince).Seconds()
 		}
 		values[MetricDarkNow], values[MetricPaused] = dark, count(report.LeftPaused)
-		directives = append(directives, emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}, {MetricPaused, "Count"}}})
+		directives = append(directives,
+			emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}, {MetricPaused, "Count"}}})
 	}
 	if report.Dark > 0 {
 		values[MetricDark] = report.Dark.Seconds()

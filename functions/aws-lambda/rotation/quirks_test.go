@@ -75,3 +75,39 @@ func (w *world) mustHaveRefused(end, says string) {
 	}
 	w.mustNotLeak()
 }
+
+// The same under every pair of quirks.
+func TestRotationUnderPairsOfQuirks(t *testing.T) {
+	type played struct {
+		quirk.Quirk
+		play func(w *world, name string) error
+	}
+	var all []played
+	for _, q := range ecsemulator.Quirks() {
+		all = append(all, played{q, func(w *world, name string) error { return w.ecs.Play(name) }})
+	}
+	for _, q := range smemulator.Quirks() {
+		all = append(all, played{q, func(w *world, name string) error { return w.secrets.Play(name) }})
+	}
+	for i, one := range all {
+		for _, other := range all[:i] {
+			if one.Refused != "" || other.Refused != "" {
+				continue // which of two causes is named is not said
+			}
+			t.Run(one.Name+"+"+other.Name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "runner-b", TaskDefinition: "runner", DesiredCount: 1})
+					for _, p := range []played{one, other} {
+						if err := p.play(w, p.Name); err != nil {
+							t.Fatal(err)
+						}
+					}
+					w.rotate()
+					w.healUntilBack()
+					w.mustBeBack(1)
+				})
+			})
+		}
+	}
+}

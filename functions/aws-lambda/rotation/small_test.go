@@ -63,7 +63,8 @@ func TestAnErrorAfterTheLastTryNamesWhatAWSAnswered(t *testing.T) {
 			if ctx.Err() == nil {
 				continue // the waits between the tries were none
 			}
-			if failed := ecs.Failure("DescribeSecret", "x", err); !strings.Contains(failed.Error(), "ThrottlingException") || rotate.KindOf(failed) != rotate.NotReady {
+			failed := ecs.Failure("DescribeSecret", "x", err)
+			if !strings.Contains(failed.Error(), "ThrottlingException") || rotate.KindOf(failed) != rotate.NotReady {
 				t.Errorf("the error is %v", failed)
 			}
 			return
@@ -93,6 +94,12 @@ func TestTheAPICredentialIsReadFromAWSCURRENT(t *testing.T) {
 	})
 }
 
+// serve configures the function with these services in place of the cluster.
+func (w *world) serve(services string) {
+	w.environ = slices.DeleteFunc(w.environ, func(v string) bool { return strings.HasPrefix(v, "MAIA_ECS_CLUSTERS") })
+	w.environ = append(w.environ, "MAIA_ECS_SERVICES="+services)
+}
+
 // The vendor's examples put a region of the cloud where Maia's belongs.
 func TestARegionThatIsNotMaiasIsToldWhereItStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -101,9 +108,11 @@ func TestARegionThatIsNotMaiasIsToldWhereItStands(t *testing.T) {
 		container.Environment["MATILLION_REGION"] = "eu-west-1"
 		w.ecs.RegisterTaskDefinition("elsewhere", container)
 		w.createService("elsewhere")
-		w.environ = append(slices.DeleteFunc(w.environ, func(v string) bool { return strings.HasPrefix(v, "MAIA_ECS_CLUSTERS") }), "MAIA_ECS_SERVICES=matillion/elsewhere")
+		w.serve("matillion/elsewhere")
 		err := w.healOnce()
-		for _, says := range []string{`MATILLION_REGION of the runner's task definition is "eu-west-1", expected one of au1, eu1, us1`, "set MAIA_API_URL"} {
+		for _, says := range []string{
+			`MATILLION_REGION in the runner's task definition is "eu-west-1", which is no region of Maia's (eu1, us1, au1)`, "MAIA_API_URL",
+		} {
 			if errorType(err) != "ConfigurationError" || !strings.Contains(errorText(err), says) {
 				t.Errorf("error %v, want one that says %s", err, says)
 			}
@@ -171,7 +180,7 @@ func TestAServiceThatIsLeftOutIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "old", TaskDefinition: "runner", Status: "DRAINING"})
-		w.environ = append(slices.DeleteFunc(w.environ, func(v string) bool { return strings.HasPrefix(v, "MAIA_ECS_CLUSTERS") }), "MAIA_ECS_SERVICES=matillion/old,matillion/runner")
+		w.serve("matillion/old,matillion/runner")
 		if end := w.rotate(); end != smemulator.RotationSucceeded {
 			t.Error(end)
 		}

@@ -72,7 +72,8 @@ func (r *run) checkReplicas(described *secretsmanager.DescribeSecretOutput) {
 		if replica.Status != types.StatusTypeInSync {
 			r.report.Warn("replicas", "have it replicated anew if anything reads it there:\n"+
 				r.cli("secretsmanager remove-regions-from-replication --secret-id %s --remove-replica-regions %s", r.arn, aws.ToString(replica.Region)),
-				"the replica in %s is %s: what reads it there may have a revoked secret. No runner may: its task definition must name the secret itself", aws.ToString(replica.Region), replica.Status)
+				"the replica in %s is %s: what reads it there may have a revoked secret. No runner may: its task definition must name the secret itself",
+				aws.ToString(replica.Region), replica.Status)
 		}
 	}
 }

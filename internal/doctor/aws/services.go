@@ -75,9 +75,11 @@ func (r *run) judgeInstances(instances rotate.Instances) {
 	case rotate.Failed:
 		r.report.Problem(check, "look at the instances' logs, and mend the deployment: nothing is refreshed while it has failed", "the deployment has failed: %s", instances.Detail)
 	case rotate.Failing:
-		r.report.Problem(check, "look at the instances' logs, and mend the deployment: nothing is refreshed until it is steady", "the tasks of the deployment fail: %s", instances.Detail)
+		r.report.Problem(check, "look at the tasks' logs, and correct the deployment: nothing is refreshed until it is steady",
+			"the tasks of the deployment fail: %s", instances.Detail)
 	case rotate.Short:
-		r.report.Warn(check, "nothing if tasks are starting or ending; else look at the service's events: nothing is refreshed until it is steady", "not all tasks run, or old ones have not ended: %s", instances.Detail)
+		r.report.Warn(check, "nothing if tasks are starting or ending; else look at the service's events: nothing is refreshed until it is steady",
+			"not all tasks run, or old ones have not ended: %s", instances.Detail)
 	case rotate.Rolling:
 		r.report.Warn(check, "nothing: a rotation waits for it, or is tried again", "a deployment is under way: %s", instances.Detail)
 	default:
@@ -89,7 +91,8 @@ func (r *run) judgeInstances(instances rotate.Instances) {
 func (r *run) judgeServices() {
 	const check = "services"
 	for _, left := range r.runner.LeftOut() {
-		r.report.Warn(check, "nothing if it is being deleted; take it out of the function's configuration then", "%s: it is left out, and not restarted", left)
+		r.report.Warn(check, "nothing if it is being deleted; take it out of the function's configuration then",
+			"%s: it is left out, and not restarted", left)
 	}
 	if err := r.runner.CanMove(); err != nil {
 		typed := words(err)

@@ -30,19 +30,23 @@ func (e *callError) Unwrap() error { return e.err }
 func Failure(operation, resource string, err error, secrets ...maia.Secret) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return &callError{fmt.Sprintf("%s %s: %s", operation, resource, unanswered(err, secrets)), err}
+		return &callError{fmt.Sprintf("%s %s: %s", operation, resource, ErrorText(err, secrets...)), err}
 	}
 	cause := causeOf(operation, resource, api)
-	typed := rotate.Errorf(cause.kind, "%s %s: %s: %s", operation, resource, printable(api.ErrorCode(), maxFailure), redact(api.ErrorMessage(), secrets))
+	typed := rotate.Errorf(cause.kind, "%s %s: %s", operation, resource, ErrorText(err, secrets...))
 	typed.Todo, typed.Err = cause.todo, err
 	return typed
 }
 
-// unanswered is the text of an error that is none of AWS's. An answer that cannot be understood is not quoted: it may be the
-// value of a secret.
-func unanswered(err error, secrets []maia.Secret) string {
+// ErrorText is what AWS said of an error, "CODE: message", or the SDK if AWS did not answer: on one line, not at length, and without
+// these secrets. An answer that cannot be understood is not quoted: it may be the value of a secret.
+func ErrorText(err error, secrets ...maia.Secret) string {
+	var api smithy.APIError
 	var malformed *smithy.DeserializationError
-	if errors.As(err, &malformed) {
+	switch {
+	case errors.As(err, &api):
+		return printable(api.ErrorCode(), maxFailure) + ": " + redact(api.ErrorMessage(), secrets)
+	case errors.As(err, &malformed):
 		return "the answer is malformed: does AWS itself answer, not a proxy?"
 	}
 	return redact(err.Error(), secrets)
@@ -70,7 +74,7 @@ func causeOf(operation, resource string, api smithy.APIError) cause {
 	case code == "ClusterNotFoundException", code == "ServiceNotFoundException":
 		return cause{rotate.Configuration, "check the cluster and service that the function is configured with"}
 	case code == "ServiceNotActiveException":
-		return cause{rotate.Configuration, "nothing if it is being deleted; name the service that the runner runs as now in the function's configuration"}
+		return cause{rotate.Configuration, "nothing if it is being deleted; name the service that the runner runs as now"}
 	case code == "ResourceNotFoundException":
 		return cause{rotate.Configuration, "check that it exists, in the function's own region and account"}
 	case code == "LimitExceededException" && strings.Contains(message, "staging label"):
@@ -84,19 +88,23 @@ func causeOf(operation, resource string, api smithy.APIError) cause {
 // isKey reports whether an error is about the KMS key of a secret: Secrets Manager uses it on the role's behalf, and says so with
 // codes of its own, with KMS's, or in the text of an AccessDeniedException.
 func isKey(code, message string) bool {
-	denied := strings.Contains(code, "AccessDenied") && !strings.Contains(message, "perform: secretsmanager:") && !strings.Contains(message, "perform: ecs:")
-	return code == "EncryptionFailure" || code == "DecryptionFailure" || code == "DisabledException" || strings.HasPrefix(code, "KMS") ||
-		denied && (strings.Contains(message, "KMS") || strings.Contains(message, "kms:"))
+	if strings.Contains(code, "AccessDenied") {
+		// The name of a secret may hold the letters, too.
+		ofService := strings.Contains(message, "perform: secretsmanager:") || strings.Contains(message, "perform: ecs:")
+		return !ofService && (strings.Contains(message, "KMS") || strings.Contains(message, "kms:"))
+	}
+	return strings.HasPrefix(code, "KMS") || slices.Contains([]string{"EncryptionFailure", "DecryptionFailure", "DisabledException"}, code)
 }
 
 func keyCause(code, message string) cause {
 	text := strings.ToLower(code + " " + message)
-	for _, state := range []string{"disabled", "pending", "invalidstate", "invalid state", "unavailable", "notfound"} {
-		if strings.Contains(text, state) && !strings.Contains(code, "AccessDenied") {
-			return cause{rotate.Configuration, "enable the KMS key of the secret, or cancel its deletion (aws kms enable-key, aws kms cancel-key-deletion)"}
-		}
+	unusable := slices.ContainsFunc([]string{"disabled", "pending", "invalidstate", "invalid state", "unavailable", "notfound"},
+		func(state string) bool { return strings.Contains(text, state) })
+	if unusable && !strings.Contains(code, "AccessDenied") {
+		return cause{rotate.Configuration, "enable the KMS key of the secret, or cancel its deletion (aws kms enable-key, cancel-key-deletion)"}
 	}
-	return cause{rotate.Permission, "allow the function's role kms:Decrypt and kms:GenerateDataKey with the KMS key of the secret, by IAM and by the key's policy, and check that the key is enabled"}
+	return cause{rotate.Permission, "allow the function's role kms:Decrypt and kms:GenerateDataKey with the KMS key of the secret, " +
+		"by IAM and by the key's policy, and check that the key is enabled"}
 }
 
 // isDeletion reports whether an error is that of a secret which is marked for deletion.

@@ -26,25 +26,36 @@ func TestErrorsOfAWSByTheirCause(t *testing.T) {
 		"denied by IAM": {"GetSecretValue", "AccessDeniedException",
 			"User: x is not authorized to perform: secretsmanager:GetSecretValue on resource: " + arn + " because no identity-based policy allows it",
 			rotate.Permission, "secretsmanager:GetSecretValue on " + arn},
-		"denied by the key":             {"GetSecretValue", "AccessDeniedException", "Access to KMS is not allowed", rotate.Permission, key},
-		"denied the key by IAM":         {"PutSecretValue", "AccessDeniedException", "User: x is not authorized to perform: kms:GenerateDataKey on resource: y", rotate.Permission, key},
-		"the key does not decrypt":      {"GetSecretValue", "DecryptionFailure", "Secrets Manager can't decrypt the protected secret text using the provided KMS key.", rotate.Permission, key},
-		"the key does not encrypt":      {"PutSecretValue", "EncryptionFailure", "Secrets Manager can't encrypt the protected secret text using the provided KMS key.", rotate.Permission, key},
-		"the key is disabled":           {"PutSecretValue", "EncryptionFailure", "arn:aws:kms:eu-west-1:123456789012:key/k is disabled.", rotate.Configuration, enable},
-		"the key is to be deleted":      {"GetSecretValue", "DecryptionFailure", "arn:aws:kms:eu-west-1:123456789012:key/k is pending deletion.", rotate.Configuration, enable},
-		"the key's state, by KMS":       {"GetSecretValue", "KMSInvalidStateException", "", rotate.Configuration, enable},
-		"the key is disabled, by KMS":   {"GetSecretValue", "DisabledException", "", rotate.Configuration, enable},
-		"marked for deletion":           {"GetSecretValue", "InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.", rotate.Configuration, "restore-secret --secret-id " + arn},
-		"marked for deletion, by label": {"UpdateSecretVersionStage", "InvalidRequestException", "The secret is scheduled for deletion.", rotate.Configuration, "restore-secret"},
-		"another invalid request":       {"GetSecretValue", "InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.", rotate.Internal, ""},
-		"too many labels":               {"UpdateSecretVersionStage", "LimitExceededException", "A secret can have at most 20 staging labels.", rotate.Configuration, "remove staging labels"},
-		"too much":                      {"DescribeSecret", "ThrottlingException", "Rate exceeded", rotate.NotReady, ""},
-		"too many":                      {"DescribeServices", "TooManyRequestsException", "", rotate.NotReady, ""},
-		"old credentials":               {"DescribeServices", "ExpiredTokenException", "", rotate.Permission, "AWS credentials"},
-		"no cluster":                    {"DescribeServices", "ClusterNotFoundException", "", rotate.Configuration, "cluster and service"},
-		"a service that is deleted":     {"UpdateService", "ServiceNotActiveException", "Service was not ACTIVE.", rotate.Configuration, "nothing if it is being deleted"},
-		"denied a task definition":      {"DescribeTaskDefinition", "AccessDeniedException", "", rotate.Permission, "ecs:DescribeTaskDefinition on *"},
-		"a fault of AWS":                {"DescribeServices", "ServerException", "", rotate.Internal, ""},
+		"denied by the key": {"GetSecretValue", "AccessDeniedException", "Access to KMS is not allowed", rotate.Permission, key},
+		"denied the key by IAM": {"PutSecretValue", "AccessDeniedException",
+			"User: x is not authorized to perform: kms:GenerateDataKey on resource: y", rotate.Permission, key},
+		"the key does not decrypt": {"GetSecretValue", "DecryptionFailure",
+			"Secrets Manager can't decrypt the protected secret text using the provided KMS key.", rotate.Permission, key},
+		"the key does not encrypt": {"PutSecretValue", "EncryptionFailure",
+			"Secrets Manager can't encrypt the protected secret text using the provided KMS key.", rotate.Permission, key},
+		"the key is disabled": {"PutSecretValue", "EncryptionFailure",
+			"arn:aws:kms:eu-west-1:123456789012:key/k is disabled.", rotate.Configuration, enable},
+		"the key is to be deleted": {"GetSecretValue", "DecryptionFailure",
+			"arn:aws:kms:eu-west-1:123456789012:key/k is pending deletion.", rotate.Configuration, enable},
+		"the key's state, by KMS":     {"GetSecretValue", "KMSInvalidStateException", "", rotate.Configuration, enable},
+		"the key is disabled, by KMS": {"GetSecretValue", "DisabledException", "", rotate.Configuration, enable},
+		"marked for deletion": {"GetSecretValue", "InvalidRequestException",
+			"You can't perform this operation on the secret because it was marked for deletion.", rotate.Configuration, "restore-secret --secret-id " + arn},
+		"marked for deletion, by label": {"UpdateSecretVersionStage", "InvalidRequestException",
+			"The secret is scheduled for deletion.", rotate.Configuration, "restore-secret"},
+		"another invalid request": {"GetSecretValue", "InvalidRequestException",
+			"You provided a VersionStage that is not associated to the provided VersionId.", rotate.Internal, ""},
+		"too many labels": {"UpdateSecretVersionStage", "LimitExceededException",
+			"A secret can have at most 20 staging labels.", rotate.Configuration, "remove staging labels"},
+		"too much":        {"DescribeSecret", "ThrottlingException", "Rate exceeded", rotate.NotReady, ""},
+		"too many":        {"DescribeServices", "TooManyRequestsException", "", rotate.NotReady, ""},
+		"old credentials": {"DescribeServices", "ExpiredTokenException", "", rotate.Permission, "AWS credentials"},
+		"no cluster":      {"DescribeServices", "ClusterNotFoundException", "", rotate.Configuration, "cluster and service"},
+		"a service that is deleted": {"UpdateService", "ServiceNotActiveException",
+			"Service was not ACTIVE.", rotate.Configuration, "nothing if it is being deleted"},
+		"denied a task definition": {"DescribeTaskDefinition", "AccessDeniedException",
+			"", rotate.Permission, "ecs:DescribeTaskDefinition on *"},
+		"a fault of AWS": {"DescribeServices", "ServerException", "", rotate.Internal, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Failure(test.operation, arn, &smithy.GenericAPIError{Code: test.code, Message: test.message})
@@ -85,8 +96,11 @@ func TestPromise7ErrorsOfTheSDKAreRedacted(t *testing.T) {
 }
 
 func TestErrorsOfSeveralServicesAreOne(t *testing.T) {
-	denied, throttled := Failure("UpdateService", "c/a", &smithy.GenericAPIError{Code: "AccessDeniedException"}), Failure("UpdateService", "c/b", &smithy.GenericAPIError{Code: "ThrottlingException"})
-	gone, broken := Failure("UpdateService", "c/c", &smithy.GenericAPIError{Code: "ServiceNotActiveException"}), Failure("UpdateService", "c/d", context.DeadlineExceeded)
+	answered := func(code string) error {
+		return Failure("UpdateService", "c/"+code, &smithy.GenericAPIError{Code: code})
+	}
+	denied, throttled, gone := answered("AccessDeniedException"), answered("ThrottlingException"), answered("ServiceNotActiveException")
+	broken := Failure("UpdateService", "c/d", context.DeadlineExceeded)
 	for name, test := range map[string]struct {
 		failed []error
 		kind   rotate.Kind

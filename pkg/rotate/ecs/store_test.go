@@ -30,7 +30,7 @@ func TestPromise8AValueThatSomebodyElseStoresMeanwhileStays(t *testing.T) {
 		c.service("runner")
 		runner, _ := c.runner()
 		edited := strings.Replace(value, "{", `{"note":"edited",`, 1)
-		c.secrets.Inject(wire.Fault{Operation: "UpdateSecretVersionStage", Nth: 1, Kind: wire.NoFault, Before: func() { c.secrets.Put(c.arn, edited) }})
+		c.secrets.Inject(wire.Fault{Operation: "UpdateSecretVersionStage", Nth: 1, Before: func() { c.secrets.Put(c.arn, edited) }})
 		err := runner.Store(t.Context(), second)
 		if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "AWSCURRENT of secret") {
 			t.Errorf("error %v", err)
@@ -101,7 +101,8 @@ func TestASecretThatIsMarkedForDeletionIsRefused(t *testing.T) {
 		c.service("runner")
 		runner, _ := c.runner()
 		c.secrets.MarkForDeletion(c.arn)
-		if err := observe(runner, c); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "restore-secret --secret-id "+c.arn) {
+		err := observe(runner, c)
+		if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "restore-secret --secret-id "+c.arn) {
 			t.Errorf("error %v", err)
 		}
 	})
