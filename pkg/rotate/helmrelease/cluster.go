@@ -40,6 +40,7 @@ func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, 
 	if err != nil {
 		return nil, nil, err
 	}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return lastAnswer{next} })
 	config.Wrap(fence.wrap)
 	config.Wrap(tenant.wrap)
 	clients, err := kubernetes.NewForConfig(config)
