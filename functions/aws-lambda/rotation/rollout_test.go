@@ -22,15 +22,17 @@ func TestRolloutOfNineMinutesIsOneDeployment(t *testing.T) {
 		start, roll time.Duration
 		environ     string
 	}{
-		"start after 9 minutes":                    {start: 9 * time.Minute, roll: 10 * time.Second},
-		"start after 3 minutes, 6 more":            {start: 3 * time.Minute, roll: 6 * time.Minute},
-		"15 minutes":                               {start: 15 * time.Minute, roll: 10 * time.Second},
-		"an hour":                                  {start: 20 * time.Minute, roll: 40 * time.Minute},
+		"start after 9 minutes":         {start: 9 * time.Minute, roll: 10 * time.Second},
+		"start after 3 minutes, 6 more": {start: 3 * time.Minute, roll: 6 * time.Minute},
+		"15 minutes":                    {start: 15 * time.Minute, roll: 10 * time.Second},
+		"an hour":                       {start: 20 * time.Minute, roll: 40 * time.Minute},
 		"14 minutes, a connect time-out of 13 min": {start: 14 * time.Minute, roll: 10 * time.Second, environ: "MAIA_ROTATE_CONNECT_TIMEOUT=13m"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(_ *world, _ *smemulator.Options, ecs *ecsemulator.Options) { ecs.StartDelay, ecs.RollDelay = test.start, test.roll })
+				w := newWorld(t, func(_ *world, _ *smemulator.Options, ecs *ecsemulator.Options) {
+					ecs.StartDelay, ecs.RollDelay = test.start, test.roll
+				})
 				if test.environ != "" {
 					w.environ = append(w.environ, test.environ, "MAIA_ROTATE_DRAIN_TIMEOUT=1m")
 				}
@@ -54,7 +56,9 @@ func TestRolloutOfNineMinutesIsOneDeployment(t *testing.T) {
 // Tags and labels of others move LastChangedDate: a runner that came back after the run that restarted it is not restarted for that.
 func TestATagAfterASlowRolloutRestartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(_ *world, sm *smemulator.Options, ecs *ecsemulator.Options) { ecs.StartDelay, sm.Attempts = 12*time.Minute, 1 })
+		w := newWorld(t, func(_ *world, sm *smemulator.Options, ecs *ecsemulator.Options) {
+			ecs.StartDelay, sm.Attempts = 12*time.Minute, 1
+		})
 		w.rotate()
 		time.Sleep(20 * time.Minute)
 		if agent := w.agent(); !agent.Connected {

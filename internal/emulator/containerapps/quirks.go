@@ -49,7 +49,7 @@ func Quirks() []quirk.Quirk {
 		{Name: "lag-5s", Behaviour: "reads show what was there 5 s before", Source: undocumented},
 		{Name: "lag-30s", Behaviour: "reads show what was there 30 s before", Source: undocumented},
 		{Name: "lag-back", Behaviour: "after a change or a restart one of the reads shows once more what was there before", Source: undocumented},
-		{Name: "sibling-fails", Behaviour: "the first revision refuses its first four restarts", Source: undocumented},
+		{Name: "sibling-fails", Behaviour: "the first revision refuses its first restart", Source: undocumented},
 		{Name: "vault-values", Behaviour: "secrets of Key Vault are listed with a value, too", Source: "hashicorp/terraform-provider-azurerm 25820"},
 	}
 }
@@ -77,7 +77,7 @@ func (s *Server) Play(names ...string) error {
 		"operation-75s": func() { s.options.Provision = 75 * time.Second },
 		"operation-10m": func() { s.options.Provision = 10 * time.Minute },
 		"rollout-1s":    func() { s.options.Start = 0 },
-		"sibling-fails": func() { s.refusals = 4 },
+		"sibling-fails": func() { s.refusals = 1 },
 	} {
 		if s.played[name] {
 			set()

@@ -45,7 +45,8 @@ func (r *Runner) Check(ctx context.Context) error {
 
 // strayedError refuses an app of which a revision has its client secret from elsewhere.
 func (v *view) strayedError() error {
-	return rotate.Errorf(rotate.Configuration, "%s: it would be cut off for good", v.strayed()).
+	return rotate.Errorf(rotate.Configuration, "the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
+		v.strays[0].revision, v.name, v.strays[0].secret, v.secret).
 		WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
 }
 

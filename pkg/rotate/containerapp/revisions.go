@@ -151,7 +151,7 @@ func (r *Runner) instances() rotate.Instances {
 	switch running := r.running(); {
 	case len(running) == 0 && len(r.seen.strays) > 0:
 		made.State = rotate.Failing
-		details = append(details, r.seen.strayed())
+		details = append(details, "the active revision "+r.seen.strays[0].revision+" has its client secret from elsewhere")
 	case len(running) == 0, r.seen.maximum == 0 && !slices.ContainsFunc(running, revision.up):
 		made.State = rotate.Stopped
 		details = append(details, "no revision of app "+r.id.Name+" that uses the secret may have a replica")
@@ -169,12 +169,6 @@ func (r *Runner) instances() rotate.Instances {
 	}
 	made.Detail = strings.Join(details, "; ")
 	return made
-}
-
-// strayed says of the first stray what is wrong with it.
-func (v *view) strayed() string {
-	return fmt.Sprintf("the active revision %s of app %s has its client secret from %s, the app's template from %s",
-		v.strays[0].revision, v.name, v.strays[0].secret, v.secret)
 }
 
 // read says which value of the store the replicas have read.

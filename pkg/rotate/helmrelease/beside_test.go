@@ -159,7 +159,8 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 }
 
 // TestObjectThatGoesAtTheRefresh has somebody delete an object of the release in the moment before the secret is revoked: the
-// upgrade cannot be done until it is back, which is said, and then the next run brings the valid secret.
+// upgrade cannot be done until it is back, which is said, when the runner is. The upgrade that brings the object back puts the revoked
+// secret back as well, which is seen.
 func TestObjectThatGoesAtTheRefresh(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -170,15 +171,19 @@ func TestObjectThatGoesAtTheRefresh(t *testing.T) {
 			t.Error(err)
 		}
 	}})
-	_, err := r.rotate(time.Minute)
-	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "NetworkPolicy "+fullName+"-deny-ingress in namespace "+r.namespace+" of release matillion-agent is gone") {
-		t.Fatalf("the run ends with %v", err)
+	report, err := r.rotate(time.Minute)
+	if report.State != rotate.Back || rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "NetworkPolicy "+fullName+"-deny-ingress in namespace "+r.namespace+" of release matillion-agent is gone") {
+		t.Fatalf("the run ends %q, with %v", report.State, err)
 	}
+	restarts := r.sets()
 	r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues, u.PostRenderer = true, replicas(scaledTo) })
-	if report, err := r.run(t.Context(), rotate.Heal, time.Minute); err != nil || report.Outcome != rotate.Rotated {
-		t.Errorf("when it is back: %q, %v", report.Outcome, err)
+	if live, err := r.secret(); err != nil || live == r.maia.LiveSecret(rigAgent) {
+		t.Errorf("the operator's upgrade has not put the revoked secret back: %v", err)
 	}
-	r.whole()
+	r.healed()
+	if r.sets() != restarts {
+		t.Error("the runner, which is back, was restarted")
+	}
 }
 
 // TestNoRoomForAllNewPods has old pods hold their places for longer than anybody waits: the runner is back when one new pod

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"helm.sh/helm/v3/pkg/kube"
 	appsv1 "k8s.io/api/apps/v1"
@@ -25,6 +26,9 @@ import (
 func (r *Runner) Check(ctx context.Context) error {
 	if r.seen.last.Info.Status.IsPending() && r.cutOff() == nil {
 		return r.busyRelease()
+	}
+	if err := r.checkWriters(); err != nil {
+		return err
 	}
 	for _, d := range r.seen.deployments {
 		if d.Spec.Paused {
@@ -123,12 +127,13 @@ func (r *Runner) checkOtherReaders() error {
 // or an admission policy shows here.
 func (r *Runner) dryRunPatches(ctx context.Context) error {
 	options := metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}}
-	patch := []byte(`{"stringData":{"` + clientSecretVariable + `":"` + placeholder.Reveal() + `"}}`)
+	patch := secretPatch(placeholder)
 	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch, options); err != nil {
 		return r.dryRunFailure("dry run of a change of Secret "+r.seen.secretName, err)
 	}
+	ordered := newOrder(placeholder, r.seen.secretVersion, time.Now())
 	for _, d := range r.seen.deployments {
-		if _, err := r.patchMark(ctx, d.Name, options); err != nil {
+		if _, err := r.patchMark(ctx, d.Name, ordered, options); err != nil {
 			return r.dryRunFailure("dry run of a restart of Deployment "+d.Name, err)
 		}
 	}

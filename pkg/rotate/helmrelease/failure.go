@@ -1,15 +1,12 @@
 package helmrelease
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
+	"maps"
 	"net"
-	"net/url"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,9 +29,12 @@ func (r *Runner) failure(what string, err error) error {
 	if strings.Contains(text, "another operation (install/upgrade/rollback) is in progress") || strings.Contains(text, "release: already exists") {
 		return r.busyRelease()
 	}
-	kind, todo := causeOf(err, text, r.config.Namespace)
-	failed := rotate.Errorf(kind, "%s: %s", what, text)
-	failed.Todo = todo
+	known := causeOf(err, text)
+	if known.means != "" {
+		text = known.means + ": " + text
+	}
+	failed := rotate.Errorf(known.kind, "%s: %s", what, text)
+	failed.Todo = strings.ReplaceAll(known.todo, "NAMESPACE", r.config.Namespace)
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, cause) {
 			failed.Kind, failed.Err = rotate.NotReady, cause
@@ -43,51 +43,85 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
-// cause is what an API server or Helm refuses a change for, by the words of its message: a 403 may be a missing right, a quota, or a policy,
+// cause is why an API server or Helm does not do something, by the words of its message: a 403 may be a missing right, a quota or a policy,
 // and Helm keeps nothing of an error but its text.
 type cause struct {
 	words []string // one of which is in the text
 	kind  rotate.Kind
-	todo  string // in which %s is the namespace
+	means string // said before the text; empty where that says it itself
+	todo  string
 }
+
+const notTheRole = "the function's Role is not what is missing"
 
 func causes() []cause {
 	return []cause{
-		{[]string{" is forbidden: User "}, rotate.Permission, "add it to the function's Role in namespace %s (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"},
-		{[]string{"exceeded quota: ", "failed quota: "}, rotate.Configuration,
-			"make room in the ResourceQuota of namespace %s that the message names; the function's Role is not the cause"},
-		{[]string{"because it is being terminated"}, rotate.Configuration, "take the release out of MAIA_HELM_RELEASES: namespace %s is being deleted"},
-		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady,
-			"nothing if it passes; if it repeats, bring the admission webhook back that the message names: nothing can be changed in namespace %s without it"},
-		{[]string{"denied the request", "denied request: ", "violates PodSecurity", "ValidatingAdmissionPolicy"}, rotate.Configuration,
-			"allow it in the admission policy or webhook that the message names, for namespace %s; the function's Role is not the cause"},
-		{[]string{"Too long: may not be more than", "request is too large", "Request entity too large", "Too long: must have at most"}, rotate.Configuration,
-			"make the chart of the release in namespace %s smaller: Helm keeps all of it in each record, and a Secret may hold 1 MiB"},
-		{[]string{" is forbidden: "}, rotate.Configuration, "change what the message says of namespace %s; the function's Role is not the cause"},
-		{[]string{errFenced.Error()}, rotate.NotReady, "nothing: that run goes on, or the next one does"},
+		{[]string{errFenced.Error()}, rotate.NotReady, "", "nothing: that run goes on, or the next one does"},
+		{[]string{" is forbidden: User "}, rotate.Permission, "",
+			"add it to the function's Role in namespace NAMESPACE (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"},
+		{[]string{"exceeded quota", "failed quota", "status unknown for quota"}, rotate.Configuration, "a ResourceQuota has no room for it",
+			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace NAMESPACE; " + notTheRole},
+		{[]string{"because it is being terminated"}, rotate.Configuration, "the namespace is being deleted", "take the release in namespace NAMESPACE out of MAIA_HELM_RELEASES"},
+		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady, "an admission webhook of the cluster does not answer",
+			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE without it"},
+		{[]string{"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "admission webhook", "denied the request", "denied request: ", "violates PodSecurity"}, rotate.Configuration,
+			"an admission policy of the cluster refuses it", "have the policy, which the message names, admit it: " + notTheRole},
+		{[]string{"Too long: may not be more than", "Too long: must have at most", "request is too large", "Request entity too large"}, rotate.Configuration,
+			"it is longer than Kubernetes keeps", "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"},
 	}
 }
 
-// causeOf is what kind of error it is, and what to do.
-func causeOf(err error, text, namespace string) (kind rotate.Kind, todo string) {
-	for _, one := range causes() {
-		if slices.ContainsFunc(one.words, func(words string) bool { return strings.Contains(text, words) }) {
-			return one.kind, strings.ReplaceAll(one.todo, "%s", namespace)
+// causeOf is the cause by the words of an error, or else by its kind.
+func causeOf(err error, text string) cause {
+	for _, known := range causes() {
+		if slices.ContainsFunc(known.words, func(words string) bool { return strings.Contains(text, words) }) {
+			return known
 		}
 	}
+	const connect = "check that the function's service account may connect to the cluster (container.clusters.connect)"
 	var network net.Error
 	switch {
-	case apierrors.IsForbidden(err):
-		return rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect), and its Role in namespace " + namespace
+	case apierrors.IsInvalid(err):
+		return cause{kind: rotate.Configuration, means: "the cluster does not accept it", todo: "correct what it says"}
+	case strings.Contains(text, " is forbidden: "):
+		return cause{kind: rotate.Configuration, means: "an admission control of the cluster refuses it", todo: "have it admit the change: " + notTheRole}
+	case apierrors.IsForbidden(err): // in Google's words
+		return cause{kind: rotate.Permission, todo: connect + ", and its Role in namespace NAMESPACE"}
 	case apierrors.IsUnauthorized(err):
-		return rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
+		return cause{kind: rotate.Permission, todo: connect}
 	case apierrors.IsNotFound(err):
-		return rotate.Configuration, "check the namespace and the release that the function is configured with"
+		return cause{kind: rotate.Configuration, todo: "check the namespace and the release that the function is configured with"}
 	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
 		apierrors.IsConflict(err), errors.As(err, &network):
-		return rotate.NotReady, "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"
+		return cause{kind: rotate.NotReady, todo: "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"}
 	}
-	return rotate.Internal, ""
+	return cause{kind: rotate.Internal}
+}
+
+// chartPlace is where in a chart rendering has stopped.
+var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
+
+// upgradeFailure is of an upgrade, or its dry run. What a template says may hold any of the values: it is not passed on, but where it
+// says so.
+func (r *Runner) upgradeFailure(what string, err error) error {
+	text := err.Error()
+	for _, of := range []string{"execution error at (", "template: ", "parse error ", "YAML parse error on ", "values don't meet the specifications of the schema"} {
+		if !strings.Contains(text, of) {
+			continue
+		}
+		var typed *rotate.Error
+		if errors.As(err, &typed) {
+			return err
+		}
+		where := chartPlace.FindString(text)
+		if where != "" {
+			where = " at " + where
+		}
+		return rotate.Errorf(rotate.Configuration, "%s: the chart does not render%s", what, where).
+			WithTodo("see what helm upgrade --dry-run=server --reuse-values says of release %s in namespace %s; it is not repeated here, for it may hold values",
+				r.config.Release, r.config.Namespace)
+	}
+	return r.failure(what, err)
 }
 
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
@@ -106,24 +140,5 @@ func (r *Runner) known(secrets ...maia.Secret) {
 }
 
 func (r *Runner) redact(text string) string {
-	for _, secret := range r.secrets {
-		for _, form := range forms(secret.Reveal()) {
-			text = strings.ReplaceAll(text, form, "…")
-		}
-	}
-	return text
-}
-
-// forms are those in which a message may quote a secret: as it is, as Kubernetes keeps it, and in JSON, Go's quotes, or an address.
-func forms(clear string) []string {
-	var plain bytes.Buffer
-	encoder := json.NewEncoder(&plain)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(clear) // a text
-	escaped, _ := json.Marshal(clear)
-	inner := func(quoted string) string { return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(quoted), `"`), `"`) }
-	return []string{
-		clear, base64.StdEncoding.EncodeToString([]byte(clear)), inner(string(escaped)), inner(plain.String()),
-		inner(strconv.Quote(clear)), inner(strconv.QuoteToASCII(clear)), url.QueryEscape(clear), url.PathEscape(clear),
-	}
+	return maia.Redact(text, slices.Collect(maps.Values(r.secrets))...)
 }

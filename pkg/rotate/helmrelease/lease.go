@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -23,9 +24,11 @@ import (
 const (
 	noteAnnotation     = "maia-rotate/note"          // JSON
 	revisionAnnotation = "maia-rotate/helm-revision" // that our last upgrade was about to make
+
+	deliveredAnnotation = "maia-rotate/delivered" // fingerprint of what was put into the Secret and the release does not record
 )
 
-var ourAnnotations = []string{noteAnnotation, revisionAnnotation}
+var ourAnnotations = []string{noteAnnotation, revisionAnnotation, deliveredAnnotation}
 
 const (
 	leaseDuration = 45 * time.Second // longer than a refresh may take
@@ -378,6 +381,16 @@ func (l *lock) revision() int {
 		return 0
 	}
 	return revision
+}
+
+// delivered is the fingerprint of what we have put into the Secret, and the release does not record; empty if there is nothing.
+func (l *lock) delivered() maia.Fingerprint {
+	defer l.use()()
+	return maia.Fingerprint(l.seen.Annotations[deliveredAnnotation])
+}
+
+func writeDelivered(value maia.Fingerprint) func(map[string]string) {
+	return func(annotations map[string]string) { annotations[deliveredAnnotation] = string(value) }
 }
 
 func writeNote(note rotate.Note) func(map[string]string) {

@@ -30,13 +30,17 @@ type sight struct {
 	declared   maia.Credentials // what base's values hold
 
 	secretName    string
-	secretVersion string           // resourceVersion
-	secretWritten time.Time        // when, by the API server's clock; zero if it does not say
+	secretVersion string    // resourceVersion
+	secretWritten time.Time // when, by the API server's clock; zero if it does not say
+	valueWritten  time.Time // the same for the client_secret alone
+	secretMeta    metav1.ObjectMeta
 	live          maia.Credentials // what the Secret holds
+	note          rotate.Note      // as the Lease holds it
 
 	deployments []*appsv1.Deployment // that read the Secret
 	replicas    map[string]int32     // live, of every Deployment of the manifest
-	failed      map[string]bool      // Deployments whose newest pods do not come up
+	failing     map[string]bool      // Deployments whose newest pods do not come up
+	current     map[string]bool      // Deployments whose newest pods read what the Secret holds
 }
 
 func (s sight) names() []string {
@@ -52,7 +56,7 @@ func (r *Runner) look(ctx context.Context) error {
 	if err := r.readLease(ctx); err != nil {
 		return err
 	}
-	seen := sight{replicas: map[string]int32{}, failed: map[string]bool{}}
+	seen := sight{replicas: map[string]int32{}, failing: map[string]bool{}, current: map[string]bool{}}
 	var err error
 	if seen.last, seen.base, err = r.revisions(); err != nil {
 		return err
@@ -175,7 +179,7 @@ func (r *Runner) readSecret(ctx context.Context) error {
 		return rotate.Errorf(rotate.Configuration, "Secret %s in namespace %s has no %s", r.seen.secretName, r.config.Namespace, clientSecretVariable).
 			WithTodo("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
 	}
-	r.seen.live = maia.Credentials{ClientID: r.seen.declared.ClientID, ClientSecret: maia.NewSecret(value)}
+	r.seen.live = maia.Credentials{ClientID: r.seen.declared.ClientID, ClientSecret: secretIn(found)}
 	if id, ok := found.Data[clientIDVariable]; ok {
 		r.seen.live.ClientID = string(id)
 	}
@@ -184,15 +188,31 @@ func (r *Runner) readSecret(ctx context.Context) error {
 			r.seen.secretName, r.seen.live.ClientID, r.config.Release, r.seen.declared.ClientID).
 			WithTodo("find out which is the runner's, and upgrade the release with it")
 	}
+	r.see(found)
+	return nil
+}
+
+// see remembers a version of the Secret.
+func (r *Runner) see(found *corev1.Secret) {
+	r.seen.live.ClientSecret = secretIn(found)
 	r.known(r.seen.live.ClientSecret)
-	r.seen.secretVersion = found.ResourceVersion
-	r.seen.secretWritten = time.Time{}
+	r.seen.secretVersion, r.seen.secretMeta = found.ResourceVersion, found.ObjectMeta
+	r.seen.secretWritten, r.seen.valueWritten = time.Time{}, time.Time{}
 	for _, managed := range found.ManagedFields {
-		if managed.Time != nil && managed.Time.After(r.seen.secretWritten) {
+		if managed.Time == nil {
+			continue
+		}
+		if managed.Time.After(r.seen.secretWritten) {
 			r.seen.secretWritten = managed.Time.Time
 		}
+		if writesValue(managed) && managed.Time.After(r.seen.valueWritten) {
+			r.seen.valueWritten = managed.Time.Time
+		}
 	}
-	return nil
+}
+
+func secretIn(found *corev1.Secret) maia.Secret {
+	return maia.NewSecret(string(found.Data[clientSecretVariable]))
 }
 
 // readDeployments reads those of the manifest: the ones that read the Secret, and of the others how many replicas they have.

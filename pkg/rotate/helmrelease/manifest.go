@@ -2,7 +2,6 @@ package helmrelease
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -120,27 +119,6 @@ func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) 
 	}
 	return "", rotate.Errorf(rotate.Configuration, "the release has no Deployment that reads %s from a Secret of the release which holds the configured value", clientSecretVariable).
 		WithTodo("check that the release is a runner's, and the configured path of its client_secret")
-}
-
-// retemplated are the Deployments of which another manifest renders another pod template: their pods are restarted by it.
-func (m manifest) retemplated(other manifest) (map[string]bool, error) {
-	templates := map[string]string{}
-	changed := map[string]bool{}
-	for i, rendered := range []manifest{m, other} {
-		deployments, err := all[appsv1.Deployment](rendered, "Deployment")
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range deployments {
-			text, _ := json.Marshal(d.Spec.Template) // of the API's own types
-			if i == 0 {
-				templates[d.Name] = string(text)
-			} else {
-				changed[d.Name] = templates[d.Name] != string(text)
-			}
-		}
-	}
-	return changed, nil
 }
 
 // reads says that a container of the pod gets variables from a Secret.

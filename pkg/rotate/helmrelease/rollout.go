@@ -17,34 +17,26 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// The annotations of the pod template: the mark, and what makes one restart differ from the last.
-const (
-	markAnnotation        = "maia-rotate/secret"         // fingerprint of the secret
-	markVersionAnnotation = "maia-rotate/secret-version" // resourceVersion of the Secret that held it
-	restartedAnnotation   = "maia-rotate/restarted-at"
-)
-
 // mark orders new pods of a Deployment, as kubectl rollout restart does.
-func (r *Runner) mark(ctx context.Context, name string) error {
-	if _, err := r.patchMark(ctx, name, metav1.PatchOptions{FieldManager: fieldManager}); err != nil {
-		return r.failure("restart Deployment "+name, err)
+func (r *Runner) mark(ctx context.Context, name string) (order, error) {
+	ordered := newOrder(r.seen.live.ClientSecret, r.seen.secretVersion, time.Now())
+	if _, err := r.patchMark(ctx, name, ordered, metav1.PatchOptions{FieldManager: fieldManager}); err != nil {
+		return order{}, r.failure("restart Deployment "+name, err)
 	}
-	return nil
+	return ordered, nil
 }
 
-func (r *Runner) patchMark(ctx context.Context, name string, options metav1.PatchOptions) (*appsv1.Deployment, error) {
-	patch, _ := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-		markAnnotation:        string(r.seen.live.ClientSecret.Fingerprint()),
-		markVersionAnnotation: r.seen.secretVersion,
-		restartedAnnotation:   time.Now().UTC().Format(time.RFC3339Nano),
-	}}}}}) // strings only
+func (r *Runner) patchMark(ctx context.Context, name string, ordered order, options metav1.PatchOptions) (*appsv1.Deployment, error) {
+	spec := map[string]any{}
+	annotate(spec, ordered.annotations)
+	patch, _ := json.Marshal(map[string]any{"spec": spec}) // strings only
 	return r.clients.AppsV1().Deployments(r.config.Namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, options)
 }
 
 // instances sums the Deployments up: as bad as the worst of them. One that is scaled to zero counts only if all are: it
 // reads what is stored when it starts.
 func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
-	states := []rotate.InstanceState{rotate.Steady, rotate.Short, rotate.Rolling, rotate.Failed, rotate.Stopped}
+	states := []rotate.InstanceState{rotate.Steady, rotate.Short, rotate.Rolling, rotate.Failing, rotate.Stopped}
 	reads := []rotate.ReadState{rotate.ReadCurrent, rotate.ReadUnknown, rotate.ReadOlder}
 	var state, read int
 	var details []string
@@ -58,7 +50,7 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 		if now == rotate.Stopped && !allStopped {
 			continue
 		}
-		r.seen.failed[d.Name] = now == rotate.Failed
+		r.seen.failing[d.Name] = now == rotate.Failing
 		if now == rotate.Short && !r.short[d.Name] {
 			r.log.WarnContext(ctx, "not all new pods find a node; the runner may be back with those that do, and is not refreshed until all run", "detail", detail)
 		}
@@ -68,6 +60,7 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 		if err != nil {
 			return rotate.Instances{}, err
 		}
+		r.seen.current[d.Name] = has == rotate.ReadCurrent
 		read = max(read, slices.Index(reads, has))
 	}
 	return rotate.Instances{State: states[state], Read: reads[read], Detail: strings.Join(details, "; ")}, nil
@@ -78,13 +71,11 @@ func stopped(d *appsv1.Deployment) bool { return d.Spec.Replicas != nil && *d.Sp
 // readOf says which value the pods of the newest template have read when they started: by the mark. Where that is of another
 // value and the pods are newer than what the Secret holds, somebody else has restarted them, and the mark says nothing.
 func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadState, error) {
-	annotations := d.Spec.Template.Annotations
-	mark, version := annotations[markAnnotation], annotations[markVersionAnnotation]
-	same := maia.Fingerprint(mark) == r.seen.live.ClientSecret.Fingerprint()
+	mark := d.Spec.Template.Annotations[markAnnotation]
 	switch {
-	case r.ordered[d.Name] == r.seen.secretVersion, same && version == r.seen.secretVersion:
+	case r.standsFor(d), r.hidden(d):
 		return rotate.ReadCurrent, nil
-	case mark == "" || same: // never restarted by us, or the Secret was written since
+	case mark == "" || maia.Fingerprint(mark) == r.seen.live.ClientSecret.Fingerprint(): // never restarted by us, or the Secret was written since
 		return rotate.ReadUnknown, nil
 	}
 	pods, err := r.newPods(ctx, d)
@@ -98,8 +89,9 @@ func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadS
 	return rotate.ReadUnknown, nil // an API server of several replicas has several clocks
 }
 
-// stateOf is what kubectl rollout status would say, but that pods which are crashing count at once. Pods that are
-// Terminating do not count: with a pipeline they are for hours, in which new ones may find no node.
+// stateOf is what kubectl rollout status would say, but that pods which are crashing count at once: Kubernetes goes on trying, also
+// when its deadline for progress has passed. Pods that are Terminating do not count: with a pipeline they are for hours, in which
+// new ones may find no node.
 func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.InstanceState, string, error) {
 	wanted := int32(1)
 	if d.Spec.Replicas != nil {
@@ -111,6 +103,8 @@ func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.Inst
 	switch {
 	case wanted == 0:
 		return rotate.Stopped, "Deployment " + d.Name + " is scaled to zero", nil
+	case r.hidden(d):
+		return rotate.Rolling, "Deployment " + d.Name + ": the restart that was ordered does not show yet", nil
 	case !observed:
 		return rotate.Rolling, "Deployment " + d.Name + ": the change is not yet taken up", nil
 	case status.UpdatedReplicas == wanted && status.Replicas == wanted && status.AvailableReplicas == wanted:
@@ -120,25 +114,31 @@ func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.Inst
 	if err != nil {
 		return "", "", err
 	}
-	failed := slices.ContainsFunc(status.Conditions, func(c appsv1.DeploymentCondition) bool {
-		return c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded"
+	failing := slices.ContainsFunc(status.Conditions, func(c appsv1.DeploymentCondition) bool {
+		return c.Type == appsv1.DeploymentProgressing && c.Reason == deadlineExceeded
 	})
+	if failing {
+		detail += ", " + deadlineExceeded
+	}
 	up, short := slices.ContainsFunc(pods, ready), true
 	for _, pod := range pods {
 		short = short && (ready(pod) || unplaced(pod) != nil)
 		if why, crashing := whyNot(pod); why != "" {
 			detail += fmt.Sprintf(", pod %s: %s", pod.Name, why)
-			failed = failed || crashing && !up
+			failing = failing || crashing && !up
 		}
 	}
 	switch {
 	case up && short && slices.ContainsFunc(pods, func(p corev1.Pod) bool { return unplaced(p) != nil }):
 		return rotate.Short, detail, nil // however long that takes
-	case failed:
-		return rotate.Failed, detail, nil
+	case failing:
+		return rotate.Failing, detail, nil
 	}
 	return rotate.Rolling, detail, nil
 }
+
+// deadlineExceeded is the reason of the condition Progressing of a rollout that has not moved for its progressDeadlineSeconds.
+const deadlineExceeded = "ProgressDeadlineExceeded"
 
 // newPods are those of the newest ReplicaSet, by name.
 func (r *Runner) newPods(ctx context.Context, d *appsv1.Deployment) ([]corev1.Pod, error) {
@@ -192,13 +192,21 @@ func whyNot(pod corev1.Pod) (why string, crashing bool) {
 		switch waiting := c.State.Waiting; {
 		case waiting == nil:
 		case slices.Contains(failures, waiting.Reason):
-			return fmt.Sprintf("container %s: %s", c.Name, waiting.Reason), true
+			return fmt.Sprintf("container %s: %s%s", c.Name, waiting.Reason, endOf(c.LastTerminationState)), true
 		}
 		if ended := c.State.Terminated; ended != nil && ended.ExitCode != 0 {
 			return fmt.Sprintf("container %s ended with exit code %d (%s)", c.Name, ended.ExitCode, ended.Reason), true
 		}
 	}
 	return "", false
+}
+
+// endOf says how a container ended before; empty if it did not.
+func endOf(last corev1.ContainerState) string {
+	if last.Terminated == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (it ended with exit code %d, %s)", last.Terminated.ExitCode, last.Terminated.Reason)
 }
 
 // failures are the reasons for which a kubelet says that it could not start a container.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -42,9 +43,9 @@ type Runner struct {
 	seen    sight
 	secrets map[maia.Fingerprint]maia.Secret // that must be in no error
 
-	ordered   map[string]string // by Deployment: the resourceVersion of the Secret when this Runner ordered its restart, after which nothing was stored
-	short     map[string]bool   // by Deployment: that pods of it found no node, which was told
-	restarted map[string]bool   // by Deployment: that the last upgrade of this Runner's has changed its pod template, until Restart has counted that
+	orders      map[string]order // by Deployment: the restart that this Runner ordered, after which no other value was stored
+	short       map[string]bool  // by Deployment: that pods of it found no node, which was told
+	notRecorded string           // why the release does not record what this Runner has delivered
 }
 
 var (
@@ -68,7 +69,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	r := &Runner{
 		config: config, log: config.Log, cluster: cluster, clients: clients, helm: cluster.helm(clients),
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
-		secrets: map[maia.Fingerprint]maia.Secret{}, ordered: map[string]string{}, short: map[string]bool{},
+		secrets: map[maia.Fingerprint]maia.Secret{}, orders: map[string]order{}, short: map[string]bool{},
 	}
 	r.lock.fence = &guard
 	if r.log == nil {
@@ -113,13 +114,16 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.look(ctx); err != nil {
 		return rotate.Home{}, err
 	}
-	home := rotate.Home{Store: r.seen.live, Free: r.lock.free()}
-	var err error
-	if home.Note, err = r.lock.note(); err != nil {
+	note, err := r.lock.note()
+	if err != nil {
 		return rotate.Home{}, err
 	}
-	home.Note = home.Note.Of(r.agentID)
-	home.Pending, home.Unfinished = r.unfinished()
+	r.seen.note = note.Of(r.agentID)
+	home, err := r.agreement()
+	if err != nil {
+		return rotate.Home{}, err
+	}
+	home.Note, home.Free = r.seen.note, r.lock.free()
 	home.Instances, err = r.instances(ctx)
 	return home, err
 }
@@ -130,21 +134,6 @@ func (r *Runner) readLease(ctx context.Context) error {
 		return r.failure("read Lease "+r.lock.name, err)
 	}
 	return nil
-}
-
-// unfinished says that the Secret and the values do not agree, or that an upgrade of ours was cut off, and which value is
-// not the Secret's.
-func (r *Runner) unfinished() (other maia.Credentials, unfinished bool) {
-	if cutOff := r.cutOff(); cutOff != nil {
-		if held, err := r.credentialsOf(cutOff); err == nil && !held.Equal(r.seen.live) {
-			return held, true
-		}
-		unfinished = true
-	}
-	if !r.seen.declared.Equal(r.seen.live) {
-		return r.seen.declared, true
-	}
-	return maia.Credentials{}, unfinished
 }
 
 // SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.
@@ -193,64 +182,42 @@ func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
 // Release implements [rotate.Locker].
 func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }
 
-// Store implements [rotate.Runner]: it upgrades the release, and makes sure that the Secret holds what it should.
-func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error {
-	r.known(credentials.ClientSecret)
-	if _, unfinished := r.unfinished(); r.seen.live.Equal(credentials) && !unfinished {
-		return nil
-	}
+// Restart implements [rotate.Runner]: each Deployment gets a new mark, except those whose newest pods read what is stored already.
+// Where all do, those get another that do not come up. A patch that is refused does not keep the others from theirs.
+func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	if err := r.Hold(ctx, enough); err != nil {
-		return err
+		return nil, err
 	}
-	// In this order: by the Lease an upgrade of ours is known.
-	if r.seen.last.Info.Status.IsPending() {
-		if err := r.endCutOff(ctx); err != nil {
-			return err
+	again := !slices.ContainsFunc(r.seen.deployments, func(d *appsv1.Deployment) bool { return !r.restarted(d) })
+	var ids []string
+	var failures []error
+	for _, d := range r.seen.deployments {
+		if r.restarted(d) && !(again && r.seen.failing[d.Name]) {
+			ids = append(ids, orderID(d.Name, r.standing(d)))
+			continue
 		}
-	}
-	if r.lock.revision() != r.seen.last.Version+1 {
-		if err := r.writeLease(ctx, writeRevision(r.seen.last.Version+1)); err != nil {
-			return err
+		ordered, err := r.mark(ctx, d.Name)
+		if err != nil {
+			failures = append(failures, err)
+			continue
 		}
+		r.orders[d.Name] = ordered
+		delete(r.seen.failing, d.Name)
+		ids = append(ids, orderID(d.Name, ordered.restartedAt))
 	}
-	clear(r.ordered) // what was ordered before reads an older value
-	if err := r.upgrade(ctx, credentials.ClientSecret); err != nil {
-		return err
-	}
-	r.leaveOneDeployed(ctx)
-	if err := r.readSecret(ctx); err != nil {
-		return err
-	}
-	if !r.seen.live.Equal(credentials) {
-		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value", r.config.Release, r.seen.secretName).
-			WithTodo("look who else changes the Secret; the next run tries again")
-	}
-	return nil
+	return ids, together(failures)
 }
 
-// Restart implements [rotate.Runner]: each Deployment gets a new mark, except those that have had one from this Runner and
-// did not fail, and those whose pod template the upgrade has changed.
-func (r *Runner) Restart(ctx context.Context) ([]string, error) {
-	var ids []string
-	if err := r.Hold(ctx, enough); err != nil {
-		return ids, err
+// restarted reports whether a Deployment has had its restart since the Secret holds what it does.
+func (r *Runner) restarted(d *appsv1.Deployment) bool {
+	mine, ok := r.orders[d.Name]
+	return ok && mine.version == r.seen.secretVersion || r.seen.current[d.Name]
+}
+
+// standing is the mark of time of the restart that stands for what is stored.
+func (r *Runner) standing(d *appsv1.Deployment) string {
+	if ordered, ok := r.orderOf(d); ok {
+		return ordered.restartedAt
 	}
-	for _, d := range r.seen.deployments {
-		ids = append(ids, d.Name)
-		if r.ordered[d.Name] == r.seen.secretVersion && !r.seen.failed[d.Name] {
-			continue
-		}
-		if r.restarted[d.Name] && r.ordered[d.Name] == "" {
-			r.log.InfoContext(ctx, "the upgrade has changed the pod template, which restarts the pods", "deployment", d.Name)
-			r.ordered[d.Name] = r.seen.secretVersion
-			continue
-		}
-		if err := r.mark(ctx, d.Name); err != nil {
-			return ids, err
-		}
-		r.ordered[d.Name] = r.seen.secretVersion
-	}
-	clear(r.restarted)
-	clear(r.seen.failed)
-	return ids, nil
+	return d.Spec.Template.Annotations[restartedAnnotation]
 }

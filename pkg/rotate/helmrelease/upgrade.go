@@ -9,19 +9,21 @@ import (
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // upgrade brings the release to its next revision, with the secret and nothing else changed.
-func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
+func (r *Runner) upgrade(ctx context.Context, secret maia.Secret, recordOnly bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	upgraded, err := r.runUpgrade(ctx, r.newUpgrade(), secret)
+	configuration, wire := r.upgradeConfiguration(recordOnly)
+	upgraded, err := r.runUpgrade(ctx, r.newUpgrade(configuration), secret)
 	if err != nil {
-		failed := r.failure("upgrade release "+r.config.Release, err)
+		failed := r.upgradeFailure("upgrade release "+r.config.Release, err)
 		if rotate.KindOf(failed) == rotate.Permission {
 			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be mended
 		}
@@ -31,12 +33,28 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret) error {
 	if err != nil {
 		return err
 	}
-	if r.restarted, err = r.seen.manifest.retemplated(rendered); err != nil {
-		return err
-	}
 	r.seen.last, r.seen.base, r.seen.manifest = upgraded, upgraded, rendered
 	r.seen.declared.ClientSecret = secret
+	if wire.secret != nil {
+		r.seeAgain(wire.secret)
+	}
+	for name, restart := range wire.orders {
+		r.log.InfoContext(ctx, "the upgrade has changed the pod template, which restarts the pods", "deployment", name)
+		r.orders[name] = restart
+	}
 	return nil
+}
+
+// seeAgain remembers what a change of ours has made of the Secret. Where the value is what it was, so are the pods that have read it.
+func (r *Runner) seeAgain(changed *corev1.Secret) {
+	was, version := r.seen.live, r.seen.secretVersion
+	r.see(changed)
+	for name, ordered := range r.orders {
+		if ordered.version == version && r.seen.live.Equal(was) {
+			ordered.version = r.seen.secretVersion
+			r.orders[name] = ordered
+		}
+	}
 }
 
 // leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not tell when it could not
@@ -97,8 +115,8 @@ func (r *Runner) endCutOff(ctx context.Context) error {
 
 // newUpgrade waits for nothing and takes nothing back: after a time-out of Helm's own the revision that counts would be
 // the one with the revoked secret.
-func (r *Runner) newUpgrade() *action.Upgrade {
-	upgrade := action.NewUpgrade(r.helm)
+func (r *Runner) newUpgrade(configuration *action.Configuration) *action.Upgrade {
+	upgrade := action.NewUpgrade(configuration)
 	upgrade.Namespace = r.config.Namespace
 	upgrade.ResetThenReuseValues = true // ReuseValues would write the old secret into the stored chart
 	upgrade.MaxHistory = maxHistory
@@ -138,11 +156,14 @@ var placeholder = maia.NewSecret("placeholder-of-a-dry-run")
 // dryRun renders the upgrade as it would be, makes sure that the value reaches the Secret and that no object comes or goes,
 // and has the server try, without effect, each change that the upgrade would make.
 func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.ResourceList) error {
-	upgrade := r.newUpgrade()
+	upgrade := r.newUpgrade(r.helm)
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"
 	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
 	if err != nil {
-		return r.dryRunFailure("dry run of an upgrade of release "+r.config.Release, err)
+		return r.dryRunFailure("dry run of an upgrade of release "+r.config.Release, r.upgradeFailure("dry run of an upgrade of release "+r.config.Release, err))
+	}
+	if err := r.dryRunRecords(ctx, rendered); err != nil {
+		return err
 	}
 	manifest, err := parseManifest(rendered.Manifest)
 	if err != nil {
