@@ -65,6 +65,7 @@ func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, l
 		return nil, err
 	}
 	*r.cluster.charts = chartPair{rendered: still, own: base.Chart}
+	upgrade.SkipSchemaValidation = true // the renderer has done it: a schema may refer to others by any address
 	upgraded, err := upgrade.RunWithContext(ctx, r.config.Release, still, override(r.config.SecretPath, secret))
 	if upgraded != nil {
 		upgraded.Chart = base.Chart
