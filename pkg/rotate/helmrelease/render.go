@@ -60,15 +60,13 @@ func (r *Runner) rendered(ctx context.Context, c *chart.Chart, last, base *relea
 
 // upgradeRendered runs an upgrade with the base's chart, which was rendered before, so that Helm itself renders nothing.
 func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, last, base *release.Release, secret maia.Secret) (*release.Release, error) {
-	changed := override(r.config.SecretPath, secret)
-	still, err := r.rendered(ctx, base.Chart, last, base, changed)
+	still, err := r.rendered(ctx, base.Chart, last, base, override(r.config.SecretPath, secret))
 	if err != nil {
 		return nil, err
 	}
-	if records, ok := r.helm.Releases.Driver.(*ownCharts); ok {
-		records.rendered, records.own = still, base.Chart
-	}
-	upgraded, err := upgrade.RunWithContext(ctx, r.config.Release, still, changed)
+	*r.cluster.charts = chartPair{rendered: still, own: base.Chart}
+	upgrade.SkipSchemaValidation = true // the renderer has done it: a schema may refer to others by any address
+	upgraded, err := upgrade.RunWithContext(ctx, r.config.Release, still, override(r.config.SecretPath, secret))
 	if upgraded != nil {
 		upgraded.Chart = base.Chart
 	}
@@ -191,16 +189,19 @@ func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
 	return reply{Status: response.StatusCode, Type: response.Header.Get("Content-Type"), Body: body}, err
 }
 
+// chartPair is the chart of the upgrade at work: as it was rendered, and itself.
+type chartPair struct{ rendered, own *chart.Chart }
+
 // ownCharts are Helm's records, in which a release that was upgraded with a rendered chart has its own one.
 type ownCharts struct {
 	driver.Driver
-	rendered, own *chart.Chart // of the upgrade at work
+	charts *chartPair
 }
 
 // Create implements driver.Driver.
-func (o *ownCharts) Create(key string, made *release.Release) error {
-	if o.rendered != nil && made.Chart == o.rendered {
-		made.Chart = o.own
+func (o ownCharts) Create(key string, made *release.Release) error {
+	if o.charts.rendered != nil && made.Chart == o.charts.rendered {
+		made.Chart = o.charts.own
 	}
 	return o.Driver.Create(key, made)
 }

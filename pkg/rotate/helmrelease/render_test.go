@@ -218,3 +218,17 @@ func TestALookupThatTheRoleDoesNotAllow(t *testing.T) {
 	r.template("lookup.yaml", `# {{ lookup "v1" "ConfigMap" .Release.Namespace "one" }}`)
 	r.refused(rotate.Permission, []string{"look up what the chart of release", "403 Forbidden for /api/v1/namespaces/" + r.namespace + "/configmaps/one", "Role in namespace"})
 }
+
+// TestValuesThatDoNotFitTheSchemaAreNotQuoted, though Helm does.
+func TestValuesThatDoNotFitTheSchemaAreNotQuoted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newPlace(t))
+	r.login()
+	r.record(func(rel *release.Release) {
+		rel.Chart.Schema = []byte(`{"properties":{"config":{"properties":{"extra":{"const":"another"}}}}}`)
+	})
+	r.refused(rotate.Configuration, []string{"the chart of release " + releaseName + " cannot be rendered with its values"})
+	if _, err := r.rotate(time.Second); err == nil || strings.Contains(err.Error(), "kept") {
+		t.Errorf("a value is quoted: %v", err)
+	}
+}
