@@ -182,13 +182,14 @@ func TestADeploymentThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) 
 	const siblingDeployment = fullName + "-sibling"
 	p := newPlace(t)
 	for name, test := range map[string]struct {
-		code   int
-		reason string
-		kind   rotate.Kind
+		code    int
+		reason  string
+		message string
+		kind    rotate.Kind
 	}{
-		"403": {http.StatusForbidden, "Forbidden", rotate.Permission},
-		"409": {http.StatusConflict, "Conflict", rotate.NotReady},
-		"422": {http.StatusUnprocessableEntity, "Invalid", rotate.Configuration},
+		"403": {http.StatusForbidden, "Forbidden", `deployments.apps "app" is forbidden: User "somebody" cannot patch resource "deployments"`, rotate.Permission},
+		"409": {http.StatusConflict, "Conflict", "the object has been modified", rotate.NotReady},
+		"422": {http.StatusUnprocessableEntity, "Invalid", "the pod template is not valid", rotate.Configuration},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,8 +199,7 @@ func TestADeploymentThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) 
 			app, other := r.setsOf(appDeployment), r.setsOf(siblingDeployment)
 			runner, err := r.discover(through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if real(request, http.MethodPatch, "deployments/"+appDeployment) {
-					message := `deployments.apps "app" is forbidden: User "somebody" cannot patch resource "deployments"`
-					return status(request, test.code, test.reason, message), nil
+					return status(request, test.code, test.reason, test.message), nil
 				}
 				return next.RoundTrip(request)
 			}))
