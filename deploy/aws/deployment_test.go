@@ -163,7 +163,7 @@ func TestEveryParameterIsDescribed(t *testing.T) {
 // written are the metrics that the function writes.
 var written = []string{
 	rotation.MetricOutcome, rotation.MetricDuration, rotation.MetricDark,
-	rotation.MetricDarkNow, rotation.MetricAge, rotation.MetricConnected,
+	rotation.MetricDarkNow, rotation.MetricPaused, rotation.MetricAge, rotation.MetricConnected,
 }
 
 var searched = regexp.MustCompile(`\{(\w+),[^}]*\} MetricName="(\w+)"`)
@@ -202,7 +202,7 @@ func TestAlarmsAndDashboardsLookAtMetricsThatAreWritten(t *testing.T) {
 	body, _ := module.Attribute(module.Blocks["aws_cloudwatch_dashboard.rotation"], "dashboard_body")
 	dashboard("the module's dashboard", body.AsString())
 
-	for place, want := range map[string]int{"the template's alarms": 2, "the template's dashboard": 5, "the module's alarms": 2, "the module's dashboard": 5} {
+	for place, want := range map[string]int{"the template's alarms": 3, "the template's dashboard": 5, "the module's alarms": 3, "the module's dashboard": 5} {
 		if len(metrics[place]) != want {
 			t.Errorf("%s look at %v, expected %d metrics", place, metrics[place], want)
 		}
@@ -221,6 +221,7 @@ func TestAlarms(t *testing.T) {
 	for name, want := range map[string]map[string]string{
 		"errors": {"Period": "300", "TreatMissingData": "notBreaching"},
 		"dark":   {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "900"},
+		"paused": {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "0"},
 		"age":    {"Period": "10800", "TreatMissingData": "missing", "Threshold": "35"},
 	} {
 		alarm := loaded.resource(strings.ToUpper(name[:1]) + name[1:] + "Alarm")

@@ -33,6 +33,18 @@ func played(t *testing.T, c alerttest.Case) call {
 	return call{lines, failed}
 }
 
+// leftPaused is a call of which the line about its runner says, as that of a report with LeftPaused does, that the runner is paused.
+func leftPaused(c call) call {
+	var lines []map[string]any
+	for _, line := range c.lines {
+		if line = maps.Clone(line); line["msg"] == "runner" {
+			line["left_paused"] = true
+		}
+		lines = append(lines, line)
+	}
+	return call{lines, c.failed}
+}
+
 // misconfigured is a call of a function app without settings, by the host.
 func misconfigured(t *testing.T) (c call) {
 	t.Helper()
@@ -120,29 +132,33 @@ func TestAlerts(t *testing.T) {
 	rotated, dark := played(t, alerttest.Case{Days: 40, Every: day}), played(t, alerttest.Case{Days: 40, Every: day, Breaks: true})
 	busy, oldAndBusy := played(t, alerttest.Case{Days: 1, Every: day, Busy: true}), played(t, alerttest.Case{Days: 40, Every: day, Busy: true})
 	never, first := played(t, alerttest.Case{Never: true, Every: day, Busy: true}), played(t, alerttest.Case{Never: true, Every: day})
+	paused := leftPaused(well)
 	blind, wrong := played(t, alerttest.Case{Days: 40, Every: day, Blind: true}), misconfigured(t)
 	for name, test := range map[string]struct {
 		calls []call
 		want  []string
 	}{
-		"well":                           {[]call{well}, nil},
-		"rotated":                        {[]call{rotated}, nil},
-		"old":                            {[]call{old}, []string{"age"}},
-		"dark":                           {[]call{dark}, []string{"age", "dark", "failure"}},
-		"dark, then back":                {[]call{dark, well}, []string{"failure"}}, // in the window still
-		"dark, then not to be looked at": {[]call{dark, blind}, []string{"age", "dark", "failure"}},
-		"old, then rotated":              {[]call{old, rotated}, nil},
-		"left alone":                     {[]call{busy}, nil},
-		"left alone, and old":            {[]call{oldAndBusy}, []string{"age"}},
-		"never rotated":                  {[]call{never}, []string{"age"}},
-		"the first rotation":             {[]call{never, first}, nil},
-		"not to be looked at":            {[]call{blind}, []string{"failure"}},
-		"misconfigured":                  {[]call{wrong}, []string{"failure", "silence"}},
-		"stopped":                        {nil, []string{"silence"}},
+		"well":                            {[]call{well}, nil},
+		"rotated":                         {[]call{rotated}, nil},
+		"old":                             {[]call{old}, []string{"age"}},
+		"dark":                            {[]call{dark}, []string{"age", "dark", "failure"}},
+		"dark, then back":                 {[]call{dark, well}, []string{"failure"}}, // in the window still
+		"dark, then not to be looked at":  {[]call{dark, blind}, []string{"age", "dark", "failure"}},
+		"old, then rotated":               {[]call{old, rotated}, nil},
+		"left paused":                     {[]call{paused}, []string{"paused"}},
+		"left paused, then not looked at": {[]call{paused, blind}, []string{"failure", "paused"}},
+		"left paused, then resumed":       {[]call{paused, well}, nil},
+		"left alone":                      {[]call{busy}, nil},
+		"left alone, and old":             {[]call{oldAndBusy}, []string{"age"}},
+		"never rotated":                   {[]call{never}, []string{"age"}},
+		"the first rotation":              {[]call{never, first}, nil},
+		"not to be looked at":             {[]call{blind}, []string{"failure"}},
+		"misconfigured":                   {[]call{wrong}, []string{"failure", "silence"}},
+		"stopped":                         {nil, []string{"silence"}},
 	} {
 		from := told(t, test.calls...)
 		for by, d := range both(t, plainVariant) {
-			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names, []string{"maia-rotate-age", "maia-rotate-dark", "maia-rotate-failure", "maia-rotate-silence"}) {
+			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names, []string{"maia-rotate-age", "maia-rotate-dark", "maia-rotate-failure", "maia-rotate-paused", "maia-rotate-silence"}) {
 				t.Fatalf("%s: %v", by, names)
 			}
 			var fired []string

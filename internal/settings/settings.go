@@ -159,7 +159,7 @@ func (e Environment) Endpoints(userAgent string) (Endpoints, error) {
 	if region == "" {
 		region = "eu1" // any that is valid
 	}
-	_, err := endpoints.client(region, maia.Credentials{ClientID: "not-read-yet", ClientSecret: maia.NewSecret("not-read-yet")}, userAgent)
+	_, err := endpoints.client(region, unread, userAgent)
 	return endpoints, err
 }
 
@@ -185,6 +185,9 @@ func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
 		return "", nil
 	case e.Region == "" && discovered == "":
 		return "", Errorf("the runner's %s %s, and %s is not set", place.Name, place.Lacks, Region)
+	case discovered != "" && !e.isRegion(discovered):
+		return "", Errorf("MATILLION_REGION in the runner's %s is %q, which is no region of Maia's (eu1, us1, au1)", place.Name, discovered).
+			WithTodo("correct it there; if the runner works with it, set %s of this function to that of the account's region, such as https://eu1.api.matillion.com/dpc", APIURL)
 	case e.Region == "":
 		return discovered, nil
 	case discovered != "" && discovered != e.Region:
@@ -192,6 +195,15 @@ func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
 	}
 	return e.Region, nil
 }
+
+// isRegion reports whether Maia has this region.
+func (e Endpoints) isRegion(region string) bool {
+	_, err := e.client(region, unread, "")
+	return err == nil
+}
+
+// unread stands for a credential in checks that are not about it.
+var unread = maia.Credentials{ClientID: "not-read-yet", ClientSecret: maia.NewSecret("not-read-yet")}
 
 // client's errors name the function's variables.
 func (e Endpoints) client(region string, credentials maia.Credentials, userAgent string) (*maia.Client, error) {

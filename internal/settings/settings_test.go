@@ -158,6 +158,8 @@ func TestRegionOfARunner(t *testing.T) {
 		"both, the same":   {settings.Endpoints{Region: "us1"}, "us1", "us1", ""},
 		"a URL":            {settings.Endpoints{APIURL: "https://maia.test"}, "us1", "", ""},
 		"neither":          {settings.Endpoints{}, "", "", "the runner's values name none, and MAIA_REGION is not set"},
+		"of a cloud":       {settings.Endpoints{}, "eu-west-1", "", `MATILLION_REGION in the runner's values is "eu-west-1", which is no region of Maia's (eu1, us1, au1)`},
+		"of a cloud, both": {settings.Endpoints{Region: "eu1"}, "eu-west-1", "", "set MAIA_API_URL of this function"},
 		"both, but others": {settings.Endpoints{Region: "us1"}, "eu1", "", "MAIA_REGION is us1, but that in the runner's values is eu1"},
 	} {
 		t.Run(name, func(t *testing.T) {

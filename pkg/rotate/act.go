@@ -312,7 +312,6 @@ func (r *run) keepClaim() error {
 // noted so since this one looked, must not find the runner at work when it refreshes.
 func (r *run) takePauseOver() error {
 	note := r.seen.Home.Note
-	r.keepPause()
 	note.Paused = r.seen.confirmed()
 	note.Paused.By = r.seen.Run.ID
 	if err := r.saveNote(note); err != nil {
@@ -382,11 +381,11 @@ func (r *run) settledPause() *OwnPause {
 	}
 	switch r.seen.pause(r.rotator.Policy, now) {
 	case pauseOurs:
-		r.seen.Run.PauseHeld = true
-		if own.Confirmed && own.Until.Equal(r.seen.Agent.PausedUntil.Truncate(time.Millisecond)) {
-			return own
+		if !own.Confirmed || !own.Until.Equal(r.seen.Agent.PausedUntil.Truncate(time.Millisecond)) {
+			own = r.seen.confirmed()
 		}
-		return r.seen.confirmed()
+		r.seen.Run.PauseHeld = !own.Stands && !r.seen.Run.PauseReads.Stands
+		return own
 	case pauseUnclear, pauseHidden:
 		return own
 	case notPaused:

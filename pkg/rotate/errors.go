@@ -34,7 +34,7 @@ const (
 	NotMoved    State = "stored, not restarted"
 	NotBack     State = "restarted, not connected"
 	StillPaused State = "connected, still paused by us"
-	PausedOnly  State = "not refreshed, and left paused"
+	PausedOnly  State = "not refreshed; a pause of ours stands, or may still take effect"
 	Dark        State = "not connected"
 	Back        State = "connected"
 	Unresolved  State = "a refresh was sent and its outcome is not known yet: no other is sent meanwhile"

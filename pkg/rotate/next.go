@@ -205,12 +205,19 @@ func (o Observation) restart(p Policy, now time.Time) Step {
 			WithTodo("look at the instances' logs; the next run restarts them again"))
 	}
 	alive := o.Run.Sent == nil || o.Run.Restarts > 0 && o.Home.Instances.up()
-	if o.Agent.Connected && alive && (o.Agent.Status == maia.StatusRunning || o.paused()) {
+	if o.Agent.Connected && alive && !o.partlyOrdered() && (o.Agent.Status == maia.StatusRunning || o.paused()) {
 		if step, decided := o.drain(p, now, 0); decided {
 			return step
 		}
 	}
 	return Step{Kind: Restart, Reason: "the instances do not run with what the store holds"}
+}
+
+// partlyOrdered reports whether some of what runs with the secret was restarted for what is stored now, and the rest is not: it is cut
+// off, and cannot drain.
+func (o Observation) partlyOrdered() bool {
+	ordered := o.Home.Note.Ordered
+	return ordered != nil && ordered.For == o.Home.Store.ClientSecret.Fingerprint() && o.Home.Instances.Read != ReadCurrent
 }
 
 // settle waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are

@@ -267,7 +267,7 @@ func (o Observation) state(p Policy, now time.Time) State {
 		return NotBack
 	case !o.Agent.Connected:
 		return Dark
-	case !settled && o.Run.Pauses > 0 && (pause == pauseOurs || pause == pauseUnclear):
+	case !settled && o.mayBePaused(pause):
 		return PausedOnly
 	case !settled:
 		return Unchanged

@@ -111,6 +111,12 @@ func (o Observation) cutOffSince(at time.Time) bool {
 	return known && o.resolved(fingerprint) && !note.Intent.At.Before(at) && note.Applied != fingerprint
 }
 
+// mayBePaused reports whether the runner is paused by this run, or a PAUSE of its may still take effect.
+func (o Observation) mayBePaused(pause pauseState) bool {
+	own := o.Home.Note.Paused
+	return o.Run.Pauses > 0 && own != nil && pause != pauseOperators && (pause != notPaused || !own.Confirmed)
+}
+
 // concurrentPause reports whether another run has noted that it pauses the runner, and may be about to. A second PAUSE would
 // give the pause another end than the one that the other run confirms: it would be nobody's, and stay.
 func (o Observation) concurrentPause(now time.Time) bool {
@@ -132,10 +138,9 @@ func (o Observation) concurrentRotation(p Policy, now time.Time) bool {
 
 // confirmed is our pause as Maia shows it now.
 func (o Observation) confirmed() *OwnPause {
-	paused := *o.Home.Note.Paused
-	paused.Confirmed = true
-	paused.Until = o.Agent.PausedUntil.Truncate(time.Millisecond)
-	paused.Stands = o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(paused.Until)
+	paused, until := *o.Home.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
+	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
+	paused.Confirmed, paused.Until = true, until
 	return &paused
 }
 

@@ -21,7 +21,7 @@ type Rotator struct {
 
 const (
 	pollInterval = 2 * time.Second  // between two looks of a waiting step
-	settleTime   = 30 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
+	settleTime   = 55 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
 	intentTime   = time.Minute      // from noting an intent until its refresh is sent, at most: the quiet time counts from the note
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed, once its time is up,
@@ -237,7 +237,7 @@ func (r *run) leftPaused(err error) bool {
 	case pauseUnclear:
 		return !r.seen.concurrentRotation(r.rotator.Policy, now)
 	}
-	return false
+	return err != nil && r.state() == PausedOnly
 }
 
 func (r *run) state() State {

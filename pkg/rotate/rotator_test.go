@@ -620,7 +620,7 @@ func TestCommandsThatDoNotShow(t *testing.T) {
 		h := newHome(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsoleResume(agentID) }})
 		_, err := h.run(rotate.Rotate)
-		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
+		mustFail(t, err, rotate.NotReady, rotate.PausedOnly)
 		if !strings.Contains(err.Error(), "the runner is not paused") || h.note.Paused == nil || h.note.Paused.Confirmed {
 			t.Errorf("error %q, note %+v; want it kept that we sent a PAUSE", err, h.note)
 		}

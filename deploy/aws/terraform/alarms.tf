@@ -116,6 +116,22 @@ resource "aws_cloudwatch_metric_alarm" "dark" {
   ok_actions          = [local.topic_arn]
 }
 
+resource "aws_cloudwatch_metric_alarm" "paused" {
+  alarm_name          = "${var.name}-paused"
+  alarm_description   = "A Maia runner was left paused, and whether by the function or by an operator cannot be told. If no operator has paused it, resume it; the function's log has the command."
+  namespace           = "MaiaRotate"
+  metric_name         = "LeftPaused"
+  dimensions          = { Function = aws_lambda_function.rotation.function_name }
+  statistic           = "Maximum"
+  period              = 1800
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "ignore" # paused until told otherwise
+  alarm_actions       = [local.topic_arn]
+  ok_actions          = [local.topic_arn]
+}
+
 # Every healing tells the ages. Three hours without any mean that the healing is dead. (The first state of an alarm is
 # INSUFFICIENT_DATA, and no change: it tells nobody.)
 resource "aws_cloudwatch_metric_alarm" "age" {

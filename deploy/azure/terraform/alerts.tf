@@ -21,6 +21,15 @@ locals {
       dimension = ["runner"]
       text      = "A refresh has revoked the runner's secret, and the runner is not back. Every call heals it; the function's log says why that does not help."
     }
+    paused = {
+      title     = "a runner is left paused"
+      severity  = 1
+      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = iff(isnotnull(line.left_paused), 1.0, iff(isnotnull(line.dark_seconds), 0.0, real(null)))\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > 0"
+      window    = "PT${var.silence_hours}H"
+      every     = "PT5M"
+      dimension = ["runner"]
+      text      = "The runner is connected and paused, by a rotation or by what cannot be distinguished from one, and no pipeline starts. The function's log names the command that resumes it."
+    }
     age = {
       title     = "no rotation for more than ${var.max_age_days} days, or none ever"
       severity  = 2

@@ -56,7 +56,10 @@ func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byt
 	}
 	do := h.plan
 	if event.Action == actionHeal {
-		do = h.heal
+		onlyKnown := h.agentUnknown(looked, secrets)
+		do = func(ctx context.Context, looked *ecs.Services, arn string, log *slog.Logger) SecretResult {
+			return h.heal(ctx, looked, arn, onlyKnown, log)
+		}
 	}
 	result := Result{Action: event.Action, Secrets: make([]SecretResult, len(secrets))}
 	free := make(chan struct{}, atOnce)
@@ -128,8 +131,20 @@ func unqualified(functionARN string) string {
 	return strings.Join(parts[:min(len(parts), 7)], ":")
 }
 
+// agentUnknown reports whether it cannot be told, of one of the secrets that the function serves, whose it is. Another that names
+// the same agent may be the wrong one then: nothing is adopted into one that has no note.
+func (h *Handler) agentUnknown(looked *ecs.Services, secrets []string) bool {
+	if len(h.config.Secrets) > 0 {
+		secrets = h.config.Secrets
+	}
+	return slices.ContainsFunc(secrets, func(arn string) bool {
+		_, err := looked.Runner(h.secrets, h.config.of(arn))
+		return err != nil
+	})
+}
+
 // heal finishes or mends what an earlier run, a person or a tool has left of one runner. It never refreshes.
-func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, log *slog.Logger) (result SecretResult) {
+func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, onlyKnown bool, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
 	defer func() { result.close(ctx, recover(), log) }()
 	runner, rotator, err := h.wire(ctx, looked, h.config.of(arn), log)
@@ -137,6 +152,7 @@ func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, lo
 		result.err = err
 		return result
 	}
+	rotator.Policy.OnlyKnown = onlyKnown
 	report, err := rotator.Run(ctx, runner, rotate.Heal)
 	result.Services, result.Report, result.err = runner.Services(), &report, err
 	if errors.Is(err, rotate.ErrStopped) {

@@ -6,9 +6,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 )
 
 const (
@@ -19,7 +22,7 @@ const (
 
 // LoadAWS is the configuration of a function's AWS clients: region, credentials and endpoints follow the SDK's own
 // variables, which are all that a Lambda has. LoadDefaultConfig would also link what profiles, SSO, roles and EC2 need: a
-// seventh of the function.
+// seventh of the function. AWS_RETRY_MODE has no effect: see [unlimited].
 func LoadAWS(context.Context) (aws.Config, error) {
 	env, err := awsconfig.NewEnvConfig()
 	switch {
@@ -35,7 +38,8 @@ func LoadAWS(context.Context) (aws.Config, error) {
 		Credentials:      credentials.StaticCredentialsProvider{Value: env.Credentials},
 		HTTPClient:       awshttp.NewBuildableClient().WithTimeout(attemptTimeout),
 		RetryMaxAttempts: maxAttempts,
-		RetryMode:        env.RetryMode,
+		Retryer:          func() aws.Retryer { return retry.NewStandard(unlimited) },
+		APIOptions:       []func(*middleware.Stack) error{keepLastAnswer},
 		AppID:            env.AppID,
 		ConfigSources:    []any{env}, // endpoints of one service, FIPS, dual stack
 	}
@@ -43,4 +47,40 @@ func LoadAWS(context.Context) (aws.Config, error) {
 		config.BaseEndpoint = &env.BaseEndpoint
 	}
 	return config, nil
+}
+
+// unlimited takes the SDK's quota of retries away. It is one for all calls of a process: once it is empty, by many secrets that meet one
+// disturbance, no call is tried again until as many have succeeded (in the mode "adaptive": ever), a dark runner's neither. Each
+// call is bounded by its attempts.
+func unlimited(options *retry.StandardOptions) { options.RateLimiter = ratelimit.None }
+
+// lastAnswerKey is where a call keeps the error of its last try.
+type lastAnswerKey struct{}
+
+// keepLastAnswer has the error of a call whose time is up between two tries say what AWS answered to the last of them. The SDK's
+// own says "request canceled" and nothing else.
+func keepLastAnswer(stack *middleware.Stack) error {
+	call := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+		middleware.InitializeOutput, middleware.Metadata, error,
+	) {
+		last := new(error)
+		out, metadata, err := next.HandleInitialize(middleware.WithStackValue(ctx, lastAnswerKey{}, last), in)
+		if err != nil && *last != nil && ctx.Err() != nil && !errors.Is(err, *last) {
+			err = errors.Join(*last, err)
+		}
+		return out, metadata, err
+	}
+	try := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+		middleware.FinalizeOutput, middleware.Metadata, error,
+	) {
+		out, metadata, err := next.HandleFinalize(ctx, in)
+		if last, ok := middleware.GetStackValue(ctx, lastAnswerKey{}).(*error); ok && err != nil && ctx.Err() == nil {
+			*last = err
+		}
+		return out, metadata, err
+	}
+	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("maia-rotate call", call), middleware.Before); err != nil {
+		return err
+	}
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("maia-rotate try", try), "Retry", middleware.After)
 }

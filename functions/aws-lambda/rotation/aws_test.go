@@ -76,7 +76,6 @@ func TestLoadAWSIsAsTheSDKLoads(t *testing.T) {
 				"endpoint of ECS":             {aws.ToString(services.BaseEndpoint), aws.ToString(wantServices.BaseEndpoint)},
 				"FIPS":                        {services.EndpointOptions.UseFIPSEndpoint, wantServices.EndpointOptions.UseFIPSEndpoint},
 				"dual stack":                  {services.EndpointOptions.UseDualStackEndpoint, wantServices.EndpointOptions.UseDualStackEndpoint},
-				"retry mode":                  {secrets.RetryMode, wantSecrets.RetryMode},
 				"attempts":                    {secrets.Retryer.MaxAttempts(), wantSecrets.Retryer.MaxAttempts()},
 				"name":                        {secrets.AppID, wantSecrets.AppID},
 			} {

@@ -5,7 +5,7 @@
 // stages the answer; finishSecret moves AWSCURRENT, restarts the services and waits until the runner is back. setSecret
 // and testSecret confirm. Any error fails the step, and Secrets Manager retries the whole rotation with the same token.
 //
-//	lambda.Start(rotation.New(os.Environ(), slog.Default(), os.Stdout))
+//	lambda.Start(rotation.New(os.Environ(), rotation.LoadAWS, slog.Default(), os.Stdout))
 package rotation
 
 import (
@@ -141,6 +141,9 @@ func (h *Handler) wire(ctx context.Context, looked *ecs.Services, config ecs.Con
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, left := range runner.LeftOut() {
+		log.WarnContext(ctx, "a service is left out: it is not waited for, and not restarted", "service", left)
+	}
 	client, err := h.maiaClient(ctx, runner.Region())
 	if err != nil {
 		return nil, nil, err
@@ -166,10 +169,11 @@ func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Clie
 		return client, nil
 	}
 	client, err := h.config.Client(discovered, place, credentials, userAgent)
-	if err == nil {
-		h.maia[key] = client
+	if err != nil {
+		return nil, err
 	}
-	return client, err
+	h.maia[key] = client
+	return client, nil
 }
 
 func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) {
@@ -177,7 +181,8 @@ func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) 
 	if arn == "" {
 		return h.config.Credentials, nil
 	}
-	out, err := h.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")}
+	out, err := h.secrets.GetSecretValue(ctx, in)
 	if err != nil {
 		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
 	}

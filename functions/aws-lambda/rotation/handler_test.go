@@ -235,7 +235,7 @@ func TestMarginIsKeptForTheLastWords(t *testing.T) {
 		w.ecs.HangNextDeployment("matillion", "runner")
 		w.rotate()
 		text := strings.Join(w.errors, "\n")
-		if strings.Contains(text, "deadline exceeded") || !strings.Contains(text, "the time of this run is up while instances start") || !strings.Contains(text, "restarted, not connected") {
+		if strings.Contains(text, "deadline exceeded") || !strings.Contains(text, "the instances are still starting when the time of this run was up") || !strings.Contains(text, "restarted, not connected") {
 			t.Errorf("errors %s", text)
 		}
 	})

@@ -18,6 +18,7 @@ const (
 	MetricDuration  = "RotationDurationSeconds" // of every run; [Function, Runner, Step]
 	MetricDark      = "RotationDarkSeconds"     // from refresh to connected, when a run has ended the dark
 	MetricDarkNow   = "DarkSeconds"             // for how long the runner has been dark by a refresh of ours; 0: it is not
+	MetricPaused    = "LeftPaused"              // 1 if the run left the runner paused and could not tell that it should, else 0
 	MetricAge       = "CredentialAgeDays"       // since the last rotation, or, before the first, since the stored value was made; by heal
 	MetricConnected = "RunnerConnected"         // 1 or 0, as Maia says; by heal
 )
@@ -66,8 +67,9 @@ func (m metrics) run(step string, report rotate.Report) {
 		if report.DarkSince != nil {
 			dark = time.Since(*report.DarkSince).Seconds()
 		}
-		values[MetricDarkNow] = dark
-		directives = append(directives, emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}}})
+		values[MetricDarkNow], values[MetricPaused] = dark, count(report.LeftPaused)
+		directives = append(directives,
+			emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}, {MetricPaused, "Count"}}})
 	}
 	if report.Dark > 0 {
 		values[MetricDark] = report.Dark.Seconds()
@@ -78,11 +80,15 @@ func (m metrics) run(step string, report rotate.Report) {
 
 // look tells what a healing run saw of a runner.
 func (m metrics) look(agentID string, connected bool, age time.Duration) {
-	values := map[string]any{MetricAge: age.Hours() / 24, MetricConnected: 0}
-	if connected {
-		values[MetricConnected] = 1
-	}
+	values := map[string]any{MetricAge: age.Hours() / 24, MetricConnected: count(connected)}
 	m.write(agentID, values, []emfDirective{{MetricsNamespace, byRunner, []emfMetric{{Name: MetricAge}, {MetricConnected, "Count"}}}})
+}
+
+func count(holds bool) int {
+	if holds {
+		return 1
+	}
+	return 0
 }
 
 func (m metrics) write(agentID string, values map[string]any, directives []emfDirective) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 )
 
 const (
@@ -60,8 +61,8 @@ func (h *Handler) As(credential azcore.TokenCredential, transport policy.Transpo
 }
 
 func apisOf(config Config, credential azcore.TokenCredential, transport policy.Transporter) (*azureAPIs, error) {
-	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: clientOptions(config.StateContainerURL, config.ManagerURL, transport,
-		policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 2 * time.Second, TryTimeout: blobTimeout})})
+	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: containerapp.LastAnswers(clientOptions(config.StateContainerURL, config.ManagerURL, transport,
+		policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 2 * time.Second, TryTimeout: blobTimeout}))})
 	if err != nil {
 		return nil, settings.Errorf("no client can be made for the state container: %w", err)
 	}

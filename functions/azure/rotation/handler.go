@@ -77,7 +77,7 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	log.InfoContext(ctx, "called", "past_due", bool(timer.IsPastDue))
-	targets, err := h.targets(ctx, nil, log)
+	targets, err := h.targets(ctx, nil, false, log)
 	if err != nil {
 		return nil, refuse(ctx, log, err)
 	}
@@ -133,7 +133,7 @@ func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fl
 
 // Plan says what an invocation would do for apps now, and changes nothing; for none it is all that are configured.
 func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error) {
-	targets, err := h.targets(ctx, apps, h.log)
+	targets, err := h.targets(ctx, apps, true, h.log)
 	if err != nil {
 		return fleet.Result{}, err
 	}
@@ -148,7 +148,7 @@ func refuse(ctx context.Context, log *slog.Logger, err error) error {
 
 // targets are the apps; for none, all that are configured. A resource group that cannot be read is a target that fails, and
 // stops no other; so is one without an app, if there is none in any.
-func (h *Handler) targets(ctx context.Context, apps []string, log *slog.Logger) ([]fleet.Target, error) {
+func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slog.Logger) ([]fleet.Target, error) {
 	if h.configErr != nil {
 		return nil, h.configErr
 	}
@@ -184,17 +184,17 @@ func (h *Handler) targets(ctx context.Context, apps []string, log *slog.Logger) 
 	}
 	for _, app := range apps {
 		targets = append(targets, fleet.Target{Name: app, Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
-			return h.open(ctx, azure, app, log)
+			return h.open(ctx, azure, app, dry, log)
 		}})
 	}
 	return targets, nil
 }
 
-// open finds the runner of an app and makes what works on it.
-func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
+// open finds the runner of an app and makes what works on it; where it is dry, nothing is sent that could be carried out.
+func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
 	log = log.With("app", app)
 	runner, err := containerapp.Discover(ctx, containerapp.Config{
-		Credential: azure.credential, Client: azure.manager, App: app, AgentIDs: h.config.AgentIDs, State: azure.state, Log: log,
+		Credential: azure.credential, Client: azure.manager, App: app, AgentIDs: h.config.AgentIDs, Dry: dry, State: azure.state, Log: log,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -213,7 +213,14 @@ func (h *Handler) maiaClient(discovered string) (*maia.Client, error) {
 	if client := h.maia[discovered]; client != nil {
 		return client, nil
 	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, h.config.Credentials, userAgent)
+	place := settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}
+	if discovered != "" && h.config.Endpoints.APIURL == "" {
+		if _, err := (settings.Endpoints{}).Client(discovered, place, h.config.Credentials, userAgent); err != nil {
+			return nil, settings.Errorf("the variable MATILLION_REGION of the runner's app is %q, which is none of Maia's regions (eu1, us1, au1)", discovered).
+				WithTodo("correct it in the app if the runner allows that; else set MAIA_API_URL to that of the account's region, for which it is not looked at")
+		}
+	}
+	client, err := h.config.Endpoints.Client(discovered, place, h.config.Credentials, userAgent)
 	if err == nil {
 		h.maia[discovered] = client
 	}

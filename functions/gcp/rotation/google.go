@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"hash/crc32"
 	"net/http"
 	"unicode/utf8"
@@ -14,7 +12,6 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/container/v1"
-	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 	"google.golang.org/api/secretmanager/v1"
 	"k8s.io/client-go/rest"
@@ -43,17 +40,21 @@ type googleAPIs struct {
 
 // newGoogleAPIs finds the credentials of the function's service account. The context must outlive them.
 func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
-	tokens, err := google.DefaultTokenSource(ctx, Scopes...)
-	if err != nil {
+	tokens, err := inTime("looking for credentials of Google Cloud", func() (oauth2.TokenSource, error) { return google.DefaultTokenSource(ctx, Scopes...) })
+	if rotate.KindOf(err) == rotate.NotReady {
+		return nil, err
+	} else if err != nil {
 		return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud: %w", err).
 			WithTodo("run the function as a service account; elsewhere, gcloud auth application-default login")
 	}
+	tokens = timedTokens{tokens}
 	return &googleAPIs{options: []option.ClientOption{option.WithTokenSource(tokens)}, tokens: tokens}, nil
 }
 
 // As has the handler work with tokens of Google Cloud that it is given, not with those of where it runs. The options are
 // for the clients of Google's APIs.
 func (h *Handler) As(tokens oauth2.TokenSource, options ...option.ClientOption) {
+	tokens = timedTokens{tokens}
 	apis := &googleAPIs{options: append([]option.ClientOption{option.WithTokenSource(tokens)}, options...), tokens: tokens}
 	h.google = func(context.Context) (*googleAPIs, error) { return apis, nil }
 }
@@ -65,9 +66,11 @@ func (g *googleAPIs) cluster(ctx context.Context, name string) (*rest.Config, er
 	if err != nil {
 		return nil, failure("make a client of the Kubernetes Engine API", "", err)
 	}
-	found, err := service.Projects.Locations.Clusters.Get(name).Context(ctx).Do()
+	found, err := read(ctx, "look up cluster "+name, GetCluster, func(ctx context.Context) (*container.Cluster, error) {
+		return service.Projects.Locations.Clusters.Get(name).Context(ctx).Do()
+	})
 	if err != nil {
-		return nil, failure("look up cluster "+name, GetCluster, err)
+		return nil, err
 	}
 	config := &rest.Config{WrapTransport: func(next http.RoundTripper) http.RoundTripper {
 		return &oauth2.Transport{Source: g.tokens, Base: next} // not a copied token: it would end in the middle of a run
@@ -105,9 +108,11 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	if err != nil {
 		return maia.Credentials{}, failure("make a client of the Secret Manager API", "", err)
 	}
-	found, err := service.Projects.Secrets.Versions.Access(version).Context(ctx).Do()
+	found, err := read(ctx, "read the Maia API credential in "+version, AccessSecret, func(ctx context.Context) (*secretmanager.AccessSecretVersionResponse, error) {
+		return service.Projects.Secrets.Versions.Access(version).Context(ctx).Do()
+	})
 	if err != nil {
-		return maia.Credentials{}, failure("read the Maia API credential in "+version, AccessSecret, err)
+		return maia.Credentials{}, err
 	}
 	payload := cmp.Or(found.Payload, new(secretmanager.SecretPayload))
 	data, err := base64.StdEncoding.DecodeString(payload.Data)
@@ -141,31 +146,4 @@ func parseCredential(data []byte, version string) (maia.Credentials, error) {
 		texts[i] = found[0].Str
 	}
 	return maia.Credentials{ClientID: texts[0], ClientSecret: maia.NewSecret(texts[1])}, nil
-}
-
-// failure gives an error of a Google API its kind.
-func failure(what, permission string, err error) error {
-	var api *googleapi.Error
-	if !errors.As(err, &api) {
-		var refused *oauth2.RetrieveError
-		if errors.As(err, &refused) { // its text holds the reply
-			return rotate.Errorf(rotate.Permission, "%s: no access token was issued: %s", what, refused.ErrorCode).
-				WithTodo("check the function's service account")
-		}
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	kind, todo := rotate.Internal, ""
-	switch code := api.Code; {
-	case code == http.StatusForbidden, code == http.StatusUnauthorized:
-		kind, todo = rotate.Permission, fmt.Sprintf("allow the function's service account %s", permission)
-	case code == http.StatusNotFound:
-		kind, todo = rotate.Configuration, "check its name in the function's configuration"
-	case code == http.StatusBadRequest:
-		kind, todo = rotate.Configuration, "check the function's configuration"
-	case code == http.StatusTooManyRequests, code >= 500:
-		kind, todo = rotate.NotReady, "nothing: the next call tries again"
-	}
-	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, api.Message, api.Code)
-	typed.Todo = todo
-	return typed
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -30,6 +31,7 @@ type Handler struct {
 	google    func(context.Context) (*googleAPIs, error)
 
 	working sync.Mutex // a call is at work
+	atWork  atomic.Pointer[work]
 
 	ending    chan struct{} // closed by End
 	answering sync.RWMutex  // held for reading by each call until it is answered
@@ -66,11 +68,8 @@ type Answer struct {
 	Kind  rotate.Kind `json:"kind,omitempty"`  // of that error
 }
 
-// alreadyAtWork is the answer to a call while another is at work, as Cloud Scheduler may deliver one twice.
-const alreadyAtWork = "another call of this function is at work: nothing was done"
-
-// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark. It
-// does not read the request's body, and goes on when its caller has gone.
+// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark, or 503 if another
+// call is at work of which nobody may hear how it ends. It does not read the request's body, and goes on when its caller has gone.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
 	defer h.answering.RUnlock()
@@ -91,14 +90,15 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	logCall(ctx, log, request)
 	answer, status := Answer{}, http.StatusOK
 	if h.working.TryLock() {
+		h.atWork.Store(&work{began: time.Now(), caller: request.Context(), run: ctx, scheduled: scheduled(request)})
 		answer = h.serve(ctx, log)
+		h.atWork.Store(nil)
 		h.working.Unlock()
+		if answer.Error != "" || answer.Failed() {
+			status = http.StatusInternalServerError
+		}
 	} else {
-		log.WarnContext(ctx, alreadyAtWork)
-		answer.Note = alreadyAtWork
-	}
-	if answer.Error != "" || answer.Failed() {
-		status = http.StatusInternalServerError
+		answer, status = turnedAway(ctx, log, h.atWork.Load(), request)
 	}
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
@@ -253,7 +253,7 @@ func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*m
 	if client := h.maia[key]; client != nil {
 		return client, nil
 	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "values", Lacks: "name no region (dpcAgent.dpcAgent.env.matillionRegion)"}, credential, userAgent)
+	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)", Lacks: "names no region"}, credential, userAgent)
 	if err == nil {
 		h.maia[key] = client
 	}

@@ -111,47 +111,78 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// TestOneCallAtATime: a second call meanwhile is answered with 200, and so is one whose caller has gone carried out to the end.
+// TestOneCallAtATime: a second call meanwhile is answered with 200 where the caller of the first one hears how it ends, else with 503. The
+// first one is carried out to the end, though its caller has gone.
 func TestOneCallAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		env := valid()
-		env["MAIA_HELM_RELEASES"] = cluster // a second one would wait for the first at a mutex, which a bubble does not see
-		h := New(environ(env), &log)
-		begun, release := make(chan struct{}), make(chan struct{})
-		var seen context.Context
-		h.google = func(ctx context.Context) (*googleAPIs, error) {
-			seen = ctx
-			close(begun)
-			<-release
-			return noGoogle(ctx)
-		}
-		ctx, leave := context.WithCancel(t.Context())
-		first := make(chan int)
-		go func() {
-			recorder := httptest.NewRecorder()
-			h.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil))
-			first <- recorder.Code
-		}()
-		<-begun
-		leave()
-		synctest.Wait()
-		if seen.Err() != nil {
-			t.Error("the run ends with its caller")
-		}
-		status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil))
-		if status != http.StatusOK || answer.Note != "another call of this function is at work: nothing was done" {
-			t.Errorf("the second call: %d, %+v", status, answer)
-		}
-		close(release)
-		if status := <-first; status != http.StatusInternalServerError {
-			t.Errorf("the first call: %d", status)
-		}
-		h.google = noGoogle
-		if status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil)); status != http.StatusInternalServerError || answer.Note != "" {
-			t.Errorf("a call after it: %d, %+v", status, answer)
-		}
-	})
+	const job, first, later = "maia-rotate", "2026-11-28T19:00:00Z", "2026-11-28T19:30:00Z"
+	for name, test := range map[string]struct {
+		is    string        // the second call's schedule time
+		after time.Duration // when it comes
+		gone  bool          // the first one's caller
+		words string        // empty: 200
+	}{
+		"delivered twice":             {is: first, after: time.Second},
+		"by hand":                     {is: "", after: 5 * time.Minute},
+		"the next one":                {is: later, after: 25 * time.Minute},
+		"the caller has gone":         {is: "", after: time.Second, gone: true, words: "has been at work for 1s, and its caller has gone"},
+		"a retry after its deadline":  {is: first, after: 3*time.Minute + 5*time.Second, words: "has been at work for 3m5s, and this one repeats it"},
+		"the next one, 31 min later":  {is: later, after: 31 * time.Minute, words: "Cloud Scheduler waits for none that long"},
+		"one that has lost its bound": {is: later, after: time.Hour, words: "its time is over"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				env := valid()
+				env["MAIA_HELM_RELEASES"] = cluster // a second one would wait for the first at a mutex, which a bubble does not see
+				h := New(environ(env), &log)
+				begun, release := make(chan struct{}), make(chan struct{})
+				var seen context.Context
+				h.google = func(ctx context.Context) (*googleAPIs, error) {
+					seen = ctx
+					close(begun)
+					<-release
+					return noGoogle(ctx)
+				}
+				call := func(ctx context.Context, at string) *http.Request {
+					request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil)
+					if at != "" {
+						request.Header.Set("X-CloudScheduler-JobName", job)
+						request.Header.Set("X-CloudScheduler-ScheduleTime", at)
+					}
+					return request
+				}
+				caller, leave := context.WithTimeout(t.Context(), time.Hour)
+				defer leave()
+				ended := make(chan int)
+				go func() {
+					recorder := httptest.NewRecorder()
+					h.ServeHTTP(recorder, call(caller, first))
+					ended <- recorder.Code
+				}()
+				<-begun
+				if test.gone {
+					leave()
+				}
+				time.Sleep(test.after)
+				if seen.Err() != nil {
+					t.Error("the run ends with its caller")
+				}
+				status, answer := answered(t, h, call(t.Context(), test.is))
+				if test.words == "" && (status != http.StatusOK || answer.Note != "another call of this function is at work: nothing was done") ||
+					test.words != "" && (status != http.StatusServiceUnavailable || answer.Kind != rotate.NotReady || !strings.Contains(answer.Error, test.words)) {
+					t.Errorf("the second call: %d, %+v", status, answer)
+				}
+				close(release)
+				if status := <-ended; status != http.StatusInternalServerError {
+					t.Errorf("the first call: %d", status)
+				}
+				h.google = noGoogle
+				if status, answer := answered(t, h, call(t.Context(), later)); status != http.StatusInternalServerError || answer.Note != "" {
+					t.Errorf("a call after it: %d, %+v", status, answer)
+				}
+			})
+		})
+	}
 }
 
 // witness is a log that keeps the context of its first line: that of a call.

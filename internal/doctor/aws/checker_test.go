@@ -78,6 +78,13 @@ func deny(handler *awsjson.Handler, operation, text string) {
 }
 
 // TestCheck disturbs an installation that is in order.
+func play(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	const maiaOf = "maia-region maia-token maia-agent maia-role maia-runner maia-secret"
@@ -200,6 +207,26 @@ func TestCheck(t *testing.T) {
 				i.ECS.Deploy(sandbox.Cluster, sandbox.Service)
 			},
 			"warning services, warning plan", "", "a deployment is under way",
+		},
+		"a deployment that cannot move": {
+			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("cannot-move")) },
+			"problem services", "plan", "with maximumPercent 100 and minimumHealthyPercent 100 of 1 tasks",
+		},
+		"blue/green": {
+			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("blue-green")) },
+			"problem services", "plan", "has the deployment strategy BLUE_GREEN",
+		},
+		"short of tasks": {
+			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("short-of-tasks")) },
+			"warning services, warning plan", "", "1 of 2 running",
+		},
+		"a service that is being deleted": {
+			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("draining-sibling")) },
+			"warning services", "", "-old is DRAINING",
+		},
+		"a replica that is stuck": {
+			func(t *testing.T, i *sandbox.Installation) { play(t, i.Secrets.Play("replicas-stuck")) },
+			"warning replicas", "", "the replica in eu-central-1 is Failed",
 		},
 		"another region": {
 			func(_ *testing.T, i *sandbox.Installation) {

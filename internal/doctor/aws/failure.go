@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
 // code is that of an error that a service answered; "" if the call did not get as far.
@@ -41,16 +43,21 @@ func failure(operation string, err error) error {
 	if denied(err) {
 		return fmt.Errorf("your credentials do not allow %s: %s", operation, message(err))
 	}
-	return fmt.Errorf("%s: %w", operation, err)
+	return &callError{operation + ": " + message(err), err}
 }
+
+// callError is an error of a call, in words that hold no answer.
+type callError struct {
+	text string
+	err  error
+}
+
+func (e *callError) Error() string { return e.text }
+func (e *callError) Unwrap() error { return e.err }
 
 // message is what a service said of an error, without the SDK's words around it.
 func message(err error) string {
-	var answered smithy.APIError
-	if errors.As(err, &answered) {
-		return strings.TrimSpace(answered.ErrorCode() + ": " + answered.ErrorMessage())
-	}
-	return err.Error()
+	return ecs.ErrorText(err)
 }
 
 // untested warns that a check could not be made, because a call failed. It returns the errors that are fatal.

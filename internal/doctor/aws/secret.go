@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -30,6 +31,7 @@ func (r *run) checkSecret(ctx context.Context) error {
 		return nil
 	}
 	r.checkPending(described)
+	r.checkReplicas(described)
 	return r.readSecret(ctx)
 }
 
@@ -62,6 +64,18 @@ func (r *run) checkPending(described *secretsmanager.DescribeSecretOutput) {
 	r.report.Warn("pending", "nothing if a rotation is under way; if none is, clear it, by which nothing is lost:\n"+
 		r.cli("secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s", r.arn, pending),
 		"AWSPENDING is on version %s, another than AWSCURRENT's: a rotation is under way, or one was left unfinished", pending)
+}
+
+// checkReplicas looks at the secret's replicas: what reads one gets a new value later, or, if it is stuck, never.
+func (r *run) checkReplicas(described *secretsmanager.DescribeSecretOutput) {
+	for _, replica := range described.ReplicationStatus {
+		if replica.Status != types.StatusTypeInSync {
+			r.report.Warn("replicas", "have it replicated anew if anything reads it there:\n"+
+				r.cli("secretsmanager remove-regions-from-replication --secret-id %s --remove-replica-regions %s", r.arn, aws.ToString(replica.Region)),
+				"the replica in %s is %s: what reads it there may have a revoked secret. No runner may: its task definition must name the secret itself",
+				aws.ToString(replica.Region), replica.Status)
+		}
+	}
 }
 
 // readSecret reads the value and checks its form.

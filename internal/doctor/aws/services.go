@@ -40,6 +40,7 @@ func (r *run) checkServices(ctx context.Context) error {
 	}
 	r.home = &home
 	r.judgeInstances(home.Instances)
+	r.judgeServices()
 	r.judgeNote(home.Note)
 	return nil
 }
@@ -73,10 +74,29 @@ func (r *run) judgeInstances(instances rotate.Instances) {
 		r.report.Problem(check, "scale it up: until then a rotation is refused, and so it fails", "scaled to zero: %s", instances.Detail)
 	case rotate.Failed:
 		r.report.Problem(check, "look at the instances' logs, and mend the deployment: nothing is refreshed while it has failed", "the deployment has failed: %s", instances.Detail)
+	case rotate.Failing:
+		r.report.Problem(check, "look at the tasks' logs, and correct the deployment: nothing is refreshed until it is steady",
+			"the tasks of the deployment fail: %s", instances.Detail)
+	case rotate.Short:
+		r.report.Warn(check, "nothing if tasks are starting or ending; else look at the service's events: nothing is refreshed until it is steady",
+			"not all tasks run, or old ones have not ended: %s", instances.Detail)
 	case rotate.Rolling:
 		r.report.Warn(check, "nothing: a rotation waits for it, or is tried again", "a deployment is under way: %s", instances.Detail)
 	default:
 		r.report.OK(check, "%s, steady", r.served())
+	}
+}
+
+// judgeServices looks at what a restart would meet.
+func (r *run) judgeServices() {
+	const check = "services"
+	for _, left := range r.runner.LeftOut() {
+		r.report.Warn(check, "nothing if it is being deleted; take it out of the function's configuration then",
+			"%s: it is left out, and not restarted", left)
+	}
+	if err := r.runner.CanMove(); err != nil {
+		typed := words(err)
+		r.report.Problem(check, typed.Todo, "%s", typed.What)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
@@ -38,6 +39,10 @@ type Config struct {
 type Handler struct {
 	config     Config
 	operations map[string]operation
+
+	varyMu sync.Mutex
+	vary   []func(operation string, n int) Fault
+	calls  int // that were asked about
 
 	wire.Traffic
 }
@@ -85,6 +90,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := h.Match(name, raw)
+	if f.Kind == NoFault {
+		varied := h.varied(name)
+		f.Kind, f.Delay = varied.Kind, varied.Delay
+	}
 	call.Fault = f.Kind
 	f.Begin()
 	switch f.Kind {

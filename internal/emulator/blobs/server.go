@@ -49,6 +49,8 @@ type Server struct {
 	mu         sync.Mutex
 	etags      int
 	containers map[string]map[string]*blob
+	played     map[string]bool // quirks, by name
+	calls      int             // so far
 }
 
 type blob struct {
@@ -57,11 +59,12 @@ type blob struct {
 	etag     string
 	modified time.Time
 	lease    lease
+	occupied bool // its lease was asked for
 }
 
 // New is an account without containers.
 func New(token string) *Server {
-	return &Server{token: token, containers: map[string]map[string]*blob{}}
+	return &Server{token: token, containers: map[string]map[string]*blob{}, played: map[string]bool{}}
 }
 
 // Blobs are the contents of a container, by name.
@@ -164,15 +167,31 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		return
 	}
 	s.Serve(writer, call, body, refusal, func() wire.Answer {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		out := http.Header{}
-		status, answer, failed := s.serve(operation, request, body, out)
-		if failed != nil {
-			return failed.answer()
+		answer, slow, lost := s.answer(operation, request, body)
+		if slow > 0 {
+			s.Wait(slow)
 		}
-		return wire.Answer{Status: status, Header: out, Body: answer}
+		if lost {
+			panic(http.ErrAbortHandler)
+		}
+		return answer
 	})
+}
+
+// answer is that to a request, how long it takes, and whether it is lost.
+func (s *Server) answer(operation string, request *http.Request, body []byte) (answer wire.Answer, slow time.Duration, lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused := s.busy(); refused != nil {
+		return refused.answer(), 0, false
+	}
+	out := http.Header{}
+	status, text, failed := s.serve(operation, request, body, out)
+	if failed != nil {
+		return failed.answer(), 0, false
+	}
+	slow, lost = s.late()
+	return wire.Answer{Status: status, Header: out, Body: text}, slow, lost
 }
 
 // refusal is the error of a fault.
@@ -260,6 +279,7 @@ func (s *Server) serve(operation string, request *http.Request, body []byte, out
 	describe(b, out)
 	switch operation {
 	case opAcquire:
+		s.occupy(b)
 		status, failed = b.acquire(request.Header, out)
 	case opRenew:
 		status, failed = b.renew(request.Header.Get("x-ms-lease-id"), out)

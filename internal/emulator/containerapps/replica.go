@@ -28,6 +28,7 @@ func (s *Server) start(a *app, r *revision, one *replica, fails bool) {
 		s.mu.Unlock()
 		return
 	}
+	s.changing(a, false)
 	environment := a.environment(r)
 	s.mu.Unlock()
 
@@ -36,6 +37,7 @@ func (s *Server) start(a *app, r *revision, one *replica, fails bool) {
 		stop, err = s.options.StartReplica(a.document["name"].(string), environment)
 	}
 	s.mu.Lock()
+	s.changing(a, false)
 	gone := s.closed || !slices.Contains(r.replicas, one)
 	if !gone {
 		one.failed = fails || err != nil
@@ -49,7 +51,7 @@ func (s *Server) start(a *app, r *revision, one *replica, fails bool) {
 
 // restart replaces the replicas of a revision, one after the other. The lock is held.
 func (s *Server) restart(a *app, r *revision) {
-	r.restarts++
+	r.restarts, r.restarted = r.restarts+1, time.Now()
 	fails := r.breaks > 0
 	if fails {
 		r.breaks--
@@ -59,7 +61,7 @@ func (s *Server) restart(a *app, r *revision) {
 		return
 	}
 	for place, old := range slices.Clone(r.replicas) {
-		time.AfterFunc(time.Duration(place+1)*s.options.Roll, func() { s.replace(a, r, old, fails) })
+		time.AfterFunc(s.rollTime(place), func() { s.replace(a, r, old, fails) })
 	}
 }
 
@@ -71,6 +73,7 @@ func (s *Server) replace(a *app, r *revision, old *replica, fails bool) {
 		s.mu.Unlock()
 		return
 	}
+	s.changing(a, false)
 	one := old
 	stop := old.end()
 	if s.options.InPlace {
@@ -106,6 +109,7 @@ func (s *Server) linger(r *revision, old *replica) {
 func (s *Server) recreate(a *app, r *revision, fails bool) {
 	var stops []func()
 	s.mu.Lock()
+	s.changing(a, false)
 	for _, old := range r.replicas {
 		stops = append(stops, old.end())
 	}
@@ -117,6 +121,7 @@ func (s *Server) recreate(a *app, r *revision, fails bool) {
 	time.AfterFunc(s.options.Roll, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.changing(a, false)
 		for range stops {
 			one := s.newReplica(r)
 			r.replicas = append(r.replicas, one)

@@ -111,14 +111,26 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		return
 	}
 	s.Serve(writer, call, body, func(fault wire.Fault) wire.Answer { return refusal(fault, to) }, func() wire.Answer {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		answer, failed := s.serve(request, to, body)
-		if failed != nil {
-			return failed.Answer()
+		answer, slow := s.answer(request, to, body)
+		if slow > 0 {
+			s.Wait(slow)
 		}
 		return answer
 	})
+}
+
+// answer is that to a request, and how long it takes.
+func (s *Server) answer(request *http.Request, to target, body []byte) (answer wire.Answer, slow time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused := s.busy(); refused != nil {
+		return *refused, 0
+	}
+	answer, failed := s.serve(request, to, body)
+	if failed != nil {
+		return failed.Answer(), 0
+	}
+	return answer, s.slow()
 }
 
 // refusal is the error of a fault.
@@ -163,15 +175,20 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 	if a.locked && (to.operation == opWrite || to.operation == opRestart) {
 		return answer, resourcemanager.New(http.StatusConflict, "ScopeLocked", "The scope '"+to.resource()+"' cannot perform write operation because following scope(s) are locked: '"+a.id+"'. Please remove the lock and try again.")
 	}
+	if failed := s.denial(to, body); failed != nil {
+		return answer, failed
+	}
 	switch to.operation {
 	case opRead:
-		return resourcemanager.JSON(http.StatusOK, a.shown()), nil
+		return resourcemanager.JSON(http.StatusOK, s.read(a, opRead, a.shown(), func(was shot) any { return was.app })), nil
 	case opSecrets:
-		return resourcemanager.JSON(http.StatusOK, map[string]any{"value": append([]Secret{}, a.secrets...)}), nil
+		shown := s.read(a, opSecrets, s.listed(a), func(was shot) any { return was.secrets })
+		return resourcemanager.JSON(http.StatusOK, map[string]any{"value": shown}), nil
 	case opWrite:
 		return s.update(request, a, body)
 	case opRevision:
-		return resourcemanager.Page(request, a.shownRevisions(), s.options.PageSize)
+		shown := s.read(a, opRevision, s.shownRevisions(a), func(was shot) any { return was.revisions })
+		return resourcemanager.Page(request, shown.([]any), s.options.PageSize)
 	}
 	for _, r := range a.revisions {
 		if !strings.EqualFold(r.name, to.revision) {
@@ -179,10 +196,15 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 		}
 		switch {
 		case to.operation == opReplicas:
-			return resourcemanager.JSON(http.StatusOK, map[string]any{"value": r.shownReplicas()}), nil
+			shown := s.read(a, r.name, s.shownReplicas(r), func(was shot) any { return was.replicas[r.name] })
+			return resourcemanager.JSON(http.StatusOK, map[string]any{"value": shown}), nil
 		case !r.active:
 			return answer, resourcemanager.New(http.StatusBadRequest, "RevisionInactive", "The revision '"+r.name+"' is not active.")
 		}
+		if s.refuses(a, r) {
+			return answer, inProgress
+		}
+		s.changing(a, true)
 		s.restart(a, r)
 		return resourcemanager.JSON(http.StatusOK, "Restarted"), nil
 	}

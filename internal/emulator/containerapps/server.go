@@ -70,6 +70,10 @@ type Server struct {
 	order  []*app
 	closed bool
 	made   int // replicas
+
+	played   map[string]bool // quirks, by name
+	calls    int             // so far
+	refusals int             // of restarts of the first revision, to come
 }
 
 type app struct {
@@ -82,6 +86,7 @@ type app struct {
 	modified  time.Time
 	modifier  string
 	fails     int // updates that are to fail
+	past      []shot
 	revisions []*revision
 }
 
@@ -94,6 +99,7 @@ type revision struct {
 	replicas   []*replica
 	leaving    []*replica // that were replaced
 	restarts   int        // ordered so far
+	restarted  time.Time  // the last of them
 	breaks     int        // of those to come that are to fail
 }
 
@@ -111,7 +117,7 @@ func New(options Options) *Server {
 	if options.PageSize == 0 {
 		options.PageSize = 25
 	}
-	return &Server{options: options, apps: map[string]*app{}, groups: map[string]bool{}}
+	return &Server{options: options, apps: map[string]*app{}, groups: map[string]bool{}, played: map[string]bool{}}
 }
 
 // Close ends all replicas, and what is under way.

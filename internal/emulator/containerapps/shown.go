@@ -26,12 +26,12 @@ func (a *app) shown() map[string]any {
 	return document
 }
 
-func (a *app) shownRevisions() []any {
+func (s *Server) shownRevisions(a *app) []any {
 	all := []any{}
 	for _, r := range a.revisions {
 		properties := map[string]any{
 			"active": r.active, "createdTime": r.created.UTC().Format(time.RFC3339), "provisioningState": "Provisioned",
-			"template": map[string]any{"containers": r.containers, "scale": map[string]any{"minReplicas": r.minimum, "maxReplicas": r.minimum}},
+			"template": map[string]any{"containers": s.masked(a, r.containers), "scale": map[string]any{"minReplicas": r.minimum, "maxReplicas": r.minimum}},
 			"replicas": len(r.replicas), "runningState": "Running", "healthState": "Healthy",
 		}
 		ready, failed := 0, 0
@@ -51,6 +51,7 @@ func (a *app) shownRevisions() []any {
 		case ready < len(r.replicas):
 			properties["runningState"], properties["healthState"] = "Processing", "None"
 		}
+		s.misstate(r, properties)
 		all = append(all, map[string]any{
 			"id": a.id + "/revisions/" + r.name, "name": r.name, "type": "Microsoft.App/containerapps/revisions", "properties": properties,
 		})
@@ -58,8 +59,11 @@ func (a *app) shownRevisions() []any {
 	return all
 }
 
-func (r *revision) shownReplicas() []any {
+func (s *Server) shownReplicas(r *revision) []any {
 	all := []any{}
+	if s.played["no-replicas-shown"] && r.restarts > 0 && time.Since(r.restarted) < 4*time.Minute {
+		return all
+	}
 	for _, one := range slices.Concat(r.leaving, r.replicas) {
 		state := "Running"
 		container := map[string]any{

@@ -36,6 +36,7 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 	if properties, _ := change["properties"].(map[string]any); properties["template"] != nil {
 		return answer, resourcemanager.New(http.StatusBadRequest, "NotEmulated", "A change of the template would make a new revision, which is not emulated.")
 	}
+	s.changing(a, true)
 	delete(change, "location")
 	merge(a.document, change)
 	dropped := given && slices.ContainsFunc(a.secrets, func(old Secret) bool {
@@ -53,6 +54,7 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 	time.AfterFunc(took, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.changing(a, false)
 		if a.state = end; given && (end == "Succeeded" || s.options.FailLate && !dropped) {
 			a.secrets = secrets
 		}

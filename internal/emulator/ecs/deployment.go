@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
 // deploy makes a new PRIMARY deployment. The reason is that of its
@@ -35,11 +37,50 @@ func (s *Server) deploy(sv *service, definition *taskDefinition, reason string) 
 	}
 	sv.definition = definition
 	sv.deployments = append([]*deployment{d}, sv.deployments...)
+	d.failFirst = s.failFirst(sv)
+	if !sv.movable() {
+		d.hang = true
+		sv.tell("(service %s) was unable to stop or start tasks during a deployment because of the service deployment configuration. "+
+			"Update the minimumHealthyPercent or maximumPercent value and try again.", sv.name)
+	}
 	if !d.hang {
-		s.after(s.options.StartDelay, func() { s.startTasks(sv, d) })
+		s.after(s.startDelay(), func() { s.startTasks(sv, d) })
 	}
 	return d
 }
+
+// movable reports whether ECS may start a task of a new deployment, or stop one of the old.
+func (sv *service) movable() bool {
+	config := sv.configuration()
+	return sv.desired == 0 || sv.desired*config.Maximum/100 > sv.desired || (sv.desired*config.Minimum+99)/100 < sv.desired
+}
+
+// configuration is how the service is deployed, with the defaults of its scheduling strategy.
+func (sv *service) configuration() deploymentConfig {
+	config := deploymentConfig{
+		CircuitBreaker: circuitBreaker{sv.spec.CircuitBreaker, sv.spec.Rollback}, Maximum: 200, Minimum: 100, Strategy: sv.spec.Strategy,
+	}
+	if sv.spec.Daemon {
+		config.Maximum, config.Minimum = 100, 0
+	}
+	if sv.spec.MaximumPercent != nil {
+		config.Maximum = *sv.spec.MaximumPercent
+	}
+	if sv.spec.MinimumHealthyPercent != nil {
+		config.Minimum = *sv.spec.MinimumHealthyPercent
+	}
+	return config
+}
+
+// tell adds an event of the service.
+func (sv *service) tell(format string, args ...any) {
+	event := wireEvent{ID: awsjson.NewID(), Created: awsjson.TimeOf(time.Now()), Message: fmt.Sprintf(format, args...)}
+	sv.events = append([]wireEvent{event}, sv.events...)
+	sv.events = sv.events[:min(len(sv.events), maxEvents)]
+}
+
+// maxEvents is how many are described, the newest first.
+const maxEvents = 100
 
 // startTasks starts the tasks that the deployment lacks, and rolls it over if
 // they run.
@@ -53,6 +94,13 @@ func (s *Server) startTasks(sv *service, d *deployment) {
 	defer func() { d.starting = false }()
 
 	for d == sv.primary() && len(d.tasks) < sv.desired && !d.fail && !s.closed {
+		if d.failFirst > 0 {
+			d.failFirst--
+			d.failed++
+			sv.tell("(service %s) was unable to place a task. Reason: the image could not be pulled.", sv.name)
+			s.after(max(s.startDelay(), time.Millisecond), func() { s.startTasks(sv, d) })
+			return
+		}
 		task := Task{
 			Cluster:    sv.cluster.name,
 			Service:    sv.name,
@@ -78,11 +126,12 @@ func (s *Server) startTasks(sv *service, d *deployment) {
 			continue
 		}
 		d.tasks = append(d.tasks, task)
+		sv.tell("(service %s) has started 1 tasks: (task %s).", sv.name, task.ARN[len(task.ARN)-32:])
 		d.pending = max(0, d.pending-1)
 	}
 	d.pending = 0
 	if d == sv.primary() && d.state == "IN_PROGRESS" {
-		s.after(s.options.RollDelay, func() { s.roll(sv, d) })
+		s.after(s.rollDelay(), func() { s.roll(sv, d) })
 	}
 }
 
@@ -121,7 +170,7 @@ func (s *Server) taskFailed(sv *service, d *deployment) (again bool) {
 		s.breakCircuit(sv, d, sv.spec.Rollback)
 		return false
 	}
-	delay := max(s.options.StartDelay, time.Millisecond) << min(d.failed, 10)
+	delay := max(s.startDelay(), time.Millisecond) << min(d.failed, 10)
 	s.after(delay, func() { s.startTasks(sv, d) })
 	return false
 }
@@ -147,9 +196,10 @@ func (s *Server) roll(sv *service, d *deployment) {
 		stopped = append(stopped, old.tasks...)
 		old.status, old.tasks, old.pending, old.updated = "INACTIVE", nil, 0, time.Now()
 		// A replaced deployment is described for a while, then no more.
-		s.after(s.options.RollDelay, func() { s.forget(sv, old) })
+		s.after(s.rollDelay(), func() { s.forget(sv, old) })
 	}
 	d.set("COMPLETED", fmt.Sprintf("ECS deployment %s completed.", d.id))
+	sv.tell("(service %s) has reached a steady state.", sv.name)
 	s.mu.Unlock()
 	s.stop(stopped)
 }
@@ -159,6 +209,7 @@ func (s *Server) roll(sv *service, d *deployment) {
 func (s *Server) breakCircuit(sv *service, d *deployment, rollback bool) {
 	d.pending = 0
 	d.set("FAILED", "ECS deployment circuit breaker: tasks failed to start.")
+	sv.tell("(service %s) (deployment %s) deployment failed: tasks failed to start.", sv.name, d.id)
 	if !rollback {
 		return
 	}
@@ -188,7 +239,7 @@ func (s *Server) scale(sv *service, n int) (stopped []Task) {
 	}
 	d := sv.primary()
 	if d.pending = max(0, n-len(d.tasks)); d.pending > 0 && !d.hang && d.state != "FAILED" {
-		s.after(s.options.StartDelay, func() { s.startTasks(sv, d) })
+		s.after(s.startDelay(), func() { s.startTasks(sv, d) })
 	}
 	return stopped
 }

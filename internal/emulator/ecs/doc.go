@@ -21,6 +21,8 @@
 // not exist is a ClientException.
 //
 // Left out: everything that does not affect a restart, such as networks, load
-// balancers, capacity, images, the events of a service, and the order of
+// balancers, capacity, images, most events of a service, and the order of
 // starting and stopping other than "start the new ones first".
+//
+// How a real service may behave beside that is in [Quirks].
 package ecs

@@ -44,6 +44,10 @@ type ServiceSpec struct {
 	Rollback             bool   // … and rolls it back
 	NoRolloutState       bool   // as behind a Classic Load Balancer
 	ExitOnError          bool   // a task whose StartTask fails exits
+
+	Daemon                                bool // a task on each instance, of which there are as many as desired tasks
+	MaximumPercent, MinimumHealthyPercent *int // nil: the defaults
+	Strategy                              string
 }
 
 // CreateService creates a service with its tasks already started and its first

@@ -36,7 +36,7 @@ func (s *Server) describeServices(in *describeInput) (*describeOutput, error) {
 	out := &describeOutput{Services: []wireService{}, Failures: []failure{}}
 	for _, id := range in.Services {
 		if sv := s.find(c, id); sv != nil {
-			out.Services = append(out.Services, s.wire(sv))
+			out.Services = append(out.Services, s.shown(sv))
 			continue
 		}
 		if !strings.HasPrefix(id, "arn:") {

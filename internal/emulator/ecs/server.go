@@ -51,7 +51,8 @@ type Server struct {
 	running     sync.WaitGroup // timers that are to come or run
 	clusters    map[string]*cluster
 	definitions []*taskDefinition
-	lastID      int64 // of deployments and tasks
+	lastID      int64           // of deployments and tasks
+	played      map[string]bool // names of quirks
 }
 
 type cluster struct {
@@ -80,6 +81,7 @@ func New(options Options) *Server {
 		timers:   map[*time.Timer]bool{},
 		clusters: map[string]*cluster{},
 		lastID:   1000000000000000000,
+		played:   map[string]bool{},
 	}
 	awsjson.Register(s.Handler, "ListServices", s.listServices)
 	awsjson.Register(s.Handler, "DescribeServices", s.describeServices)

@@ -22,6 +22,13 @@ type service struct {
 	deployments []*deployment // the newest, the PRIMARY one, first
 
 	failNext, failRollback, hangNext bool
+
+	events    []wireEvent // the newest first
+	orders    int         // deployments that UpdateService has ordered
+	refused   int         // orders, by a quirk
+	before    wireService // as described before the last of them, which was at …
+	orderedAt time.Time
+	reads     int // of the service since
 }
 
 func (sv *service) primary() *deployment { return sv.deployments[0] }
@@ -38,6 +45,7 @@ type deployment struct {
 	failed           int  // tasks that did not start, or exited
 	fail, rollback   bool // what is to become of it
 	hang             bool
+	failFirst        int  // tasks that are to fail before others run
 	starting         bool // its tasks are being started just now
 }
 
@@ -60,8 +68,14 @@ type wireService struct {
 	Deployments    []wireDeployment `json:"deployments"`
 	Strategy       string           `json:"schedulingStrategy"`
 	Created        *awsjson.Time    `json:"createdAt"`
-	Events         []struct{}       `json:"events"`
+	Events         []wireEvent      `json:"events"`
 	LoadBalancers  []struct{}       `json:"loadBalancers"`
+}
+
+type wireEvent struct {
+	ID      string        `json:"id"`
+	Created *awsjson.Time `json:"createdAt"`
+	Message string        `json:"message"`
 }
 
 type wireController struct {
@@ -72,6 +86,7 @@ type deploymentConfig struct {
 	CircuitBreaker circuitBreaker `json:"deploymentCircuitBreaker"`
 	Maximum        int            `json:"maximumPercent"`
 	Minimum        int            `json:"minimumHealthyPercent"`
+	Strategy       string         `json:"strategy,omitempty"`
 }
 
 type circuitBreaker struct {
@@ -103,12 +118,15 @@ func (s *Server) wire(sv *service) wireService {
 		Desired:        sv.desired,
 		LaunchType:     "FARGATE",
 		TaskDefinition: sv.definition.arn,
-		Configuration:  deploymentConfig{circuitBreaker{sv.spec.CircuitBreaker, sv.spec.Rollback}, 200, 100},
+		Configuration:  sv.configuration(),
 		Deployments:    []wireDeployment{},
 		Strategy:       "REPLICA",
 		Created:        awsjson.TimeOf(sv.created),
-		Events:         []struct{}{},
+		Events:         append([]wireEvent{}, sv.events...),
 		LoadBalancers:  []struct{}{},
+	}
+	if sv.spec.Daemon {
+		out.Strategy, out.LaunchType = "DAEMON", "EC2"
 	}
 	if sv.spec.DeploymentController != "" {
 		out.Controller = &wireController{sv.spec.DeploymentController}
@@ -136,6 +154,7 @@ func (s *Server) wire(sv *service) wireService {
 		}
 		out.Deployments = append(out.Deployments, wire)
 	}
+	s.vary(&out)
 	return out
 }
 
@@ -168,7 +187,9 @@ func (s *Server) updateService(in *updateInput) (*updateOutput, error) {
 		stopped = s.scale(sv, *in.Desired)
 	}
 	if in.Force || definition != sv.definition {
+		sv.before, sv.orderedAt, sv.reads = s.wire(sv), time.Now(), 0
 		s.deploy(sv, definition, "")
+		sv.orders++
 	}
 	out := &updateOutput{s.wire(sv)}
 	s.mu.Unlock()
@@ -190,6 +211,9 @@ func (s *Server) checkUpdate(in *updateInput) (*service, *taskDefinition, error)
 	}
 	if sv.spec.Status != "ACTIVE" {
 		return nil, nil, awsjson.Errorf("ServiceNotActiveException", "Service was not ACTIVE.")
+	}
+	if err := s.refuses(sv); err != nil {
+		return nil, nil, err
 	}
 	if in.Desired != nil && *in.Desired < 0 {
 		return nil, nil, awsjson.Errorf("InvalidParameterException", "desiredCount cannot be negative.")

@@ -33,6 +33,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	unknown []string
+	played  []string        // quirks
+	asked   map[string]bool // paths, since quirks are played
 }
 
 // Unknown are the requests that it does not know: those that change something among them.
@@ -49,6 +51,9 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		return
 	}
 	permission, name, found := s.find(request)
+	if permission != "" && (!s.delay(request) || s.quirky(writer)) {
+		return
+	}
 	switch {
 	case permission == "":
 		s.mu.Lock()

@@ -24,8 +24,10 @@
 // known of the service: AWSCURRENT is not moved to a version without a value.
 //
 // Where the service does not say what it does, [Options] has both ways. What
-// does not affect a rotation is left out: deletion, replication, tags. A key and
+// does not affect a rotation is left out: the end of a deletion, replication, tags. A key and
 // a resource policy are told of, but nothing is encrypted or denied by them.
 // Schedules are checked, and say when the next rotation is due, but never come
 // due by themselves.
+//
+// How the real service may behave beside that is in [Quirks].
 package secretsmanager

@@ -89,6 +89,13 @@ func (s *Server) SetResourcePolicy(arn, document string) {
 	s.mustFind(arn).resourcePolicy = document
 }
 
+// MarkForDeletion does what DeleteSecret does: the secret is described, and nothing else.
+func (s *Server) MarkForDeletion(arn string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustFind(arn).deleted = time.Now()
+}
+
 // Rotate does what the schedule does when it comes due and returns the
 // rotation's token: a new one, or that of the rotation that is unfinished. It
 // returns "" and does nothing if rotation is not enabled or there is no value.

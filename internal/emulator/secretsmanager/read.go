@@ -15,6 +15,8 @@ type secretInput struct {
 type describeOutput struct {
 	metadata
 	VersionIdsToStages map[string][]string `json:",omitempty"`
+	PrimaryRegion      string              `json:",omitempty"`
+	ReplicationStatus  []replication       `json:",omitempty"`
 }
 
 // metadata is what DescribeSecret and ListSecrets tell of a secret alike.
@@ -30,6 +32,7 @@ type metadata struct {
 	NextRotationDate  *awsjson.Time  `json:",omitempty"`
 	LastChangedDate   *awsjson.Time
 	CreatedDate       *awsjson.Time
+	DeletedDate       *awsjson.Time `json:",omitempty"`
 }
 
 func (s *secret) metadata() metadata {
@@ -44,6 +47,7 @@ func (s *secret) metadata() metadata {
 		NextRotationDate:  awsjson.TimeOf(s.nextRotation()),
 		LastChangedDate:   awsjson.TimeOf(s.changed),
 		CreatedDate:       awsjson.TimeOf(s.created),
+		DeletedDate:       awsjson.TimeOf(s.deleted),
 	}
 	if s.configured {
 		m.RotationEnabled = new(s.enabled)
@@ -58,7 +62,7 @@ func (s *Server) describeSecret(in *secretInput) (*describeOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &describeOutput{sec.metadata(), sec.stagesByVersion()}, nil
+	return s.show(sec), nil
 }
 
 type getInput struct {
@@ -85,7 +89,7 @@ func (s *Server) getSecretValue(in *getInput) (*getOutput, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sec, err := s.find(in.SecretId)
+	sec, err := s.findUsable(in.SecretId)
 	if err != nil {
 		return nil, err
 	}

@@ -181,7 +181,9 @@ func (s *Server) run(sec *secret, r *rotation) {
 	case err != nil:
 		name = RotationFailed
 	default:
-		sec.unlabel(sec.version(r.token), pending)
+		if !s.played["pending-stays"] {
+			sec.unlabel(sec.version(r.token), pending)
+		}
 		sec.rotated, sec.changed = now, now
 	}
 	r.end = Event{Time: now, Name: name, ARN: sec.arn, Token: r.token, Attempts: attempts, Err: err}

@@ -27,6 +27,7 @@ type secret struct {
 	kmsKeyID               string // "" is the key that AWS manages
 	resourcePolicy         string
 	created, changed       time.Time
+	deleted                time.Time // when it was marked for deletion
 	rotated                time.Time // the last rotation that succeeded
 	versions               []*version
 
@@ -36,6 +37,7 @@ type secret struct {
 	rules       *rotationRules // never changed, but replaced
 	scheduled   time.Time      // when the rules were given, or rotation was enabled
 	rotation    *rotation      // the last one, perhaps still running
+	shown       []described    // before changes, where reads lag
 }
 
 // version is one version. Without a value it was registered by a rotation.

@@ -51,6 +51,7 @@ type Server struct {
 	mu      sync.Mutex
 	secrets map[string]*secret // by name
 	events  []Event
+	played  map[string]bool // names of quirks
 }
 
 // New returns a service without secrets. It must be closed.
@@ -75,6 +76,7 @@ func New(options Options) *Server {
 		}),
 		options: options,
 		secrets: map[string]*secret{},
+		played:  map[string]bool{},
 	}
 	// A server outlives every request and ends with Close.
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -100,6 +102,15 @@ func (s *Server) Close() {
 	s.cancel()
 	s.mu.Unlock()
 	s.running.Wait()
+}
+
+// findUsable is find for what is not done with a secret that is marked for deletion.
+func (s *Server) findUsable(id string) (*secret, error) {
+	sec, err := s.find(id)
+	if err == nil && !sec.deleted.IsZero() {
+		return nil, awsjson.Errorf("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+	}
+	return sec, err
 }
 
 func (s *Server) arn(name, suffix string) string {

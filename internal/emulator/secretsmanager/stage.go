@@ -30,10 +30,11 @@ func (s *Server) updateSecretVersionStage(in *stageInput) (*versionOutput, error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sec, err := s.find(in.SecretId)
+	sec, err := s.findUsable(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
+	s.changing(sec)
 	if err := sec.moveLabel(in.VersionStage, in.MoveToVersionId, in.RemoveFromVersionId); err != nil {
 		return nil, err
 	}

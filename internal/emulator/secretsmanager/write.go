@@ -120,10 +120,11 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sec, err := s.find(in.SecretId)
+	sec, err := s.findUsable(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
+	s.changing(sec)
 	if err := sec.checkRotationToken(in.ClientRequestToken, in.RotationToken); err != nil {
 		return nil, err
 	}

@@ -167,15 +167,18 @@ func (w *World) Play(ctx context.Context) error {
 
 func callUntilOK(ctx context.Context, w *World) error { return w.trial.CallUntilOK(ctx, w.Call) }
 
-// storing is the body of a change of the secrets, and not of a question whether one would be allowed.
-func storing(body []byte) bool { return bytes.Contains(body, []byte(`"secrets"`)) }
+// storing reports whether a body changes the runner's secret. One that sends all secrets as they are asks only whether a change is
+// allowed.
+func (w *World) storing(body []byte) bool {
+	return bytes.Contains(body, []byte(`"secrets"`)) && !bytes.Contains(body, []byte(`"`+w.Apps.Secret(App, Secret).Value+`"`))
+}
 
 func killedInPatch(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Nth: 1, Kind: wire.DropAfter, After: func() { w.trial.Kill(w.Host.Kill) }})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.DropAfter, After: func() { w.trial.Kill(w.Host.Kill) }})
 }
 
 func killedByTimeout(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Nth: 1, Kind: wire.Slow, Delay: time.Hour})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.Slow, Delay: time.Hour})
 	w.between = func(result functionshost.Result) {
 		if result.TimedOut {
 			w.trial.Happened()
@@ -188,7 +191,7 @@ func patchFails(w *World) {
 	// More than the SDK tries: the function must try again by itself, or fail and be called again.
 	const failures = 6
 	count := 0
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Kind: wire.Status5xx, Times: failures, After: func() {
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Kind: wire.Status5xx, Times: failures, After: func() {
 		if count++; count == failures {
 			w.trial.Happened()
 		}
@@ -196,18 +199,17 @@ func patchFails(w *World) {
 }
 
 func patchEndsFailed(w *World) {
-	w.Apps.FailUpdates(App, 1)
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Nth: 1, After: func() {
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() { w.Apps.FailUpdates(App, 1) }, After: func() {
 		w.trial.Strike("change-fails", "the change of the app's secrets is accepted, and will fail")
 	}})
 }
 
 func patchAnswerLost(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Nth: 1, Kind: wire.DropAfter, After: w.trial.Happened})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.DropAfter, After: w.trial.Happened})
 }
 
 func conflict(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Kind: wire.Conflict, Times: 2, After: w.trial.Happened})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Kind: wire.Conflict, Times: 2, After: w.trial.Happened})
 }
 
 // secretChangedBeside has another person's change begin when the function has listed the secrets and is about to send them,
@@ -216,7 +218,7 @@ func secretChangedBeside(ctx context.Context, w *World) error {
 	before, after := w.Apps.Secret(App, besideSecret).Value, w.newSecret("another secret of the app")
 	var mu sync.Mutex
 	end, looks := func() {}, 0
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: storing, Nth: 1, Before: func() {
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() {
 		w.trial.Strike("changed-beside", "another person changes the secret "+besideSecret)
 		mu.Lock()
 		defer mu.Unlock()

@@ -70,7 +70,7 @@ func (r *Runner) readApp(ctx context.Context) error {
 		revisions: r.seen.revisions, strays: r.seen.strays}
 	seen.variables, seen.vault = map[string]*armappcontainers.EnvironmentVar{}, map[string]bool{}
 	if found.SystemData != nil {
-		seen.modified = value(found.SystemData.LastModifiedAt)
+		seen.modified = r.asked.past(value(found.SystemData.LastModifiedAt))
 	}
 	properties := value(found.Properties)
 	seen.state = value(properties.ProvisioningState)

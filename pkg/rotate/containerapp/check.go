@@ -1,11 +1,13 @@
 package containerapp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -21,9 +23,6 @@ func (r *Runner) Check(ctx context.Context) error {
 	if err := r.readApp(ctx); err != nil {
 		return err
 	}
-	if err := r.readSecrets(ctx); err != nil {
-		return err
-	}
 	switch state := r.seen.state; {
 	case r.seen.changing():
 		return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress", r.id.Name).
@@ -32,18 +31,23 @@ func (r *Runner) Check(ctx context.Context) error {
 		return rotate.Errorf(rotate.NotReady, "the provisioning state of app %s is %s, expected Succeeded", r.id.Name, state).
 			WithTodo("look at the app in the portal: its last change has failed; mend it and try again")
 	}
-	if _, err := r.seen.all(); err != nil {
+	if len(r.seen.strays) > 0 {
+		return r.seen.strayedError()
+	}
+	if err := r.ask(ctx, http.MethodPost, "/revisions/"+noRevision+"/restart", "", "restart revisions of app "+r.id.Name, actionRestart); err != nil {
 		return err
 	}
-	if strays := r.seen.strays; len(strays) > 0 {
-		return rotate.Errorf(rotate.Configuration, "the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
-			strays[0].revision, r.id.Name, strays[0].secret, r.seen.secret).
-			WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
+	if r.config.Dry {
+		return r.askDry(ctx)
 	}
-	if err := r.ask(ctx, http.MethodPatch, "", unusable, "change app "+r.id.Name, actionWrite); err != nil {
-		return err
-	}
-	return r.ask(ctx, http.MethodPost, "/revisions/"+noRevision+"/restart", "", "restart revisions of app "+r.id.Name, actionRestart)
+	return r.askForChange(ctx)
+}
+
+// strayedError refuses an app of which a revision has its client secret from elsewhere.
+func (v *view) strayedError() error {
+	return rotate.Errorf(rotate.Configuration, "the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
+		v.strays[0].revision, v.name, v.strays[0].secret, v.secret).
+		WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
 }
 
 // What is asked for below cannot be done, whoever asks.
@@ -54,6 +58,113 @@ const (
 
 // apiVersion is that of the requests below: the one that the SDK's clients use.
 const apiVersion = "2025-01-01"
+
+// question is a change that alters nothing: when the app was changed last before it, and what Azure shows of that after it.
+type question struct{ before, shown time.Time }
+
+// past is when the app was changed last, our own question aside: replicas that are older than that one have read the same value.
+func (q question) past(modified time.Time) time.Time {
+	if !modified.IsZero() && modified.Equal(q.shown) {
+		return q.before
+	}
+	return modified
+}
+
+// askForChange asks for the change that a rotation will make, with every secret as it is: all of them, listed right before, are
+// sent as they were listed. Azure has no dry run, and only a change that is valid gets as far as Azure Policy. A change of the
+// location alone would ask a policy that looks at the app; one that looks at secrets in a request would refuse the rotation's
+// own change after the refresh, and the runner would stay dark until a person mends it. So the secrets are in it.
+//
+// What makes that safe: it is sent under the lock, once; the client secret must be the one that was observed; a change of
+// somebody else's in the moment between list and change is lost as with the rotation's own change, and no other. An answer
+// that is lost ends the run, since the change may be carried out late. Azure makes no revision and restarts nothing.
+func (r *Runner) askForChange(ctx context.Context) error {
+	observed, err := r.seen.stored(r.seen.secret)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		err := r.askOnce(ctx, observed)
+		var answered *azcore.ResponseError
+		tooMany := errors.As(err, &answered) && answered.StatusCode == http.StatusTooManyRequests
+		if try == askTries || !tooMany && !errors.Is(err, errFailed) {
+			return r.refusal(err)
+		}
+		if late := cmp.Or(wait(ctx, conflictWait), r.awaitAllowed(ctx)); late != nil {
+			return failure("change app "+r.id.Name, actionWrite, late)
+		}
+	}
+}
+
+// askTries is how often a question is sent that was one of too many, or ended as failed: neither is under way any more.
+const askTries = 3
+
+// errFailed is wrapped by the error of a question that Azure accepted and did not carry out. It leaves the app as one whose last
+// change has failed, so that it is sent again.
+var errFailed = errors.New("the change has failed")
+
+// askOnce sends the secrets as they are listed now. The error may be the SDK's.
+func (r *Runner) askOnce(ctx context.Context, observed string) error {
+	if err := cmp.Or(r.enter(ctx), r.readSecrets(ctx)); err != nil {
+		return err
+	}
+	sent, err := r.seen.all()
+	if err != nil {
+		return err
+	}
+	if listed, err := r.seen.stored(r.seen.secret); err != nil || listed != observed {
+		return cmp.Or(err, error(r.changedMeanwhile()))
+	}
+	if err := r.enter(ctx); err != nil { // it may have been held up since
+		return err
+	}
+	r.asked.before = r.seen.modified
+	holds, err := r.send(ctx, sent)
+	r.asked.shown = r.seen.modified
+	state := r.seen.state
+	switch {
+	case err != nil:
+		return err
+	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
+		ended := rotate.Errorf(rotate.NotReady, "a change of app %s that alters nothing ended as %s", r.id.Name, state).
+			WithTodo("look at the app's activity log: Azure would not carry out the change of the secret either; mend it and try again")
+		ended.Err = errFailed
+		return ended
+	case !holds:
+		return r.changedMeanwhile()
+	}
+	r.seen.modified = r.asked.before
+	return nil
+}
+
+func (r *Runner) changedMeanwhile() *rotate.Error {
+	return rotate.Errorf(rotate.NotReady, "the secrets of app %s have been changed since this run looked at them", r.id.Name).
+		WithTodo("nothing: the next run looks again")
+}
+
+// refusal is the error of a question. One that may have been carried out all the same is not ready: it is not to arrive after a
+// refresh.
+func (r *Runner) refusal(err error) error {
+	if err == nil {
+		return nil
+	}
+	typed := rotate.AsError(failure("change app "+r.id.Name, actionWrite, err), "")
+	if typed.Kind == rotate.Internal {
+		typed.Kind = rotate.NotReady
+	}
+	return typed
+}
+
+// askDry asks in a way that cannot be carried out.
+func (r *Runner) askDry(ctx context.Context) error {
+	if err := r.readSecrets(ctx); err != nil {
+		return err
+	}
+	if _, err := r.seen.all(); err != nil {
+		return err
+	}
+	return r.ask(ctx, http.MethodPatch, "", unusable, "change app "+r.id.Name, actionWrite)
+}
 
 // ask asks for something that cannot be done. Azure looks first whether the caller may, and whether the app is locked; any
 // other answer tells nothing against it.
@@ -84,8 +195,7 @@ func (r *Runner) ask(ctx context.Context, method, path, body, what, action strin
 	if !errors.As(runtime.NewResponseError(answer), &refused) {
 		return nil
 	}
-	switch {
-	case refused.StatusCode == http.StatusForbidden, refused.StatusCode == http.StatusUnauthorized, refused.ErrorCode == scopeLocked:
+	if code := refused.StatusCode; code == http.StatusForbidden || code == http.StatusUnauthorized || refused.ErrorCode == scopeLocked {
 		return failure(what, action, refused)
 	}
 	return nil

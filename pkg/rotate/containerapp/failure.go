@@ -3,11 +3,15 @@ package containerapp
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
+	"unicode"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -31,10 +35,66 @@ const (
 	actionContainer = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
 )
 
-// scopeLocked is the code of what a lock of Azure's forbids, lists of secrets among it.
-const scopeLocked = "ScopeLocked"
+// Codes of Azure's.
+const (
+	// scopeLocked is the code of what a lock of Azure's forbids, lists of secrets among it.
+	scopeLocked      = "ScopeLocked"
+	revisionNotFound = "RevisionNotFound"
+)
 
-// failure gives an error of Azure its kind. The SDK's own text of an answer is not used: it holds the whole of it.
+// cause is what is behind an answer whose status alone would lead astray.
+type cause struct {
+	code string // of Azure's; a part of it where it ends in "…"
+	kind rotate.Kind
+	todo string
+}
+
+// causes are looked through before the status is. The first that fits counts.
+var causes = []cause{
+	{scopeLocked, rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"},
+	{"RequestDisallowedByPolicy", rotate.Configuration,
+		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; the app's activity log names it: exempt the app (az policy exemption create)"},
+	{"RequestDisallowedByAzure", rotate.Configuration,
+		"a policy of Azure's own refuses this change in this subscription or region: the app's activity log says why; ask its administrator, or Microsoft"},
+	{"DenyAssignmentAuthorizationFailed", rotate.Configuration,
+		"a deny assignment forbids it, which no role overrides: have whoever made it (a deployment stack, a managed application) exclude the function's identity"},
+	{"ReadOnlyDisabledSubscription", rotate.Configuration, "the subscription is disabled and can only be read: have it enabled again"},
+	{"Quota…", rotate.Configuration, "raise the quota that the app's activity log names, or make room in it"},
+	{"AuthorizationFailure", rotate.Configuration, "let the function's network into the storage account (its firewall, or its private endpoint), and check that the account takes tokens"},
+	{"ContainerAppSecretInvalid", rotate.Configuration, "Azure refuses the app's secrets as they are: look for one that is empty, or a reference to Key Vault that does not resolve, and mend it or remove it"},
+	{revisionNotFound, rotate.NotReady, "nothing: the revision is gone, the next look finds those that are there"},
+	{"RevisionInactive", rotate.NotReady, "nothing: the revision was deactivated, the next look finds those that are active"},
+}
+
+// causeOf is the cause of an answer; nil if its status says all.
+func causeOf(answered *azcore.ResponseError) *cause {
+	for i, one := range causes {
+		part, isPart := strings.CutSuffix(one.code, "…")
+		if one.code == answered.ErrorCode || isPart && strings.Contains(strings.ToLower(answered.ErrorCode), strings.ToLower(part)) {
+			return &causes[i]
+		}
+	}
+	return nil
+}
+
+// byStatus is the kind of an answer that has no cause of its own, and what to do about it.
+func byStatus(status int, action string) (kind rotate.Kind, todo string) {
+	switch {
+	case status == http.StatusForbidden:
+		return rotate.Permission, "allow the function's identity " + action
+	case status == http.StatusUnauthorized:
+		return rotate.Permission, "check that the function's identity is of the tenant that the resource is in; the action is " + action
+	case status == http.StatusNotFound:
+		return rotate.Configuration, "check the resource ID in the function's settings"
+	case status == http.StatusConflict:
+		return rotate.NotReady, "nothing: somebody else changes it, the next run tries again"
+	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
+		return rotate.NotReady, "nothing: the next run tries again"
+	}
+	return rotate.Internal, "look at the activity log; the next run tries again"
+}
+
+// failure gives an error of Azure its kind. The SDK's own text is not used: it holds the whole answer, or quotes it.
 func failure(what, action string, err error) error {
 	if err == nil {
 		return nil
@@ -49,39 +109,76 @@ func failure(what, action string, err error) error {
 	if !errors.As(err, &answered) {
 		return notAnswered(what, err)
 	}
-	kind, todo := rotate.Internal, "look at the activity log; the next run tries again"
-	switch code := answered.StatusCode; {
-	case answered.ErrorCode == scopeLocked:
-		kind, todo = rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"
-	case code == http.StatusForbidden:
-		kind, todo = rotate.Permission, "allow the function's identity "+action
-	case code == http.StatusUnauthorized:
-		kind, todo = rotate.Permission, "check that the function's identity is of the tenant that the resource is in; the action is "+action
-	case code == http.StatusNotFound:
-		kind, todo = rotate.Configuration, "check the resource ID in the function's settings"
-	case code == http.StatusConflict:
-		kind, todo = rotate.NotReady, "nothing: somebody else changes it, the next run tries again"
-	case code == http.StatusTooManyRequests, code >= 500:
-		kind, todo = rotate.NotReady, "nothing: the next run tries again"
+	kind, todo := byStatus(answered.StatusCode, action)
+	if cause := causeOf(answered); cause != nil {
+		kind, todo = cause.kind, cause.todo
 	}
-	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, cmp.Or(answered.ErrorCode, http.StatusText(answered.StatusCode)), answered.StatusCode)
+	code := strings.Map(func(r rune) rune { // a word, whatever was sent in its place
+		if r == '_' || r == '-' || r == '.' || r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return -1
+	}, answered.ErrorCode)
+	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, cmp.Or(code[:min(len(code), longestCode)], http.StatusText(answered.StatusCode)), answered.StatusCode)
 	typed.Todo = todo
+	if late := new(tooLate); errors.As(err, &late) {
+		typed.What, typed.Err = typed.What+", until the time was up", late.err
+	}
 	return typed
 }
 
-// notAnswered is the error of a call that Azure did not answer, or that was not even sent.
+// longestCode is more than the longest of Azure's codes.
+const longestCode = 100
+
+// notAnswered is the error of a call that Azure did not answer, or whose answer could not be read, or that was not even sent.
 func notAnswered(what string, err error) error {
+	late := new(tooLate)
+	if errors.As(err, &late) {
+		err = late.last
+	}
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, cause) {
 			return fmt.Errorf("%s: %w", what, cause)
 		}
 	}
-	text, _, _ := strings.Cut(err.Error(), "\n") // what follows may hold an answer
+	text, network := connectionText(err)
 	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithTodo("look at the function's log; the next run tries again")
-	var network net.Error
-	if errors.As(err, &network) {
+	if network {
 		failed.Kind = rotate.NotReady
 		failed.Todo = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its storage account"
 	}
+	if late.err != nil {
+		failed.What, failed.Err = failed.What+", until the time was up", late.err
+	}
 	return failed
+}
+
+// connectionText is what may be said of an error without an answer: nothing that may quote what a server has sent. It reports
+// whether the network is in the way.
+func connectionText(err error) (text string, network bool) {
+	var (
+		dns     *net.DNSError
+		op      *net.OpError
+		cert    *tls.CertificateVerificationError
+		alert   tls.AlertError
+		errno   syscall.Errno
+		timeout net.Error
+	)
+	switch {
+	case errors.As(err, &dns):
+		return dns.Error(), true
+	case errors.As(err, &op):
+		return op.Error(), true
+	case errors.As(err, &cert):
+		return cert.Error(), true
+	case errors.As(err, &alert):
+		return alert.Error(), true
+	case errors.As(err, &errno):
+		return errno.Error(), true
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "the connection was closed before the answer was complete", true
+	case errors.As(err, &timeout):
+		return "no complete answer", true
+	}
+	return "no answer that could be read", false
 }

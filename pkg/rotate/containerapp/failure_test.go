@@ -104,7 +104,7 @@ func TestPromise1A5xxOrALostAnswerAfterTheRefreshIsOvercome(t *testing.T) {
 	for _, kind := range []wire.Kind{wire.Status5xx, wire.Status5xxAfter, wire.DropBefore, wire.DropAfter, wire.Throttle, wire.Conflict} {
 		t.Run(kind.String(), func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
-				w.apps.Inject(wire.Fault{Operation: "write", Match: changes, Nth: 1, Times: 5, Kind: kind, RetryAfter: 2 * time.Second})
+				w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Nth: 1, Times: 5, Kind: kind, RetryAfter: 2 * time.Second})
 				w.mustRotate()
 				if n := w.maia.Refreshes(agentID); n != 1 {
 					t.Errorf("%d refreshes", n)
@@ -116,7 +116,7 @@ func TestPromise1A5xxOrALostAnswerAfterTheRefreshIsOvercome(t *testing.T) {
 
 func TestConflictForEver(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		mend := w.apps.Inject(wire.Fault{Operation: "write", Match: changes, Kind: wire.Conflict})
+		mend := w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Kind: wire.Conflict})
 		_, err := w.run(rotate.Rotate)
 		w.mustFail(err, rotate.NotReady, "write the secrets of app runner")
 		if !strings.Contains(w.logged(), "somebody else changes the app") {
@@ -125,7 +125,7 @@ func TestConflictForEver(t *testing.T) {
 		if state := stateOf(err); state != rotate.NotStored {
 			t.Errorf("state %q", state)
 		}
-		if w.calls("write") > 0 {
+		if w.writes > 0 {
 			t.Error("the change was carried out")
 		}
 		mend()
@@ -204,16 +204,25 @@ func (w *world) once(operation string, do func()) {
 	}))
 }
 
+// failUpdates has the next n changes after the refresh fail.
+func (w *world) failUpdates(n int) {
+	w.maia.OnCall(func(call maiatest.Call) {
+		if call.Name == maiatest.RefreshCredentials {
+			w.apps.FailUpdates(appID, n)
+		}
+	})
+}
+
 func TestAnOperationThatFailsAfterItWasAccepted(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.apps.FailUpdates(appID, 1)
+		w.failUpdates(1)
 		w.mustRotate()
-		if n := w.calls("write"); n != 2 {
+		if n := w.writes; n != 2 {
 			t.Errorf("%d changes, want one more than failed", n)
 		}
 	})
 	inWorld(t, nil, func(w *world) {
-		w.apps.FailUpdates(appID, 1000)
+		w.failUpdates(1000)
 		_, err := w.run(rotate.Rotate)
 		w.mustFail(err, rotate.Internal, "the change of the secrets of app runner ended as Failed", "activity log")
 		if state := stateOf(err); state != rotate.NotStored {
@@ -247,7 +256,7 @@ func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
 					}
 				}
 				w.mustRotate()
-				if writes, restarts := w.calls("write"), w.apps.Restarts(appID); writes != 1 || fmt.Sprint(restarts) != "map[runner--1:1 runner--2:1]" {
+				if writes, restarts := w.writes, w.apps.Restarts(appID); writes != 1 || fmt.Sprint(restarts) != "map[runner--1:1 runner--2:1]" {
 					t.Errorf("%d changes, restarts %v", writes, restarts)
 				}
 				if strings.Contains(w.logged(), "tried again") {
@@ -264,9 +273,9 @@ func TestAnOperationThatFailsAndChangesTheSecretAllTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, containerapps.Options{FailLate: true}, nil)
-				w.apps.FailUpdates(appID, fails)
+				w.failUpdates(fails)
 				w.mustRotate()
-				if n := w.calls("write"); n != 2 {
+				if n := w.writes; n != 2 {
 					t.Errorf("%d changes, want one more than failed", n)
 				}
 			})
@@ -297,16 +306,17 @@ func (r refused) GetToken(context.Context, policy.TokenRequestOptions) (azcore.A
 
 func TestAnIdentityWithoutAToken(t *testing.T) {
 	for name, test := range map[string]struct {
-		err  error
-		kind rotate.Kind
+		err   error
+		kind  rotate.Kind
+		tells string
 	}{
-		"the function's own error": {rotate.Errorf(rotate.Permission, "no token was issued"), rotate.Permission},
-		"the SDK's":                {errors.New("no token was issued\nRESPONSE 200: {the token}"), rotate.Internal},
+		"the function's own error": {rotate.Errorf(rotate.Permission, "no token was issued"), rotate.Permission, "no token was issued"},
+		"the SDK's":                {errors.New("no token was issued: {the token}\nRESPONSE 200: {the token}"), rotate.Internal, "no answer that could be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				_, err := w.run(rotate.Rotate, func(c *containerapp.Config) { c.Credential = refused{test.err} })
-				w.mustFail(err, test.kind, "read app runner", "no token was issued")
+				w.mustFail(err, test.kind, "read app runner", test.tells)
 				if n := len(w.apps.Calls()); n > 0 || slices.Contains([]byte(err.Error()), '\n') {
 					t.Errorf("%d calls, error %v", n, err)
 				}

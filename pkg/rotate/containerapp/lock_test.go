@@ -14,6 +14,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
@@ -34,9 +35,12 @@ func TestTheContainerAndTheBlobAreMade(t *testing.T) {
 	})
 }
 
-func TestARunThatChangesNothingLeavesNoBlob(t *testing.T) {
+func TestAPlanLeavesNoBlobAndNoChange(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		runner := w.runner()
+		runner, err := w.discover(func(c *containerapp.Config) { c.Dry = true })
+		if err != nil {
+			t.Fatal(err)
+		}
 		if _, err := runner.Observe(w.t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -51,6 +55,9 @@ func TestARunThatChangesNothingLeavesNoBlob(t *testing.T) {
 			if call.Operation != "get" {
 				t.Errorf("%s %s", call.Operation, call.Resource)
 			}
+		}
+		if n := w.calls("write"); n > 0 {
+			t.Errorf("%d changes of the app", n)
 		}
 	})
 }
@@ -340,7 +347,7 @@ func TestPromise8NothingIsStoredBesideAnotherRun(t *testing.T) {
 		if got := w.apps.Secret(appID, "other").Value; got != "a newer one" {
 			t.Errorf("the secret of somebody else is %q again", got)
 		}
-		if n := w.calls("write"); n != 1 {
+		if n := w.writes; n != 1 {
 			t.Errorf("%d changes of the app, expected one", n)
 		}
 	})

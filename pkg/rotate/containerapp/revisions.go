@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/appcontainers/armappcontainers/v3"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -35,44 +34,11 @@ type replica struct {
 	detail   string // why it is not
 }
 
-// order is a restart of a revision that was ordered: what was seen before, and when it was, by Azure's clock; zero if Azure
-// did not say.
-type order struct {
-	before map[string]replica
-	at     time.Time
-}
-
 // States of a revision that the SDK has no names for.
 const (
 	runningStateActivating       armappcontainers.RevisionRunningState = "Activating"
 	runningStateActivationFailed armappcontainers.RevisionRunningState = "ActivationFailed"
 )
-
-// dateMargin is by how much the times of two of Azure's services may differ.
-const dateMargin = 5 * time.Second
-
-// same says that a replica was there before the restart, itself and not only another one of its name.
-func (o order) same(name string, one replica) bool {
-	before, was := o.before[name]
-	return was && !one.created.After(before.created)
-}
-
-// old says that a replica was there before the restart, and has not been restarted since. One of which Azure does not say
-// when it was created is told by its name alone.
-func (o order) old(name string, one replica) bool {
-	if before, was := o.before[name]; was {
-		return o.same(name, one) && one.restarts <= before.restarts
-	}
-	return !o.at.IsZero() && !one.created.IsZero() && one.created.Before(o.at.Add(-dateMargin)) && one.restarts == 0
-}
-
-// crashed says that a replica which is not ready has been restarted more often than a restart does it.
-func (o order) crashed(name string, one replica) bool {
-	if o.same(name, one) {
-		one.restarts -= o.before[name].restarts
-	}
-	return one.restarts > 1
-}
 
 // readRevisions reads the active revisions that use the secret, and their replicas.
 func (r *Runner) readRevisions(ctx context.Context) error {
@@ -120,16 +86,24 @@ func notThere(err error) bool {
 	return errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound
 }
 
-// used says that a revision reads the secret. One that does not show its template is taken for one that does.
+// used reports whether a revision reads the secret. One that does not show its template is taken for one that does, and so is
+// one whose reference names no secret of the app: Azure may show "capp-" and the app's name in its place.
 func (v *view) used(template *armappcontainers.Template) bool {
 	return template == nil || len(template.Containers) == 0 ||
-		slices.ContainsFunc(variablesOf(template), func(variable *armappcontainers.EnvironmentVar) bool { return value(variable.SecretRef) == v.secret })
+		slices.ContainsFunc(variablesOf(template), func(variable *armappcontainers.EnvironmentVar) bool {
+			reference := value(variable.SecretRef)
+			return reference == v.secret || v.unknown(reference)
+		})
 }
 
-// other is where a revision has its client secret from, if not from the app's secret.
+// unknown reports whether a reference names no secret of the app: what it stands for only the app's template tells.
+func (v *view) unknown(reference string) bool { return reference != "" && v.find(reference) == nil }
+
+// other is where a revision certainly has its client secret from, if not from the app's secret.
 func (v *view) other(template *armappcontainers.Template) string {
 	for _, variable := range variablesOf(template) {
-		if reference := value(variable.SecretRef); value(variable.Name) == clientSecretVariable && reference != v.secret {
+		reference := value(variable.SecretRef)
+		if value(variable.Name) == clientSecretVariable && reference != v.secret && !v.unknown(reference) {
 			return cmp.Or(reference, "(a plain value)")
 		}
 	}
@@ -174,7 +148,11 @@ func (r *Runner) running() []revision {
 func (r *Runner) instances() rotate.Instances {
 	made := rotate.Instances{State: rotate.Steady, Read: r.read()}
 	var details []string
-	if len(r.running()) == 0 || r.seen.maximum == 0 {
+	switch running := r.running(); {
+	case len(running) == 0 && len(r.seen.strays) > 0:
+		made.State = rotate.Failing
+		details = append(details, "the active revision "+r.seen.strays[0].revision+" has its client secret from elsewhere")
+	case len(running) == 0, r.seen.maximum == 0 && !slices.ContainsFunc(running, revision.up):
 		made.State = rotate.Stopped
 		details = append(details, "no revision of app "+r.id.Name+" that uses the secret may have a replica")
 	}
@@ -195,41 +173,50 @@ func (r *Runner) instances() rotate.Instances {
 
 // read says which value of the store the replicas have read.
 func (r *Runner) read() rotate.ReadState {
+	running := r.running()
 	switch {
 	case r.stored:
 		return rotate.ReadOlder
-	case len(r.ordered) > 0:
-		// A revision that was activated meanwhile is restarted too, unless it began after the value was stored.
-		for _, found := range r.running() {
-			if _, was := r.ordered[found.name]; !was && !found.startedAfter(r.since.Add(dateMargin)) {
-				return rotate.ReadOlder
-			}
+	case len(r.ordered)+len(r.noted) > 0:
+		if !slices.ContainsFunc(running, func(found revision) bool { return !r.covered(found) }) {
+			return rotate.ReadCurrent
 		}
-		return rotate.ReadCurrent
-	case r.seen.modified.IsZero() || len(r.running()) == 0:
+		return rotate.ReadOlder
+	case r.seen.modified.IsZero() || len(running) == 0:
 		return rotate.ReadUnknown
 	}
-	for _, found := range r.running() {
+	for _, found := range running {
 		// The value may take effect some time after the change.
-		if len(found.replicas) == 0 || !found.startedAfter(r.seen.modified.Add(provisionTime)) {
+		if !found.startedAfter(r.seen.modified.Add(provisionTime)) {
 			return rotate.ReadUnknown
 		}
 	}
 	return rotate.ReadCurrent
 }
 
+// startedAfter reports whether all replicas of a revision are certainly younger than a time.
 func (r revision) startedAfter(at time.Time) bool {
 	for _, one := range r.replicas {
 		if !one.created.After(at) {
 			return false
 		}
 	}
-	return true
+	return len(r.replicas) > 0
+}
+
+// up reports whether a replica is ready.
+func (r revision) up() bool {
+	for _, one := range r.replicas {
+		if one.ready {
+			return true
+		}
+	}
+	return false
 }
 
 // worse is the state of which more is to be said.
 func worse(a, b rotate.InstanceState) rotate.InstanceState {
-	for _, state := range []rotate.InstanceState{rotate.Failed, rotate.Stopped, rotate.Rolling} {
+	for _, state := range []rotate.InstanceState{rotate.Failed, rotate.Stopped, rotate.Failing, rotate.Rolling} {
 		if a == state || b == state {
 			return state
 		}
@@ -237,100 +224,138 @@ func worse(a, b rotate.InstanceState) rotate.InstanceState {
 	return rotate.Steady
 }
 
-func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail string) {
-	ready, old, leaving, crashed := 0, 0, 0, false
-	var why string
-	ordered := r.ordered[found.name]
-	for name, one := range found.replicas {
+// startTime is how long a replica is given before Azure's word counts that its revision has failed: it may be of the one before.
+const startTime = 2 * time.Minute
+
+// count is the replicas of a revision, sorted by an order.
+type count struct {
+	all, ready, old, leaving int
+	crashed                  bool
+	why                      string    // one is not ready
+	youngest                 time.Time // of those that are not ready, when the last one was created
+}
+
+// counted sorts the replicas of a revision: old ones were there before the restart that was ordered, leaving ones of them are
+// not ready any more.
+func (r revision) counted(ordered order) (n count) {
+	n.all = len(r.replicas)
+	for name, one := range r.replicas {
 		switch {
 		case ordered.old(name, one) && !one.ready:
-			leaving++
+			n.leaving++
 		case ordered.old(name, one):
-			old++
+			n.old++
 		case one.ready:
-			ready++
+			n.ready++
 		default:
-			why = one.detail
-			crashed = crashed || ordered.crashed(name, one)
-		}
-	}
-	running, health := value(found.seen.RunningState), value(found.seen.HealthState)
-	detail = fmt.Sprintf("revision %s: %d of %d replicas ready, %s %s", found.name, ready, len(found.replicas), running, health)
-	if why != "" {
-		detail += " (" + why + ")"
-	}
-	minimum := r.seen.minimum
-	if template := found.seen.Template; template != nil && template.Scale != nil {
-		minimum = value(template.Scale.MinReplicas)
-	}
-	wanted := max(1, int(minimum))
-	if ready < wanted {
-		old += leaving // else those have had their end, and are shown for a while still
-	}
-	starting := running == armappcontainers.RevisionRunningStateProcessing || running == runningStateActivating
-	unwell := health == armappcontainers.RevisionHealthStateUnhealthy || running == armappcontainers.RevisionRunningStateDegraded
-	failed := running == armappcontainers.RevisionRunningStateFailed || running == runningStateActivationFailed ||
-		value(found.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
-	switch {
-	// A restart may leave a revision without a replica for a moment.
-	case len(found.replicas) == 0 && len(ordered.before) == 0 &&
-		(running == armappcontainers.RevisionRunningStateStopped || minimum == 0 && !starting && !failed):
-		return rotate.Stopped, detail
-	case old > 0:
-		return rotate.Rolling, detail + fmt.Sprintf(", %d not restarted yet", old)
-	case failed && ready < max(1, len(found.replicas)-leaving), unwell && crashed:
-		return rotate.Failed, detail
-	case ready < len(found.replicas)-leaving, ready < wanted:
-		return rotate.Rolling, detail
-	}
-	return rotate.Steady, detail
-}
-
-// Restart implements [rotate.Runner]: each revision that runs is restarted, except those that this Runner has restarted already
-// and that did not fail.
-func (r *Runner) Restart(ctx context.Context) ([]string, error) {
-	var ids []string
-	if err := r.enter(ctx); err != nil {
-		if !r.stored || errors.Is(err, errOtherRun) {
-			return ids, err
-		}
-		// The runner is dark, or will be: it is not to wait for the storage account.
-		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", "error", err)
-	}
-	running := r.running()
-	if len(running) == 0 {
-		return ids, rotate.Errorf(rotate.NotReady, "app %s has no active revision that could be restarted", r.id.Name).
-			WithTodo("activate one: az containerapp revision activate; it reads what the store holds when it starts")
-	}
-	for _, found := range running {
-		ids = append(ids, found.name)
-		if _, was := r.ordered[found.name]; was {
-			if state, _ := r.stateOf(found); state != rotate.Failed {
-				continue
+			n.why = one.detail
+			if one.created.After(n.youngest) {
+				n.youngest = one.created
 			}
-		}
-		var answer *http.Response
-		_, err := r.revisions.RestartRevision(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, found.name, nil)
-		if err != nil && !accepted(answer) {
-			return ids, failure("restart revision "+found.name, actionRestart, err)
-		}
-		r.ordered[found.name] = order{before: found.replicas, at: dateOf(answer)}
-		if r.since.IsZero() {
-			r.since = dateOf(answer)
+			n.crashed = n.crashed || ordered.crashed(name, one)
 		}
 	}
-	r.stored = false
-	return ids, nil
+	return n
 }
 
-// accepted says that Azure has answered with a success, of which the SDK may know only some.
-func accepted(answer *http.Response) bool { return answer != nil && answer.StatusCode/100 == 2 }
-
-// dateOf is when Azure answered, by its own clock; zero if it does not say.
-func dateOf(answer *http.Response) time.Time {
-	if answer == nil {
-		return time.Time{}
+// minimum is how many replicas a revision is to have.
+func (v *view) minimumOf(found revision) int {
+	if template := found.seen.Template; template != nil && template.Scale != nil {
+		return int(value(template.Scale.MinReplicas))
 	}
-	date, _ := http.ParseTime(answer.Header.Get("Date"))
-	return date
+	return int(v.minimum)
+}
+
+// failed reports whether Azure says that a revision has failed.
+func (r revision) failed() bool {
+	running := value(r.seen.RunningState)
+	return running == armappcontainers.RevisionRunningStateFailed || running == runningStateActivationFailed ||
+		value(r.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
+}
+
+// unwell reports whether Azure says of a revision something else than that it is well, or on the way to.
+func (r revision) unwell() bool {
+	running := value(r.seen.RunningState)
+	return r.failed() || value(r.seen.HealthState) == armappcontainers.RevisionHealthStateUnhealthy ||
+		running == armappcontainers.RevisionRunningStateDegraded || running == armappcontainers.RevisionRunningStateUnknown
+}
+
+// idle reports whether a revision may be scaled to zero, or is said to be down.
+func (v *view) idle(found revision) bool {
+	switch running := value(found.seen.RunningState); {
+	case len(found.replicas) > 0, value(found.seen.Replicas) > 0:
+		return false
+	case running == armappcontainers.RevisionRunningStateStopped:
+		return true
+	case running == armappcontainers.RevisionRunningStateProcessing, running == runningStateActivating:
+		return false
+	}
+	return v.minimumOf(found) == 0 && !found.failed()
+}
+
+// stateOf is the state of a revision, with what is to be known of it.
+func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail string) {
+	ordered, was := r.order(found.name)
+	n := found.counted(ordered)
+	detail = fmt.Sprintf("revision %s: %d of %d replicas ready, %s %s",
+		found.name, n.ready, n.all, value(found.seen.RunningState), value(found.seen.HealthState))
+	if n.why != "" {
+		detail += " (" + n.why + ")"
+	}
+	wanted := max(1, r.seen.minimumOf(found))
+	if n.ready < wanted {
+		n.old += n.leaving // else those have had their end, and are shown for a while still
+	}
+	if was {
+		state, more := r.restarted(found, ordered, n, wanted)
+		return state, detail + more
+	}
+	state, more := r.seen.unordered(found, n, wanted)
+	return state, detail + more
+}
+
+// restarted is the state of a revision whose restart was ordered: its replicas alone tell, and are given time. Azure may say of
+// such a revision that it is degraded, or has failed, while the new replicas run.
+func (r *Runner) restarted(found revision, ordered order, n count, wanted int) (state rotate.InstanceState, more string) {
+	late := ordered.late(r.now())
+	switch {
+	case n.all == 0 && late && r.seen.idle(found):
+		return rotate.Stopped, ""
+	case (n.all == 0 || n.old > 0) && late:
+		return rotate.Failing, fmt.Sprintf(", the restart that was ordered at %s has not begun", timeText(ordered.at))
+	case n.all == 0:
+		return rotate.Rolling, ", none is shown yet since the restart"
+	case n.old > 0:
+		return rotate.Rolling, fmt.Sprintf(", %d not restarted yet", n.old)
+	case n.ready >= n.all-n.leaving && n.ready >= wanted:
+		return rotate.Steady, ""
+	case n.crashed, late, found.failed() && r.now().Sub(n.youngest) > startTime:
+		return rotate.Failing, ""
+	}
+	return rotate.Rolling, ""
+}
+
+// unordered is the state of a revision of which no restart is known: what Azure says of it counts as well.
+func (v *view) unordered(found revision, n count, wanted int) (state rotate.InstanceState, more string) {
+	const lookAtIt = ": look at it with az containerapp revision show"
+	up := n.ready >= n.all && n.ready >= wanted
+	switch {
+	case v.idle(found):
+		return rotate.Stopped, ""
+	case up && found.unwell():
+		return rotate.Failing, lookAtIt
+	case up:
+		return rotate.Steady, ""
+	case found.failed() && n.ready < max(1, n.all), found.unwell() && n.crashed:
+		return rotate.Failed, lookAtIt
+	}
+	return rotate.Rolling, ""
+}
+
+// now is the time by Azure's clock, as far as it is known.
+func (r *Runner) now() time.Time {
+	if r.seen.listed.IsZero() {
+		return time.Now()
+	}
+	return r.seen.listed
 }

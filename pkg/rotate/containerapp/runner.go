@@ -22,6 +22,7 @@ type Config struct {
 	Client     arm.ClientOptions      // of its clients: cloud, transport, retries
 	App        string                 // resource ID of the Container App
 	AgentIDs   []string               // that may be served; empty: whichever the app names
+	Dry        bool                   // Check sends nothing that could be carried out: the run is a plan
 	State      *container.Client      // where the blob with the lock and the note is; it is made if it is not there
 	Log        *slog.Logger           // nil: no log
 }
@@ -33,6 +34,7 @@ const tryTimeout = 30 * time.Second
 // on the whole subscription.
 func (c Config) client() *arm.ClientOptions {
 	options := c.Client
+	options.ClientOptions = LastAnswers(options.ClientOptions)
 	options.DisableRPRegistration = true
 	if options.Retry.TryTimeout == 0 {
 		options.Retry.TryTimeout = tryTimeout
@@ -54,10 +56,16 @@ type Runner struct {
 	agentID, region string
 
 	seen    view
-	stored  bool             // this Runner has stored a value, or may have, and not restarted since
-	since   time.Time        // since when the store held what it does, at the latest, by Azure's clock; zero: not known
+	note    rotate.Note      // as last observed
+	stored  bool             // this Runner has stored a value, or may have, and restarted nothing since
+	held    time.Time        // since when the app held what it does, at the latest, by Azure's clock; zero: not known
 	resent  bool             // a value that was held by an app whose last change had failed was sent again
+	wrote   write            // what this Runner wrote last
+	asked   question         // what this Runner asked last
 	ordered map[string]order // by revision: the restarts that this Runner has ordered since
+	noted   map[string]order // by revision: those that the note tells of
+	void    time.Time        // of the order in the note that does not stand any more, since something was stored
+	allowed time.Time        // until then Azure has asked to send no change
 }
 
 var (
@@ -158,10 +166,13 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.readSecrets(ctx); err != nil {
 		return rotate.Home{}, err
 	}
+	if err := r.remember(ctx); err != nil {
+		return rotate.Home{}, err
+	}
 	if err := r.readRevisions(ctx); err != nil {
 		return rotate.Home{}, err
 	}
-	note, err := r.readNote(ctx)
+	note, free, err := r.readNote(ctx)
 	if err != nil {
 		return rotate.Home{}, err
 	}
@@ -169,26 +180,35 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err != nil {
 		return rotate.Home{}, err
 	}
-	return rotate.Home{Store: store, Instances: r.instances(), Note: note.Of(r.agentID)}, nil
+	r.note = note.Of(r.agentID)
+	r.recall(r.note, store)
+	return rotate.Home{Store: store, Free: free, Instances: r.instances(), Note: r.note}, nil
 }
 
-// readNote reads the note. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
+// readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
 // is dark is not to wait for the storage account, and nothing is written over a note that was not seen.
-func (r *Runner) readNote(ctx context.Context) (rotate.Note, error) {
+func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
 	defer r.lock.use()()
 	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.read(ctx)); err != nil {
 		if !r.stored && len(r.ordered) == 0 {
-			return rotate.Note{}, err
+			return rotate.Note{}, false, err
 		}
 		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)
+		return r.lock.note, r.lock.held(), nil
 	}
-	return r.lock.note, nil
+	return r.lock.note, !r.lock.leased || r.lock.held(), nil
 }
 
 // SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	defer r.lock.use()()
-	return failure("write blob "+r.lock.name, actionWriteBlob, r.lock.write(ctx, note))
+	if err := r.lock.write(ctx, note); err != nil {
+		return failure("write blob "+r.lock.name, actionWriteBlob, err)
+	}
+	if store, err := r.seen.credentials(); err == nil && note.Ordered == nil && note.Applied == store.ClientSecret.Fingerprint() {
+		clear(r.ordered) // the instances were seen back: what Azure says of them counts again
+	}
+	return nil
 }
 
 // enter takes the lock before something is changed.

@@ -21,6 +21,9 @@ const (
 	conflictWait  = 3 * time.Second
 	provisionPoll = time.Second
 	provisionTime = 90 * time.Second // that a change of the app may take
+	lagWait       = 40 * time.Second // that a list may take to show a change which has ended
+	lagPoll       = 2 * time.Second
+	lagTime       = time.Minute // after which a list that shows an older value is believed
 )
 
 // readSecrets lists the secrets, with their values.
@@ -97,26 +100,35 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 		switch {
 		case done:
 			return nil
-		case err != nil && (try == storeTries || !conflict(err)):
+		case err != nil && (try == storeTries || !passes(err)):
 			return failure("write the secrets of app "+r.id.Name, actionWrite, err)
 		case err == nil && try == storeTries:
 			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value", r.id.Name, try).
 				WithTodo("look who else changes the secrets; the next run tries again")
 		}
-		r.log.WarnContext(ctx, "somebody else changes the app: its secrets are listed again", "try", try)
-		if late := wait(ctx, conflictWait); late != nil {
+		r.log.WarnContext(ctx, "the change was not carried out, or undone: the secrets are listed again", "try", try,
+			"error", failure("write the secrets of app "+r.id.Name, actionWrite, err))
+		if late := cmp.Or(wait(ctx, conflictWait), r.awaitAllowed(ctx)); late != nil {
 			return failure("write the secrets of app "+r.id.Name, actionWrite, cmp.Or(err, late))
 		}
 	}
 }
 
-// conflict says that somebody else changes the app.
-func conflict(err error) bool {
+// passes reports whether a change is worth another try: somebody else changes the app, Azure is asked too much, or has failed.
+func passes(err error) bool {
 	var answered *azcore.ResponseError
-	return errors.As(err, &answered) && answered.StatusCode == http.StatusConflict && answered.ErrorCode != scopeLocked
+	if !errors.As(err, &answered) || answered.ErrorCode == scopeLocked {
+		return false
+	}
+	switch code := answered.StatusCode; code {
+	case http.StatusConflict, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return causeOf(answered) == nil
+	default:
+		return code >= 500
+	}
 }
 
-// store lists the secrets, changes one, sends all, and lists them again. It says whether the app then holds what it should.
+// store lists the secrets, changes one, sends all, and lists them again. It reports whether the app then holds what it should.
 //
 // There is no ETag. A change of somebody else's that is under way is waited for before the list, and one that begins between
 // the list and ours is a conflict for one of the two. One that begins and ends in that moment would be lost.
@@ -127,12 +139,12 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	if err := r.readSecrets(ctx); err != nil {
 		return false, err
 	}
-	held, err := r.seen.stored(r.seen.secret)
+	over, err := r.seen.stored(r.seen.secret)
 	if err != nil {
 		return false, err
 	}
 	wanted := credentials.ClientSecret.Reveal()
-	if held == wanted {
+	if over == wanted {
 		if r.seen.state != armappcontainers.ContainerAppProvisioningStateFailed || r.resent {
 			return true, nil
 		}
@@ -147,29 +159,16 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 			secret.Value = &wanted
 		}
 	}
-	change := armappcontainers.ContainerApp{
-		Location:   &r.seen.location,
-		Properties: &armappcontainers.ContainerAppProperties{Configuration: &armappcontainers.Configuration{Secrets: sent}},
-	}
 	if err := r.enter(ctx); errors.Is(err, errOtherRun) {
 		return false, err // this run was held up, and what it has listed may be old
 	} else if err != nil {
 		r.log.WarnContext(ctx, "the lock could not be taken again; the secrets are written without it", "error", err)
 	}
-	r.stored, r.since = true, time.Time{}
-	clear(r.ordered) // what was ordered before reads an older value
-	// The operation itself is not asked: that needs a right on the whole subscription.
-	var answer *http.Response
-	if _, err := r.apps.BeginUpdate(policy.WithCaptureResponse(ctx, &answer), r.id.ResourceGroupName, r.id.Name, change, nil); err != nil && !accepted(answer) {
+	r.forget()
+	holds, err := r.send(ctx, sent)
+	if err != nil {
 		return false, err
 	}
-	if err := r.awaitNoChange(ctx); err != nil {
-		return false, err
-	}
-	if err := r.readSecrets(ctx); err != nil {
-		return false, err
-	}
-	holds := r.seen.holds(sent)
 	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
 		failed := rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
 			WithTodo("look at the app's activity log; the next run tries again")
@@ -181,8 +180,82 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 			return r.store(ctx, credentials)
 		}
 	}
-	r.since = r.seen.listed
+	if r.held = r.seen.listed; holds {
+		r.wrote = write{secret: r.seen.secret, over: over, value: wanted, at: time.Now(), modified: r.seen.modified}
+	}
 	return holds, nil
+}
+
+// forget forgets the restarts so far, the noted one too: they read an older value than the one that is stored now.
+func (r *Runner) forget() {
+	r.stored, r.held = true, time.Time{}
+	clear(r.ordered)
+	clear(r.noted)
+	if ordered := r.note.Ordered; ordered != nil {
+		r.void = ordered.At
+	}
+}
+
+// send sends secrets, as a change of the app of which nothing else but the location is named, waits until Azure has carried it
+// out, and lists them again. It reports whether the app then holds them. A list that shows what the one before the change did
+// may lag, and is asked for again for a while.
+func (r *Runner) send(ctx context.Context, sent []*armappcontainers.Secret) (holds bool, err error) {
+	before := r.seen.secrets
+	if err := r.patch(ctx, armappcontainers.ContainerApp{
+		Location:   &r.seen.location,
+		Properties: &armappcontainers.ContainerAppProperties{Configuration: &armappcontainers.Configuration{Secrets: sent}},
+	}); err != nil {
+		return false, err
+	}
+	for began := time.Now(); ; {
+		if err := r.awaitNoChange(ctx); err != nil {
+			return false, err
+		}
+		if err := r.readSecrets(ctx); err != nil {
+			return false, err
+		}
+		holds = r.seen.holds(sent)
+		if holds || r.seen.state != armappcontainers.ContainerAppProvisioningStateSucceeded || !r.seen.lists(before) || time.Since(began) > lagWait {
+			return holds, nil
+		}
+		if err := wait(ctx, lagPoll); err != nil {
+			return false, err
+		}
+	}
+}
+
+// write is a value of the client secret that was written over another, when, and when the app then was changed last.
+type write struct {
+	secret, over, value string
+	at, modified        time.Time
+}
+
+// remember shows what was written last in place of what it was written over: a list may lag, or go back to a server that does.
+// That the app was changed since tells another writer's change from that; and after a while what is shown counts.
+func (r *Runner) remember(ctx context.Context) error {
+	last := r.wrote
+	shown := r.seen.find(last.secret)
+	if last.modified.IsZero() || time.Since(last.at) > lagTime || shown == nil || value(shown.Value) != last.over {
+		return nil
+	}
+	if err := r.readApp(ctx); err != nil {
+		return err
+	}
+	if r.seen.modified.After(last.modified) || r.seen.secret != last.secret {
+		return nil
+	}
+	written := *shown
+	written.Value = &last.value
+	r.seen.secrets = slices.Clone(r.seen.secrets)
+	r.seen.secrets[slices.Index(r.seen.secrets, shown)] = &written
+	return nil
+}
+
+// lists reports whether the secrets are the same as in another list.
+func (v *view) lists(other []*armappcontainers.ContainerAppSecret) bool {
+	return slices.EqualFunc(v.secrets, other, func(a, b *armappcontainers.ContainerAppSecret) bool {
+		return value(a.Name) == value(b.Name) && value(a.Value) == value(b.Value) && value(a.KeyVaultURL) == value(b.KeyVaultURL) && value(a.Identity) == value(b.Identity)
+	})
 }
 
 // awaitNoChange waits until no change of the app is in progress.

@@ -39,7 +39,12 @@ type world struct {
 	mu      sync.Mutex
 	log     bytes.Buffer
 	running map[*int]string // the secrets with which replicas run
+	writes  int             // changes of the app that were carried out after a refresh
+	altered bool            // one before it has changed a secret
 	alter   func(request *http.Request, answer *http.Response)
+
+	intercept      func(request *http.Request) *http.Response // answers a request in Azure's place, unless it returns nil
+	connectTimeout time.Duration                              // of the policy; 0: the default one
 }
 
 // inWorld is a test in a bubble, in which the runner's app is another than usual.
@@ -84,9 +89,37 @@ func newWorld(t *testing.T, options containerapps.Options, change func(*containe
 		change(&spec)
 	}
 	w.apps.Add(spec)
+	w.watch()
 	time.Sleep(time.Hour + 500*time.Millisecond)
 	return w
 }
+
+// watch looks at what is sent to the app: before a refresh nothing may alter a secret.
+func (w *world) watch() {
+	w.apps.Inject(wire.Fault{Operation: "write", Match: func(raw []byte) bool {
+		var sent struct {
+			Properties struct {
+				Configuration struct{ Secrets []containerapps.Secret }
+			}
+		}
+		if json.Unmarshal(raw, &sent) == nil && w.maia.Refreshes(agentID) == 0 && !slices.Equal(sent.Properties.Configuration.Secrets, w.apps.Secrets(appID)) {
+			w.mu.Lock()
+			w.altered = true
+			w.mu.Unlock()
+		}
+		return false
+	}})
+	w.apps.OnCall(func(call wire.Call) {
+		if call.Operation == "write" && call.Status/100 == 2 && w.maia.Refreshes(agentID) > 0 {
+			w.mu.Lock()
+			w.writes++
+			w.mu.Unlock()
+		}
+	})
+}
+
+// ownChange is a Match for changes of the secrets after a refresh.
+func (w *world) ownChange(raw []byte) bool { return changes(raw) && w.maia.Refreshes(agentID) > 0 }
 
 // Write implements io.Writer, for the log.
 func (w *world) Write(line []byte) (int, error) {
@@ -133,7 +166,11 @@ func (w *world) run(mode rotate.Mode, change ...func(*containerapp.Config)) (rot
 	if err != nil {
 		return rotate.Report{}, err
 	}
-	rotator := rotate.Rotator{Maia: w.maia.Client(w.t), Policy: rotate.DefaultPolicy(), Log: slog.New(slog.NewJSONHandler(w, nil))}
+	policy := rotate.DefaultPolicy()
+	if w.connectTimeout > 0 {
+		policy.ConnectTimeout = w.connectTimeout
+	}
+	rotator := rotate.Rotator{Maia: w.maia.Client(w.t), Policy: policy, Log: slog.New(slog.NewJSONHandler(w, nil))}
 	report, err := rotator.Run(ctx, runner, mode)
 	if err != nil {
 		_, _ = w.Write([]byte(err.Error()))
@@ -200,8 +237,13 @@ func (w *world) mustBeUntouched() {
 	if n := w.maia.Refreshes(agentID); n > 0 {
 		w.t.Errorf("%d refreshes were sent", n)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.altered || w.writes > 0 {
+		w.t.Error("the secrets of the app were changed")
+	}
 	for _, call := range w.apps.Calls() {
-		if call.Status < 300 && slices.Contains([]string{"write", "revisions/restart/action"}, call.Operation) {
+		if call.Status < 300 && call.Operation == "revisions/restart/action" {
 			w.t.Errorf("%s was carried out", call.Action)
 		}
 	}
@@ -258,6 +300,14 @@ type altered struct {
 
 // RoundTrip implements http.RoundTripper.
 func (a altered) RoundTrip(request *http.Request) (*http.Response, error) {
+	a.w.mu.Lock()
+	intercept := a.w.intercept
+	a.w.mu.Unlock()
+	if intercept != nil {
+		if answer := intercept(request); answer != nil {
+			return answer, nil
+		}
+	}
 	answer, err := a.RoundTripper.RoundTrip(request)
 	if err == nil && a.w.alter != nil {
 		a.w.alter(request, answer)
@@ -295,3 +345,51 @@ const (
 	listOfRevisions = "GET app revisions"
 	listOfReplicas  = "GET app replicas"
 )
+
+// siblingFaults are refusals of a restart.
+var siblingFaults = map[string]struct {
+	status int
+	code   string
+	kind   rotate.Kind
+}{
+	"403": {http.StatusForbidden, "AuthorizationFailed", rotate.Permission},
+	"409": {http.StatusConflict, "ContainerAppOperationInProgress", rotate.NotReady},
+	"400": {http.StatusBadRequest, "RevisionCannotBeRestarted", rotate.Internal},
+}
+
+// refuseRestarts has the restarts of revisions be refused.
+func (w *world) refuseRestarts(status int, code string, revisions ...string) (mend func()) {
+	w.setIntercept(func(request *http.Request) *http.Response {
+		for _, name := range revisions {
+			if nameOf(request) == "POST app restart" && strings.Contains(request.URL.Path, "/"+name+"/") {
+				return answerOf(request, status, `{"error":{"code":"`+code+`","message":"refused"}}`)
+			}
+		}
+		return nil
+	})
+	return func() { w.setIntercept(nil) }
+}
+
+// loseRestarts has Azure accept restarts and forget them.
+func (w *world) loseRestarts() (mend func()) {
+	w.setIntercept(func(request *http.Request) *http.Response {
+		if nameOf(request) == "POST app restart" && strings.Contains(request.URL.Path, "/runner--") {
+			return answerOf(request, http.StatusOK, `"Restarted"`)
+		}
+		return nil
+	})
+	return func() { w.setIntercept(nil) }
+}
+
+func (w *world) setIntercept(do func(request *http.Request) *http.Response) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.intercept = do
+}
+
+func answerOf(request *http.Request, status int, body string) *http.Response {
+	return &http.Response{
+		StatusCode: status, Status: http.StatusText(status), Request: request, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+		Header: http.Header{"Content-Type": {"application/json"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}},
+	}
+}

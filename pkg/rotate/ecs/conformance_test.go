@@ -27,7 +27,8 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAWS(t, setup) })
+	quirks := slices.Concat(rotatetest.QuirksOf("ecs", ecsemulator.Quirks()), rotatetest.QuirksOf("secretsmanager", smemulator.Quirks()))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAWS(t, setup) }, rotatetest.WithQuirks(quirks))
 }
 
 // readLag is how long reads of the labels and of new versions lag behind writes.
@@ -85,6 +86,9 @@ func newAWS(t *testing.T, setup rotatetest.Setup) *awsHome {
 	}
 	h.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "web", TaskDefinition: "web", DesiredCount: 3})
 	h.label("of-somebody-else")
+	if err := errors.Join(h.services.Play(setup.QuirksFor("ecs")...), h.secrets.Play(setup.QuirksFor("secretsmanager")...)); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 

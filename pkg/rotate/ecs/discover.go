@@ -37,6 +37,7 @@ type user struct {
 	service ServiceRef
 	agentID string
 	region  string
+	whole   bool // it takes the client secret, too
 }
 
 // Services are the services of some places with their task definitions, as looked up once, for one secret or many.
@@ -71,7 +72,7 @@ func Look(ctx context.Context, api ecsAPI, config Config) (*Services, error) {
 	return looked, nil
 }
 
-// runs says whether the service can have tasks of a task definition.
+// runs reports whether the service can have tasks of a task definition.
 func runs(service types.Service) bool {
 	return aws.ToString(service.TaskDefinition) != "" && aws.ToString(service.Status) != "INACTIVE"
 }
@@ -99,38 +100,81 @@ func (s *Services) Runner(secrets secretsAPI, config Config) (*Runner, error) {
 	var users []user
 	others := map[string]ServiceRef{} // agent ID → a service that takes that agent's secret from elsewhere
 	for _, described := range s.described {
+		ref := ServiceRef{Cluster: aws.ToString(described.ClusterArn), Service: aws.ToString(described.ServiceArn)}
 		if !runs(described) {
+			if len(config.Services) > 0 && !active(described) {
+				runner.inactive = append(runner.inactive, leftOut(ref, described))
+			}
 			continue
 		}
-		ref := ServiceRef{Cluster: aws.ToString(described.ClusterArn), Service: aws.ToString(described.ServiceArn)}
-		before := len(users)
-		for _, container := range s.definitions[aws.ToString(described.TaskDefinition)].ContainerDefinitions {
-			uses, err := usesSecret(container, config.SecretARN)
-			if err != nil {
-				return nil, fmt.Errorf("service %s, container %s: %w", ref, aws.ToString(container.Name), err)
-			}
-			agentID := environment(container, envAgentID)
-			if uses {
-				users = append(users, user{ref, agentID, environment(container, envRegion)})
-			} else if agentID != "" && slices.ContainsFunc(container.Secrets, func(s types.Secret) bool { return aws.ToString(s.Name) == envClientSecret }) {
-				others[strings.ToLower(agentID)] = ref
-			}
+		found, err := s.usersIn(described, ref, config.SecretARN)
+		if err != nil {
+			return nil, err
 		}
-		if len(users) > before {
+		if !active(described) {
+			if len(found.users) > 0 {
+				runner.inactive = append(runner.inactive, leftOut(ref, described))
+			}
+			continue
+		}
+		for _, agentID := range found.elsewhere {
+			others[strings.ToLower(agentID)] = ref
+		}
+		if len(found.users) > 0 {
 			if err := checkController(ref, described); err != nil {
 				return nil, err
 			}
+			users = append(users, found.users...)
 			runner.services = append(runner.services, &service{ServiceRef: ref, seen: described})
 		}
 	}
 	if len(runner.services) == 0 {
-		return nil, rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(s.described), s.places).
-			WithTodo("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
+		return nil, s.noService(runner.inactive, config)
+	}
+	if !slices.ContainsFunc(users, func(u user) bool { return u.whole }) {
+		return nil, rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret, but no container takes %s from it", users[0].service, envClientSecret).
+			WithTodo("set the valueFrom of %s to %s:%s:: in the runner's task definition, or name the runner's service", envClientSecret, config.SecretARN, keyClientSecret)
 	}
 	if err := runner.identify(users, others); err != nil {
 		return nil, err
 	}
 	return runner, nil
+}
+
+// noService is the error of a secret that no service uses which could be restarted.
+func (s *Services) noService(inactive []string, config Config) error {
+	if len(inactive) > 0 {
+		return rotate.Errorf(rotate.Configuration, "no ACTIVE service takes a variable from secret %s: %s", config.SecretARN, strings.Join(inactive, ", ")).
+			WithTodo("name the service that the runner runs as now in the function's configuration")
+	}
+	return rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(s.described), s.places).
+		WithTodo("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
+}
+
+// usersIn are the containers of a service that take variables from the secret, and the agents of those that take theirs from
+// elsewhere.
+func (s *Services) usersIn(described types.Service, ref ServiceRef, secretARN string) (found usage, err error) {
+	for _, container := range s.definitions[aws.ToString(described.TaskDefinition)].ContainerDefinitions {
+		uses, err := usesSecret(container, secretARN)
+		if err != nil && active(described) {
+			return usage{}, fmt.Errorf("service %s, container %s: %w", ref, aws.ToString(container.Name), err)
+		}
+		agentID := environment(container, envAgentID)
+		from := slices.IndexFunc(container.Secrets, func(s types.Secret) bool { return aws.ToString(s.Name) == envClientSecret })
+		switch {
+		case uses:
+			found.users = append(found.users, user{ref, agentID, environment(container, envRegion), from >= 0})
+		case agentID != "" && from >= 0:
+			found.elsewhere = append(found.elsewhere, agentID)
+		}
+	}
+	return found, nil
+}
+
+// usage is what the containers of a service have to do with a secret.
+type usage struct {
+	users     []user
+	elsewhere []string // IDs of agents whose secret is another
 }
 
 func (c Config) places() string {
@@ -178,16 +222,24 @@ func findServices(ctx context.Context, api ecsAPI, config Config) ([]types.Servi
 	return found, nil
 }
 
-// usesSecret says whether the container takes a variable from the secret, and refuses one that a rotation would not
-// reach.
+// usesSecret reports whether the container takes a variable from the secret, and refuses one that a rotation would not
+// reach, or whose client ID and client secret would not fit together after it.
 func usesSecret(container types.ContainerDefinition, secretARN string) (bool, error) {
-	uses := false
+	uses, elsewhere := false, ""
 	for _, variable := range container.Secrets {
-		name := aws.ToString(variable.Name)
-		from, ok := parseValueFrom(aws.ToString(variable.ValueFrom))
+		name, text := aws.ToString(variable.Name), aws.ToString(variable.ValueFrom)
+		from, ok := parseValueFrom(text)
+		if region := from.replicaOf(secretARN); ok && region != "" {
+			return false, rotate.Errorf(rotate.Configuration, "variable %s reads the replica of the secret in %s, which follows a rotation later or, if it is stuck, not at all", name, region).
+				WithTodo("set its valueFrom to the secret itself, %s", secretARN)
+		}
 		if !ok || !from.names(secretARN) {
+			if name == envClientSecret {
+				elsewhere = "another place"
+			}
 			continue
 		}
+		uses = true
 		if err := from.follows(name); err != nil {
 			return false, err
 		}
@@ -195,7 +247,13 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 			return false, rotate.Errorf(rotate.Configuration, "variable %s takes the JSON key %q of the secret, expected %q", name, from.key, keyClientSecret).
 				WithTodo("set its valueFrom to %s:%s::", secretARN, keyClientSecret)
 		}
-		uses = true
+	}
+	if slices.ContainsFunc(container.Environment, func(v types.KeyValuePair) bool { return aws.ToString(v.Name) == envClientSecret }) {
+		elsewhere = "a plain variable"
+	}
+	if uses && elsewhere != "" {
+		return false, rotate.Errorf(rotate.Configuration, "the container takes a variable from the secret, but %s from %s, which no rotation reaches", envClientSecret, elsewhere).
+			WithTodo("set the valueFrom of %s to %s:%s::", envClientSecret, secretARN, keyClientSecret)
 	}
 	return uses, nil
 }

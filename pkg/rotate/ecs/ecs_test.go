@@ -190,6 +190,50 @@ func TestDiscoverRefuses(t *testing.T) {
 			c.service("a")
 			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "a", DesiredCount: 1, DeploymentController: "CODE_DEPLOY"})
 		}, says: "has the deployment controller CODE_DEPLOY"},
+		"the client secret is plain": {prepare: func(c *cloud) {
+			c.service("a", func(container *ecsemulator.Container) {
+				delete(container.Secrets, "OAUTH_CLIENT_SECRET")
+				container.Environment["OAUTH_CLIENT_SECRET"] = "in-clear"
+			})
+		}, says: "OAUTH_CLIENT_SECRET from a plain variable"},
+		"the client secret is another's": {prepare: func(c *cloud) {
+			c.service("a", func(container *ecsemulator.Container) {
+				container.Secrets["OAUTH_CLIENT_SECRET"] = c.secrets.AddSecret("another", value) + ":client_secret::"
+			})
+		}, says: "OAUTH_CLIENT_SECRET from another place"},
+		"the client secret is a parameter": {prepare: func(c *cloud) {
+			c.service("a", func(container *ecsemulator.Container) {
+				container.Secrets["OAUTH_CLIENT_SECRET"] = "arn:aws:ssm:eu-west-1:123456789012:parameter/runner"
+			})
+		}, says: "OAUTH_CLIENT_SECRET from another place"},
+		"no client secret": {prepare: func(c *cloud) {
+			c.service("a", func(container *ecsemulator.Container) { delete(container.Secrets, "OAUTH_CLIENT_SECRET") })
+		}, says: "no container takes OAUTH_CLIENT_SECRET from it"},
+		"one of two services has the client secret elsewhere": {prepare: func(c *cloud) {
+			c.service("a")
+			c.service("b", func(container *ecsemulator.Container) {
+				container.Secrets["OAUTH_CLIENT_SECRET"] = "arn:aws:ssm:eu-west-1:123456789012:parameter/runner"
+			})
+		}, says: "service matillion/b, container runner: configuration: the container takes a variable from the secret"},
+		"a replica of the secret": {prepare: func(c *cloud) {
+			c.service("a", func(container *ecsemulator.Container) {
+				for name, from := range container.Secrets {
+					container.Secrets[name] = strings.Replace(from, ":eu-west-1:", ":eu-central-1:", 1)
+				}
+			})
+		}, says: "reads the replica of the secret in eu-central-1"},
+		"only services that are being deleted": {prepare: func(c *cloud) {
+			c.service("a")
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "old", TaskDefinition: "a", Status: "DRAINING"})
+		}, change: func(config *ecs.Config) {
+			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "old"}}
+		}, says: "service matillion/old is DRAINING"},
+		"only a service that was deleted": {prepare: func(c *cloud) {
+			c.service("a")
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "old", TaskDefinition: "a", Status: "INACTIVE"})
+		}, change: func(config *ecs.Config) {
+			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "old"}}
+		}, says: "service matillion/old is INACTIVE"},
 		"a missing service": {prepare: func(c *cloud) { c.service("a") }, change: func(config *ecs.Config) {
 			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "b"}}
 		}, says: "service b of cluster matillion cannot be described: MISSING"},
@@ -430,6 +474,7 @@ func TestClocksTellWhatInstancesRead(t *testing.T) {
 			t.Errorf("a deployment before the value: %s", home.Instances.Read)
 		}
 		time.Sleep(time.Hour)
+		c.observe(runner)
 		if _, err := runner.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -466,6 +511,24 @@ func TestServiceStates(t *testing.T) {
 			c.services.Deploy("matillion", "runner")
 			time.Sleep(5 * time.Minute)
 		}, rotate.Steady},
+		"one of two tasks runs, and the rollout is COMPLETED": {func(c *cloud) { c.play("short-of-tasks") }, rotate.Short},
+		"tasks fail": {func(c *cloud) {
+			c.play("tasks-fail-first")
+			c.services.Deploy("matillion", "runner")
+			time.Sleep(30 * time.Second)
+		}, rotate.Failing},
+		"tasks run, and old ones are protected": {func(c *cloud) {
+			c.play("protected-tasks")
+			c.services.Deploy("matillion", "runner")
+			time.Sleep(time.Minute)
+		}, rotate.Short},
+		"one has failed, one is rolling": {func(c *cloud) {
+			c.service("b")
+			c.services.FailNextDeployment("matillion", "b", false)
+			c.services.Deploy("matillion", "b")
+			time.Sleep(time.Minute)
+			c.services.Deploy("matillion", "runner")
+		}, rotate.Failed},
 		"one of two is 0": {func(c *cloud) { c.service("b"); c.services.ScaleTo("matillion", "b", 0) }, rotate.Steady},
 		"both are 0": {func(c *cloud) {
 			c.service("b")
@@ -499,7 +562,7 @@ func TestCheckWantsRoomForLabels(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
 		current := c.secrets.Versions(c.arn)[0].ID
-		for _, label := range "abcdefghijklm" {
+		for _, label := range "abcdefghijk" {
 			_, err := c.secretsAPI.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
 				SecretId: &c.arn, VersionStage: aws.String("somebody-" + string(label)), MoveToVersionId: &current,
 			})
@@ -508,7 +571,7 @@ func TestCheckWantsRoomForLabels(t *testing.T) {
 			}
 		}
 		runner, _ := c.runner()
-		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "14 staging labels") {
+		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "12 staging labels, and at most 8") {
 			t.Errorf("error %v", err)
 		}
 	})

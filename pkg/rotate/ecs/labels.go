@@ -19,8 +19,11 @@ const (
 	labelTime   = "20060102T150405.000Z"
 	noTime      = "none"
 	labelStands = "stands"
-	maxLabels   = 20 // on all versions of a secret
-	noteLabels  = 10 // that there may be of ours at once: seven at rest, those that are being replaced, those of a run beside
+	maxLabels   = 20  // on all versions of a secret
+	maxLabel    = 256 // characters
+	noteLabels  = 12  // that there may be of ours at once: seven at rest, those that are being replaced, those of a concurrent run
+	// labelNext is on a version that is about to become AWSCURRENT, see [secret.putCurrent].
+	labelNext = labelPrefix + "next"
 )
 
 // noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
@@ -59,8 +62,12 @@ func noteOf(labels []string, own string) rotate.Note {
 				note.Paused = &rotate.OwnPause{At: times[0], By: fields[len(fields)-1], Confirmed: true, Until: times[1], Stands: stands}
 			}
 		case kind == "ordered" && len(fields) >= 2:
-			if note.Ordered == nil || !times[1].Before(note.Ordered.At) {
-				note.Ordered = &rotate.Order{For: maia.Fingerprint(fields[0]), At: times[1], IDs: fields[2:]}
+			found := &rotate.Order{For: maia.Fingerprint(fields[0]), At: times[1], IDs: fields[2:]}
+			switch {
+			case note.Ordered == nil || found.At.After(note.Ordered.At):
+				note.Ordered = found
+			case found.At.Equal(note.Ordered.At) && found.For == note.Ordered.For: // of more services than one label holds
+				note.Ordered.IDs = append(note.Ordered.IDs, found.IDs...)
 			}
 		case kind == "adopted" && len(fields) == 3 && !times[2].Before(adopted):
 			adopted = times[2]
@@ -101,10 +108,24 @@ func labelsOf(note rotate.Note, present []string) []string {
 		labels = append(labels, labelPrefix+"rotated/"+string(rotated.Over)+"/"+string(rotated.New)+"/"+stamp(rotated.At))
 	}
 	if ordered := note.Ordered; ordered != nil {
-		labels = append(labels, strings.Join(append([]string{labelPrefix + "ordered", string(ordered.For), stamp(ordered.At)}, ordered.IDs...), "/"))
+		labels = append(labels, orderedLabels(*ordered)...)
 	}
 	if adopted := note.Adopted; adopted != nil {
 		labels = append(labels, labelPrefix+"adopted/"+string(adopted.Over)+"/"+string(adopted.New)+"/"+stamp(adopted.At))
+	}
+	return labels
+}
+
+// orderedLabels spread the IDs of a restart over as many labels as they need.
+func orderedLabels(order rotate.Order) []string {
+	prefix := strings.Join([]string{labelPrefix + "ordered", string(order.For), stamp(order.At)}, "/")
+	labels := []string{prefix}
+	for _, id := range order.IDs {
+		last := len(labels) - 1
+		if len(labels[last])+1+len(id) > maxLabel {
+			labels, last = append(labels, prefix), last+1
+		}
+		labels[last] += "/" + id
 	}
 	return labels
 }
@@ -129,11 +150,11 @@ func splitLabel(label string) (kind string, fields []string) {
 	return parts[0], parts[1:]
 }
 
-// isPauseOfAnother says that a label notes another pause than the one that counts: it is another run's, or counts when this
+// isPauseOfAnother reports whether a label notes another pause than the one that counts: it is another run's, or counts when this
 // one is off. A pause that was taken over is the same.
 func isPauseOfAnother(label string, counts *rotate.OwnPause) bool {
 	kind, fields := splitLabel(label)
-	return (kind == "pausing" || kind == "paused") && counts != nil && fields[len(fields)-1] != counts.By && fields[0] != stamp(counts.At)
+	return (kind == "pausing" || kind == "paused") && len(fields) > 0 && counts != nil && fields[len(fields)-1] != counts.By && fields[0] != stamp(counts.At)
 }
 
 func stamp(t time.Time) string {

@@ -20,12 +20,15 @@ type Runner struct {
 	ecs      ecsAPI
 	secret   *secret
 	services []*service
+	inactive []string // services on the secret that were not ACTIVE when they were looked up, for a person
 	agentID  string
 	region   string
 
-	intent string // the run whose intent was saved last
-	vacant string // the version under AWSPENDING that has no value, as last observed
-	fresh  string // token under which a value goes straight to AWSCURRENT
+	orders orders      // for what is stored, as last observed
+	note   rotate.Note // as last observed
+	intent string      // the run whose intent was saved last
+	vacant string      // the version under AWSPENDING that has no value, as last observed
+	fresh  string      // token under which a value goes straight to AWSCURRENT
 }
 
 var _ rotate.Runner = (*Runner)(nil)
@@ -69,7 +72,9 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err := r.describeServices(ctx); err != nil {
 		return rotate.Home{}, err
 	}
-	home.Instances = r.instances(current.created)
+	r.note = home.Note
+	r.orders = ordersFor(current.Credentials().ClientSecret.Fingerprint(), r.note, r.services)
+	home.Instances = r.instances(current)
 	switch {
 	case staged && r.config.Stage:
 		home.Store, home.Staged = pending.Credentials(), true
@@ -120,37 +125,78 @@ func (r *Runner) describeServices(ctx context.Context) error {
 			if i < 0 {
 				return rotate.Errorf(rotate.Configuration, "service %s is gone", service)
 			}
-			service.seen = described[i]
+			service.describe(described[i])
 		}
+	}
+	if len(r.active()) == 0 {
+		return rotate.Errorf(rotate.Configuration, "no service on secret %s is ACTIVE any more: %s", r.config.SecretARN, strings.Join(r.LeftOut(), ", ")).
+			WithTodo("name the service that the runner runs as now in the function's configuration")
 	}
 	return nil
 }
 
 // instances sums the services up: as bad as the worst of them. One that is scaled to zero counts only if all are: it reads
 // what is stored when it starts.
-func (r *Runner) instances(created time.Time) rotate.Instances {
-	states := []rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped}
+func (r *Runner) instances(current version) rotate.Instances {
+	states := []rotate.InstanceState{rotate.Steady, rotate.Short, rotate.Rolling, rotate.Failing, rotate.Failed, rotate.Stopped}
 	reads := []rotate.ReadState{rotate.ReadCurrent, rotate.ReadUnknown, rotate.ReadOlder}
+	services := r.active()
+	allStopped := !slices.ContainsFunc(services, func(s *service) bool { return s.state(r.orders) != rotate.Stopped })
 	var state, read int
 	var details []string
-	allStopped := !slices.ContainsFunc(r.services, func(s *service) bool { return s.state() != rotate.Stopped })
-	for _, service := range r.services {
-		details = append(details, service.detail())
-		if service.state() == rotate.Stopped && !allStopped {
+	for _, service := range services {
+		details = append(details, service.detail(r.orders))
+		if service.state(r.orders) == rotate.Stopped && !allStopped {
 			continue
 		}
-		state = max(state, slices.Index(states, service.state()))
-		read = max(read, slices.Index(reads, service.read(created, r.secret.changed)))
+		state = max(state, slices.Index(states, service.state(r.orders)))
+		read = max(read, slices.Index(reads, service.read(r.orders, current.created, r.secret.changed)))
+	}
+	for _, left := range r.LeftOut() {
+		details = append(details, left+" and left out")
 	}
 	return rotate.Instances{State: states[state], Read: reads[read], Detail: strings.Join(details, "; ")}
+}
+
+// active are the services that ECS keeps running, as last described.
+func (r *Runner) active() []*service {
+	var found []*service
+	for _, service := range r.services {
+		if active(service.seen) {
+			found = append(found, service)
+		}
+	}
+	return found
+}
+
+// LeftOut names the services on the secret that ECS is about to end, or has ended, each with its status: a rotation neither
+// waits for them nor restarts them.
+func (r *Runner) LeftOut() []string {
+	left := slices.Clone(r.inactive)
+	for _, service := range r.services {
+		if !active(service.seen) {
+			left = append(left, leftOut(service.ServiceRef, service.seen))
+		}
+	}
+	return left
+}
+
+func leftOut(ref ServiceRef, described types.Service) string {
+	return "service " + ref.String() + " is " + aws.ToString(described.Status)
 }
 
 // Check implements [rotate.Runner]. The reads are proved by Observe, the labels by the note; see the package comment
 // for what cannot be proved.
 func (r *Runner) Check(ctx context.Context) error {
-	if others := len(r.secret.labels) - len(r.secret.ours()); others+noteLabels > maxLabels {
-		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand beside ours", others, maxLabels-noteLabels).
+	ours := noteLabels + 2*(len(orderedLabels(r.largestOrder()))-1) // while one order is replaced by another there are both
+	if others := len(r.secret.labels) - len(r.secret.ours()); others+ours > maxLabels {
+		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand beside ours", others, max(0, maxLabels-ours)).
 			WithTodo("remove staging labels that nobody uses")
+	}
+	for _, service := range r.active() {
+		if err := service.canMove(); err != nil {
+			return err
+		}
 	}
 	current, err := r.secret.current(ctx)
 	if err != nil {
@@ -162,6 +208,17 @@ func (r *Runner) Check(ctx context.Context) error {
 			WithTodo("keep something else elsewhere")
 	}
 	return nil
+}
+
+// largestOrder is a restart of all services: its labels are as many as there can be.
+func (r *Runner) largestOrder() rotate.Order {
+	order := rotate.Order{At: time.Now(), For: maia.NewSecret("any").Fingerprint()}
+	for _, service := range r.active() {
+		if primary := service.primary(); primary != nil {
+			order.IDs = append(order.IDs, idOf(primary))
+		}
+	}
+	return order
 }
 
 // SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash between
@@ -236,8 +293,9 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	if current.Equal(document.Secret) {
 		return nil
 	}
+	r.note.Ordered = nil
 	for _, service := range r.services {
-		service.ordered = "" // what was ordered before reads an older value
+		service.order = nil // what was ordered before reads an older value
 	}
 	if pending, ok := r.secret.versions[r.secret.labels[awsPending]]; ok && pending.Equal(document.Secret) {
 		return r.secret.move(ctx, awsCurrent, r.secret.labels[awsPending])
@@ -252,7 +310,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	if held, tried := r.secret.versions[r.fresh]; r.fresh == "" || tried && !held.Equal(document.Secret) {
 		r.fresh = rand.Text() + rand.Text()
 	}
-	return r.secret.put(ctx, r.fresh, awsCurrent, document)
+	return r.secret.putCurrent(ctx, r.fresh, document)
 }
 
 // ours says that the note has a refresh of ours as what made credentials.
@@ -261,19 +319,34 @@ func (r *Runner) ours(credentials maia.Credentials) bool {
 	return note.Intent != nil && note.Intent.Over != made || note.Rotated != nil && note.Rotated.New == made
 }
 
-// Restart implements [rotate.Runner]: every service gets a new deployment, except those that have had one from this run
+// Restart implements [rotate.Runner]: every service gets a new deployment, except those that have one for what is stored
 // that did not fail.
 func (r *Runner) Restart(ctx context.Context) ([]string, error) {
-	var ids []string
-	for _, service := range r.services {
-		if service.ordered == "" || service.state() == rotate.Failed {
-			if err := service.restart(ctx, r.ecs); err != nil {
-				return ids, err
-			}
-		}
-		ids = append(ids, strings.TrimPrefix(service.ordered, "ecs-svc/"))
+	current, err := r.secret.current(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return ids, nil
+	stored := current.Credentials().ClientSecret.Fingerprint()
+	r.orders = ordersFor(stored, r.note, r.services)
+	var failed []error
+	for _, service := range r.active() {
+		stands := r.orders.covers(service) || r.orders.lags(service)
+		if stands && service.state(r.orders) != rotate.Failed {
+			continue
+		}
+		if err := service.restart(ctx, r.ecs, stored); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	r.orders = ordersFor(stored, r.note, r.services)
+	var ids []string
+	for _, service := range r.active() {
+		if service.state(r.orders) != rotate.Failed {
+			ids = append(ids, r.orders.ids(service)...)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), join(failed)
 }
 
 // Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.

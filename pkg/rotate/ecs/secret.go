@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -48,7 +49,10 @@ func (s *secret) describe(ctx context.Context) error {
 		return rotate.Errorf(rotate.Configuration, "there is no secret %s", s.arn)
 	}
 	if err != nil {
-		return Failure("DescribeSecret", s.arn, err)
+		return s.failure("DescribeSecret", err)
+	}
+	if out.DeletedDate != nil {
+		return rotate.Errorf(rotate.Configuration, "the secret %s is marked for deletion", s.arn).WithTodo("%s", restoreSecret(s.arn))
 	}
 	labels := map[string]string{}
 	for id, stages := range out.VersionIdsToStages {
@@ -67,6 +71,14 @@ func (s *secret) describe(ctx context.Context) error {
 	}
 	s.labels, s.changed = labels, aws.ToTime(out.LastChangedDate)
 	return nil
+}
+
+// failure is [Failure] without any secret that is known of this one.
+func (s *secret) failure(operation string, err error, secrets ...maia.Secret) error {
+	for _, held := range s.versions {
+		secrets = append(secrets, held.Secret, held.credentials.ClientSecret)
+	}
+	return Failure(operation, s.arn, err, append(secrets, maia.NewSecret(s.rotationToken))...)
 }
 
 // NoValueError is the error of a secret that has no AWSCURRENT version.
@@ -97,12 +109,13 @@ func (s *secret) read(ctx context.Context, id, stage string) (found version, ok 
 	if hasCode(err, "ResourceNotFoundException") {
 		return version{}, false, nil
 	}
-	if hasCode(err, "InvalidRequestException") {
-		return version{}, false, rotate.Errorf(rotate.NotReady, "%w", Failure("GetSecretValue", s.arn, err)).
-			WithTodo("nothing: a label has moved meanwhile, the next run looks again")
-	}
 	if err != nil {
-		return version{}, false, Failure("GetSecretValue", s.arn, err)
+		failed := s.failure("GetSecretValue", err)
+		if hasCode(err, "InvalidRequestException") && rotate.KindOf(failed) == rotate.Internal {
+			return version{}, false, rotate.Errorf(rotate.NotReady, "%w", failed).
+				WithTodo("nothing: a label has moved meanwhile, the next run looks again")
+		}
+		return version{}, false, failed
 	}
 	if out.SecretString == nil {
 		return version{}, false, documentError("is binary")
@@ -155,11 +168,28 @@ func (s *secret) put(ctx context.Context, token, stage string, document Document
 		}
 	}
 	if err != nil {
-		return Failure("PutSecretValue", s.arn, err)
+		return s.failure("PutSecretValue", err, document.Secret, document.credentials.ClientSecret)
 	}
 	s.versions[token] = version{Document: document, created: time.Now()}
 	s.labels[stage], s.moved[stage] = token, token
 	return nil
+}
+
+// putCurrent makes a document AWSCURRENT outside of a rotation: under a label of ours first, and only if AWSCURRENT is where it
+// was then moved to it, so that what somebody else stores meanwhile is not overwritten. An earlier try that was cut off in between
+// has left its version under the label.
+func (s *secret) putCurrent(ctx context.Context, token string, document Document) error {
+	if left, labelled := s.labels[labelNext]; labelled && left != s.labels[awsCurrent] {
+		if held, ok, err := s.read(ctx, left, labelNext); err == nil && ok && held.Equal(document.Secret) {
+			token = left
+		}
+	}
+	if s.labels[labelNext] != token {
+		if err := s.put(ctx, token, labelNext, document); err != nil {
+			return err
+		}
+	}
+	return s.move(ctx, awsCurrent, token)
 }
 
 // move attaches a label to a version, taking it off the one that has it.
@@ -172,8 +202,16 @@ func (s *secret) move(ctx context.Context, label, to string) error {
 	if from != "" {
 		in.RemoveFromVersionId = &from
 	}
-	if _, err := s.api.UpdateSecretVersionStage(ctx, in); err != nil {
-		return Failure("UpdateSecretVersionStage", s.arn, err)
+	_, err := s.api.UpdateSecretVersionStage(ctx, in)
+	if hasCode(err, "InvalidParameterException") && s.describe(ctx) == nil && s.labels[label] != from {
+		if s.labels[label] == to {
+			return nil // an earlier try has come through
+		}
+		return rotate.Errorf(rotate.NotReady, "%s of secret %s was moved by somebody else meanwhile", label, s.arn).
+			WithTodo("nothing: the next run looks again")
+	}
+	if err != nil {
+		return s.failure("UpdateSecretVersionStage", err)
 	}
 	s.labels[label], s.moved[label] = to, to
 	return nil
@@ -198,7 +236,7 @@ func (s *secret) remove(ctx context.Context, label string) error {
 			s.moved[label] = ""
 			return nil
 		}
-		return Failure("UpdateSecretVersionStage", s.arn, err)
+		return s.failure("UpdateSecretVersionStage", err)
 	}
 	delete(s.labels, label)
 	s.moved[label] = ""

@@ -11,6 +11,7 @@ import (
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -30,9 +31,15 @@ func (s ServiceRef) String() string { return shortName(s.Cluster) + "/" + shortN
 // service is one service of the runner.
 type service struct {
 	ServiceRef
-	seen      types.Service // as last described
-	ordered   string        // ID of the deployment that this run ordered
-	orderedAt time.Time     // ECS's time of it
+	seen  types.Service // as last described
+	order *order        // what this process ordered; nil if nothing, or something else was stored since
+}
+
+// active reports whether ECS keeps tasks of the service running, and takes orders for it. One that was deleted is DRAINING, and
+// can be described as INACTIVE for a while.
+func active(described types.Service) bool {
+	status := aws.ToString(described.Status)
+	return status == "" || status == "ACTIVE"
 }
 
 // primary is the newest deployment, which alone decides; nil if there is none.
@@ -45,51 +52,58 @@ func (s *service) primary() *types.Deployment {
 	return nil
 }
 
-// state tells where the newest deployment is. RolloutState is absent behind a Classic Load Balancer: then the counts
-// tell.
-func (s *service) state() rotate.InstanceState {
+// describe takes in what a read shows.
+func (s *service) describe(described types.Service) {
+	s.seen = described
+	if s.order != nil && s.deployment(s.order.id) != nil {
+		s.order.shown = time.Now()
+	}
+}
+
+// state tells where the newest deployment is.
+func (s *service) state(ordered orders) rotate.InstanceState {
 	primary := s.primary()
 	switch {
 	case s.seen.DesiredCount == 0:
 		return rotate.Stopped
-	case primary == nil:
+	case primary == nil, ordered.lags(s):
 		return rotate.Rolling
-	case primary.RolloutState == types.DeploymentRolloutStateFailed, s.orderFailed():
+	case primary.RolloutState == types.DeploymentRolloutStateFailed, ordered.failed(s):
 		return rotate.Failed
-	case primary.RolloutState == types.DeploymentRolloutStateCompleted:
+	case primary.RunningCount == 0 && primary.FailedTasks > 0:
+		return rotate.Failing
+	case s.rolledOut() && s.seen.RunningCount >= s.seen.DesiredCount && s.seen.PendingCount == 0:
 		return rotate.Steady
-	case primary.RolloutState == "" && len(s.seen.Deployments) == 1 && s.seen.RunningCount >= s.seen.DesiredCount && s.seen.PendingCount == 0:
-		return rotate.Steady
+	case primary.RunningCount > 0 && primary.PendingCount == 0:
+		// Tasks of the newest deployment run and none is about to. What the rollout waits for is room for others, or the end of
+		// older tasks: load balancers and scale-in protection keep those for hours.
+		return rotate.Short
 	}
 	return rotate.Rolling
 }
 
-// orderFailed says that the deployment that this run ordered failed and nothing has come after it: a rollback that is a
-// newer deployment reads the secret when it starts, like any other.
-func (s *service) orderFailed() bool {
+// rolledOut reports whether ECS has nothing left to replace. RolloutState is absent behind a Classic Load Balancer.
+func (s *service) rolledOut() bool {
 	primary := s.primary()
-	for _, deployment := range s.seen.Deployments {
-		if aws.ToString(deployment.Id) == s.ordered && deployment.RolloutState == types.DeploymentRolloutStateFailed {
-			return aws.ToString(primary.Id) == s.ordered || !aws.ToTime(primary.CreatedAt).After(s.orderedAt)
-		}
-	}
-	return false
+	return primary.RolloutState == types.DeploymentRolloutStateCompleted || primary.RolloutState == "" && len(s.seen.Deployments) == 1
 }
 
 // read tells which value the newest deployment read. changed is no earlier than when AWSCURRENT came to its version,
 // created no later.
-func (s *service) read(created, changed time.Time) rotate.ReadState {
+func (s *service) read(ordered orders, created, changed time.Time) rotate.ReadState {
 	primary := s.primary()
+	if ordered.covers(s) || ordered.lags(s) {
+		return rotate.ReadCurrent
+	}
 	if primary == nil {
 		return rotate.ReadUnknown
 	}
+	_, known := ordered.of(s)
 	started := aws.ToTime(primary.CreatedAt)
 	switch {
-	case s.ordered != "" && (aws.ToString(primary.Id) == s.ordered || started.After(s.orderedAt)):
-		return rotate.ReadCurrent
 	case started.IsZero() || changed.IsZero():
 		return rotate.ReadUnknown
-	case s.ordered == "" && started.After(changed):
+	case !known && started.After(changed):
 		return rotate.ReadCurrent
 	case started.Before(created):
 		return rotate.ReadOlder
@@ -97,19 +111,46 @@ func (s *service) read(created, changed time.Time) rotate.ReadState {
 	return rotate.ReadUnknown
 }
 
-func (s *service) detail() string {
+// maxEvent is how much of a service's event is repeated, in characters.
+const maxEvent = 300
+
+// detail describes the service to a person, with what ECS says of it while it is not as it should be.
+func (s *service) detail(ordered orders) string {
 	text := fmt.Sprintf("service %s: %d of %d running", s.ServiceRef, s.seen.RunningCount, s.seen.DesiredCount)
-	if primary := s.primary(); primary != nil {
-		text += fmt.Sprintf(", deployment %s %s", aws.ToString(primary.Id), primary.RolloutState)
-		if reason := aws.ToString(primary.RolloutStateReason); reason != "" {
-			text += " (" + reason + ")"
-		}
+	primary := s.primary()
+	if primary == nil {
+		return text
+	}
+	if s.seen.PendingCount > 0 {
+		text += fmt.Sprintf(", %d pending", s.seen.PendingCount)
+	}
+	if primary.FailedTasks > 0 {
+		text += fmt.Sprintf(", %d failed", primary.FailedTasks)
+	}
+	if ordered.lags(s) {
+		return text + ", the deployment that was ordered does not show yet"
+	}
+	text += fmt.Sprintf(", deployment %s %s", aws.ToString(primary.Id), primary.RolloutState)
+	if reason := printable(aws.ToString(primary.RolloutStateReason), maxEvent); reason != "" {
+		text += " (" + reason + ")"
+	}
+	if event := s.newestEvent(); event != "" && s.state(ordered) != rotate.Steady {
+		text += fmt.Sprintf("; ECS's newest event: %q", event)
 	}
 	return text
 }
 
-// restart orders a new deployment of the same task definition.
-func (s *service) restart(ctx context.Context, api ecsAPI) error {
+// newestEvent is what ECS said last of the service, for a person.
+func (s *service) newestEvent() string {
+	if len(s.seen.Events) == 0 {
+		return ""
+	}
+	newest := slices.MaxFunc(s.seen.Events, func(a, b types.ServiceEvent) int { return aws.ToTime(a.CreatedAt).Compare(aws.ToTime(b.CreatedAt)) })
+	return printable(aws.ToString(newest.Message), maxEvent)
+}
+
+// restart orders a new deployment of the same task definition, whose tasks read a secret.
+func (s *service) restart(ctx context.Context, api ecsAPI, reads maia.Fingerprint) error {
 	out, err := api.UpdateService(ctx, &awsecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service, ForceNewDeployment: true})
 	if err != nil {
 		return Failure("UpdateService", s.String(), err)
@@ -122,7 +163,7 @@ func (s *service) restart(ctx context.Context, api ecsAPI) error {
 	if primary == nil {
 		return rotate.Errorf(rotate.Internal, "UpdateService %s: the reply holds no PRIMARY deployment", s)
 	}
-	s.ordered, s.orderedAt = aws.ToString(primary.Id), aws.ToTime(primary.CreatedAt)
+	s.order = &order{id: idOf(primary), created: aws.ToTime(primary.CreatedAt), reads: reads, shown: time.Now()}
 	return nil
 }
 

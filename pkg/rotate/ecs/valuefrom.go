@@ -26,9 +26,25 @@ func parseValueFrom(text string) (valueFrom, bool) {
 	return from, true
 }
 
-// names says whether the reference is to the secret: by its ARN, or by its ARN without the six random characters.
+// names reports whether the reference is to the secret: by its ARN, or by its ARN without the six random characters.
 func (v valueFrom) names(secretARN string) bool {
 	return v.arn == secretARN || len(secretARN) > 7 && v.arn == secretARN[:len(secretARN)-7]
+}
+
+// replicaOf is the region of the reference if it is to a replica of the secret: the same account and name in another region. It is
+// empty if it is not.
+func (v valueFrom) replicaOf(secretARN string) string {
+	own, secret := strings.Split(v.arn, ":"), strings.Split(secretARN, ":")
+	if len(own) < 7 || len(secret) < 7 || own[3] == secret[3] || own[4] != secret[4] {
+		return ""
+	}
+	there := v
+	region := own[3]
+	own[3] = secret[3]
+	if there.arn = strings.Join(own, ":"); !there.names(secretARN) {
+		return ""
+	}
+	return region
 }
 
 // follows checks that a task that starts after a rotation reads the new value.

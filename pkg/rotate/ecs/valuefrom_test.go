@@ -75,13 +75,16 @@ func TestReadWithoutDates(t *testing.T) {
 		ordered string
 		want    rotate.ReadState
 	}{
-		"a deployment of this run's": {"ecs-svc/1", rotate.ReadCurrent},
+		"a deployment of this run's": {"1", rotate.ReadCurrent},
 		"one that was there before":  {"", rotate.ReadUnknown},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := service{ordered: test.ordered, seen: types.Service{Deployments: []types.Deployment{primary}}}
-			if got := s.read(time.Time{}, time.Time{}); got != test.want {
+			s := service{seen: types.Service{Deployments: []types.Deployment{primary}}}
+			if test.ordered != "" {
+				s.order = &order{id: test.ordered}
+			}
+			if got := s.read(orders{}, time.Time{}, time.Time{}); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
 		})

@@ -50,6 +50,9 @@ func (r *Runner) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkTenancy(objects); err != nil {
+		return err
+	}
 	if err := r.checkRights(ctx, objects); err != nil {
 		return err
 	}

@@ -36,7 +36,12 @@ type cluster struct {
 
 func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, *kubernetes.Clientset, error) {
 	config = rest.CopyConfig(config)
+	tenant, err := newTenant(config, namespace)
+	if err != nil {
+		return nil, nil, err
+	}
 	config.Wrap(fence.wrap)
+	config.Wrap(tenant.wrap)
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, nil, err
@@ -68,7 +73,7 @@ func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	client.Namespace, client.Log = c.namespace, silent
 	records := driver.NewSecrets(boundedSecrets{clients.CoreV1().Secrets(c.namespace)})
 	records.Log = silent
-	stored := storage.Init(records)
+	stored := storage.Init(&ownCharts{Driver: records})
 	stored.MaxHistory, stored.Log = maxHistory, silent
 	return &action.Configuration{RESTClientGetter: c, KubeClient: client, Releases: stored, Log: silent}
 }

@@ -22,6 +22,9 @@ func (r *Runner) failure(what string, err error) error {
 	if errors.As(err, &typed) {
 		return err
 	}
+	if refused := r.outside(err); refused != nil {
+		return refused
+	}
 	text := r.redact(err.Error())
 	kind, todo := rotate.Internal, ""
 	var network net.Error
@@ -72,8 +75,8 @@ func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
 	return "", ""
 }
 
-// place is where in a chart rendering has stopped.
-var place = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
+// chartPlace is where in a chart rendering has stopped.
+var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
 
 // upgradeFailure is of an upgrade, or its dry run. What a template says may hold any of the values: it is not passed on, but where it
 // says so.
@@ -87,7 +90,7 @@ func (r *Runner) upgradeFailure(what string, err error) error {
 		if errors.As(err, &typed) {
 			return err
 		}
-		where := place.FindString(text)
+		where := chartPlace.FindString(text)
 		if where != "" {
 			where = " at " + where
 		}

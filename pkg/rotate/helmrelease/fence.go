@@ -13,7 +13,7 @@ import (
 // others have done its work and more, and would write an older secret over theirs.
 //
 // The Lease itself is exempt: its writes are compared and swapped.
-type fence struct{ till atomic.Int64 } // until when the Lease is ours, in nanoseconds since 1970; 0: it is not
+type fence struct{ till atomic.Pointer[time.Time] } // until when the Lease is ours; nil: it is not
 
 // fenceMargin is how long before the Lease ends the last change may begin: the time that it takes to be carried out.
 const fenceMargin = 10 * time.Second
@@ -23,14 +23,18 @@ var errFenced = errors.New("the lock on the runner has ended, and others may be 
 // set says until when the Lease is ours.
 func (f *fence) set(till time.Time) {
 	if till.IsZero() {
-		f.till.Store(0)
+		f.till.Store(nil)
 		return
 	}
-	f.till.Store(till.UnixNano())
+	f.till.Store(&till)
 }
 
-// open says that a change may begin now. The clock is the one on the wall: another may stand still while a machine sleeps.
-func (f *fence) open() bool { return time.Now().Add(fenceMargin).UnixNano() < f.till.Load() }
+// open reports whether a change may begin now. Two clocks have to say so: the one on the wall may be set back, and the other may stand
+// still while a machine sleeps.
+func (f *fence) open() bool {
+	till, last := f.till.Load(), time.Now().Add(fenceMargin)
+	return till != nil && last.Before(*till) && last.Round(0).Before(till.Round(0))
+}
 
 func (f *fence) wrap(next http.RoundTripper) http.RoundTripper { return fenced{f, next} }
 

@@ -33,7 +33,7 @@ var ourAnnotations = []string{noteAnnotation, revisionAnnotation, deliveredAnnot
 const (
 	leaseDuration = 45 * time.Second // longer than a refresh may take
 	renewEvery    = 10 * time.Second
-	clockSkew     = 5 * time.Second // by which the clocks of two functions may differ
+	leaseMargin   = 5 * time.Second // by which the clocks of two functions may run apart in that time
 	leasePoll     = 2 * time.Second
 	maxTries      = 4
 )
@@ -48,6 +48,7 @@ type lock struct {
 
 	turn chan struct{} // holds one token: whoever has it uses what is below
 	seen *coordinationv1.Lease
+	from time.Time          // since when it is seen as it is, by our own clock: with this holder, and not renewed
 	till time.Time          // the lease is ours until then; zero: it is not
 	stop context.CancelFunc // of its renewal
 	gone chan struct{}      // closed when that has ended
@@ -72,16 +73,37 @@ func (l *lock) read(ctx context.Context) error {
 	found, err := l.leases.Get(ctx, l.name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		l.seen = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: l.name}}
-		return nil
+		found = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: l.name}}
 	case err != nil:
 		return err
 	}
-	l.seen = found
+	l.see(found)
 	if l.holder() != l.me && !time.Now().Before(l.till) {
 		l.till = time.Time{} // lost: what is done from now on is by what is seen now, under a lock that is taken anew
 	}
 	return nil
+}
+
+// see takes a Lease for what there is now. Since when it is so is known by our own clock only: that of its holder may be hours ahead
+// or behind, and says nothing here.
+func (l *lock) see(lease *coordinationv1.Lease) {
+	if l.seen == nil || !sameHold(l.seen.Spec, lease.Spec) {
+		l.from = time.Now()
+	}
+	l.seen = lease
+}
+
+// sameHold reports whether two Leases are of one holder, who has not renewed it in between.
+func sameHold(a, b coordinationv1.LeaseSpec) bool {
+	return equal(a.HolderIdentity, b.HolderIdentity) && equal(a.LeaseTransitions, b.LeaseTransitions) &&
+		a.RenewTime.Equal(b.RenewTime) && equal(a.LeaseDurationSeconds, b.LeaseDurationSeconds)
+}
+
+func equal[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }
 
 func (l *lock) holder() string {
@@ -91,21 +113,35 @@ func (l *lock) holder() string {
 	return *l.seen.Spec.HolderIdentity
 }
 
-// taken says that another holds the Lease, as last seen.
+// taken reports whether another may be at work: he holds the Lease, and has not left it unrenewed for as long as it lasts since we first
+// saw it so.
 func (l *lock) taken() bool {
-	return l.holder() != "" && l.holder() != l.me && time.Now().Before(l.ends().Add(clockSkew))
+	return l.holder() != "" && l.holder() != l.me && time.Since(l.from) < l.lasts()+leaseMargin
 }
 
-// awaitFree waits until nobody else holds the Lease, or until its holder shows that it is alive. One that says that it is held for
-// longer than a run's, and is not renewed, is none of a run's: it is not waited for.
+// free reports whether no other run is at work, as last seen.
+func (l *lock) free() bool {
+	defer l.use()()
+	return !l.taken()
+}
+
+// lasts is how long the Lease is its holder's without a renewal.
+func (l *lock) lasts() time.Duration {
+	if l.seen.Spec.LeaseDurationSeconds == nil {
+		return 0
+	}
+	return time.Duration(*l.seen.Spec.LeaseDurationSeconds) * time.Second
+}
+
+// awaitFree waits until nobody else holds the Lease, or until its holder shows that it is alive: it gives it back or renews it. One that
+// lasts for longer than a run's, and is not renewed, is none of a run's: it is not waited for.
 func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 	if err := l.read(ctx); err != nil {
 		return false, err
 	}
-	first, holder := l.seen.Spec.RenewTime, l.holder()
-	for began := time.Now(); l.taken(); {
-		if time.Since(began) > leaseDuration+clockSkew {
-			return false, rotate.Errorf(rotate.NotReady, "Lease %s is held by %s until %s, and is not renewed: no run does that", l.name, holder, l.ends().UTC().Format(time.RFC3339)).
+	for first := l.seen.Spec; l.taken(); {
+		if time.Since(l.from) > leaseDuration+leaseMargin {
+			return false, rotate.Errorf(rotate.NotReady, "Lease %s is held by %s for %s without a renewal: no run does that", l.name, l.holder(), l.lasts()).
 				WithTodo("find out who holds it; if nobody does, delete the Lease's spec.holderIdentity")
 		}
 		timer := time.NewTimer(leasePoll)
@@ -118,7 +154,7 @@ func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 		if err := l.read(ctx); err != nil {
 			return false, err
 		}
-		if l.taken() && (l.holder() != holder || !l.seen.Spec.RenewTime.Equal(first)) {
+		if l.taken() && !sameHold(first, l.seen.Spec) {
 			return false, nil
 		}
 	}
@@ -189,14 +225,14 @@ func (l *lock) put(ctx context.Context, annotations map[string]string) error {
 	if err != nil {
 		return err
 	}
-	l.seen = lease
+	l.see(lease)
 	l.keep(ctx)
 	return nil
 }
 
-// keep has the Lease renewed from now on, which was seen to be ours.
+// keep has the Lease renewed from now on, which was seen to be ours. Its time is what our clock said before it was written.
 func (l *lock) keep(ctx context.Context) {
-	l.till = l.ends()
+	l.till = time.Now().Add(min(time.Until(l.ends()), leaseDuration))
 	l.fence.set(l.till)
 	if l.stop != nil {
 		return
@@ -206,13 +242,12 @@ func (l *lock) keep(ctx context.Context) {
 	go l.renew(renewal, l.gone)
 }
 
-// ends is when the Lease ends, as last seen, if nobody renews it.
+// ends is when the Lease ends, which is ours as last seen, if it is not renewed.
 func (l *lock) ends() time.Time {
-	spec := l.seen.Spec
-	if spec.RenewTime == nil || spec.LeaseDurationSeconds == nil {
+	if l.seen.Spec.RenewTime == nil {
 		return time.Time{}
 	}
-	return spec.RenewTime.Add(time.Duration(*spec.LeaseDurationSeconds) * time.Second)
+	return l.seen.Spec.RenewTime.Add(l.lasts())
 }
 
 // renew keeps the Lease until it is told to stop, or has lost it.
@@ -283,7 +318,7 @@ func (l *lock) release(ctx context.Context) {
 		nobody := ""
 		lease.Spec.HolderIdentity = &nobody
 		if updated, err := l.leases.Update(ctx, lease, metav1.UpdateOptions{FieldManager: fieldManager}); err == nil {
-			l.seen = updated
+			l.see(updated)
 		}
 	}
 	l.till = time.Time{}

@@ -1,6 +1,7 @@
 package helmrelease
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -77,7 +79,7 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 				defer l.use()()
 				began := time.Now()
 				free, err := l.awaitFree(t.Context())
-				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "held by somebody until") {
+				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "held by somebody for 596523h14m7s without a renewal") {
 					t.Errorf("free %t after %s: %v", free, took, err)
 				}
 			})
@@ -121,4 +123,60 @@ func TestALeaseThatAnotherHadIsTakenAgainAfterALook(t *testing.T) {
 		}
 		one.release(t.Context())
 	})
+}
+
+// TestTheClockOfTheHolderSaysNothing: it may be ahead or behind by hours. A holder that renews the Lease keeps it, and one that does not loses
+// it after the time that it lasts, by the clock of the one who waits.
+func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{
+		"the same": 0, "two minutes ahead": 2 * time.Minute, "two minutes behind": -2 * time.Minute, "three hours ahead": 3 * time.Hour, "three hours behind": -3 * time.Hour,
+	} {
+		for holder, alive := range map[string]bool{"alive": true, "dead": false} {
+			t.Run(name+", "+holder, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					who, seconds, at := "somebody", int32(leaseDuration.Seconds()), metav1.NewMicroTime(time.Now().Add(ahead))
+					there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"},
+						Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}
+					leases := fake.NewClientset(there).CoordinationV1().Leases("runners")
+					ctx, end := context.WithCancel(t.Context())
+					defer end()
+					if alive {
+						go renewing(ctx, there.DeepCopy(), leases, ahead)
+					}
+					l := newLock(leases, "runner")
+					began := time.Now()
+					done := l.use()
+					free, err := l.awaitFree(t.Context())
+					done()
+					if err != nil || free == alive {
+						t.Errorf("free %t, %v", free, err)
+					}
+					if took := time.Since(began); took > leaseDuration+2*leaseMargin {
+						t.Errorf("it took %s", took)
+					}
+					done = l.use()
+					err = l.extend(t.Context())
+					done()
+					if (err == nil) == alive {
+						t.Errorf("taking it: %v", err)
+					}
+					l.release(t.Context())
+				})
+			})
+		}
+	}
+}
+
+// renewing is what a holder does, whose clock is ahead by some time.
+func renewing(ctx context.Context, lease *coordinationv1.Lease, leases client.LeaseInterface, ahead time.Duration) {
+	for {
+		select {
+		case <-time.After(renewEvery):
+		case <-ctx.Done():
+			return
+		}
+		now := metav1.NewMicroTime(time.Now().Add(ahead))
+		lease.Spec.RenewTime = &now
+		_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{})
+	}
 }

@@ -218,15 +218,17 @@ func secretIn(found *corev1.Secret) maia.Secret {
 // readDeployments reads those of the manifest: the ones that read the Secret, and of the others how many replicas they have.
 func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment) error {
 	for _, one := range stated {
-		namespace := cmp.Or(one.Namespace, r.config.Namespace)
-		live, err := r.deployment(ctx, namespace, one.Name)
+		if cmp.Or(one.Namespace, r.config.Namespace) != r.config.Namespace {
+			continue // not the release's to have: Check refuses it
+		}
+		live, err := r.deployment(ctx, one.Name)
 		if err != nil {
 			return err
 		}
 		if live.Spec.Replicas != nil {
 			r.seen.replicas[live.Name] = *live.Spec.Replicas
 		}
-		if namespace == r.config.Namespace && reads(live.Spec.Template.Spec, r.seen.secretName) {
+		if reads(live.Spec.Template.Spec, r.seen.secretName) {
 			r.seen.deployments = append(r.seen.deployments, live)
 		}
 	}
@@ -237,10 +239,10 @@ func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment
 	return nil
 }
 
-func (r *Runner) deployment(ctx context.Context, namespace, name string) (*appsv1.Deployment, error) {
-	live, err := r.clients.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+func (r *Runner) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
+	live, err := r.clients.AppsV1().Deployments(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release, namespace).
+		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release, r.config.Namespace).
 			WithTodo("bring it back with helm upgrade --reuse-values")
 	} else if err != nil {
 		return nil, r.failure("read Deployment "+name, err)

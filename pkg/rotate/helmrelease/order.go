@@ -57,6 +57,9 @@ func (r *Runner) orderOf(d *appsv1.Deployment) (order, bool) {
 // orderShows is how long a read of a Deployment may show what was before a restart that was ordered.
 const orderShows = 2 * time.Minute
 
+// clockSkew is by how much the clocks of the function and of the cluster may differ.
+const clockSkew = 5 * time.Second
+
 // hidden reports whether a restart was ordered that a read of the Deployment does not show yet. After a while what is shown counts.
 func (r *Runner) hidden(d *appsv1.Deployment) bool {
 	ordered, ok := r.orderOf(d)

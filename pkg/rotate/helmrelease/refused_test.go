@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/maia-rotate/maia-rotate/internal/controlplane"
 	"github.com/maia-rotate/maia-rotate/internal/runnerchart"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/helmrelease"
@@ -151,7 +150,7 @@ func TestRefused(t *testing.T) {
 					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/broken.yaml", Data: []byte("{{ .Values.nothing.here }}")})
 				})
 			},
-			kind: rotate.Configuration, words: []string{"dry run of an upgrade of release matillion-agent"},
+			kind: rotate.Configuration, words: []string{"the chart of release matillion-agent cannot be rendered with its values at matillion-runner/templates/broken.yaml:1:"},
 		},
 		"subcharts": {
 			prepare: func(r *rig) {
@@ -346,62 +345,6 @@ func TestRefused(t *testing.T) {
 			r.refused(test.kind, test.words, test.config...)
 		})
 	}
-}
-
-// TestObjectsOfOtherPlaces is of a chart that has an object in another namespace, and one in none: the rights are asked for
-// where they are needed.
-func TestObjectsOfOtherPlaces(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	r := newRig(t, p)
-	elsewhere := r.namespace + "-elsewhere"
-	_, err := r.clients.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: elsewhere}}, metav1.CreateOptions{})
-	r.must(err)
-	r.record(func(rel *release.Release) {
-		rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/elsewhere.yaml", Data: fmt.Appendf(nil, `
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: policy, namespace: %[1]s, labels: {of: runner}}
-spec: {podSelector: {}}
----
-apiVersion: scheduling.k8s.io/v1
-kind: PriorityClass
-metadata: {name: %[1]s}
-value: 7
-`, elsewhere)})
-	})
-	r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues = true })
-	if _, err := r.maia.Connect(rigAgent, rigClient, r.maia.LiveSecret(rigAgent)); err != nil {
-		t.Fatal(err)
-	}
-	r.refused(rotate.Permission, []string{
-		"get networkpolicies.networking.k8s.io policy (in namespace " + elsewhere, "patch networkpolicies.networking.k8s.io policy (in namespace " + elsewhere,
-		"get priorityclasses.scheduling.k8s.io " + elsewhere + " (of the cluster)",
-	})
-	role := fmt.Sprintf(`
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: %[1]s}
-rules:
-  - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, patch]}
-  - {apiGroups: [scheduling.k8s.io], resources: [priorityclasses], verbs: [get, patch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: %[1]s}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "%[2]s-%[1]s"}]
-`, elsewhere, functionUser)
-	// Others use the function's user at the same time: this one has the same Role, and more.
-	if r.user, _, err = p.AddUser(t.Context(), functionUser+"-"+elsewhere); err != nil {
-		t.Fatal(err)
-	}
-	shipped, err := shippedRole(r.namespace)
-	r.must(err)
-	r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte(strings.ReplaceAll(string(shipped), functionUser, functionUser+"-"+elsewhere))))
-	r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte(role)))
-	r.must(controlplane.AwaitAllowed(t.Context(), r.user, elsewhere, "patch", "networking.k8s.io", "networkpolicies"))
-	r.rotated()
 }
 
 // renew shows that the holder of the Lease is alive, once a second.

@@ -123,15 +123,9 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
 	if err != nil {
 		return rotate.Home{}, err
 	}
-	home.Note, home.Free = r.seen.note, r.free()
+	home.Note, home.Free = r.seen.note, r.lock.free()
 	home.Instances, err = r.instances(ctx)
 	return home, err
-}
-
-// free reports whether no other run held the lock when it was read.
-func (r *Runner) free() bool {
-	defer r.lock.use()()
-	return !r.lock.taken()
 }
 
 func (r *Runner) readLease(ctx context.Context) error {

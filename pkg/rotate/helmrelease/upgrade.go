@@ -138,7 +138,7 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 		return nil, rotate.Errorf(rotate.NotReady, "somebody else has changed release %s, which is at revision %d now", r.config.Release, last.Version).
 			WithTodo("nothing: the next look goes on from what is there")
 	}
-	return upgrade.RunWithContext(context.WithoutCancel(ctx), r.config.Release, base.Chart, override(r.config.SecretPath, secret))
+	return r.upgradeRendered(context.WithoutCancel(ctx), upgrade, last, base, secret)
 }
 
 // keepReplicas is a post-renderer that states the live numbers of replicas.

@@ -129,6 +129,12 @@ func (w *world) checkBack(r *run, now snapshot) {
 }
 
 func (w *world) checkInstances(promise int, but string) {
+	if len(w.quirks.platform) > 0 {
+		if !w.enoughWork() {
+			w.broken(promise, "%sless than %d instances are logged in with what Maia holds", but, w.wanted)
+		}
+		return
+	}
 	live, running := w.maia.LiveSecret(agentID), w.running()
 	if len(running) == 0 {
 		w.broken(promise, "%sno instance runs", but)

@@ -29,6 +29,26 @@ func WithQuirks(platform []Quirk) Option {
 	return func(c *choice) { c.platform, c.quirks = platform, true }
 }
 
+// QuirksOf are the quirks of one service of a platform, named after it. Their type is the emulators' own.
+func QuirksOf[Q ~struct{ Name, Behaviour, Source, Refused string }](service string, quirks []Q) (named []Quirk) {
+	for _, q := range quirks {
+		quirk := Quirk(q)
+		quirk.Name = service + "-" + quirk.Name
+		named = append(named, quirk)
+	}
+	return named
+}
+
+// QuirksFor are the names of those that a service of the platform is to play, as it knows them.
+func (s Setup) QuirksFor(service string) (names []string) {
+	for _, name := range s.Quirks {
+		if own, ok := strings.CutPrefix(name, service+"-"); ok {
+			names = append(names, own)
+		}
+	}
+	return names
+}
+
 const (
 	quirkSeed   = 1
 	quirkFaults = 4  // for each quirk
@@ -167,7 +187,7 @@ func (w *world) until(r *run) {
 			w.broken(1, "after %d more runs the runner is not back; the last one ended as %q with error %v", n, r.report.Outcome, r.err)
 			return
 		}
-		if r.report.LeftPaused && r.err != nil && !r.process.isDead() {
+		if !r.process.isDead() && asksToResume(r.err) {
 			w.resumeAsReported(r)
 		}
 		time.Sleep(later)
@@ -203,14 +223,10 @@ func (w *world) until(r *run) {
 // ended before it could note it, another.
 const maxRestarts = 2
 
-// restarts is how often the runs have called Restart.
+// restarts is how often all that runs with the secret was ordered anew.
 func (w *world) restarts() (n int) {
 	for _, r := range w.runs {
-		for _, method := range r.wrote {
-			if method == DuringRestart {
-				n++
-			}
-		}
+		n += r.restarts
 	}
 	return n
 }
@@ -221,9 +237,21 @@ func (w *world) actual() maia.AgentStatus {
 	return status
 }
 
+// enoughWork reports whether as many instances as there were in the beginning are logged in with what Maia holds. Old ones may run on
+// for a while under some quirks.
+func (w *world) enoughWork() bool {
+	working := 0
+	for _, i := range w.running() {
+		if i.connected() {
+			working++
+		}
+	}
+	return working >= w.wanted
+}
+
 // isBack reports whether the runner is back after a run that said so.
 func (w *world) isBack(r *run) bool {
 	live := w.maia.LiveSecret(agentID)
 	return !r.process.isDead() && r.err == nil && w.maia.Refreshes(agentID) >= w.due && w.home.Stored().ClientSecret.Reveal() == live &&
-		w.working() && w.actual() == maia.StatusRunning
+		w.enoughWork() && w.actual() == maia.StatusRunning
 }

@@ -59,7 +59,7 @@ func (w *world) rotateAgain() {
 
 // mustEnd says how a run must end that nothing stands in the way of.
 func (w *world) mustEnd(r *run, promise int, outcomes ...rotate.Outcome) {
-	if r.report.LeftPaused && r.err != nil {
+	if asksToResume(r.err) {
 		w.resumeAsReported(r)
 		r, outcomes = w.run(r.mode), append(outcomes, rotate.Healed, rotate.NoOp)
 	}

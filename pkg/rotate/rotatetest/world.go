@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ type world struct {
 	setup Setup
 
 	quirks    setting
+	wanted    int // instances, in the beginning
 	inspector *maia.Client
 	foreign   string // at the beginning
 	lag       time.Duration
@@ -107,7 +109,7 @@ func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *w
 	if len(w.running()) == 0 {
 		w.failf("the home has no instance: its first one calls Setup.Start before newHome returns")
 	}
-	w.foreign = w.home.Foreign()
+	w.foreign, w.wanted = w.home.Foreign(), len(w.running())
 	return w
 }
 
@@ -206,6 +208,7 @@ type run struct {
 	settled        time.Time   // when, after a restart, the instances were first seen steady
 	lastLook       int         // how many calls there had been when Observe was called last
 	wrote          []string    // methods that change something
+	restarts       int         // ordered of all that runs with the secret
 	pausedAfter    func()      // called when a pause of ours has been confirmed in the note
 }
 
@@ -255,6 +258,11 @@ func (w *world) wait(r *run) *run {
 func (w *world) run(mode rotate.Mode, change ...func(*run)) *run {
 	time.Sleep(soon)
 	return w.wait(w.start(mode, nil, change...))
+}
+
+// asksToResume reports whether a run asks a person to resume the runner.
+func asksToResume(err error) bool {
+	return err != nil && strings.Contains(err.Error(), `{"command":"RESUME"}`)
 }
 
 // resumeAsReported does what a run asks a person to do that has left the runner paused. It may only where it cannot know whose the
@@ -343,7 +351,11 @@ func (o *watched) Restart(ctx context.Context) ([]string, error) {
 	if o.w.working() && o.w.resumedWith(o.w.maia.LiveSecret(agentID)) && !o.w.overlap {
 		o.w.broken(6, "a runner is restarted that has been resumed, as its instances are logged in with what Maia holds")
 	}
-	return o.Runner.Restart(ctx)
+	ids, err := o.Runner.Restart(ctx)
+	if err == nil {
+		o.r.restarts++
+	}
+	return ids, err
 }
 
 // Hold implements rotate.Locker, also for a Runner that does not.

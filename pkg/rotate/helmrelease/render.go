@@ -1,0 +1,206 @@
+package helmrelease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/storage/driver"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+)
+
+// A chart is a program of whoever may change the release, and Go's templates know no bounds: it is rendered by a process of its own,
+// which ends when it takes too much. The vendor's takes some milliseconds and megabytes.
+const (
+	renderTimeout   = 20 * time.Second
+	renderMemory    = 96 << 20 // bytes
+	longestRendered = 2 << 20  // bytes
+	longestLookUp   = 8 << 20  // bytes, of one
+)
+
+// rendered is a chart which renders the same as another does with these values, and of which the templates do nothing.
+func (r *Runner) rendered(ctx context.Context, c *chart.Chart, last, base *release.Release, changed map[string]any) (*chart.Chart, error) {
+	capabilities, err := r.capabilities()
+	if err != nil {
+		return nil, r.failure("ask the cluster what it can do", err)
+	}
+	// As an upgrade does it that resets to the chart's values, and then reuses the release's.
+	values := chartutil.CoalesceTables(changed, deepCopy(base.Config))
+	files, err := r.render(ctx, rendering{Chart: c, Values: values, Capabilities: capabilities, Release: chartutil.ReleaseOptions{
+		Name: r.config.Release, Namespace: r.config.Namespace, Revision: last.Version + 1, IsUpgrade: true,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	still := *c
+	still.Templates = nil
+	for _, template := range c.Templates {
+		if text, ok := files[path.Join(c.ChartFullPath(), template.Name)]; ok {
+			still.Templates = append(still.Templates, &chart.File{Name: template.Name, Data: []byte(verbatim(text))})
+		}
+	}
+	return &still, nil
+}
+
+// upgradeRendered runs an upgrade with the base's chart, which was rendered before, so that Helm itself renders nothing.
+func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, last, base *release.Release, secret maia.Secret) (*release.Release, error) {
+	changed := override(r.config.SecretPath, secret)
+	still, err := r.rendered(ctx, base.Chart, last, base, changed)
+	if err != nil {
+		return nil, err
+	}
+	if records, ok := r.helm.Releases.Driver.(*ownCharts); ok {
+		records.rendered, records.own = still, base.Chart
+	}
+	upgraded, err := upgrade.RunWithContext(ctx, r.config.Release, still, changed)
+	if upgraded != nil {
+		upgraded.Chart = base.Chart
+	}
+	return upgraded, err
+}
+
+// verbatim is a template that renders a text.
+func verbatim(text string) string { return strings.ReplaceAll(text, "{{", `{{"{{"}}`) }
+
+// capabilities are what Helm tells a chart of the cluster.
+func (r *Runner) capabilities() (*chartutil.Capabilities, error) {
+	version, err := r.cluster.discovery.ServerVersion()
+	if err != nil {
+		return nil, err
+	}
+	known, err := action.GetVersionSet(r.cluster.discovery)
+	if err != nil {
+		return nil, err
+	}
+	return &chartutil.Capabilities{
+		APIVersions: known, HelmVersion: chartutil.DefaultCapabilities.HelmVersion,
+		KubeVersion: chartutil.KubeVersion{Version: version.GitVersion, Major: version.Major, Minor: version.Minor},
+	}, nil
+}
+
+// render has a process of its own render.
+func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, error) {
+	what := "render the chart of release " + r.config.Release
+	inTime, cancel := context.WithTimeout(ctx, renderTimeout)
+	defer cancel()
+	program, err := os.Executable()
+	if err != nil {
+		return nil, r.failure(what, err)
+	}
+	process := exec.CommandContext(inTime, program)
+	process.Env = []string{rendererVariable + "=1", "GOMAXPROCS=1", "GOTRACEBACK=none"} // nothing of the function's own
+	in, inErr := process.StdinPipe()
+	out, outErr := process.StdoutPipe()
+	if err := errors.Join(inErr, outErr); err != nil {
+		return nil, r.failure(what, err)
+	}
+	if err := process.Start(); err != nil {
+		return nil, r.failure(what, err)
+	}
+	said, lookedUp, err := r.converse(inTime, job, in, out)
+	cancel() // it has nothing more to say
+	_ = process.Wait()
+	switch {
+	case lookedUp != nil:
+		return nil, r.failure("look up what the chart of release "+r.config.Release+" asks for", lookedUp)
+	case ctx.Err() != nil:
+		return nil, r.failure(what, ctx.Err())
+	case err != nil:
+		return nil, rotate.Errorf(rotate.Configuration, "rendering the chart of release %s takes more than %s, %d MiB of memory or %d MiB of text",
+			r.config.Release, renderTimeout, renderMemory>>20, longestRendered>>20).
+			WithTodo("find out who has changed the chart, and upgrade the release with one that renders less")
+	case said.Failed:
+		where := ""
+		if said.Where != "" {
+			where = " at " + said.Where
+		}
+		return nil, rotate.Errorf(rotate.Configuration, "the chart of release %s cannot be rendered with its values%s", r.config.Release, where).
+			WithTodo("look at what helm upgrade --reuse-values --dry-run says; it is not quoted here, because it may hold values")
+	}
+	return said.Files, nil
+}
+
+// converse tells a renderer what to render, answers what it looks up, and returns its last word. What it could not look up ends it.
+func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out io.Reader) (last question, lookedUp, err error) {
+	asked, answers := json.NewDecoder(io.LimitReader(out, longestRendered)), json.NewEncoder(in)
+	if err := answers.Encode(job); err != nil {
+		return question{}, nil, err
+	}
+	for {
+		var said question
+		if err := asked.Decode(&said); err != nil {
+			return question{}, nil, err
+		}
+		if said.Path == "" {
+			return said, nil, nil
+		}
+		found, err := r.lookUp(ctx, said)
+		if err != nil {
+			return question{}, err, nil
+		}
+		if err := answers.Encode(found); err != nil {
+			return question{}, nil, err
+		}
+	}
+}
+
+// lookUp asks the cluster for what a chart looks up. That something is not there is an answer.
+func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
+	address, _, err := rest.DefaultServerUrlFor(r.cluster.config)
+	if err != nil {
+		return reply{}, err
+	}
+	client, err := rest.HTTPClientFor(r.cluster.config)
+	if err != nil {
+		return reply{}, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address.String(), "/")+asked.Path, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	request.Header.Set("Accept", asked.Accept)
+	response, err := client.Do(request)
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if code := response.StatusCode; code >= http.StatusBadRequest && code != http.StatusNotFound {
+		return reply{}, apierrors.NewGenericServerResponse(code, "get", schema.GroupResource{}, "", "HTTP "+response.Status+" for "+request.URL.Path, 0, true)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, longestLookUp+1))
+	if err == nil && len(body) > longestLookUp {
+		err = rotate.Errorf(rotate.Configuration, "the chart of release %s looks up more than %d MiB at once", r.config.Release, longestLookUp>>20).
+			WithTodo("have it look up single objects")
+	}
+	return reply{Status: response.StatusCode, Type: response.Header.Get("Content-Type"), Body: body}, err
+}
+
+// ownCharts are Helm's records, in which a release that was upgraded with a rendered chart has its own one.
+type ownCharts struct {
+	driver.Driver
+	rendered, own *chart.Chart // of the upgrade at work
+}
+
+// Create implements driver.Driver.
+func (o *ownCharts) Create(key string, made *release.Release) error {
+	if o.rendered != nil && made.Chart == o.rendered {
+		made.Chart = o.own
+	}
+	return o.Driver.Create(key, made)
+}
