@@ -37,7 +37,7 @@ func (r *Runner) agreement() (rotate.Home, error) {
 	case r.declaredBefore(), r.lastHolds(r.seen.live):
 		home.Pending, home.Unfinished = r.seen.declared, true
 	default:
-		return rotate.Home{}, r.otherWriter("the values of release %s hold another client_secret than Secret %s, which no rotation explains")
+		return rotate.Home{}, r.otherWriter()
 	}
 	return home, nil
 }
