@@ -88,9 +88,10 @@ func TestAlerts(t *testing.T) {
 		lines []map[string]any
 		want  map[string]bool
 	}{
-		"well":                {logged(t, alerttest.Case{Days: 1, Every: year}), map[string]bool{"any": true}},
-		"rotated":             {logged(t, alerttest.Case{Days: 40, Every: day}), map[string]bool{"any": true}},
-		"left paused":         {leftPaused(logged(t, alerttest.Case{Days: 1, Every: year})), map[string]bool{"any": true, "left_paused": true, "left_paused metric": true}},
+		"well":    {logged(t, alerttest.Case{Days: 1, Every: year}), map[string]bool{"any": true}},
+		"rotated": {logged(t, alerttest.Case{Days: 40, Every: day}), map[string]bool{"any": true}},
+		"left paused": {leftPaused(logged(t, alerttest.Case{Days: 1, Every: year})), map[string]bool{"any": true,
+			"left_paused": true, "left_paused metric": true}},
 		"old":                 {logged(t, alerttest.Case{Days: 40, Every: year}), map[string]bool{"any": true, "age": true}},
 		"left alone":          {logged(t, alerttest.Case{Days: 1, Every: day, Busy: true}), map[string]bool{"any": true}},
 		"left alone, and old": {logged(t, alerttest.Case{Days: 40, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},

@@ -18,7 +18,8 @@ func (l lastAnswer) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	const after = "Retry-After"
 	seconds, notNumber := strconv.Atoi(response.Header.Get(after))
-	if deadline, bounded := request.Context().Deadline(); bounded && notNumber == nil && time.Until(deadline) <= time.Duration(seconds)*time.Second {
+	if deadline, bounded := request.Context().Deadline(); bounded && notNumber == nil &&
+		time.Until(deadline) <= time.Duration(seconds)*time.Second {
 		response.Header.Del(after)
 	}
 	return response, nil

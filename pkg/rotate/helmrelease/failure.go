@@ -26,7 +26,8 @@ func (r *Runner) failure(what string, err error) error {
 		return refused
 	}
 	text := r.redact(err.Error())
-	if strings.Contains(text, "another operation (install/upgrade/rollback) is in progress") || strings.Contains(text, "release: already exists") {
+	if strings.Contains(text, "another operation (install/upgrade/rollback) is in progress") ||
+		strings.Contains(text, "release: already exists") {
 		return r.busyRelease()
 	}
 	known := causeOf(err, text)
@@ -61,12 +62,16 @@ func causes() []cause {
 			"add it to the function's Role in namespace NAMESPACE (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"},
 		{[]string{"exceeded quota", "failed quota", "status unknown for quota"}, rotate.Configuration, "a ResourceQuota has no room for it",
 			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace NAMESPACE; " + notTheRole},
-		{[]string{"because it is being terminated"}, rotate.Configuration, "the namespace is being deleted", "take the release in namespace NAMESPACE out of MAIA_HELM_RELEASES"},
-		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady, "an admission webhook of the cluster does not answer",
+		{[]string{"because it is being terminated"}, rotate.Configuration, "the namespace is being deleted",
+			"take the release in namespace NAMESPACE out of MAIA_HELM_RELEASES"},
+		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady,
+			"an admission webhook of the cluster does not answer",
 			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE without it"},
-		{[]string{"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "admission webhook", "denied the request", "denied request: ", "violates PodSecurity"}, rotate.Configuration,
+		{[]string{"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "admission webhook", "denied the request", "denied request: ",
+			"violates PodSecurity"}, rotate.Configuration,
 			"an admission policy of the cluster refuses it", "have the policy, which the message names, admit it: " + notTheRole},
-		{[]string{"Too long: may not be more than", "Too long: must have at most", "request is too large", "Request entity too large"}, rotate.Configuration,
+		{[]string{"Too long: may not be more than", "Too long: must have at most", "request is too large", "Request entity too large"},
+			rotate.Configuration,
 			"it is longer than Kubernetes keeps", "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"},
 	}
 }
@@ -84,7 +89,8 @@ func causeOf(err error, text string) cause {
 	case apierrors.IsInvalid(err):
 		return cause{kind: rotate.Configuration, means: "the cluster does not accept it", todo: "correct what it says"}
 	case strings.Contains(text, " is forbidden: "):
-		return cause{kind: rotate.Configuration, means: "an admission control of the cluster refuses it", todo: "have it admit the change: " + notTheRole}
+		return cause{kind: rotate.Configuration, means: "an admission control of the cluster refuses it",
+			todo: "have it admit the change: " + notTheRole}
 	case apierrors.IsForbidden(err): // in Google's words
 		return cause{kind: rotate.Permission, todo: connect + ", and its Role in namespace NAMESPACE"}
 	case apierrors.IsUnauthorized(err):
@@ -93,7 +99,8 @@ func causeOf(err error, text string) cause {
 		return cause{kind: rotate.Configuration, todo: "check the namespace and the release that the function is configured with"}
 	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
 		apierrors.IsConflict(err), errors.As(err, &network):
-		return cause{kind: rotate.NotReady, todo: "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"}
+		return cause{kind: rotate.NotReady,
+			todo: "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"}
 	}
 	return cause{kind: rotate.Internal}
 }
@@ -105,7 +112,8 @@ var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
 // says so.
 func (r *Runner) upgradeFailure(what string, err error) error {
 	text := err.Error()
-	for _, of := range []string{"execution error at (", "template: ", "parse error ", "YAML parse error on ", "values don't meet the specifications of the schema"} {
+	for _, of := range []string{"execution error at (", "template: ", "parse error ", "YAML parse error on ",
+		"values don't meet the specifications of the schema"} {
 		if !strings.Contains(text, of) {
 			continue
 		}
