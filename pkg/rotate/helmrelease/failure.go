@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,7 +30,7 @@ func (r *Runner) failure(what string, err error) error {
 	switch cause, advice := r.refusedBy(err, text); {
 	case cause != "":
 		kind, todo, text = rotate.Configuration, advice, cause+": "+text
-	case strings.Contains(text, " is forbidden: User "), apierrors.IsForbidden(err) && strings.Contains(text, "cannot "):
+	case strings.Contains(text, roleLacks), apierrors.IsForbidden(err):
 		kind, todo = rotate.Permission, "add it to the function's Role in namespace "+r.config.Namespace+" (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"
 	case apierrors.IsUnauthorized(err):
 		kind, todo = rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
@@ -56,50 +55,47 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
+// roleLacks is in what the API server says of a right that no Role gives.
+const roleLacks = " is forbidden: User "
+
 // refusedBy tells what in the cluster refuses a change that the function's Role allows, and what to do; empty if nothing of the kind is
 // known.
 func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
 	switch {
 	case strings.Contains(text, "exceeded quota"), strings.Contains(text, "status unknown for quota"), strings.Contains(text, "failed quota"):
-		return "a ResourceQuota has no room for it", "raise it, or remove what is not needed: kubectl describe resourcequota --namespace " + r.config.Namespace
-	case strings.Contains(text, "ValidatingAdmissionPolicy"), strings.Contains(text, "admission webhook"), strings.Contains(text, "MutatingAdmissionPolicy"):
-		return "an admission policy of the cluster refuses it", "have the policy, which the message names, admit it: the function's Role is not what is missing"
-	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "Too long: may not be more than"), strings.Contains(text, "request is too large"):
+		return "a ResourceQuota has no room for it",
+			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace " + r.config.Namespace
+	case strings.Contains(text, "ValidatingAdmissionPolicy"), strings.Contains(text, "MutatingAdmissionPolicy"),
+		strings.Contains(text, "admission webhook"):
+		return "an admission policy of the cluster refuses it",
+			"have the policy, which the message names, admit it: the function's Role is not what is missing"
+	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "Too long: may not be more than"),
+		strings.Contains(text, "request is too large"):
 		return "it is longer than Kubernetes keeps",
 			"make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"
 	case apierrors.IsInvalid(err):
 		return "the cluster does not accept it", "mend what it says"
-	case apierrors.IsForbidden(err) && !strings.Contains(text, "cannot "):
+	case strings.Contains(text, " is forbidden: ") && !strings.Contains(text, roleLacks):
 		return "an admission control of the cluster refuses it", "have it admit the change: the function's Role is not what is missing"
 	}
 	return "", ""
 }
 
-// chartPlace is where in a chart rendering has stopped.
-var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
-
-// upgradeFailure is of an upgrade, or its dry run. What a template says may hold any of the values: it is not passed on, but where it
-// says so.
+// upgradeFailure is of an upgrade, or its dry run. What Helm says of values, and of what a chart makes of them, may quote any of them: it
+// is not passed on.
 func (r *Runner) upgradeFailure(what string, err error) error {
+	var typed *rotate.Error
 	text := err.Error()
-	for _, of := range []string{"execution error at (", "template: ", "parse error ", "YAML parse error on ", "values don't meet the specifications of the schema"} {
-		if !strings.Contains(text, of) {
-			continue
-		}
-		var typed *rotate.Error
-		if errors.As(err, &typed) {
-			return err
-		}
-		where := chartPlace.FindString(text)
-		if where != "" {
-			where = " at " + where
-		}
-		return rotate.Errorf(rotate.Configuration, "%s: the chart does not render%s", what, where).
-			WithTodo("see what helm upgrade --dry-run=server --reuse-values says of release %s in namespace %s; it is not repeated here, for it may hold values",
-				r.config.Release, r.config.Namespace)
+	if errors.As(err, &typed) || !slices.ContainsFunc(quotesValues, func(of string) bool { return strings.Contains(text, of) }) {
+		return r.failure(what, err)
 	}
-	return r.failure(what, err)
+	return rotate.Errorf(rotate.Configuration, "%s: the values of the release do not fit its chart", what).
+		WithTodo("see what helm upgrade --dry-run=server --reuse-values says of release %s in namespace %s; "+
+			"it is not repeated here, for it may hold values", r.config.Release, r.config.Namespace)
 }
+
+// quotesValues are in the texts of Helm's errors that may quote values.
+var quotesValues = []string{"values don't meet the specifications of the schema", "YAML parse error on ", "error converting YAML to JSON"}
 
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
 func (r *Runner) busyRelease() *rotate.Error {

@@ -160,7 +160,8 @@ func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.Reso
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"
 	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
 	if err != nil {
-		return r.dryRunFailure("dry run of an upgrade of release "+r.config.Release, r.upgradeFailure("dry run of an upgrade of release "+r.config.Release, err))
+		what := "dry run of an upgrade of release " + r.config.Release
+		return r.dryRunFailure(what, r.upgradeFailure(what, err))
 	}
 	if err := r.dryRunRecords(ctx, rendered); err != nil {
 		return err
