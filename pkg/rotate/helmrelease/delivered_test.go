@@ -404,21 +404,6 @@ func TestAPersonsEditOfTheSecretIsHealed(t *testing.T) {
 	}
 }
 
-// TestWhatAChartMakesOfValuesIsNotTold has a value come where YAML does not allow it: what Helm says of it may quote it.
-func TestWhatAChartMakesOfValuesIsNotTold(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	r := newRig(t, p)
-	r.connect()
-	r.record(func(rel *release.Release) {
-		rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/more.yaml", Data: []byte("kind: a: {{ .Values.config.extra }}")})
-	})
-	r.refused(rotate.Configuration, []string{"the values of the release do not fit its chart"})
-	if _, err := r.rotate(time.Second); err == nil || strings.Contains(err.Error(), "kept") {
-		t.Errorf("the error tells a value: %v", err)
-	}
-}
-
 // TestRestartIsKnownThoughTheSecretHasChanged has somebody label the Secret while the ordered pods start: they read what is stored still.
 func TestRestartIsKnownThoughTheSecretHasChanged(t *testing.T) {
 	t.Parallel()

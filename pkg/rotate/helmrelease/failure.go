@@ -81,22 +81,6 @@ func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
 	return "", ""
 }
 
-// upgradeFailure is of an upgrade, or its dry run. What Helm says of values, and of what a chart makes of them, may quote any of them: it
-// is not passed on.
-func (r *Runner) upgradeFailure(what string, err error) error {
-	var typed *rotate.Error
-	text := err.Error()
-	if errors.As(err, &typed) || !slices.ContainsFunc(quotesValues, func(of string) bool { return strings.Contains(text, of) }) {
-		return r.failure(what, err)
-	}
-	return rotate.Errorf(rotate.Configuration, "%s: the values of the release do not fit its chart", what).
-		WithTodo("see what helm upgrade --dry-run=server --reuse-values says of release %s in namespace %s; "+
-			"it is not repeated here, for it may hold values", r.config.Release, r.config.Namespace)
-}
-
-// quotesValues are in the texts of Helm's errors that may quote values.
-var quotesValues = []string{"values don't meet the specifications of the schema", "YAML parse error on ", "error converting YAML to JSON"}
-
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
 func (r *Runner) busyRelease() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
