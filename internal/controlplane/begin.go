@@ -31,7 +31,8 @@ func (s *Stage) fullQuota() error {
 	}
 	hard := corev1.ResourceList{corev1.ResourceSecrets: *resource.NewQuantity(int64(len(secrets.Items)), resource.DecimalSI)}
 	quotas := s.clients.CoreV1().ResourceQuotas(s.Namespace)
-	if _, err := quotas.Create(ctx, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "secrets"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}, metav1.CreateOptions{}); err != nil {
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "secrets"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}
+	if _, err := quotas.Create(ctx, quota, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	return await(ctx, func() (bool, error) {
@@ -49,7 +50,7 @@ func denies(operation admissionv1.OperationType, expression string) func(*Stage)
 	return func(s *Stage) error {
 		ctx, cancel := context.WithTimeout(context.Background(), takesEffect)
 		defer cancel()
-		name := "denies-" + s.Namespace
+		name, here := "denies-"+s.Namespace, map[string]string{corev1.LabelMetadataName: s.Namespace}
 		admissions := s.clients.AdmissionregistrationV1()
 		_, err := admissions.ValidatingAdmissionPolicies().Create(ctx, &admissionv1.ValidatingAdmissionPolicy{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -70,7 +71,7 @@ func denies(operation admissionv1.OperationType, expression string) func(*Stage)
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
 				PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
-				MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.Namespace}}},
+				MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: here}},
 			},
 		}, metav1.CreateOptions{})
 		if err != nil {
@@ -82,12 +83,14 @@ func denies(operation admissionv1.OperationType, expression string) func(*Stage)
 
 // denied reports whether an operation on a Secret is, by a dry run.
 func (s *Stage) denied(ctx context.Context, operation admissionv1.OperationType) bool {
-	secrets := s.clients.CoreV1().Secrets(s.Namespace)
+	secrets, dry := s.clients.CoreV1().Secrets(s.Namespace), []string{metav1.DryRunAll}
 	if operation == admissionv1.Create {
-		_, err := secrets.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tried"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		tried := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tried"}}
+		_, err := secrets.Create(ctx, tried, metav1.CreateOptions{DryRun: dry})
 		return err != nil
 	}
-	_, err := secrets.Patch(ctx, s.record(), types.MergePatchType, []byte(`{"metadata":{"labels":{"tried":"now"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+	label := []byte(`{"metadata":{"labels":{"tried":"now"}}}`)
+	_, err := secrets.Patch(ctx, s.record(), types.MergePatchType, label, metav1.PatchOptions{DryRun: dry})
 	return err != nil
 }
 

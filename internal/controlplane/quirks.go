@@ -204,7 +204,8 @@ func podsWait(reason string, d time.Duration) func(*Stage, *exchange) {
 
 func (s *Stage) annotate(name, value string) error {
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, name, value)
-	_, err := s.clients.CoreV1().Namespaces().Patch(context.Background(), s.Namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	namespaces := s.clients.CoreV1().Namespaces()
+	_, err := namespaces.Patch(context.Background(), s.Namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 
@@ -327,13 +328,15 @@ func (s *Stage) slow(e *exchange) {
 
 // refusal is an answer of the API server's that says no.
 func refusal(request *http.Request, code int, reason metav1.StatusReason, message string) *http.Response {
-	body := fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code)
+	body := fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":%q,"reason":%q,"code":%d}`,
+		message, reason, code)
 	return answerOf(request, code, body)
 }
 
 func answerOf(request *http.Request, code int, body []byte) *http.Response {
 	return &http.Response{
 		StatusCode: code, Status: fmt.Sprintf("%d %s", code, http.StatusText(code)), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)), Request: request,
+		Header:        http.Header{"Content-Type": {"application/json"}},
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)), Request: request,
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -26,8 +25,24 @@ func (r *Runner) failure(what string, err error) error {
 		return refused
 	}
 	text := r.redact(err.Error())
+<<<<<<< HEAD
 	if strings.Contains(text, "another operation (install/upgrade/rollback) is in progress") ||
 		strings.Contains(text, "release: already exists") {
+=======
+	kind, todo := rotate.Internal, ""
+	var network net.Error
+	switch cause, advice := r.refusedBy(err, text); {
+	case cause != "":
+		kind, todo, text = rotate.Configuration, advice, cause+": "+text
+	case strings.Contains(text, roleLacks), apierrors.IsForbidden(err):
+		kind, todo = rotate.Permission, "add it to the function's Role in namespace "+r.config.Namespace+" (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"
+	case apierrors.IsUnauthorized(err):
+		kind, todo = rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
+	case apierrors.IsNotFound(err):
+		kind, todo = rotate.Configuration, "check the namespace and the release that the function is configured with"
+	case strings.Contains(text, "another operation (install/upgrade/rollback) is in progress"),
+		strings.Contains(text, "release: already exists"):
+>>>>>>> i14-helm
 		return r.busyRelease()
 	}
 	known := causeOf(err, text)
@@ -44,6 +59,7 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
+<<<<<<< HEAD
 // cause is why an API server or Helm does not do something, by the words of its message: a 403 may be a missing right, a quota or a policy,
 // and Helm keeps nothing of an error but its text.
 type cause struct {
@@ -73,6 +89,30 @@ func causes() []cause {
 		{[]string{"Too long: may not be more than", "Too long: must have at most", "request is too large", "Request entity too large"},
 			rotate.Configuration,
 			"it is longer than Kubernetes keeps", "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"},
+=======
+// roleLacks is in what the API server says of a right that no Role gives.
+const roleLacks = " is forbidden: User "
+
+// refusedBy tells what in the cluster refuses a change that the function's Role allows, and what to do; empty if nothing of the kind is
+// known.
+func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
+	switch {
+	case strings.Contains(text, "exceeded quota"), strings.Contains(text, "status unknown for quota"), strings.Contains(text, "failed quota"):
+		return "a ResourceQuota has no room for it",
+			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace " + r.config.Namespace
+	case strings.Contains(text, "ValidatingAdmissionPolicy"), strings.Contains(text, "MutatingAdmissionPolicy"),
+		strings.Contains(text, "admission webhook"):
+		return "an admission policy of the cluster refuses it",
+			"have the policy, which the message names, admit it: the function's Role is not what is missing"
+	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "Too long: may not be more than"),
+		strings.Contains(text, "request is too large"):
+		return "it is longer than Kubernetes keeps",
+			"make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"
+	case apierrors.IsInvalid(err):
+		return "the cluster does not accept it", "mend what it says"
+	case strings.Contains(text, " is forbidden: ") && !strings.Contains(text, roleLacks):
+		return "an admission control of the cluster refuses it", "have it admit the change: the function's Role is not what is missing"
+>>>>>>> i14-helm
 	}
 }
 
@@ -105,6 +145,7 @@ func causeOf(err error, text string) cause {
 	return cause{kind: rotate.Internal}
 }
 
+<<<<<<< HEAD
 // chartPlace is where in a chart rendering has stopped.
 var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
 
@@ -132,6 +173,8 @@ func (r *Runner) upgradeFailure(what string, err error) error {
 	return r.failure(what, err)
 }
 
+=======
+>>>>>>> i14-helm
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
 func (r *Runner) busyRelease() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).

@@ -130,7 +130,8 @@ func (r *Runner) record(ctx context.Context, credentials maia.Credentials, recor
 	}
 	r.leaveOneDeployed(ctx)
 	if !r.seen.live.Equal(credentials) {
-		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value", r.config.Release, r.seen.secretName).
+		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value",
+			r.config.Release, r.seen.secretName).
 			WithTodo("look who else changes the Secret; the next run tries again")
 	}
 	return nil

@@ -24,17 +24,19 @@ func (r *Runner) checkWriters() error {
 	if others := r.otherManagers(); len(others) > 0 {
 		return rotate.Errorf(rotate.Configuration, "%s of Secret %s of release %s in namespace %s is managed by %s, which may write it again",
 			clientSecretVariable, r.seen.secretName, r.config.Release, r.config.Namespace, strings.Join(others, ", ")).
-			WithTodo("have that tool leave the Secret to the release; if nothing writes it any more, take the entry out of the Secret's metadata.managedFields")
+			WithTodo("have that tool leave the Secret to the release; if nothing writes it any more, " +
+				"take the entry out of the Secret's metadata.managedFields")
 	}
 	return nil
 }
 
 // otherWriter is the error of a Secret that holds something else than the release, for which no rotation is the reason.
 func (r *Runner) otherWriter() error {
-	return rotate.Errorf(rotate.Configuration, "the values of release %s in namespace %s hold another client_secret than Secret %s, which no rotation explains%s",
+	return rotate.Errorf(rotate.Configuration,
+		"the values of release %s in namespace %s hold another client_secret than Secret %s, which no rotation explains%s",
 		r.config.Release, r.config.Namespace, r.seen.secretName, r.lastManagers()).
-		WithTodo("if another tool writes the Secret (External Secrets, Sealed Secrets), have it leave the Secret to the release, and its metadata.managedFields; " +
-			"then upgrade the release with the value that the Secret holds")
+		WithTodo("if another tool writes the Secret (External Secrets, Sealed Secrets), have it leave the Secret to the release, " +
+			"and its metadata.managedFields; then upgrade the release with the value that the Secret holds")
 }
 
 // lastManagers names those that manage the client_secret, for a reader; empty if none is known.
@@ -55,8 +57,10 @@ func (r *Runner) lastManagers() string {
 // that program's name: it is known by the annotations that only Helm writes.
 func (r *Runner) otherManagers() (names []string) {
 	for _, managed := range r.seen.secretMeta.ManagedFields {
-		ours := managed.Manager == kube.ManagedFieldsManager || managed.Manager == fieldManager || strings.HasPrefix(managed.Manager, "kubectl")
-		if writesValue(managed) && !ours && !manages(managed, "f:metadata", "f:annotations", "f:meta.helm.sh/release-name") && !slices.Contains(names, managed.Manager) {
+		ours := managed.Manager == kube.ManagedFieldsManager || managed.Manager == fieldManager
+		helms := manages(managed, "f:metadata", "f:annotations", "f:meta.helm.sh/release-name")
+		other := !ours && !helms && !strings.HasPrefix(managed.Manager, "kubectl")
+		if other && writesValue(managed) && !slices.Contains(names, managed.Manager) {
 			names = append(names, managed.Manager)
 		}
 	}
