@@ -25,24 +25,8 @@ func (r *Runner) failure(what string, err error) error {
 		return refused
 	}
 	text := r.redact(err.Error())
-<<<<<<< HEAD
 	if strings.Contains(text, "another operation (install/upgrade/rollback) is in progress") ||
 		strings.Contains(text, "release: already exists") {
-=======
-	kind, todo := rotate.Internal, ""
-	var network net.Error
-	switch cause, advice := r.refusedBy(err, text); {
-	case cause != "":
-		kind, todo, text = rotate.Configuration, advice, cause+": "+text
-	case strings.Contains(text, roleLacks), apierrors.IsForbidden(err):
-		kind, todo = rotate.Permission, "add it to the function's Role in namespace "+r.config.Namespace+" (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"
-	case apierrors.IsUnauthorized(err):
-		kind, todo = rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
-	case apierrors.IsNotFound(err):
-		kind, todo = rotate.Configuration, "check the namespace and the release that the function is configured with"
-	case strings.Contains(text, "another operation (install/upgrade/rollback) is in progress"),
-		strings.Contains(text, "release: already exists"):
->>>>>>> i14-helm
 		return r.busyRelease()
 	}
 	known := causeOf(err, text)
@@ -59,7 +43,6 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
-<<<<<<< HEAD
 // cause is why an API server or Helm does not do something, by the words of its message: a 403 may be a missing right, a quota or a policy,
 // and Helm keeps nothing of an error but its text.
 type cause struct {
@@ -89,30 +72,6 @@ func causes() []cause {
 		{[]string{"Too long: may not be more than", "Too long: must have at most", "request is too large", "Request entity too large"},
 			rotate.Configuration,
 			"it is longer than Kubernetes keeps", "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"},
-=======
-// roleLacks is in what the API server says of a right that no Role gives.
-const roleLacks = " is forbidden: User "
-
-// refusedBy tells what in the cluster refuses a change that the function's Role allows, and what to do; empty if nothing of the kind is
-// known.
-func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
-	switch {
-	case strings.Contains(text, "exceeded quota"), strings.Contains(text, "status unknown for quota"), strings.Contains(text, "failed quota"):
-		return "a ResourceQuota has no room for it",
-			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace " + r.config.Namespace
-	case strings.Contains(text, "ValidatingAdmissionPolicy"), strings.Contains(text, "MutatingAdmissionPolicy"),
-		strings.Contains(text, "admission webhook"):
-		return "an admission policy of the cluster refuses it",
-			"have the policy, which the message names, admit it: the function's Role is not what is missing"
-	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "Too long: may not be more than"),
-		strings.Contains(text, "request is too large"):
-		return "it is longer than Kubernetes keeps",
-			"make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"
-	case apierrors.IsInvalid(err):
-		return "the cluster does not accept it", "mend what it says"
-	case strings.Contains(text, " is forbidden: ") && !strings.Contains(text, roleLacks):
-		return "an admission control of the cluster refuses it", "have it admit the change: the function's Role is not what is missing"
->>>>>>> i14-helm
 	}
 }
 
@@ -126,6 +85,9 @@ func causeOf(err error, text string) cause {
 	const connect = "check that the function's service account may connect to the cluster (container.clusters.connect)"
 	var network net.Error
 	switch {
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return cause{kind: rotate.Configuration, means: "it is longer than Kubernetes keeps",
+			todo: "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"}
 	case apierrors.IsInvalid(err):
 		return cause{kind: rotate.Configuration, means: "the cluster does not accept it", todo: "correct what it says"}
 	case strings.Contains(text, " is forbidden: "):
@@ -145,36 +107,6 @@ func causeOf(err error, text string) cause {
 	return cause{kind: rotate.Internal}
 }
 
-<<<<<<< HEAD
-// chartPlace is where in a chart rendering has stopped.
-var chartPlace = regexp.MustCompile(`[\w./-]+/templates/[\w./-]+(?::\d+)*`)
-
-// upgradeFailure is of an upgrade, or its dry run. What a template says may hold any of the values: it is not passed on, but where it
-// says so.
-func (r *Runner) upgradeFailure(what string, err error) error {
-	text := err.Error()
-	for _, of := range []string{"execution error at (", "template: ", "parse error ", "YAML parse error on ",
-		"values don't meet the specifications of the schema"} {
-		if !strings.Contains(text, of) {
-			continue
-		}
-		var typed *rotate.Error
-		if errors.As(err, &typed) {
-			return err
-		}
-		where := chartPlace.FindString(text)
-		if where != "" {
-			where = " at " + where
-		}
-		return rotate.Errorf(rotate.Configuration, "%s: the chart does not render%s", what, where).
-			WithTodo("see what helm upgrade --dry-run=server --reuse-values says of release %s in namespace %s; it is not repeated here, for it may hold values",
-				r.config.Release, r.config.Namespace)
-	}
-	return r.failure(what, err)
-}
-
-=======
->>>>>>> i14-helm
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
 func (r *Runner) busyRelease() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
