@@ -35,7 +35,14 @@ func TestConformance(t *testing.T) {
 	out := newOutside()
 	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home {
 		return newGKE(t, place, out, setup)
-	}, rotatetest.OnceEach(readsOnly))
+	}, rotatetest.OnceEach(readsOnly), rotatetest.WithQuirks(clusterQuirks()))
+}
+
+func clusterQuirks() (quirks []rotatetest.Quirk) {
+	for _, q := range controlplane.Quirks() {
+		quirks = append(quirks, rotatetest.Quirk(q))
+	}
+	return quirks
 }
 
 // readsOnly says of a call that it changes nothing.
@@ -106,10 +113,13 @@ func shippedRole(namespace string) ([]byte, error) {
 // started does.
 type gkeHome struct {
 	t       *testing.T
-	setup   rotatetest.Setup
+	agentID string
+	client  string                                                 // its ID
+	start   func(clientID, secret string) (stop func(), err error) // logs a runner in
 	out     *outside
 	cluster *installed
 	user    *rest.Config
+	stage   *controlplane.Stage
 	turn    chan struct{} // of following
 
 	mu      sync.Mutex
@@ -120,7 +130,12 @@ type gkeHome struct {
 const loginTime = 1300 * time.Millisecond
 
 func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkeHome {
-	h := &gkeHome{t: t, setup: setup, out: out, turn: make(chan struct{}, 1), known: map[string]string{}, running: map[string]func(){}}
+	return newHomeOf(t, p, out, setup, setup.Start)
+}
+
+func newHomeOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup, start func(clientID, secret string) (func(), error)) *gkeHome {
+	h := &gkeHome{t: t, agentID: setup.AgentID, client: setup.ClientID, start: start, out: out,
+		turn: make(chan struct{}, 1), known: map[string]string{}, running: map[string]func(){}}
 	h.knows(setup.Secret)
 	var err error
 	out.run(func() { h.cluster, err = p.install(setup.AgentID, setup.ClientID, setup.Secret) })
@@ -129,6 +144,13 @@ func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkeHo
 	}
 	h.user = rest.CopyConfig(p.user)
 	h.follow(0)
+	subject := controlplane.Subject{Namespace: h.cluster.namespace, Release: releaseName, Deployment: appDeployment, Secret: configSecret}
+	out.run(func() {
+		h.stage, err = controlplane.Play(h.cluster.admin, subject, h.must, func() { h.follow(loginTime) }, setup.Quirks...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -189,11 +211,11 @@ func (h *gkeHome) follow(after time.Duration) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if !stopped {
-				h.running[name], _ = h.setup.Start(h.setup.ClientID, secret) // one that is refused runs on
+				h.running[name], _ = h.start(h.client, secret) // one that is refused runs on
 			}
 		}
 		if after == 0 {
-			h.running[name], _ = h.setup.Start(h.setup.ClientID, secret)
+			h.running[name], _ = h.start(h.client, secret)
 		} else {
 			time.AfterFunc(after, login)
 		}
@@ -224,6 +246,10 @@ func (f following) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // Runner implements rotatetest.Home.
 func (h *gkeHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+	return h.runner(ctx, func(next http.RoundTripper) http.RoundTripper { return process.Transport(next, nameOf) })
+}
+
+func (h *gkeHome) runner(ctx context.Context, wrap func(http.RoundTripper) http.RoundTripper) (rotate.Runner, error) {
 	var next http.RoundTripper
 	var err error
 	h.out.run(func() { next, err = rest.TransportFor(h.user) })
@@ -233,9 +259,9 @@ func (h *gkeHome) Runner(ctx context.Context, process *rotatetest.Process) (rota
 	runner, err := helmrelease.Discover(ctx, helmrelease.Config{
 		REST: &rest.Config{
 			Host: h.user.Host, QPS: -1, Timeout: 10 * time.Second,
-			Transport: process.Transport(following{h, transport{h.out, next}}, nameOf),
+			Transport: wrap(following{h, h.stage.Wrap(transport{h.out, next})}),
 		},
-		Namespace: h.cluster.namespace, Release: releaseName, AgentIDs: []string{h.setup.AgentID},
+		Namespace: h.cluster.namespace, Release: releaseName, AgentIDs: []string{h.agentID},
 	})
 	if err != nil {
 		return nil, err
@@ -247,7 +273,7 @@ func (h *gkeHome) Runner(ctx context.Context, process *rotatetest.Process) (rota
 func (h *gkeHome) Stored() maia.Credentials {
 	var secret string
 	h.must(func() (err error) { secret, err = h.cluster.secret(); return err })
-	return maia.Credentials{ClientID: h.setup.ClientID, ClientSecret: maia.NewSecret(secret)}
+	return maia.Credentials{ClientID: h.client, ClientSecret: maia.NewSecret(secret)}
 }
 
 // Whole implements rotatetest.Whole: the newest revision is the deployed one, and its value is the Secret's.

@@ -13,16 +13,23 @@
 // number of replicas, which a chart may state beside an autoscaler, waits for nothing, runs no hooks, and is never
 // taken back: a rollback would restore a revoked secret. Neither does it listen to a cancelled context, which would
 // leave a release that is neither here nor there. The vendor's chart restarts nothing when the Secret changes; a mark on
-// the pod template does, unless the upgrade has changed the template itself.
+// the pod template does. Where the upgrade changes the template itself, the mark is part of that change: one rollout.
+//
+// Where the upgrade fails, whatever the reason, the Secret is changed without it and the pods are restarted: the runner is back first, and
+// [rotate.Home].Unrecorded says that the release does not hold the value yet. Storing once more then upgrades the release, and
+// leaves pod templates alone.
 //
 // # What is where
 //
-//   - The store is the live Secret and the values of the base revision: they must agree, see [rotate.Home].Unfinished.
+//   - The store is the live Secret and the values of the base revision: they must agree. Where they do not, the reason is told by the
+//     Lease and the newest revision; one that is not known is somebody else who writes the Secret, which is refused.
 //   - The mark is two annotations of the pod template: the fingerprint of the secret, and the resourceVersion of the
 //     Secret that held it when the restart was ordered. The instances read what is stored if both are those of the Secret;
-//     a mark of another secret says nothing about pods that are newer than what the Secret holds.
+//     a mark of another secret says nothing about pods that are newer than what the Secret holds. The ID of a restart is
+//     the Deployment and the time in its mark, DEPLOYMENT@TIME.
 //   - The lock is a Lease named maia-rotate-RELEASE in the release's namespace. Its annotations hold the note, and the
-//     revision that an upgrade of ours has begun, by which a later run knows one that was cut off.
+//     revision that an upgrade of ours has begun, by which a later run knows one that was cut off, and the fingerprint of what was
+//     brought to the Secret and is not recorded.
 //
 // # What cannot be proved before a refresh
 //

@@ -75,7 +75,8 @@ func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadS
 	switch {
 	case r.standsFor(d), r.hidden(d):
 		return rotate.ReadCurrent, nil
-	case mark == "" || maia.Fingerprint(mark) == r.seen.live.ClientSecret.Fingerprint(): // never restarted by us, or the Secret was written since
+	case mark == "" || maia.Fingerprint(mark) == r.seen.live.ClientSecret.Fingerprint():
+		// Never restarted by us, or the Secret was written since.
 		return rotate.ReadUnknown, nil
 	}
 	pods, err := r.newPods(ctx, d)

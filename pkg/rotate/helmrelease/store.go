@@ -37,7 +37,7 @@ func (r *Runner) agreement() (rotate.Home, error) {
 	case r.declaredBefore(), r.lastHolds(r.seen.live):
 		home.Pending, home.Unfinished = r.seen.declared, true
 	default:
-		return rotate.Home{}, r.otherWriter("the values of release %s hold another client_secret than Secret %s, which no rotation explains")
+		return rotate.Home{}, r.otherWriter()
 	}
 	return home, nil
 }
@@ -130,7 +130,8 @@ func (r *Runner) record(ctx context.Context, credentials maia.Credentials, recor
 	}
 	r.leaveOneDeployed(ctx)
 	if !r.seen.live.Equal(credentials) {
-		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value", r.config.Release, r.seen.secretName).
+		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value",
+			r.config.Release, r.seen.secretName).
 			WithTodo("look who else changes the Secret; the next run tries again")
 	}
 	return nil

@@ -23,7 +23,7 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret, recordOnly boo
 	configuration, wire := r.upgradeConfiguration(recordOnly)
 	upgraded, err := r.runUpgrade(ctx, r.newUpgrade(configuration), secret)
 	if err != nil {
-		failed := r.upgradeFailure("upgrade release "+r.config.Release, err)
+		failed := r.failure("upgrade release "+r.config.Release, err)
 		if rotate.KindOf(failed) == rotate.Permission {
 			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be mended
 		}
@@ -160,7 +160,7 @@ func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.Reso
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"
 	rendered, err := r.runUpgrade(ctx, upgrade, placeholder)
 	if err != nil {
-		return r.dryRunFailure("dry run of an upgrade of release "+r.config.Release, r.upgradeFailure("dry run of an upgrade of release "+r.config.Release, err))
+		return r.dryRunFailure("dry run of an upgrade of release "+r.config.Release, err)
 	}
 	if err := r.dryRunRecords(ctx, rendered); err != nil {
 		return err

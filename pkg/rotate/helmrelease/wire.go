@@ -37,7 +37,9 @@ func (r *Runner) upgradeConfiguration(recordOnly bool) (*action.Configuration, *
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &wired{wire, next} })
 	wired := *r.cluster
 	wired.config = config
-	return wired.helm(r.clients), wire
+	configuration := wired.helm(r.clients)
+	configuration.Releases = r.helm.Releases // records are none of the wire's
+	return configuration, wire
 }
 
 // wired is the wire of one client of the upgrade's.

@@ -17,20 +17,26 @@ import (
 // checkWriters refuses a Secret that belongs to somebody else, or whose client_secret somebody else manages.
 func (r *Runner) checkWriters() error {
 	if owners := r.seen.secretMeta.OwnerReferences; len(owners) > 0 {
-		return r.otherWriter("release %s has Secret %s, which belongs to " + owners[0].Kind + " " + owners[0].Name)
+		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s in namespace %s belongs to %s %s, which may write it again",
+			r.seen.secretName, r.config.Release, r.config.Namespace, owners[0].Kind, owners[0].Name).
+			WithTodo("have the release own its Secret: take it out of that tool's hands, and its metadata.ownerReferences away")
 	}
 	if others := r.otherManagers(); len(others) > 0 {
-		return r.otherWriter("release %s has Secret %s, whose " + clientSecretVariable + " is managed by " + strings.Join(others, ", "))
+		return rotate.Errorf(rotate.Configuration, "%s of Secret %s of release %s in namespace %s is managed by %s, which may write it again",
+			clientSecretVariable, r.seen.secretName, r.config.Release, r.config.Namespace, strings.Join(others, ", ")).
+			WithTodo("have that tool leave the Secret to the release; if nothing writes it any more, " +
+				"take the entry out of the Secret's metadata.managedFields")
 	}
 	return nil
 }
 
-// otherWriter is the error of a Secret that somebody else writes: format takes the names of the release and of the Secret.
-func (r *Runner) otherWriter(format string) error {
-	return rotate.Errorf(rotate.Configuration, format+"%s", r.config.Release, r.seen.secretName, r.lastManagers()).
-		WithTodo("if another tool writes the Secret (External Secrets, Sealed Secrets, …), rotate where that tool takes the value from, or have it leave the Secret to "+
-			"the release; if none does, upgrade the release with the Secret's value, and take the tool's entry out of the Secret's metadata.managedFields, in namespace %s",
-			r.config.Namespace)
+// otherWriter is the error of a Secret that holds something else than the release, for which no rotation is the reason.
+func (r *Runner) otherWriter() error {
+	return rotate.Errorf(rotate.Configuration,
+		"the values of release %s in namespace %s hold another client_secret than Secret %s, which no rotation explains%s",
+		r.config.Release, r.config.Namespace, r.seen.secretName, r.lastManagers()).
+		WithTodo("if another tool writes the Secret (External Secrets, Sealed Secrets), have it leave the Secret to the release, " +
+			"and its metadata.managedFields; then upgrade the release with the value that the Secret holds")
 }
 
 // lastManagers names those that manage the client_secret, for a reader; empty if none is known.
@@ -51,8 +57,10 @@ func (r *Runner) lastManagers() string {
 // that program's name: it is known by the annotations that only Helm writes.
 func (r *Runner) otherManagers() (names []string) {
 	for _, managed := range r.seen.secretMeta.ManagedFields {
-		ours := managed.Manager == kube.ManagedFieldsManager || managed.Manager == fieldManager || strings.HasPrefix(managed.Manager, "kubectl")
-		if writesValue(managed) && !ours && !manages(managed, "f:metadata", "f:annotations", "f:meta.helm.sh/release-name") && !slices.Contains(names, managed.Manager) {
+		ours := managed.Manager == kube.ManagedFieldsManager || managed.Manager == fieldManager
+		helms := manages(managed, "f:metadata", "f:annotations", "f:meta.helm.sh/release-name")
+		other := !ours && !helms && !strings.HasPrefix(managed.Manager, "kubectl")
+		if other && writesValue(managed) && !slices.Contains(names, managed.Manager) {
 			names = append(names, managed.Manager)
 		}
 	}
