@@ -122,7 +122,8 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 // read from a true one.
 func (w *World) lagsBehindConsole() bool { return w.Lag > 0 && (w.Console[0] || w.Console[1]) }
 
-func (m *Model) checkRestart(w *World, i int) {
+// checkOrdered checks the decision to order a restart, before the note is changed for it.
+func (m *Model) checkOrdered(w *World, i int) {
 	r := &w.Runs[i]
 	ordered := w.Note.Ordered
 	if !r.Moved && ordered.For == w.Store && r.Seen.Note.Ordered == ordered && !ordered.Second && !w.Older {
@@ -133,6 +134,10 @@ func (m *Model) checkRestart(w *World, i int) {
 			m.broken(6, "a restart is ordered though one was, and the runner is back")
 		}
 	}
+}
+
+func (m *Model) checkRestart(w *World, i int) {
+	r := &w.Runs[i]
 	if r.Moved || !r.Seen.Connected || !w.connected() || w.State == rolling {
 		return
 	}

@@ -71,7 +71,9 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 // has failed beside the instances that run, or the store never agreed with Maia.
 func (w *World) needsPerson() bool {
 	n := w.Note
-	return w.State == stopped || w.ByHand || w.Stuck || w.unclear() || (w.State == failed || w.State == failing) && w.connected() || w.Foreign || w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+	neverAgreed := w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+	return w.State == stopped || w.ByHand || w.Stuck || w.unclear() || w.Foreign || neverAgreed ||
+		(w.State == failed || w.State == failing) && w.connected()
 }
 
 // heldBack says that a service which can be restarted is not back, because of one that cannot.
@@ -88,7 +90,9 @@ func (w *World) unclear() bool {
 // back says that nothing is left to do.
 func (f *fairness) back(w *World) bool {
 	n := w.Note
-	return w.alone() && w.Store == w.Maia && w.connected() && w.State != rolling && !w.Starting && !(w.Two && (w.Instance != w.Maia || w.Other != w.Maia)) && (w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
+	half := w.Two && (w.Instance != w.Maia || w.Other != w.Maia)
+	return w.alone() && w.Store == w.Maia && w.connected() && w.State != rolling && !w.Starting && !half &&
+		(w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
 		n.Applied == w.Maia && n.Intents[0].By == 0 && n.paused().By == 0 && w.Phase == phaseNone
 }
 

@@ -112,7 +112,8 @@ func (w *World) mayGoBack() bool {
 // tellsOfReplacing says that by the note a secret was replaced by the one that is valid.
 func (w *World) tellsOfReplacing(old int8) bool {
 	n := w.Note
-	return n.Rotated.New == w.Maia && n.Rotated.Over == old || n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age+drainTicks+1 < backTicks
+	return n.Rotated.New == w.Maia && n.Rotated.Over == old ||
+		n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age+drainTicks+1 < backTicks
 }
 
 // cutOff says that a refresh or a restart of ours may have cut the runner off since it was paused, and it was not seen back.

@@ -19,8 +19,17 @@ func does(name string, next Logic) mutant {
 	return mutant{name, func(m *Model) { m.next = next }}
 }
 
+type decided func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step
+
+// knowing makes a decision that goes by what was observed alone.
+func knowing(do func(o rotate.Observation, step rotate.Step) rotate.Step) decided {
+	return func(o rotate.Observation, _ rotate.Policy, _ time.Time, step rotate.Step) rotate.Step {
+		return do(o, step)
+	}
+}
+
 // instead makes a mutant that does something else where Next says one thing.
-func instead(name string, of rotate.StepKind, do func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step) mutant {
+func instead(name string, of rotate.StepKind, do decided) mutant {
 	return does(name, func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
 		step := rotate.Next(o, p, now)
 		if step.Kind == of {
@@ -156,29 +165,29 @@ func mutants() []mutant {
 			store.Owes = false
 			return store
 		}),
-		instead("restarts although a restart is ordered", rotate.AwaitConnected, func(o rotate.Observation, _ rotate.Policy, _ time.Time, await rotate.Step) rotate.Step {
+		instead("restarts although a restart is ordered", rotate.AwaitConnected, knowing(func(o rotate.Observation, await rotate.Step) rotate.Step {
 			if o.Home.Note.Ordered != nil && o.Run.Restarts == 0 && o.Home.Instances.State == rotate.Rolling {
 				return step(rotate.Restart)
 			}
 			return await
-		}),
+		})),
 		blind("does not see that a restart is ordered", func(o *rotate.Observation, _ *rotate.Policy) {
 			if o.Home.Note.Ordered != nil && o.Run.Restarts == 0 {
 				o.Home.Note.Ordered, o.Home.Instances.Read = nil, rotate.ReadUnknown
 			}
 		}),
-		instead("gives a rollout up that is only slow", rotate.Refuse, func(o rotate.Observation, _ rotate.Policy, _ time.Time, refusal rotate.Step) rotate.Step {
+		instead("gives a rollout up that is only slow", rotate.Refuse, knowing(func(o rotate.Observation, refusal rotate.Step) rotate.Step {
 			if o.Home.Instances.State == rotate.Rolling && o.Home.Note.Ordered != nil && o.Run.Refusal == nil && o.Run.Restarts < 2 {
 				return step(rotate.Restart)
 			}
 			return refusal
-		}),
-		instead("waits for instances that crash for ever", rotate.Restart, func(o rotate.Observation, _ rotate.Policy, _ time.Time, restart rotate.Step) rotate.Step {
+		})),
+		instead("waits for instances that crash for ever", rotate.Restart, knowing(func(o rotate.Observation, restart rotate.Step) rotate.Step {
 			if o.Home.Instances.State == rotate.Failing {
 				return step(rotate.Refuse)
 			}
 			return restart
-		}),
+		})),
 		blind("resumes an operator's pause", func(o *rotate.Observation, _ *rotate.Policy) {
 			if own := o.Home.Note.Paused; own != nil && own.Confirmed {
 				own.Until = o.Agent.PausedUntil
@@ -192,10 +201,10 @@ func mutants() []mutant {
 		{"stops at the first service that cannot be restarted", func(m *Model) { m.alone = true }},
 		blind("stores a value that was superseded", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Note.Adopted = nil }),
 		blind("adopts while another target is unknown", func(_ *rotate.Observation, p *rotate.Policy) { p.OnlyKnown = false }),
-		instead("is done in silence over a pause that may be ours", rotate.Done, func(_ rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
+		instead("is done in silence over a pause that may be ours", rotate.Done, knowing(func(_ rotate.Observation, done rotate.Step) rotate.Step {
 			done.Refusal = nil
 			return done
-		}),
+		})),
 	}
 }
 

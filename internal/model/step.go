@@ -15,14 +15,18 @@ const (
 	goesBack // a read that shows what was before once more
 )
 
-var faultNames = [...]string{fine: "", fails: ", which fails", refused: ", which is refused", lost: ", the answer is lost", late1: ", carried out late", late2: ", carried out very late", goesBack: ", which goes back"}
+var faultNames = [...]string{
+	fine: "", fails: ", which fails", refused: ", which is refused", lost: ", the answer is lost",
+	late1: ", carried out late", late2: ", carried out very late", goesBack: ", which goes back",
+}
 
 // faults are those that a micro-step can have.
 func (pc PC) faults() []fault {
 	switch pc {
 	case await, awaitDrained:
 		return nil
-	case readHome, readAgent, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained, seePaused, lookBeforeResume, readAgentBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
+	case readHome, readAgent, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained,
+		seePaused, lookBeforeResume, readAgentBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
 		return []fault{fails}
 	case pause:
 		return []fault{fails, refused, lost, late1}
@@ -431,6 +435,7 @@ func (m *Model) proceed(w *World, i int) {
 			r.PC = noteOwed
 		}
 	case rotate.Restart:
+		m.checkOrdered(w, i)
 		r.PC = restart
 		if r.Seen.Note.Ordered.For != 0 && r.Seen.Read == readCurrent && r.Seen.State != failed {
 			r.PC = noteAnew

@@ -434,8 +434,11 @@ var (
 		}
 		return all
 	}()
-	runIDs   = map[int8]string{1: "run-1", 2: "run-2", gone: "a run that is gone"}
-	untils   = [...]time.Time{notPaused: {}, untilOurs: epoch.Add(100 * time.Hour), untilOperators: epoch.Add(200 * time.Hour), untilSoon: epoch.Add(tick), untilStale: epoch.Add(300 * time.Hour), untilMoves: epoch.Add(24 * time.Hour)}
+	runIDs = map[int8]string{1: "run-1", 2: "run-2", gone: "a run that is gone"}
+	untils = [...]time.Time{
+		notPaused: {}, untilOurs: epoch.Add(100 * time.Hour), untilOperators: epoch.Add(200 * time.Hour), untilSoon: epoch.Add(tick),
+		untilStale: epoch.Add(300 * time.Hour), untilMoves: epoch.Add(24 * time.Hour),
+	}
 	states   = [...]rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped, rotate.Failing}
 	reads    = [...]rotate.ReadState{rotate.ReadUnknown, rotate.ReadCurrent, rotate.ReadOlder}
 	statuses = [...]maia.AgentStatus{"", maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown, "provisioning"}
