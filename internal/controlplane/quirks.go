@@ -99,6 +99,7 @@ type Stage struct {
 	happened map[string]bool
 	until    map[string]time.Time
 	calls    int
+	scaled   int32
 	shown    map[string]*http.Response // by path: the last answer to a read, without its body
 	bodies   map[string][]byte
 }
@@ -254,8 +255,18 @@ func (s *Stage) scaleUp() error {
 		return err
 	}
 	scale.Spec.Replicas *= 2
+	s.mu.Lock()
+	s.scaled = scale.Spec.Replicas
+	s.mu.Unlock()
 	_, err = deployments.UpdateScale(context.Background(), s.Deployment, scale, metav1.UpdateOptions{FieldManager: "hpa"})
 	return err
+}
+
+// Scaled is the number of replicas that the autoscaler has set; 0 if it has not.
+func (s *Stage) Scaled() int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scaled
 }
 
 // lagTime is how long a read shows what was before a change.
