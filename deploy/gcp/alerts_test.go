@@ -62,6 +62,16 @@ func matches(t *testing.T, filter string, line map[string]any) bool {
 	return true
 }
 
+// leftPaused has the line of the runner say, as package fleet does, that it was left paused.
+func leftPaused(lines []map[string]any) []map[string]any {
+	for _, line := range lines {
+		if line["message"] == "runner" {
+			line["left_paused"] = true
+		}
+	}
+	return lines
+}
+
 // The alerts look at what the function really writes: each at the line that it is for, and at none of a runner that is well.
 func TestAlerts(t *testing.T) {
 	module := load(t, given())
@@ -71,13 +81,17 @@ func TestAlerts(t *testing.T) {
 		filters[name], labels[name] = condition["filter"].(string), condition["label_extractors"].(map[string]any)
 	}
 	filters["any"] = module.Attributes(module.Blocks["google_logging_metric.runners"])["filter"].(string)
+	metric := module.Attributes(module.Blocks["google_logging_metric.left_paused"])
+	filters["left_paused metric"], labels["left_paused metric"] = metric["filter"].(string), metric["label_extractors"].(map[string]any)
 	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
 	for name, test := range map[string]struct {
 		lines []map[string]any
 		want  map[string]bool
 	}{
-		"well":                {logged(t, alerttest.Case{Days: 1, Every: year}), map[string]bool{"any": true}},
-		"rotated":             {logged(t, alerttest.Case{Days: 40, Every: day}), map[string]bool{"any": true}},
+		"well":    {logged(t, alerttest.Case{Days: 1, Every: year}), map[string]bool{"any": true}},
+		"rotated": {logged(t, alerttest.Case{Days: 40, Every: day}), map[string]bool{"any": true}},
+		"left paused": {leftPaused(logged(t, alerttest.Case{Days: 1, Every: year})), map[string]bool{"any": true,
+			"left_paused": true, "left_paused metric": true}},
 		"old":                 {logged(t, alerttest.Case{Days: 40, Every: year}), map[string]bool{"any": true, "age": true}},
 		"left alone":          {logged(t, alerttest.Case{Days: 1, Every: day, Busy: true}), map[string]bool{"any": true}},
 		"left alone, and old": {logged(t, alerttest.Case{Days: 40, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},

@@ -83,10 +83,12 @@ func (o Observation) newest(secret maia.Fingerprint) maia.Fingerprint {
 // goesBack is for how long after an adoption a read may still show what was before.
 const goesBack = time.Hour
 
-// overrules reports whether what was adopted counts more than a read of what was before. It was not made by us, so that the
-// connection of the runner proves it; without that it is believed for a while only.
+// overrules reports whether what was adopted counts more than a read of what was before. It was not made by us: the connection of the
+// runner proves it, and so does a refresh of ours that replaced it; without these it is believed for a while only.
 func (o Observation) overrules(adopted Adoption) bool {
-	return o.Agent.Connected && o.Home.Note.Applied == adopted.New || o.Run.Started.Before(adopted.At.Add(goesBack))
+	note := o.Home.Note
+	return o.Agent.Connected && note.Applied == adopted.New || note.Rotated != nil && note.Rotated.Over == adopted.New ||
+		o.Run.Started.Before(adopted.At.Add(goesBack))
 }
 
 // held is the credentials with a fingerprint, if the store holds them or they are staged.

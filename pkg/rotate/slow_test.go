@@ -155,7 +155,18 @@ func TestReadThatGoesBackDoesNotUndoAnAdoption(t *testing.T) {
 		if h.store != adopted || h.restarts != restarts {
 			t.Errorf("the store holds another value than the adopted one, or was restarted (%d times)", h.restarts-restarts)
 		}
-		h.mustBeBack()
+		// Neither does it after the next rotation.
+		if _, err := h.run(rotate.Rotate); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Hour)
+		h.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Nth: 1, Kind: maiatest.CustomBody, Status: 200, Body: []byte(stale)})
+		if report, err := h.run(rotate.Heal); err != nil || report.Outcome != rotate.NoOp {
+			t.Errorf("after the next rotation: outcome %q, error %v", report.Outcome, err)
+		}
+		if h.store != h.maia.LiveSecret(agentID) {
+			t.Error("the store does not hold what Maia does")
+		}
 	})
 }
 

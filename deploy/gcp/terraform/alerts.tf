@@ -15,6 +15,12 @@ locals {
       labels = { runner = "EXTRACT(jsonPayload.runner)" }
       text   = "A refresh has revoked the runner's secret, and the runner is not back. Every call heals it; the function's log says why that does not help."
     }
+    left_paused = {
+      title  = "a runner is left paused"
+      filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.left_paused=true"
+      labels = { runner = "EXTRACT(jsonPayload.runner)" }
+      text   = "A run of ours has paused the runner, and it is paused still: it runs no pipelines. Either it could not be resumed, which the next call tries again, or whose pause it is cannot be told. If no operator has paused it, resume it in Maia's console, or by POST /v1/agents/AGENT_ID/commands with {\"command\":\"RESUME\"}."
+    }
     age = {
       title  = "no rotation for more than ${var.max_age_days} days, or none ever"
       filter = "${local.log} AND jsonPayload.message=\"runner\" AND (jsonPayload.age_days>${var.max_age_days} OR jsonPayload.never_rotated=true)"
@@ -65,6 +71,25 @@ resource "google_logging_metric" "runners" {
   metric_descriptor {
     metric_kind = "DELTA"
     value_type  = "INT64"
+  }
+}
+
+resource "google_logging_metric" "left_paused" {
+  project     = var.project
+  name        = "${var.name}-left-paused"
+  description = "Runners that calls of the function left paused."
+  filter      = local.alerts.left_paused.filter
+
+  label_extractors = local.alerts.left_paused.labels
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+
+    labels {
+      key        = "runner"
+      value_type = "STRING"
+    }
   }
 }
 

@@ -213,14 +213,7 @@ func (h *Handler) maiaClient(discovered string) (*maia.Client, error) {
 	if client := h.maia[discovered]; client != nil {
 		return client, nil
 	}
-	place := settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}
-	if discovered != "" && h.config.Endpoints.APIURL == "" {
-		if _, err := (settings.Endpoints{}).Client(discovered, place, h.config.Credentials, userAgent); err != nil {
-			return nil, settings.Errorf("the variable MATILLION_REGION of the runner's app is %q, which is none of Maia's regions (eu1, us1, au1)", discovered).
-				WithTodo("correct it in the app if the runner allows that; else set MAIA_API_URL to that of the account's region, for which it is not looked at")
-		}
-	}
-	client, err := h.config.Endpoints.Client(discovered, place, h.config.Credentials, userAgent)
+	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, h.config.Credentials, userAgent)
 	if err == nil {
 		h.maia[discovered] = client
 	}

@@ -26,10 +26,12 @@ func causes() []cause {
 	return []cause{
 		{[]string{"SERVICE_DISABLED", "accessNotConfigured"}, "has not been used in project", rotate.Configuration,
 			"enable the API in the project that the message names: gcloud services enable container.googleapis.com secretmanager.googleapis.com"},
-		{[]string{"BILLING_DISABLED", "billingNotEnabled"}, "", rotate.Configuration, "enable billing of the project that the message names"},
+		{[]string{"BILLING_DISABLED", "billingNotEnabled"}, "", rotate.Configuration,
+			"enable billing of the project that the message names"},
 		{[]string{"SECURITY_POLICY_VIOLATED", "vpcServiceControls"}, "vpcServiceControlsUniqueIdentifier", rotate.Permission,
 			"let the function through the VPC Service Controls perimeter (an ingress rule for its service account); no role helps"},
-		{[]string{"RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"}, "Quota exceeded", rotate.NotReady,
+		{[]string{"RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"},
+			"Quota exceeded", rotate.NotReady,
 			"nothing: the next call tries again; if this repeats, look at the quotas of the API in the project"},
 		{[]string{"CUSTOMER_MANAGED_ENCRYPTION_KEY", "KMS_KEY_DISABLED"}, "KMS", rotate.Configuration,
 			"enable the Cloud KMS key of the secret, and let Secret Manager's service agent use it (roles/cloudkms.cryptoKeyEncrypterDecrypter)"},
@@ -76,7 +78,8 @@ func causeOf(api *googleapi.Error) *cause {
 	}
 	said := reasons(api)
 	for _, one := range causes() {
-		if slices.ContainsFunc(one.reasons, func(reason string) bool { return slices.Contains(said, reason) }) || one.words != "" && strings.Contains(api.Message, one.words) {
+		if slices.ContainsFunc(one.reasons, func(reason string) bool { return slices.Contains(said, reason) }) ||
+			one.words != "" && strings.Contains(api.Message, one.words) {
 			return &one
 		}
 	}

@@ -40,7 +40,8 @@ type googleAPIs struct {
 
 // newGoogleAPIs finds the credentials of the function's service account. The context must outlive them.
 func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
-	tokens, err := inTime("looking for credentials of Google Cloud", func() (oauth2.TokenSource, error) { return google.DefaultTokenSource(ctx, Scopes...) })
+	find := func() (oauth2.TokenSource, error) { return google.DefaultTokenSource(ctx, Scopes...) }
+	tokens, err := inTime("looking for credentials of Google Cloud", find)
 	if rotate.KindOf(err) == rotate.NotReady {
 		return nil, err
 	} else if err != nil {
@@ -108,9 +109,10 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	if err != nil {
 		return maia.Credentials{}, failure("make a client of the Secret Manager API", "", err)
 	}
-	found, err := read(ctx, "read the Maia API credential in "+version, AccessSecret, func(ctx context.Context) (*secretmanager.AccessSecretVersionResponse, error) {
-		return service.Projects.Secrets.Versions.Access(version).Context(ctx).Do()
-	})
+	found, err := read(ctx, "read the Maia API credential in "+version, AccessSecret,
+		func(ctx context.Context) (*secretmanager.AccessSecretVersionResponse, error) {
+			return service.Projects.Secrets.Versions.Access(version).Context(ctx).Do()
+		})
 	if err != nil {
 		return maia.Credentials{}, err
 	}

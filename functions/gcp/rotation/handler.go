@@ -253,7 +253,8 @@ func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*m
 	if client := h.maia[key]; client != nil {
 		return client, nil
 	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)", Lacks: "names no region"}, credential, userAgent)
+	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)",
+		Lacks: "names no region"}, credential, userAgent)
 	if err == nil {
 		h.maia[key] = client
 	}

@@ -121,11 +121,12 @@ func TestOneCallAtATime(t *testing.T) {
 		gone  bool          // the first one's caller
 		words string        // empty: 200
 	}{
-		"delivered twice":             {is: first, after: time.Second},
-		"by hand":                     {is: "", after: 5 * time.Minute},
-		"the next one":                {is: later, after: 25 * time.Minute},
-		"the caller has gone":         {is: "", after: time.Second, gone: true, words: "has been at work for 1s, and its caller has gone"},
-		"a retry after its deadline":  {is: first, after: 3*time.Minute + 5*time.Second, words: "has been at work for 3m5s, and this one repeats it"},
+		"delivered twice":     {is: first, after: time.Second},
+		"by hand":             {is: "", after: 5 * time.Minute},
+		"the next one":        {is: later, after: 25 * time.Minute},
+		"the caller has gone": {is: "", after: time.Second, gone: true, words: "has been at work for 1s, and its caller has gone"},
+		"a retry after its deadline": {is: first, after: 3*time.Minute + 5*time.Second,
+			words: "has been at work for 3m5s, and this one repeats it"},
 		"the next one, 31 min later":  {is: later, after: 31 * time.Minute, words: "Cloud Scheduler waits for none that long"},
 		"one that has lost its bound": {is: later, after: time.Hour, words: "its time is over"},
 	} {
@@ -168,8 +169,10 @@ func TestOneCallAtATime(t *testing.T) {
 					t.Error("the run ends with its caller")
 				}
 				status, answer := answered(t, h, call(t.Context(), test.is))
-				if test.words == "" && (status != http.StatusOK || answer.Note != "another call of this function is at work: nothing was done") ||
-					test.words != "" && (status != http.StatusServiceUnavailable || answer.Kind != rotate.NotReady || !strings.Contains(answer.Error, test.words)) {
+				if test.words == "" && (status != http.StatusOK ||
+					answer.Note != "another call of this function is at work: nothing was done") ||
+					test.words != "" && (status != http.StatusServiceUnavailable || answer.Kind != rotate.NotReady ||
+						!strings.Contains(answer.Error, test.words)) {
 					t.Errorf("the second call: %d, %+v", status, answer)
 				}
 				close(release)
@@ -177,7 +180,8 @@ func TestOneCallAtATime(t *testing.T) {
 					t.Errorf("the first call: %d", status)
 				}
 				h.google = noGoogle
-				if status, answer := answered(t, h, call(t.Context(), later)); status != http.StatusInternalServerError || answer.Note != "" {
+				if status, answer := answered(t, h, call(t.Context(), later)); status != http.StatusInternalServerError ||
+					answer.Note != "" {
 					t.Errorf("a call after it: %d, %+v", status, answer)
 				}
 			})

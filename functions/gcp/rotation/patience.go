@@ -34,7 +34,8 @@ func read[T any](ctx context.Context, what, permission string, do func(context.C
 		case !hung:
 			return found, failure(what, permission, err)
 		case try == readTries:
-			return found, rotate.Errorf(rotate.NotReady, "%s: no answer within %s, %d times", what, readTimeout, readTries).WithTodo(hungTodo)
+			return found, rotate.Errorf(rotate.NotReady, "%s: no answer within %s, %d times", what, readTimeout, readTries).
+				WithTodo(hungTodo)
 		}
 	}
 }

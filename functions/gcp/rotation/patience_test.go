@@ -57,8 +57,9 @@ func (h hanging) Token() (*oauth2.Token, error) {
 
 func emulated() *googleapis.Server {
 	return &googleapis.Server{Token: "token",
-		Clusters: map[string]*container.Cluster{cluster: {Endpoint: "10.0.0.1", MasterAuth: &container.MasterAuth{ClusterCaCertificate: "AAAA"}}},
-		Secrets:  map[string]string{version: `{"client_id":"an-id","client_secret":"` + apiSecret + `"}`},
+		Clusters: map[string]*container.Cluster{cluster: {Endpoint: "10.0.0.1",
+			MasterAuth: &container.MasterAuth{ClusterCaCertificate: "AAAA"}}},
+		Secrets: map[string]string{version: `{"client_id":"an-id","client_secret":"` + apiSecret + `"}`},
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	leastMemory = 256 << 20 // bytes; a whole upgrade takes a third of it
+	leastMemory = 256 << 20 // bytes; a whole upgrade takes a third of it, and a chart may take as much
 	longestWait = 30 * time.Minute
 )
 

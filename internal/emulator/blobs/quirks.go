@@ -13,8 +13,10 @@ import (
 // Quirks are the ways in which blob storage may behave that [Server.Play] knows.
 func Quirks() []quirk.Quirk {
 	return []quirk.Quirk{
-		{Name: "blobs-dead-holder", Behaviour: "a blob is leased for 40 s more by a process that has died", Source: "blob storage documentation, Lease Blob"},
-		{Name: "blobs-throttled", Behaviour: "each fifth call is refused with 503 ServerBusy", Source: "blob storage documentation, scalability targets"},
+		{Name: "blobs-dead-holder", Behaviour: "a blob is leased for 40 s more by a process that has died",
+			Source: "blob storage documentation, Lease Blob"},
+		{Name: "blobs-throttled", Behaviour: "each fifth call is refused with 503 ServerBusy",
+			Source: "blob storage documentation, scalability targets"},
 		{Name: "blobs-slow-answers", Behaviour: "each ninth call is carried out and answered after 6 s", Source: "not documented"},
 		{Name: "blobs-lost-answers", Behaviour: "each eighth call is carried out, and its answer is lost", Source: "not documented"},
 	}

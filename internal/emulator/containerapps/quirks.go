@@ -26,10 +26,12 @@ func Quirks() []quirk.Quirk {
 		{Name: "rollout-1s", Behaviour: "a restart has replaced every replica after a second", Source: undocumented},
 		{Name: "rollout-9m", Behaviour: "replicas run on for nine minutes after a restart, and are replaced then", Source: undocumented},
 		{Name: "rollout-60m", Behaviour: "replicas run on for an hour after a restart, and are replaced then", Source: undocumented},
-		{Name: "no-replicas-shown", Behaviour: "the list of replicas is empty for four minutes after a restart", Source: "microsoft/azure-container-apps 614 (2023)"},
+		{Name: "no-replicas-shown", Behaviour: "the list of replicas is empty for four minutes after a restart",
+			Source: "microsoft/azure-container-apps 614 (2023)"},
 		{Name: "in-place", Behaviour: "a restart restarts the containers of each replica", Source: pageRevision},
 		{Name: "same-names", Behaviour: "a replica has the name of the one that it replaces", Source: undocumented},
-		{Name: "failed-after-restart", Behaviour: "for ten minutes after a restart a revision is Failed and Unhealthy, though its replicas run", Source: pageState},
+		{Name: "failed-after-restart", Behaviour: "for ten minutes after a restart a revision is Failed and Unhealthy, though its replicas run",
+			Source: pageState},
 		{Name: "state-failed", Behaviour: "a revision is Failed, though its replicas run", Source: pageState, Refused: "Failed"},
 		{Name: "state-unhealthy", Behaviour: "a revision is Unhealthy, though its replicas run", Source: pageState, Refused: "Unhealthy"},
 		{Name: "state-degraded", Behaviour: "a revision is Degraded, though its replicas run", Source: pageRevision, Refused: "Degraded"},
@@ -37,20 +39,27 @@ func Quirks() []quirk.Quirk {
 		{Name: "capp-references", Behaviour: "a revision shows capp- and the app's name in place of each secretRef",
 			Source: "microsoft/azure-container-apps 370 (2022), 1705 (2026)"},
 		{Name: "operation-75s", Behaviour: "a change is answered with 202 and ends after 75 s", Source: undocumented},
-		{Name: "operation-10m", Behaviour: "a change is answered with 202 and ends after ten minutes", Source: undocumented, Refused: "is in progress for more than"},
-		{Name: "policy-on-apps", Behaviour: "a policy denies every change of an app", Source: pagePolicy, Refused: "RequestDisallowedByPolicy"},
-		{Name: "policy-on-secrets", Behaviour: "a policy denies a change that carries secrets", Source: pagePolicy, Refused: "RequestDisallowedByPolicy"},
-		{Name: "deny-assignment", Behaviour: "a deny assignment forbids changes and restarts", Source: "Azure role-based access control, deny assignments",
+		{Name: "operation-10m", Behaviour: "a change is answered with 202 and ends after ten minutes",
+			Source: undocumented, Refused: "is in progress for more than"},
+		{Name: "policy-on-apps", Behaviour: "a policy denies every change of an app",
+			Source: pagePolicy, Refused: "RequestDisallowedByPolicy"},
+		{Name: "policy-on-secrets", Behaviour: "a policy denies a change that carries secrets",
+			Source: pagePolicy, Refused: "RequestDisallowedByPolicy"},
+		{Name: "deny-assignment", Behaviour: "a deny assignment forbids changes and restarts",
+			Source:  "Azure role-based access control, deny assignments",
 			Refused: "DenyAssignmentAuthorizationFailed"},
-		{Name: "locked", Behaviour: "a lock lets an app only be read", Source: "Azure Resource Manager documentation, locks", Refused: "ScopeLocked"},
+		{Name: "locked", Behaviour: "a lock lets an app only be read",
+			Source: "Azure Resource Manager documentation, locks", Refused: "ScopeLocked"},
 		{Name: "quota", Behaviour: "a change is refused for want of quota", Source: undocumented, Refused: "QuotaExceeded"},
 		{Name: "throttled", Behaviour: "each sixth call is refused with 429 and a Retry-After of 20 s", Source: pageLimits},
 		{Name: "slow-answers", Behaviour: "each seventh call is carried out and answered after 25 s", Source: undocumented},
 		{Name: "lag-5s", Behaviour: "reads show what was there 5 s before", Source: undocumented},
 		{Name: "lag-30s", Behaviour: "reads show what was there 30 s before", Source: undocumented},
-		{Name: "lag-back", Behaviour: "after a change or a restart one of the reads shows once more what was there before", Source: undocumented},
+		{Name: "lag-back", Behaviour: "after a change or a restart one of the reads shows once more what was there before",
+			Source: undocumented},
 		{Name: "sibling-fails", Behaviour: "the first revision refuses its first restart", Source: undocumented},
-		{Name: "vault-values", Behaviour: "secrets of Key Vault are listed with a value, too", Source: "hashicorp/terraform-provider-azurerm 25820"},
+		{Name: "vault-values", Behaviour: "secrets of Key Vault are listed with a value, too",
+			Source: "hashicorp/terraform-provider-azurerm 25820"},
 	}
 }
 
@@ -124,10 +133,12 @@ func (s *Server) denial(to target, body []byte) *resourcemanager.Problem {
 	switch {
 	case write && s.played["policy-on-apps"], write && s.played["policy-on-secrets"] && strings.Contains(string(body), `"secrets"`):
 		return resourcemanager.New(http.StatusForbidden, "RequestDisallowedByPolicy",
-			"Resource '"+to.id[strings.LastIndex(to.id, "/")+1:]+"' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"deny changes\"}}]'.")
+			"Resource '"+to.id[strings.LastIndex(to.id, "/")+1:]+"' was disallowed by policy. "+
+				`Policy identifiers: '[{"policyAssignment":{"name":"deny changes"}}]'.`)
 	case (write || to.operation == opRestart) && s.played["deny-assignment"]:
 		return resourcemanager.New(http.StatusForbidden, "DenyAssignmentAuthorizationFailed",
-			"The client has permission to perform action '"+to.action()+"' on scope '"+to.resource()+"', however the access is denied because of the deny assignment with name 'stack'.")
+			"The client has permission to perform action '"+to.action()+"' on scope '"+to.resource()+"', "+
+				"however the access is denied because of the deny assignment with name 'stack'.")
 	case write && s.played["quota"]:
 		return resourcemanager.New(http.StatusBadRequest, "QuotaExceeded", "The change would exceed the quota of the environment.")
 	}

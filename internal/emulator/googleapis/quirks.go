@@ -20,12 +20,17 @@ func Quirks() []quirk.Quirk {
 		{Name: "google-slow-answers", Behaviour: "each answer takes 25 s", Source: undocumented, Refused: "no answer within 10s, 2 times"},
 		{Name: "google-slow-once", Behaviour: "the first answer for each resource takes 25 s", Source: undocumented},
 		{Name: "google-hangs-once", Behaviour: "the first read of each resource is never answered", Source: undocumented},
-		{Name: "google-throttled", Behaviour: "each read is refused with 429, and an hour to wait", Source: "Google Kubernetes Engine documentation, quotas", Refused: "(HTTP 429)"},
-		{Name: "google-quota-403", Behaviour: "a quota that is used up is a 403 with the reason rateLimitExceeded", Source: "Compute Engine documentation, API rate limits",
+		{Name: "google-throttled", Behaviour: "each read is refused with 429, and an hour to wait",
+			Source: "Google Kubernetes Engine documentation, quotas", Refused: "(HTTP 429)"},
+		{Name: "google-quota-403", Behaviour: "a quota that is used up is a 403 with the reason rateLimitExceeded",
+			Source:  "Compute Engine documentation, API rate limits",
 			Refused: "look at the quotas of the API"},
-		{Name: "google-api-disabled", Behaviour: "an API that is not enabled is a 403 with the reason SERVICE_DISABLED", Source: pageErrors, Refused: "gcloud services enable"},
-		{Name: "google-billing-disabled", Behaviour: "a project without billing is a 403 with the reason BILLING_DISABLED", Source: pageErrors, Refused: "enable billing"},
-		{Name: "google-perimeter", Behaviour: "a VPC Service Controls perimeter is a 403 with the reason SECURITY_POLICY_VIOLATED", Source: pageErrors,
+		{Name: "google-api-disabled", Behaviour: "an API that is not enabled is a 403 with the reason SERVICE_DISABLED",
+			Source: pageErrors, Refused: "gcloud services enable"},
+		{Name: "google-billing-disabled", Behaviour: "a project without billing is a 403 with the reason BILLING_DISABLED",
+			Source: pageErrors, Refused: "enable billing"},
+		{Name: "google-perimeter", Behaviour: "a VPC Service Controls perimeter is a 403 with the reason SECURITY_POLICY_VIOLATED",
+			Source:  pageErrors,
 			Refused: "VPC Service Controls perimeter"},
 	}
 }
@@ -86,11 +91,13 @@ func (s *Server) quirky(writer http.ResponseWriter) bool {
 	switch {
 	case s.plays("google-throttled"):
 		writer.Header().Set("Retry-After", "3600")
-		refuse(writer, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute'.")
+		refuse(writer, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED",
+			"Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute'.")
 	case s.plays("google-quota-403"):
 		refuseAs(writer, "PERMISSION_DENIED", "Rate Limit Exceeded", "rateLimitExceeded", "RATE_LIMIT_EXCEEDED")
 	case s.plays("google-api-disabled"):
-		refuseAs(writer, "PERMISSION_DENIED", "The API has not been used in project 12345 before or it is disabled.", "accessNotConfigured", "SERVICE_DISABLED")
+		refuseAs(writer, "PERMISSION_DENIED", "The API has not been used in project 12345 before or it is disabled.",
+			"accessNotConfigured", "SERVICE_DISABLED")
 	case s.plays("google-billing-disabled"):
 		refuseAs(writer, "PERMISSION_DENIED", "This API method requires billing to be enabled.", "forbidden", "BILLING_DISABLED")
 	case s.plays("google-perimeter"):

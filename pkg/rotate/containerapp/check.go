@@ -34,7 +34,8 @@ func (r *Runner) Check(ctx context.Context) error {
 	if len(r.seen.strays) > 0 {
 		return r.seen.strayedError()
 	}
-	if err := r.ask(ctx, http.MethodPost, "/revisions/"+noRevision+"/restart", "", "restart revisions of app "+r.id.Name, actionRestart); err != nil {
+	const restart = "/revisions/" + noRevision + "/restart"
+	if err := r.ask(ctx, http.MethodPost, restart, "", "restart revisions of app "+r.id.Name, actionRestart); err != nil {
 		return err
 	}
 	if r.config.Dry {
@@ -45,7 +46,8 @@ func (r *Runner) Check(ctx context.Context) error {
 
 // strayedError refuses an app of which a revision has its client secret from elsewhere.
 func (v *view) strayedError() error {
-	return rotate.Errorf(rotate.Configuration, "the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
+	return rotate.Errorf(rotate.Configuration,
+		"the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
 		v.strays[0].revision, v.name, v.strays[0].secret, v.secret).
 		WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
 }

@@ -53,15 +53,19 @@ type cause struct {
 var causes = []cause{
 	{scopeLocked, rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"},
 	{"RequestDisallowedByPolicy", rotate.Configuration,
-		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; the app's activity log names it: exempt the app (az policy exemption create)"},
+		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; the app's activity log names it: " +
+			"exempt the app (az policy exemption create)"},
 	{"RequestDisallowedByAzure", rotate.Configuration,
 		"a policy of Azure's own refuses this change in this subscription or region: the app's activity log says why; ask its administrator, or Microsoft"},
 	{"DenyAssignmentAuthorizationFailed", rotate.Configuration,
 		"a deny assignment forbids it, which no role overrides: have whoever made it (a deployment stack, a managed application) exclude the function's identity"},
 	{"ReadOnlyDisabledSubscription", rotate.Configuration, "the subscription is disabled and can only be read: have it enabled again"},
 	{"Quota…", rotate.Configuration, "raise the quota that the app's activity log names, or make room in it"},
-	{"AuthorizationFailure", rotate.Configuration, "let the function's network into the storage account (its firewall, or its private endpoint), and check that the account takes tokens"},
-	{"ContainerAppSecretInvalid", rotate.Configuration, "Azure refuses the app's secrets as they are: look for one that is empty, or a reference to Key Vault that does not resolve, and mend it or remove it"},
+	{"AuthorizationFailure", rotate.Configuration,
+		"let the function's network into the storage account (its firewall, or its private endpoint), and check that the account takes tokens"},
+	{"ContainerAppSecretInvalid", rotate.Configuration,
+		"Azure refuses the app's secrets as they are: look for one that is empty, or a reference to Key Vault that does not resolve, " +
+			"and mend it or remove it"},
 	{revisionNotFound, rotate.NotReady, "nothing: the revision is gone, the next look finds those that are there"},
 	{"RevisionInactive", rotate.NotReady, "nothing: the revision was deactivated, the next look finds those that are active"},
 }
@@ -119,7 +123,8 @@ func failure(what, action string, err error) error {
 		}
 		return -1
 	}, answered.ErrorCode)
-	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, cmp.Or(code[:min(len(code), longestCode)], http.StatusText(answered.StatusCode)), answered.StatusCode)
+	code = cmp.Or(code[:min(len(code), longestCode)], http.StatusText(answered.StatusCode))
+	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, code, answered.StatusCode)
 	typed.Todo = todo
 	if late := new(tooLate); errors.As(err, &late) {
 		typed.What, typed.Err = typed.What+", until the time was up", late.err

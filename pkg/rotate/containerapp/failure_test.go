@@ -119,7 +119,7 @@ func TestConflictForEver(t *testing.T) {
 		mend := w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Kind: wire.Conflict})
 		_, err := w.run(rotate.Rotate)
 		w.mustFail(err, rotate.NotReady, "write the secrets of app runner")
-		if !strings.Contains(w.logged(), "somebody else changes the app") {
+		if !strings.Contains(w.logged(), "the change was not carried out, or undone") {
 			t.Error("the log does not say why")
 		}
 		if state := stateOf(err); state != rotate.NotStored {

@@ -135,7 +135,10 @@ func TestNothingOldIsSentAgain(t *testing.T) {
 				}
 				if fault.Kind == wire.DropAfter { // a change that is under way replaces all when it ends
 					fault.After = func() {
-						time.AfterFunc(1500*time.Millisecond, func() { w.apps.SetSecret(appID, "other", "a newer one"); w.apps.SetSecret(appID, "added", "meanwhile") })
+						time.AfterFunc(1500*time.Millisecond, func() {
+							w.apps.SetSecret(appID, "other", "a newer one")
+							w.apps.SetSecret(appID, "added", "meanwhile")
+						})
 					}
 				}
 				w.apps.Inject(fault)

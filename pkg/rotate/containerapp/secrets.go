@@ -215,7 +215,8 @@ func (r *Runner) send(ctx context.Context, sent []*armappcontainers.Secret) (hol
 			return false, err
 		}
 		holds = r.seen.holds(sent)
-		if holds || r.seen.state != armappcontainers.ContainerAppProvisioningStateSucceeded || !r.seen.lists(before) || time.Since(began) > lagWait {
+		lags := r.seen.state == armappcontainers.ContainerAppProvisioningStateSucceeded && r.seen.lists(before)
+		if holds || !lags || time.Since(began) > lagWait {
 			return holds, nil
 		}
 		if err := wait(ctx, lagPoll); err != nil {
@@ -254,7 +255,8 @@ func (r *Runner) remember(ctx context.Context) error {
 // lists reports whether the secrets are the same as in another list.
 func (v *view) lists(other []*armappcontainers.ContainerAppSecret) bool {
 	return slices.EqualFunc(v.secrets, other, func(a, b *armappcontainers.ContainerAppSecret) bool {
-		return value(a.Name) == value(b.Name) && value(a.Value) == value(b.Value) && value(a.KeyVaultURL) == value(b.KeyVaultURL) && value(a.Identity) == value(b.Identity)
+		return value(a.Name) == value(b.Name) && value(a.Value) == value(b.Value) &&
+			value(a.KeyVaultURL) == value(b.KeyVaultURL) && value(a.Identity) == value(b.Identity)
 	})
 }
 

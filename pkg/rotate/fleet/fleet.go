@@ -11,6 +11,7 @@
 //     there is no note.
 //   - A runner on which another run is at work is left to that run.
 //   - While a runner is dark by a refresh of ours, no other is refreshed: also one on which another run is at work.
+//   - While one that was refreshed in this call is not back after two minutes, no other is begun until it is.
 //   - The oldest credentials come first, and behind them runners that were paused before, and not rotated: some are busy
 //     whenever they are tried, and would use up the time of every call. The first refresh is alone until one has gone well,
 //     then there are a few at a time.
@@ -27,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -56,6 +58,8 @@ const (
 	atOnce        = 8                // runners that are looked at and healed at a time
 	rotatedAtOnce = 4                // after the first
 	reserve       = 40 * time.Second // for the refresh itself, and what else is asked
+	patience      = 2 * time.Minute  // with a runner that was refreshed, before no other is
+	watchEvery    = 2 * time.Second  // whether such a one is back
 )
 
 // Result is what a call came to, target by target, in the order of their names.
@@ -129,6 +133,7 @@ type member struct {
 	waits   bool // is not to be worked on
 	every   time.Duration
 	note    *rotate.Note // of one that another run is at work on, if it could be read
+	down    atomic.Int64 // since when the run at work may have it cut off, in nanoseconds since 1970; 0: it has not
 }
 
 // Run serves the targets until ctx's deadline.
@@ -312,6 +317,12 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 		mu.Lock()
 		alone, why := !proved, stop
 		mu.Unlock()
+		for why == "" && isSlow(members) && ctx.Err() == nil {
+			pause(ctx, watchEvery)
+			mu.Lock()
+			why = stop
+			mu.Unlock()
+		}
 		if why == "" && !f.enoughTime(ctx) {
 			why = timeWaits
 		}
@@ -324,7 +335,9 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 		working.Go(func() {
 			defer func() { <-free }()
 			defer m.contain()
+			m.runner = watched{m.runner, &m.down}
 			m.Rotation = m.run(ctx, rotate.Rotate)
+			m.down.Store(0)
 			mu.Lock()
 			defer mu.Unlock()
 			proved = proved || m.err == nil && m.Rotation.Refreshed
@@ -337,6 +350,57 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 		}
 	}
 	working.Wait()
+}
+
+// isSlow reports whether a runner that was refreshed is not back for longer than usual.
+func isSlow(members []*member) bool {
+	return slices.ContainsFunc(members, func(m *member) bool {
+		since := m.down.Load()
+		return since != 0 && time.Since(time.Unix(0, since)) > patience
+	})
+}
+
+// watched is a Runner whose notes tell since when it may be cut off.
+type watched struct {
+	Runner
+	down *atomic.Int64
+}
+
+// SaveNote implements rotate.Runner.
+func (w watched) SaveNote(ctx context.Context, note rotate.Note) error {
+	err := w.Runner.SaveNote(ctx, note)
+	switch {
+	case err != nil:
+	case !note.Down():
+		w.down.Store(0)
+	default:
+		w.down.CompareAndSwap(0, time.Now().UnixNano())
+	}
+	return err
+}
+
+// Hold implements rotate.Locker, also for a Runner that does not.
+func (w watched) Hold(ctx context.Context, d time.Duration) error {
+	if locker, ok := w.Runner.(rotate.Locker); ok {
+		return locker.Hold(ctx, d)
+	}
+	return nil
+}
+
+// Release implements rotate.Locker.
+func (w watched) Release(ctx context.Context) {
+	if locker, ok := w.Runner.(rotate.Locker); ok {
+		locker.Release(ctx)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // age is since when the credentials of a runner are as they are; that of one that was never rotated is the greatest.

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type runner struct {
 	busy     string // who is at work on it
 	unfit    error  // what Check says
 	broken   bool   // restarts do not come back
+	starts   time.Duration
 	bad      string // what Observe panics with
 }
 
@@ -77,7 +79,7 @@ func (r *runner) Restart(context.Context) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.read, r.state = rotate.ReadCurrent, rotate.Rolling
-	time.AfterFunc(500*time.Millisecond, func() {
+	time.AfterFunc(cmp.Or(r.starts, 500*time.Millisecond), func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.state = rotate.Failed; r.broken {
@@ -415,6 +417,40 @@ func TestNothingIsAdoptedWhileATargetIsUnknown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowRunnerHoldsTheOthers: while one that was refreshed does not come back no other is begun; when it is back they go on.
+func TestSlowRunnerHoldsTheOthers(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := newPlace(t, 30)
+		slow := p.runners[2]
+		for _, r := range p.runners {
+			r.starts = 40 * time.Second
+		}
+		slow.starts = 4 * time.Minute
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		f := p.fleet()
+		f.Policy.ConnectTimeout = 8 * time.Minute
+		targets := p.targets()
+		for i, target := range targets {
+			targets[i].Open = func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
+				runner, rotator, err := target.Open(ctx)
+				rotator.Policy = f.Policy
+				return runner, rotator, err
+			}
+		}
+		f.Run(ctx, targets)
+		if p.refreshes() != 30 {
+			t.Errorf("%d refreshes, want all", p.refreshes())
+		}
+		cut := p.at[slow.id]
+		for id, at := range p.at {
+			if at.After(cut.Add(2*time.Minute+5*time.Second)) && at.Before(cut.Add(4*time.Minute)) {
+				t.Errorf("%s was begun %s after the slow one, which was not back", id, at.Sub(cut))
+			}
+		}
+	})
 }
 
 // TestDarkStopsRefreshes: one that does not come back ends the refreshes of this call; the next call heals it first.

@@ -32,6 +32,7 @@ type cluster struct {
 	namespace string
 	discovery discovery.CachedDiscoveryInterface
 	mapper    meta.RESTMapper
+	charts    *chartPair // of the upgrade at work, whichever client of Helm's it uses
 }
 
 func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, *kubernetes.Clientset, error) {
@@ -40,6 +41,7 @@ func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, 
 	if err != nil {
 		return nil, nil, err
 	}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return lastAnswer{next} })
 	config.Wrap(fence.wrap)
 	config.Wrap(tenant.wrap)
 	clients, err := kubernetes.NewForConfig(config)
@@ -47,7 +49,7 @@ func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, 
 		return nil, nil, err
 	}
 	cached := memory.NewMemCacheClient(clients.Discovery())
-	return &cluster{config, namespace, cached, restmapper.NewDeferredDiscoveryRESTMapper(cached)}, clients, nil
+	return &cluster{config, namespace, cached, restmapper.NewDeferredDiscoveryRESTMapper(cached), new(chartPair)}, clients, nil
 }
 
 // ToRESTConfig implements genericclioptions.RESTClientGetter. Its callers change what they get.
@@ -73,7 +75,7 @@ func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	client.Namespace, client.Log = c.namespace, silent
 	records := driver.NewSecrets(boundedSecrets{clients.CoreV1().Secrets(c.namespace)})
 	records.Log = silent
-	stored := storage.Init(&ownCharts{Driver: records})
+	stored := storage.Init(ownCharts{records, c.charts})
 	stored.MaxHistory, stored.Log = maxHistory, silent
 	return &action.Configuration{RESTClientGetter: c, KubeClient: client, Releases: stored, Log: silent}
 }
@@ -89,7 +91,7 @@ func (c *cluster) rehearsal() *rehearsal {
 	r := &rehearsal{}
 	config := rest.CopyConfig(c.config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutEffect{r, next} })
-	r.helm = kube.New(&cluster{config, c.namespace, c.discovery, c.mapper})
+	r.helm = kube.New(&cluster{config, c.namespace, c.discovery, c.mapper, c.charts})
 	r.helm.Namespace, r.helm.Log = c.namespace, func(string, ...any) {}
 	return r
 }

@@ -25,28 +25,16 @@ func (r *Runner) failure(what string, err error) error {
 		return refused
 	}
 	text := r.redact(err.Error())
-	kind, todo := rotate.Internal, ""
-	var network net.Error
-	switch cause, advice := r.refusedBy(err, text); {
-	case cause != "":
-		kind, todo, text = rotate.Configuration, advice, cause+": "+text
-	case strings.Contains(text, roleLacks), apierrors.IsForbidden(err):
-		kind, todo = rotate.Permission, "add it to the function's Role in namespace "+r.config.Namespace+" (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"
-	case apierrors.IsUnauthorized(err):
-		kind, todo = rotate.Permission, "check that the function's service account may connect to the cluster (container.clusters.connect)"
-	case apierrors.IsNotFound(err):
-		kind, todo = rotate.Configuration, "check the namespace and the release that the function is configured with"
-	case strings.Contains(text, "another operation (install/upgrade/rollback) is in progress"),
-		strings.Contains(text, "release: already exists"):
+	if strings.Contains(text, "another operation (install/upgrade/rollback) is in progress") ||
+		strings.Contains(text, "release: already exists") {
 		return r.busyRelease()
-	case strings.Contains(text, errFenced.Error()):
-		kind, todo = rotate.NotReady, "nothing: that run goes on, or the next one does"
-	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
-		apierrors.IsConflict(err), errors.As(err, &network):
-		kind, todo = rotate.NotReady, "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"
 	}
-	failed := rotate.Errorf(kind, "%s: %s", what, text)
-	failed.Todo = todo
+	known := causeOf(err, text)
+	if known.means != "" {
+		text = known.means + ": " + text
+	}
+	failed := rotate.Errorf(known.kind, "%s: %s", what, text)
+	failed.Todo = strings.ReplaceAll(known.todo, "NAMESPACE", r.config.Namespace)
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, cause) {
 			failed.Kind, failed.Err = rotate.NotReady, cause
@@ -55,30 +43,68 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
-// roleLacks is in what the API server says of a right that no Role gives.
-const roleLacks = " is forbidden: User "
+// cause is why an API server or Helm does not do something, by the words of its message: a 403 may be a missing right, a quota or a policy,
+// and Helm keeps nothing of an error but its text.
+type cause struct {
+	words []string // one of which is in the text
+	kind  rotate.Kind
+	means string // said before the text; empty where that says it itself
+	todo  string
+}
 
-// refusedBy tells what in the cluster refuses a change that the function's Role allows, and what to do; empty if nothing of the kind is
-// known.
-func (r *Runner) refusedBy(err error, text string) (cause, todo string) {
-	switch {
-	case strings.Contains(text, "exceeded quota"), strings.Contains(text, "status unknown for quota"), strings.Contains(text, "failed quota"):
-		return "a ResourceQuota has no room for it",
-			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace " + r.config.Namespace
-	case strings.Contains(text, "ValidatingAdmissionPolicy"), strings.Contains(text, "MutatingAdmissionPolicy"),
-		strings.Contains(text, "admission webhook"):
-		return "an admission policy of the cluster refuses it",
-			"have the policy, which the message names, admit it: the function's Role is not what is missing"
-	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(text, "Too long: may not be more than"),
-		strings.Contains(text, "request is too large"):
-		return "it is longer than Kubernetes keeps",
-			"make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"
-	case apierrors.IsInvalid(err):
-		return "the cluster does not accept it", "mend what it says"
-	case strings.Contains(text, " is forbidden: ") && !strings.Contains(text, roleLacks):
-		return "an admission control of the cluster refuses it", "have it admit the change: the function's Role is not what is missing"
+const notTheRole = "the function's Role is not what is missing"
+
+func causes() []cause {
+	return []cause{
+		{[]string{errFenced.Error()}, rotate.NotReady, "", "nothing: that run goes on, or the next one does"},
+		{[]string{" is forbidden: User "}, rotate.Permission, "",
+			"add it to the function's Role in namespace NAMESPACE (deploy/gcp/kubernetes/rbac.yaml has all that it needs)"},
+		{[]string{"exceeded quota", "failed quota", "status unknown for quota"}, rotate.Configuration, "a ResourceQuota has no room for it",
+			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace NAMESPACE; " + notTheRole},
+		{[]string{"because it is being terminated"}, rotate.Configuration, "the namespace is being deleted",
+			"take the release in namespace NAMESPACE out of MAIA_HELM_RELEASES"},
+		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady,
+			"an admission webhook of the cluster does not answer",
+			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE without it"},
+		{[]string{"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "admission webhook", "denied the request", "denied request: ",
+			"violates PodSecurity"}, rotate.Configuration,
+			"an admission policy of the cluster refuses it", "have the policy, which the message names, admit it: " + notTheRole},
+		{[]string{"Too long: may not be more than", "Too long: must have at most", "request is too large", "Request entity too large"},
+			rotate.Configuration,
+			"it is longer than Kubernetes keeps", "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"},
 	}
-	return "", ""
+}
+
+// causeOf is the cause by the words of an error, or else by its kind.
+func causeOf(err error, text string) cause {
+	for _, known := range causes() {
+		if slices.ContainsFunc(known.words, func(words string) bool { return strings.Contains(text, words) }) {
+			return known
+		}
+	}
+	const connect = "check that the function's service account may connect to the cluster (container.clusters.connect)"
+	var network net.Error
+	switch {
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return cause{kind: rotate.Configuration, means: "it is longer than Kubernetes keeps",
+			todo: "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"}
+	case apierrors.IsInvalid(err):
+		return cause{kind: rotate.Configuration, means: "the cluster does not accept it", todo: "correct what it says"}
+	case strings.Contains(text, " is forbidden: "):
+		return cause{kind: rotate.Configuration, means: "an admission control of the cluster refuses it",
+			todo: "have it admit the change: " + notTheRole}
+	case apierrors.IsForbidden(err): // in Google's words
+		return cause{kind: rotate.Permission, todo: connect + ", and its Role in namespace NAMESPACE"}
+	case apierrors.IsUnauthorized(err):
+		return cause{kind: rotate.Permission, todo: connect}
+	case apierrors.IsNotFound(err):
+		return cause{kind: rotate.Configuration, todo: "check the namespace and the release that the function is configured with"}
+	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
+		apierrors.IsConflict(err), errors.As(err, &network):
+		return cause{kind: rotate.NotReady,
+			todo: "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"}
+	}
+	return cause{kind: rotate.Internal}
 }
 
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.

@@ -141,7 +141,8 @@ func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 	}
 	for first := l.seen.Spec; l.taken(); {
 		if time.Since(l.from) > leaseDuration+leaseMargin {
-			return false, rotate.Errorf(rotate.NotReady, "Lease %s is held by %s for %s without a renewal: no run does that", l.name, l.holder(), l.lasts()).
+			return false, rotate.Errorf(rotate.NotReady, "Lease %s is held by %s for %s without a renewal: no run does that", l.name,
+				l.holder(), l.lasts()).
 				WithTodo("find out who holds it; if nobody does, delete the Lease's spec.holderIdentity")
 		}
 		timer := time.NewTimer(leasePoll)

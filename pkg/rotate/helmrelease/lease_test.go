@@ -79,7 +79,8 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 				defer l.use()()
 				began := time.Now()
 				free, err := l.awaitFree(t.Context())
-				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "held by somebody for 596523h14m7s without a renewal") {
+				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady ||
+					!strings.Contains(err.Error(), "held by somebody for 596523h14m7s without a renewal") {
 					t.Errorf("free %t after %s: %v", free, took, err)
 				}
 			})
@@ -135,7 +136,8 @@ func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 			t.Run(name+", "+holder, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					who, seconds, at := "somebody", int32(leaseDuration.Seconds()), metav1.NewMicroTime(time.Now().Add(ahead))
-					there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"},
+					there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"),
+						ResourceVersion: "1"},
 						Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}
 					leases := fake.NewClientset(there).CoordinationV1().Leases("runners")
 					ctx, end := context.WithCancel(t.Context())

@@ -16,7 +16,8 @@ func limitMemory() error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fscan(strings.NewReader(string(text)), &pages[0], &pages[1], &pages[2], &pages[3], &pages[4], &pages[5], &pages[6]); err != nil {
+	if _, err := fmt.Fscan(strings.NewReader(string(text)), &pages[0], &pages[1], &pages[2], &pages[3], &pages[4], &pages[5],
+		&pages[6]); err != nil {
 		return err
 	}
 	size := uint64(os.Getpagesize())

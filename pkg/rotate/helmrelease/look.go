@@ -242,7 +242,8 @@ func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment
 func (r *Runner) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
 	live, err := r.clients.AppsV1().Deployments(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release, r.config.Namespace).
+		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release,
+			r.config.Namespace).
 			WithTodo("bring it back with helm upgrade --reuse-values")
 	} else if err != nil {
 		return nil, r.failure("read Deployment "+name, err)

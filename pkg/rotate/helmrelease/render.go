@@ -59,16 +59,15 @@ func (r *Runner) rendered(ctx context.Context, c *chart.Chart, last, base *relea
 }
 
 // upgradeRendered runs an upgrade with the base's chart, which was rendered before, so that Helm itself renders nothing.
-func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, last, base *release.Release, secret maia.Secret) (*release.Release, error) {
-	changed := override(r.config.SecretPath, secret)
-	still, err := r.rendered(ctx, base.Chart, last, base, changed)
+func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, last, base *release.Release,
+	secret maia.Secret) (*release.Release, error) {
+	still, err := r.rendered(ctx, base.Chart, last, base, override(r.config.SecretPath, secret))
 	if err != nil {
 		return nil, err
 	}
-	if records, ok := r.helm.Releases.Driver.(*ownCharts); ok {
-		records.rendered, records.own = still, base.Chart
-	}
-	upgraded, err := upgrade.RunWithContext(ctx, r.config.Release, still, changed)
+	*r.cluster.charts = chartPair{rendered: still, own: base.Chart}
+	upgrade.SkipSchemaValidation = true // the renderer has done it: a schema may refer to others by any address
+	upgraded, err := upgrade.RunWithContext(ctx, r.config.Release, still, override(r.config.SecretPath, secret))
 	if upgraded != nil {
 		upgraded.Chart = base.Chart
 	}
@@ -122,7 +121,8 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 	case ctx.Err() != nil:
 		return nil, r.failure(what, ctx.Err())
 	case err != nil:
-		return nil, rotate.Errorf(rotate.Configuration, "rendering the chart of release %s takes more than %s, %d MiB of memory or %d MiB of text",
+		return nil, rotate.Errorf(rotate.Configuration,
+			"rendering the chart of release %s takes more than %s, %d MiB of memory or %d MiB of text",
 			r.config.Release, renderTimeout, renderMemory>>20, longestRendered>>20).
 			WithTodo("find out who has changed the chart, and upgrade the release with one that renders less")
 	case said.Failed:
@@ -130,7 +130,8 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 		if said.Where != "" {
 			where = " at " + said.Where
 		}
-		return nil, rotate.Errorf(rotate.Configuration, "the chart of release %s cannot be rendered with its values%s", r.config.Release, where).
+		return nil, rotate.Errorf(rotate.Configuration, "the chart of release %s cannot be rendered with its values%s",
+			r.config.Release, where).
 			WithTodo("look at what helm upgrade --reuse-values --dry-run says; it is not quoted here, because it may hold values")
 	}
 	return said.Files, nil
@@ -181,26 +182,31 @@ func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if code := response.StatusCode; code >= http.StatusBadRequest && code != http.StatusNotFound {
-		return reply{}, apierrors.NewGenericServerResponse(code, "get", schema.GroupResource{}, "", "HTTP "+response.Status+" for "+request.URL.Path, 0, true)
+		return reply{}, apierrors.NewGenericServerResponse(code, "get", schema.GroupResource{}, "",
+			"HTTP "+response.Status+" for "+request.URL.Path, 0, true)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, longestLookUp+1))
 	if err == nil && len(body) > longestLookUp {
-		err = rotate.Errorf(rotate.Configuration, "the chart of release %s looks up more than %d MiB at once", r.config.Release, longestLookUp>>20).
+		err = rotate.Errorf(rotate.Configuration, "the chart of release %s looks up more than %d MiB at once", r.config.Release,
+			longestLookUp>>20).
 			WithTodo("have it look up single objects")
 	}
 	return reply{Status: response.StatusCode, Type: response.Header.Get("Content-Type"), Body: body}, err
 }
 
+// chartPair is the chart of the upgrade at work: as it was rendered, and itself.
+type chartPair struct{ rendered, own *chart.Chart }
+
 // ownCharts are Helm's records, in which a release that was upgraded with a rendered chart has its own one.
 type ownCharts struct {
 	driver.Driver
-	rendered, own *chart.Chart // of the upgrade at work
+	charts *chartPair
 }
 
 // Create implements driver.Driver.
-func (o *ownCharts) Create(key string, made *release.Release) error {
-	if o.rendered != nil && made.Chart == o.rendered {
-		made.Chart = o.own
+func (o ownCharts) Create(key string, made *release.Release) error {
+	if o.charts.rendered != nil && made.Chart == o.charts.rendered {
+		made.Chart = o.charts.own
 	}
 	return o.Driver.Create(key, made)
 }

@@ -51,7 +51,8 @@ func TestAChartThatRendersWithoutEndFailsAlone(t *testing.T) {
 			r.login()
 			r.template("endless.yaml", text)
 			began := time.Now()
-			r.refused(rotate.Configuration, []string{"rendering the chart of release " + releaseName + " takes more than 20s, 96 MiB of memory or 2 MiB of text"})
+			r.refused(rotate.Configuration,
+				[]string{"rendering the chart of release " + releaseName + " takes more than 20s, 96 MiB of memory or 2 MiB of text"})
 			if took := time.Since(began); took > 40*time.Second {
 				t.Errorf("it took %s", took)
 			}
@@ -65,9 +66,10 @@ func TestALookupOutsideTheNamespaceIsRefused(t *testing.T) {
 	p := newPlace(t)
 	const value = "of-another-tenant"
 	for name, test := range map[string]struct{ text, what string }{
-		"copied":        {`# {{ (lookup "v1" "Secret" "%s" "other").data }}`, "secrets other in namespace "},
-		"in a failure":  {`{{ fail (lookup "v1" "Secret" "%s" "other").data.password }}`, "secrets other in namespace "},
-		"all":           {`{{ $ns := "%s" }}# {{ len (lookup "v1" "Secret" "" "").items }}`, "secrets, which is of the cluster or of all namespaces,"},
+		"copied":       {`# {{ (lookup "v1" "Secret" "%s" "other").data }}`, "secrets other in namespace "},
+		"in a failure": {`{{ fail (lookup "v1" "Secret" "%s" "other").data.password }}`, "secrets other in namespace "},
+		"all": {`{{ $ns := "%s" }}# {{ len (lookup "v1" "Secret" "" "").items }}`,
+			"secrets, which is of the cluster or of all namespaces,"},
 		"the namespace": {`# {{ lookup "v1" "Namespace" "" "%s" }}`, "which is of the cluster or of all namespaces,"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +97,8 @@ func TestARenderErrorIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for name, test := range map[string]struct{ text, where string }{
-		"fail":     {`{{ fail (lookup "v1" "Secret" .Release.Namespace "of-somebody-else").data.password }}`, "at matillion-runner/templates/telling.yaml:1:3"},
+		"fail": {`{{ fail (lookup "v1" "Secret" .Release.Namespace "of-somebody-else").data.password }}`,
+			"at matillion-runner/templates/telling.yaml:1:3"},
 		"required": {`{{ required (print "a value " .Values.config.extra) nil }}`, "at matillion-runner/templates/telling.yaml:1:3"},
 		"no YAML":  {"a: b\n  c: of somebody else: kept", "at matillion-runner/templates/telling.yaml, which is no YAML"},
 	} {
@@ -104,7 +107,8 @@ func TestARenderErrorIsNotQuoted(t *testing.T) {
 			r := newRig(t, p)
 			r.login()
 			r.template("telling.yaml", test.text)
-			r.refused(rotate.Configuration, []string{"the chart of release " + releaseName + " cannot be rendered with its values " + test.where})
+			r.refused(rotate.Configuration,
+				[]string{"the chart of release " + releaseName + " cannot be rendered with its values " + test.where})
 			_, err := r.rotate(time.Second)
 			for _, value := range []string{"of somebody else", "b2Ygc29tZWJvZHkgZWxzZQ==", "kept"} {
 				if err == nil || strings.Contains(err.Error(), value) {
@@ -142,7 +146,8 @@ metadata:
     tpl: {{ tpl "{{ .Values.config.extra }}" . | quote }}
 `)
 	r.template("NOTES.txt", "Use {{ \"{{ this }}\" }} of {{ .Values.config.extra }}.\n")
-	r.template("hook.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-upgrade}}\ndata: {of: {{ .Values.config.extra }}}\n")
+	r.template("hook.yaml",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-upgrade}}\ndata: {of: {{ .Values.config.extra }}}\n")
 	r.record(func(rel *release.Release) {
 		rel.Chart.Files = append(rel.Chart.Files, &chart.File{Name: "of.txt", Data: []byte("a file")})
 	})
@@ -183,20 +188,23 @@ func TestAnObjectOfAnotherNamespaceIsRefused(t *testing.T) {
 			"has NetworkPolicy policy, which is in namespace "},
 		"a Deployment of another namespace": {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: %s}\nspec: {replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: registry.test/a}]}}}\n",
 			"has Deployment other, which is in namespace "},
-		"of the cluster": {"apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: %s}\nvalue: 7\n", ", which is of the cluster: only what is in the release's own namespace "},
+		"of the cluster": {"apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: %s}\nvalue: 7\n",
+			", which is of the cluster: only what is in the release's own namespace "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, p)
 			elsewhere := r.namespace + "-elsewhere"
-			r.must(controlplane.ApplyYAML(t.Context(), r.admin, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+elsewhere+"}\n")))
+			r.must(controlplane.ApplyYAML(t.Context(), r.admin,
+				[]byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+elsewhere+"}\n")))
 			r.template("elsewhere.yaml", fmt.Sprintf(test.text, elsewhere))
 			r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues = true })
 			r.login()
 			role := map[string]any{
 				"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": map[string]any{"name": elsewhere},
-				"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-				"subjects": []any{map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": functionUser + "-" + elsewhere}},
+				"roleRef": map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+				"subjects": []any{map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "User",
+					"name": functionUser + "-" + elsewhere}},
 			}
 			text, err := yaml.Marshal(role)
 			r.must(err)
@@ -216,5 +224,20 @@ func TestALookupThatTheRoleDoesNotAllow(t *testing.T) {
 	r := newRig(t, newPlace(t))
 	r.login()
 	r.template("lookup.yaml", `# {{ lookup "v1" "ConfigMap" .Release.Namespace "one" }}`)
-	r.refused(rotate.Permission, []string{"look up what the chart of release", "403 Forbidden for /api/v1/namespaces/" + r.namespace + "/configmaps/one", "Role in namespace"})
+	r.refused(rotate.Permission, []string{"look up what the chart of release",
+		"403 Forbidden for /api/v1/namespaces/" + r.namespace + "/configmaps/one", "Role in namespace"})
+}
+
+// TestValuesThatDoNotFitTheSchemaAreNotQuoted, though Helm does.
+func TestValuesThatDoNotFitTheSchemaAreNotQuoted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newPlace(t))
+	r.login()
+	r.record(func(rel *release.Release) {
+		rel.Chart.Schema = []byte(`{"properties":{"config":{"properties":{"extra":{"const":"another"}}}}}`)
+	})
+	r.refused(rotate.Configuration, []string{"the chart of release " + releaseName + " cannot be rendered with its values"})
+	if _, err := r.rotate(time.Second); err == nil || strings.Contains(err.Error(), "kept") {
+		t.Errorf("a value is quoted: %v", err)
+	}
 }

@@ -114,7 +114,8 @@ func (r *Runner) checkTenancy(objects kube.ResourceList) error {
 		case one.Namespace == "":
 			where = "of the cluster"
 		}
-		return rotate.Errorf(rotate.Configuration, "release %s has %s %s, which is %s: only what is in the release's own namespace %s is changed",
+		return rotate.Errorf(rotate.Configuration,
+			"release %s has %s %s, which is %s: only what is in the release's own namespace %s is changed",
 			r.config.Release, one.Mapping.GroupVersionKind.Kind, one.Name, where, r.config.Namespace).
 			WithTodo("move it into a release of its own, and take it out of this one's chart or values")
 	}

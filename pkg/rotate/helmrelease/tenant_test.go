@@ -49,7 +49,8 @@ func TestRequestsOutsideTheNamespaceDoNotLeave(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				response, err := here.wrap(through{}).RoundTrip(httptest.NewRequest(http.MethodGet, "https://cluster.test"+prefix+test.path, nil))
+				response, err := here.wrap(through{}).RoundTrip(httptest.NewRequest(http.MethodGet,
+					"https://cluster.test"+prefix+test.path, nil))
 				if err == nil {
 					_ = response.Body.Close()
 				}

@@ -1,0 +1,26 @@
+package helmrelease
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// lastAnswer has an answer count that says to try again later than there is time for. The client would wait until its time is over, and the
+// error would be of that, not of what was answered.
+type lastAnswer struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (l lastAnswer) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := l.next.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	const after = "Retry-After"
+	seconds, notNumber := strconv.Atoi(response.Header.Get(after))
+	if deadline, bounded := request.Context().Deadline(); bounded && notNumber == nil &&
+		time.Until(deadline) <= time.Duration(seconds)*time.Second {
+		response.Header.Del(after)
+	}
+	return response, nil
+}
