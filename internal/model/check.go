@@ -92,6 +92,14 @@ func (m *Model) checkResume(w *World, i int) {
 	}
 }
 
+// checkAdoption checks what a run decides to store, before it notes anything.
+func (m *Model) checkAdoption(w *World, i int, valid int8) {
+	r := &w.Runs[i]
+	if n := r.Seen.Note; r.OnlyKnown && !r.ours(i, valid) && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0 {
+		m.broken(8, "a secret is adopted while another target is unknown that may be the runner's")
+	}
+}
+
 func (m *Model) checkStore(w *World, i int, valid int8) {
 	r := &w.Runs[i]
 	n := r.Seen.Note
@@ -100,7 +108,7 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 		m.broken(1, "something is stored though what Maia holds is not known")
 	case r.Seen.Foreign:
 		m.broken(8, "the secret is stored for another client")
-	case r.Seen.Maia == 0, w.lagsBehindConsole(): // it could not be known better
+	case r.Seen.Maia == 0, r.WentBack, w.lagsBehindConsole(): // it could not be known better
 	case !r.Moved && valid != w.Maia && w.Store == w.Maia:
 		m.broken(1, "the valid secret in the store is replaced by one that was revoked")
 	case !r.Moved && valid != w.Maia && w.Lag == 0:
@@ -116,12 +124,22 @@ func (w *World) lagsBehindConsole() bool { return w.Lag > 0 && (w.Console[0] || 
 
 func (m *Model) checkRestart(w *World, i int) {
 	r := &w.Runs[i]
+	ordered := w.Note.Ordered
+	if !r.Moved && ordered.For == w.Store && r.Seen.Note.Ordered == ordered && !ordered.Second && !w.Older {
+		switch {
+		case w.State == rolling:
+			m.broken(6, "a restart is ordered though one was, and is on its way")
+		case w.State == steady && w.connected() && r.Seen.Connected:
+			m.broken(6, "a restart is ordered though one was, and the runner is back")
+		}
+	}
 	if r.Moved || !r.Seen.Connected || !w.connected() || w.State == rolling {
 		return
 	}
 	switch {
 	case w.Store == w.Maia && r.Seen.Note.Applied == w.Maia && w.State == steady:
 		m.broken(6, "a connected runner whose instances hold Maia's secret is restarted")
+	case r.Seen.Status == statusWord: // it could not be drained
 	case w.Until == notPaused || !w.Drained:
 		m.broken(3, "a runner is restarted while pipelines run")
 	}
@@ -139,14 +157,14 @@ func (m *Model) end(w *World, i int, done bool) {
 		w.Lock = 0
 	}
 	switch {
-	case done:
-		w.Settled = 1
 	case r.Refusal == refusalPerson:
 		w.Settled = 2
+	case done:
+		w.Settled = 1
 	default:
 		w.Settled = 3
 	}
-	if !m.staged || !done {
+	if !m.staged || !done || r.Refusal != refusalNone {
 		return
 	}
 	switch {
@@ -177,7 +195,7 @@ func (m *Model) checkDone(w *World, r *Run) {
 		}
 		w.Unreported = !w.alone() // runs beside each other may each report it
 	}
-	if r.Moved || w.lagsBehindConsole() {
+	if r.Moved || r.WentBack || w.lagsBehindConsole() {
 		return
 	}
 	if r.Mode == modeStage {
@@ -193,7 +211,9 @@ func (m *Model) checkDone(w *World, r *Run) {
 		m.broken(5, "done, and the runner is not connected")
 	case w.Note.Applied != w.Maia:
 		m.broken(5, "done, and the note does not say so")
-	case w.Until == untilOurs && !w.Mistaken && !(r.Mode == modeHeal && w.Note.paused().By != 0 && w.Note.paused().Age < pausedTicks):
+	case w.Two && (w.Instance != w.Maia || w.Other != w.Maia):
+		m.broken(5, "done, and one of two services does not run with what Maia holds")
+	case w.Until == untilOurs && r.Refusal == refusalNone && !w.Mistaken && !(r.Mode == modeHeal && w.Note.paused().By != 0 && w.Note.paused().Age < pausedTicks):
 		if !(w.Note.Intents[0].By != 0 && w.Note.Intents[0].Age < quietTicks) {
 			m.broken(5, "done, and our pause is left")
 		}

@@ -18,6 +18,8 @@ type Model struct {
 	budget int8 // of disturbances
 	beside int8 // what it costs that a run starts beside another
 	next   Logic
+	blind  func(*rotate.Observation, *rotate.Policy) // what a mutant does not see; nil: it sees all
+	alone  bool                                      // a mutant of the home's: the first service that cannot be restarted ends a restart
 	policy rotate.Policy
 
 	decisions map[question]decision
@@ -40,18 +42,38 @@ func New(staged bool, budget int, next Logic) *Model {
 	return &Model{staged: staged, budget: int8(budget), beside: beside, next: next, policy: p, decisions: map[question]decision{}}
 }
 
-// starts are the worlds to begin with.
+// starts are the worlds to begin with. Those that are like another but for one thing have fewer disturbances.
 func (m *Model) starts() map[string]World {
 	fresh := World{Maia: 1, Store: 1, Instance: 1, Age: everyTicks, Budget: m.budget}
 	foreign := fresh
 	foreign.Foreign, foreign.Instance = true, 0
 	apart := fresh
 	apart.Maia, apart.Before, apart.Instance = 2, 1, 2
-	return map[string]World{
-		"a runner that was never touched":                                  fresh,
-		"a store that names another client":                                foreign,
-		"a connected runner whose store never agreed with what Maia holds": apart,
+	twin := apart
+	twin.Instance, twin.Twin = 1, true
+	rare := fresh
+	rare.Budget = min(m.budget, 1)
+	if m.staged {
+		rare.Budget = max(m.budget-1, 0)
 	}
+	two := rare
+	two.Two, two.Other, two.Stuck = true, 1, true
+	starts := map[string]World{
+		"a runner that was never touched":                                   fresh,
+		"a store that names another client":                                 foreign,
+		"a connected runner whose store never agreed with what Maia holds":  apart,
+		"another target, of which it is not known whether it is the runner": twin,
+		"two services, of which the first cannot be restarted":              two,
+	}
+	for form, name := range map[int8]string{
+		formMoves: "an end of pauses that moves at every read", formAbsent: "pauses of which no end is shown",
+		formReconnects: "an end of pauses that changes when the runner reconnects",
+	} {
+		w := rare
+		w.Form = form
+		starts[name] = w
+	}
+	return starts
 }
 
 // Result is what an exploration found.

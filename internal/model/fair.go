@@ -13,6 +13,7 @@ func (m *Model) fairness() *fairness { return &fairness{m: m, ends: map[World]st
 const (
 	endsBack   = "the runner is back"
 	endsPerson = "refused, and it says what a person must do"
+	endsOften  = "promise 2 (at most one refresh for each rotation that was due): one comes after the other, for ever"
 	endsNever  = "promise 1 (never lost): the run of things ends neither with the runner back nor with what a person must do"
 )
 
@@ -34,7 +35,7 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 		if since, cycle := on[w]; cycle {
 			end = endsNever
 			for _, at := range path[since:] {
-				if at.Settled == 2 && at.needsPerson() {
+				if at.Settled == 2 && at.needsPerson() && !at.heldBack() {
 					end = endsPerson
 				}
 			}
@@ -45,6 +46,9 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 		names = append(names, f.next(&w))
 		if f.m.violation != "" {
 			end, f.m.violation = f.m.violation, ""
+		}
+		if int(w.Maia) == len(credentials)-1 {
+			end = endsOften
 		}
 		if end != "" {
 			break
@@ -67,13 +71,24 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 // has failed beside the instances that run, or the store never agreed with Maia.
 func (w *World) needsPerson() bool {
 	n := w.Note
-	return w.State == stopped || w.ByHand || w.State == failed && w.connected() || w.Foreign || w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+	return w.State == stopped || w.ByHand || w.Stuck || w.unclear() || (w.State == failed || w.State == failing) && w.connected() || w.Foreign || w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+}
+
+// heldBack says that a service which can be restarted is not back, because of one that cannot.
+func (w *World) heldBack() bool {
+	return w.Stuck && w.State != stopped && !w.Foreign && w.Store == w.Maia && w.Other != w.Maia && !w.Starting
+}
+
+// unclear says that whose the pause is cannot be told: its end does not stand still, or it was never confirmed.
+func (w *World) unclear() bool {
+	own := w.Note.paused()
+	return w.Until != notPaused && own.By != 0 && !(own.Confirmed && own.Stands)
 }
 
 // back says that nothing is left to do.
 func (f *fairness) back(w *World) bool {
 	n := w.Note
-	return w.alone() && w.Store == w.Maia && w.connected() && w.State != rolling && (w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
+	return w.alone() && w.Store == w.Maia && w.connected() && w.State != rolling && !w.Starting && !(w.Two && (w.Instance != w.Maia || w.Other != w.Maia)) && (w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
 		n.Applied == w.Maia && n.Intents[0].By == 0 && n.paused().By == 0 && w.Phase == phaseNone
 }
 

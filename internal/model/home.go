@@ -30,10 +30,15 @@ func (m *Model) look(w *World, i int) bool {
 	}
 	s := &r.Seen
 	s.Store, s.Pending, s.Staged, s.Foreign, s.State, s.Note = w.Store, 0, false, w.Foreign, w.State, w.Note
+	s.Free = !m.staged && (w.Lock == 0 || w.Lock == int8(i+1))
+	if w.Starting && s.State == steady {
+		s.State = rolling
+	}
+	noted := w.Note.Ordered
 	switch {
-	case r.Ordered:
+	case r.Ordered, !r.Wrote && noted.For == w.Store && !noted.Second:
 		s.Read = readCurrent
-	case m.staged && w.Older, r.Stored:
+	case m.staged && w.Older, r.Wrote:
 		s.Read = readOlder
 	case m.staged:
 		s.Read = readCurrent
@@ -65,8 +70,12 @@ func (m *Model) enter(w *World, i int) bool {
 	return w.Note == w.Runs[i].Seen.Note
 }
 
-// save saves a note.
+// save saves a note, with what the run has not noted yet.
 func (m *Model) save(w *World, i int, f fault, n note) bool {
+	return m.saveAsItIs(w, i, f, w.Runs[i].withPending(n))
+}
+
+func (m *Model) saveAsItIs(w *World, i int, f fault, n note) bool {
 	r := &w.Runs[i]
 	if f == fails || !m.enter(w, i) {
 		return false
@@ -88,12 +97,7 @@ func (m *Model) save(w *World, i int, f fault, n note) bool {
 
 // merge changes labels as a run does: it attaches those that it wants and takes off those that it saw and does not want.
 func (n *note) merge(seen, want note) {
-	if want.Applied != seen.Applied {
-		n.Applied = want.Applied
-	}
-	if want.Rotated != seen.Rotated {
-		n.Rotated = want.Rotated
-	}
+	n.mergeRest(seen, want)
 	if add := want.Intents[0]; add.By != 0 && !slices.Contains(seen.Intents[:], add) {
 		n.addIntent(add)
 	}
@@ -102,6 +106,26 @@ func (n *note) merge(seen, want note) {
 			n.removeIntent(old)
 		}
 	}
+	n.mergePauses(seen, want)
+}
+
+// mergeRest changes what is one label each.
+func (n *note) mergeRest(seen, want note) {
+	if want.Applied != seen.Applied {
+		n.Applied = want.Applied
+	}
+	if want.Rotated != seen.Rotated {
+		n.Rotated = want.Rotated
+	}
+	if want.Adopted != seen.Adopted {
+		n.Adopted = want.Adopted
+	}
+	if want.Ordered != seen.Ordered {
+		n.Ordered = want.Ordered
+	}
+}
+
+func (n *note) mergePauses(seen, want note) {
 	if add := want.Pauses[0]; add.By != 0 && !seen.hasPause(add) {
 		n.addPause(add)
 	}
@@ -172,17 +196,23 @@ func (n *note) addPause(add ownPause) {
 // have settled: it stands if no other is there that was not seen before. Those that were are taken off.
 func (m *Model) saveFirst(w *World, i int, f fault, n note, then PC) {
 	r := &w.Runs[i]
+	n = r.withPending(n)
 	if f != fails {
 		if then == lookForIntents {
+			w.Note.mergePauses(r.Seen.Note, n)
 			w.Note.addIntent(n.Intents[0])
 		} else {
 			w.Note.addPause(n.Pauses[0])
 		}
+		w.Note.mergeRest(r.Seen.Note, n)
 		w.moved(i)
 	}
 	if f != fine {
 		m.failed(w, i)
 		return
+	}
+	if r.Seen.Note.mergeRest(r.Seen.Note, n); then == lookForIntents {
+		r.Seen.Note.Pauses = n.Pauses
 	}
 	r.PC = then
 }
@@ -270,6 +300,7 @@ func (m *Model) refresh(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
+	r.keepPause(i, m.decide(r, i).valid)
 	r.Critical, r.Sent, r.SentOver, r.SentAge = true, true, r.intent(i).Over, 0
 	switch f {
 	case fine:
@@ -306,6 +337,7 @@ func (m *Model) store(w *World, i int, f fault) {
 		return
 	}
 	m.checkStore(w, i, valid)
+	before := w.Store
 	switch {
 	case r.Mode == modeStage && w.stale(r):
 		m.giveUp(w, i)
@@ -327,7 +359,9 @@ func (m *Model) store(w *World, i int, f fault) {
 		w.Promoted = false
 		w.put(valid)
 	}
-	r.Ordered = false
+	if w.Store != before {
+		r.Ordered, r.Partly, r.Wrote = false, false, true
+	}
 	w.moved(i)
 	if f != fine {
 		m.failed(w, i)
@@ -344,6 +378,7 @@ func (m *Model) store(w *World, i int, f fault) {
 
 func (m *Model) restart(w *World, i int, f fault) {
 	r := &w.Runs[i]
+	r.keepPause(i, m.decide(r, i).valid)
 	if f == fails {
 		m.failed(w, i)
 		return
@@ -352,15 +387,48 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.conflict(w, i)
 		return
 	}
-	m.checkRestart(w, i)
-	if w.State != stopped {
-		w.State, w.Older = rolling, false
+	covered := w.Two && (r.Partly || !r.Wrote && r.Seen.Note.Ordered.For == r.Seen.Store) // the second service
+	if !covered {
+		m.checkRestart(w, i)
 	}
+	if w.Stuck {
+		m.restartSecond(w, i, f, covered)
+		return
+	}
+	stands := !r.Wrote && (r.Ordered || r.Seen.Note.Ordered.For == r.Seen.Store && !r.Seen.Note.Ordered.Second) // nothing else is ordered then
+	if w.State != stopped && (!stands || w.State == failed) {
+		w.State, w.Older, w.Rollout = rolling, false, 0
+	}
+	w.Starting = w.Starting || w.Two && !covered
 	w.moved(i)
 	if f != fine {
 		m.failed(w, i)
 		return
 	}
+	r.Order, r.Wrote = order{For: r.Seen.Store, After: true}, false
+	r.PC = noteOrder
+}
+
+// restartSecond is a restart of two services, of which the first cannot be restarted: the other is, unless it was.
+func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
+	r := &w.Runs[i]
+	if m.alone || covered {
+		m.conflict(w, i)
+		return
+	}
+	w.Starting = true
+	w.moved(i)
+	if f != fine {
+		m.failed(w, i)
+		return
+	}
+	r.Order, r.Partly, r.Wrote = order{For: r.Seen.Store, After: true, Second: true}, true, false
+	r.PC = notePartOfOrder
+}
+
+// restarted goes on after a restart whose order was noted, or was not.
+func (m *Model) restarted(w *World, i int) {
+	r := &w.Runs[i]
 	r.Mended, r.Ordered = true, true
 	r.Restarts, r.RestAge, r.Reads = min(r.Restarts+1, 2), 0, 0
 	r.Seen.State, r.Seen.Read = rolling, readCurrent

@@ -48,7 +48,11 @@ func (m *Model) try(w *World, cost int8, name string, emit func(string, *World),
 	to := *w
 	to.Settled = 0
 	to.Budget -= cost
+	connected := w.connected()
 	change(&to)
+	if !connected && to.connected() && to.Form == formReconnects && to.Until != notPaused {
+		to.passes(to.Until)
+	}
 	to.mistake()
 	emit(name, &to)
 	if to.Maia == w.Maia || to.Budget == 0 {
@@ -75,8 +79,8 @@ func (m *Model) try(w *World, cost int8, name string, emit func(string, *World),
 }
 
 // mistake keeps what nothing in the world tells apart. A refresh in the console looks like one of ours where an intent is open
-// over what was valid before. Where an operator pauses the runner while a run of ours has noted
-// that it will, and before it has confirmed that it did, nothing tells the two pauses apart.
+// over what was valid before. Where an operator pauses the runner while a run of ours has noted that it will, nothing tells the
+// two pauses apart, unless ours was seen to stand still and the runner was not cut off by us since.
 func (w *World) mistake() {
 	for _, open := range w.Note.Intents {
 		looksDone := open.By != 0 && open.Over != w.Maia
@@ -85,11 +89,40 @@ func (w *World) mistake() {
 	}
 	operators := w.Until == untilOperators || w.Until == untilSoon
 	switch noted := w.Note.paused(); {
-	case operators && noted.By != 0 && !noted.Confirmed:
+	case operators && noted.By != 0 && !noted.Confirmed && noted.Age > 0 && noted.By == gone: // the note claims it no more
+	case operators && noted.By != 0 && (!noted.Confirmed || !noted.Stands || w.cutOff()):
 		w.Mistaken = true
 	case w.Until == notPaused && noted.By == 0:
 		w.Mistaken = false
 	}
+}
+
+// mayGoBack says that a read may show once more what was before: for a while after a change, and whenever the note tells.
+func (w *World) mayGoBack() bool {
+	switch {
+	case w.Before == 0 || w.Lag > 0:
+		return false
+	case w.tellsOfReplacing(w.Before):
+		return true
+	}
+	seen := w.Note.Adopted.New == w.Maia || w.Note.Rotated.New == w.Maia
+	return w.Recent > 0 && !seen && w.oldestIntent()+1 < quietTicks
+}
+
+// tellsOfReplacing says that by the note a secret was replaced by the one that is valid.
+func (w *World) tellsOfReplacing(old int8) bool {
+	n := w.Note
+	return n.Rotated.New == w.Maia && n.Rotated.Over == old || n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age+drainTicks+1 < backTicks
+}
+
+// cutOff says that a refresh or a restart of ours may have cut the runner off since it was paused, and it was not seen back.
+func (w *World) cutOff() bool {
+	n := w.Note
+	off := n.Ordered.For != 0 || n.Rotated.New != 0 && n.Applied != n.Rotated.New || n.Intents[0].By != 0 && n.Intents[0].Over != w.Maia
+	for _, r := range w.Runs {
+		off = off || r.PauseHeld
+	}
+	return off
 }
 
 func (w *World) oldestIntent() (age int8) {
@@ -112,6 +145,9 @@ func (m *Model) runMoves(w *World, i int, emit func(string, *World)) {
 		if (f == late1 || f == late2) && pc == refresh && int8(f-late1+1)+w.oldestIntent() >= quietTicks {
 			continue // a refresh is carried out within the quiet time
 		}
+		if f == goesBack && !w.mayGoBack() {
+			continue
+		}
 		m.try(w, 1, name+faultNames[f], emit, func(to *World) { m.step(to, i, f) })
 	}
 }
@@ -129,6 +165,7 @@ func (m *Model) time(w *World, name string, cost int8, emit func(string, *World)
 			case r.PC != none:
 				r.Moved = true
 			}
+			r.PauseReads.Apart = r.PauseReads.Since > 0
 		}
 	}
 	short := false // a wait that ends before a tick has passed: the second read that says connected
@@ -151,10 +188,27 @@ func (m *Model) time(w *World, name string, cost int8, emit func(string, *World)
 			pass(to)
 		})
 		m.try(w, cost+1, "a minute passes"+name+", and the instances are starting still", emit, func(to *World) {
-			to.State = steady
-			instance := to.Instance
+			to.Rollout = max(to.Rollout, 1)
 			to.tick(m)
-			to.State, to.Instance = rolling, instance
+			pass(to)
+		})
+		m.try(w, cost+1, "a minute passes"+name+", and the instances crash again and again", emit, func(to *World) {
+			to.State = failing
+			to.tick(m)
+			pass(to)
+		})
+		if w.Rollout == 0 {
+			m.try(w, cost+1, "a minute passes"+name+", and the rollout is slow", emit, func(to *World) {
+				to.Rollout = slowTicks
+				to.tick(m)
+				pass(to)
+			})
+		}
+	}
+	if w.State == failing {
+		m.try(w, cost, "a minute passes"+name+", and the instances come up after all", emit, func(to *World) {
+			to.State, to.Rollout = rolling, 0
+			to.tick(m)
 			pass(to)
 		})
 	}
@@ -178,7 +232,7 @@ func (m *Model) kill(w *World, i int) {
 func (w *World) start(mode int8) {
 	for i := range w.Runs {
 		if w.Runs[i].PC == none {
-			w.Runs[i] = Run{PC: readHome, Mode: mode}
+			w.Runs[i] = Run{PC: readHome, Mode: mode, OnlyKnown: w.Twin}
 			if mode == modeStage || mode == modeFinish {
 				w.Runs[i].Token = w.Token
 			}
@@ -269,13 +323,19 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 		})
 	}
 	if w.State != stopped {
-		foreign("somebody deploys the runner anew", func(to *World) { to.State, to.Older = rolling, false })
+		foreign("somebody deploys the runner anew", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
 		foreign("somebody scales the runner to zero", func(to *World) { to.State, to.Drained = stopped, to.Until != notPaused })
 	} else {
-		foreign("somebody scales the runner up", func(to *World) { to.State, to.Older = rolling, false })
+		foreign("somebody scales the runner up", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
+	}
+	if w.Stuck {
+		foreign("somebody mends the first service", func(to *World) { to.Stuck = false })
 	}
 	if !w.Blink {
 		foreign("the connection blinks", func(to *World) { to.Blink = true })
+	}
+	if !w.Word {
+		foreign("the status is a word that nobody knows", func(to *World) { to.Word = true })
 	}
 	if w.Lock != 0 && w.Lock != gone {
 		foreign("a run sleeps past its lease", func(to *World) { to.Lock = 0 })

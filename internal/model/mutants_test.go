@@ -8,29 +8,31 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// mutant is a Next that is broken in one way.
+// mutant is an engine that is broken in one way.
 type mutant struct {
-	name string
-	next Logic
+	name  string
+	spoil func(m *Model)
+}
+
+// does makes a mutant that decides otherwise.
+func does(name string, next Logic) mutant {
+	return mutant{name, func(m *Model) { m.next = next }}
 }
 
 // instead makes a mutant that does something else where Next says one thing.
 func instead(name string, of rotate.StepKind, do func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step) mutant {
-	return mutant{name, func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+	return does(name, func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
 		step := rotate.Next(o, p, now)
 		if step.Kind == of {
 			step = do(o, p, now, step)
 		}
 		return step
-	}}
+	})
 }
 
 // blind makes a mutant that does not see something.
 func blind(name string, to func(o *rotate.Observation, p *rotate.Policy)) mutant {
-	return mutant{name, func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
-		to(&o, &p)
-		return rotate.Next(o, p, now)
-	}}
+	return mutant{name, func(m *Model) { m.blind = to }}
 }
 
 func paused(o rotate.Observation) bool {
@@ -52,19 +54,19 @@ func always(kind rotate.StepKind) func(rotate.Observation, rotate.Policy, time.T
 // mutants are as many ways to be wrong as there are ideas behind Next.
 func mutants() []mutant {
 	return []mutant{
-		{"adopts nothing", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+		does("adopts nothing", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
 			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil {
 				return next
 			}
 			return step(rotate.Done)
-		}},
-		{"refreshes over what the store lacks", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+		}),
+		does("refreshes over what the store lacks", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
 			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil || o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
 				return next
 			}
 			o.Home.Store = o.Maia
 			return rotate.Next(o, p, now)
-		}},
+		}),
 		blind("refreshes while an intent is open", func(o *rotate.Observation, _ *rotate.Policy) {
 			if intent := o.Home.Note.Intent; intent != nil && intent.By != o.Run.ID {
 				o.Home.Note.Intent = nil
@@ -122,13 +124,7 @@ func mutants() []mutant {
 			}
 			return pause
 		}),
-		{"stores and does not restart", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
-			next := rotate.Next(o, p, now)
-			if next.Kind == rotate.Restart {
-				return step(rotate.Done)
-			}
-			return next
-		}},
+		instead("stores and does not restart", rotate.Restart, always(rotate.Done)),
 		instead("is done without the connection", rotate.AwaitConnected, always(rotate.Done)),
 		instead("believes in the first read that says connected", rotate.AwaitConnected, func(o rotate.Observation, _ rotate.Policy, _ time.Time, await rotate.Step) rotate.Step {
 			if o.Agent.Connected {
@@ -160,6 +156,46 @@ func mutants() []mutant {
 			store.Owes = false
 			return store
 		}),
+		instead("restarts although a restart is ordered", rotate.AwaitConnected, func(o rotate.Observation, _ rotate.Policy, _ time.Time, await rotate.Step) rotate.Step {
+			if o.Home.Note.Ordered != nil && o.Run.Restarts == 0 && o.Home.Instances.State == rotate.Rolling {
+				return step(rotate.Restart)
+			}
+			return await
+		}),
+		blind("does not see that a restart is ordered", func(o *rotate.Observation, _ *rotate.Policy) {
+			if o.Home.Note.Ordered != nil && o.Run.Restarts == 0 {
+				o.Home.Note.Ordered, o.Home.Instances.Read = nil, rotate.ReadUnknown
+			}
+		}),
+		instead("gives a rollout up that is only slow", rotate.Refuse, func(o rotate.Observation, _ rotate.Policy, _ time.Time, refusal rotate.Step) rotate.Step {
+			if o.Home.Instances.State == rotate.Rolling && o.Home.Note.Ordered != nil && o.Run.Refusal == nil && o.Run.Restarts < 2 {
+				return step(rotate.Restart)
+			}
+			return refusal
+		}),
+		instead("waits for instances that crash for ever", rotate.Restart, func(o rotate.Observation, _ rotate.Policy, _ time.Time, restart rotate.Step) rotate.Step {
+			if o.Home.Instances.State == rotate.Failing {
+				return step(rotate.Refuse)
+			}
+			return restart
+		}),
+		blind("resumes an operator's pause", func(o *rotate.Observation, _ *rotate.Policy) {
+			if own := o.Home.Note.Paused; own != nil && own.Confirmed {
+				own.Until = o.Agent.PausedUntil
+			}
+		}),
+		blind("claims a pause for ever that was never confirmed", func(o *rotate.Observation, _ *rotate.Policy) {
+			if own := o.Home.Note.Paused; own != nil && !own.Confirmed {
+				own.At = epoch
+			}
+		}),
+		{"stops at the first service that cannot be restarted", func(m *Model) { m.alone = true }},
+		blind("stores a value that was superseded", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Note.Adopted = nil }),
+		blind("adopts while another target is unknown", func(_ *rotate.Observation, p *rotate.Policy) { p.OnlyKnown = false }),
+		instead("is done in silence over a pause that may be ours", rotate.Done, func(_ rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
+			done.Refusal = nil
+			return done
+		}),
 	}
 }
 
@@ -171,7 +207,9 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Run(mutant.name, func(t *testing.T) {
 			for _, budget := range []int{0, 1, 2} {
 				for _, staged := range []bool{false, true} {
-					if r := New(staged, budget, mutant.next).Explore(); r.Violation != "" {
+					m := New(staged, budget, rotate.Next)
+					mutant.spoil(m)
+					if r := m.Explore(); r.Violation != "" {
 						caught++
 						if len(r.Trace) < 2 || r.Trace[0] == "" {
 							t.Errorf("no trace leads to it: %q", r.Trace)

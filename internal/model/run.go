@@ -34,11 +34,17 @@ const (
 	await
 	noteOwed
 	store
+	noteAnew
 	restart
+	noteOrder
+	noteOrderAgain
+	notePartOfOrder
 	noteBeforeResume
 	takeOver
 	lookBeforeResume
+	readAgentBeforeResume
 	resume
+	keepClaim
 	seeResumed
 	noteResumed
 	noteDone
@@ -54,8 +60,9 @@ var names = [...]string{
 	check: "checks", notePause: "notes a pause", lookForPauses: "looks for another's pause", pause: "sends PAUSE", seePaused: "looks for the pause", confirmPause: "confirms the pause in the note",
 	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readHomeDrained: "reads the home of the drained agent",
 	noteIntent: "notes an intent", lookForIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
-	noteOwed: "notes that a restart is owed", store: "stores", restart: "orders a restart",
-	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over", lookBeforeResume: "looks once more before it resumes", resume: "sends RESUME", seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
+	noteOwed: "notes that a restart is owed", store: "stores", noteAnew: "notes that what was ordered comes no more", restart: "orders a restart",
+	noteOrder: "notes the order", noteOrderAgain: "notes the order late", notePartOfOrder: "notes what was ordered",
+	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over", lookBeforeResume: "looks once more before it resumes", readAgentBeforeResume: "reads the agent before it resumes", resume: "sends RESUME", keepClaim: "notes the pause that it could not take back", seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
 	noteDone: "notes what is done", cleanUp: "cleans up: reads the home", cleanUpAgent: "cleans up: reads the agent",
 	resumeBlindly: "cleans up: sends RESUME", noteCleanedUp: "cleans up: saves the note",
 }
@@ -101,12 +108,48 @@ type Run struct {
 	Counts    bool
 	Own       bool // the Runner has saved an intent of this run's
 	Ordered   bool // the Runner has ordered a restart since it stored
+	Partly    bool // … of the second service alone
+	Wrote     bool // the Runner has changed the store since it ordered anything
 	Cleaning  bool
 	Backoff   bool // it waits before it tries again what failed
-	Blind     bool // cleaning up, the home could not be read
+	Blind     bool // cleaning up, or taking a pause over, the home could not be read
+
+	PauseReads pauseReads
+	PauseHeld  bool
+	PauseLeft  bool
+	Order      order    // ordered by this run, and not settled
+	Adopted    rotation // adopted by this run
+	OnlyKnown  bool     // rotate.Policy's, for this run
+	WentBack   bool     // nobody can see it: the last read of Maia went back, and nothing tells
 
 	Seen  Seen
 	Moved bool // nobody can see it: something has changed since this run began to look
+}
+
+// pauseReads is rotate.PauseReads.
+type pauseReads struct {
+	Since   int8 // + 1; 0: not yet
+	Until   int8
+	Apart   bool // time has passed since the last read that counts
+	Stands  bool
+	Changes int8
+}
+
+// readPause takes a read of the agent into account.
+func (r *Run) readPause() {
+	until, reads := r.Seen.Until, &r.PauseReads
+	switch {
+	case !r.paused():
+		if r.Seen.Connected && r.Seen.Status == statusRunning {
+			r.PauseReads, r.PauseHeld, r.PauseLeft = pauseReads{}, false, false
+		}
+	case reads.Since == 0:
+		*reads = pauseReads{Since: 1, Until: until}
+	case reads.Until != until:
+		*reads = pauseReads{Since: reads.Since, Until: until, Changes: min(reads.Changes+1, 2)}
+	case reads.Apart:
+		*reads = pauseReads{Since: reads.Since, Until: until, Stands: until != notPaused}
+	}
 }
 
 // The kinds of refusals.
@@ -135,6 +178,11 @@ func (r *Run) tick() {
 	if r.Restarts > 0 {
 		older(&r.RestAge, connectTicks)
 	}
+	if r.PauseReads.Since > 0 {
+		older(&r.PauseReads.Since, pausedTicks)
+	}
+	r.Order.tick()
+	r.Adopted.tick()
 }
 
 // dark is rotate.Rotator's: the runner may be down by a refresh of ours, or so it must be taken.
@@ -150,7 +198,7 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 	}
 	o := rotate.Observation{
 		Home: rotate.Home{
-			Store: held[s.Store], Pending: held[s.Pending], Staged: s.Staged,
+			Store: held[s.Store], Pending: held[s.Pending], Staged: s.Staged, Free: s.Free,
 			Instances: rotate.Instances{State: states[s.State], Read: reads[s.Read]}, Note: s.Note.real(r.own(i)),
 		},
 		Agent: maia.Agent{Status: statuses[s.Status], PausedUntil: untils[s.Until], Connected: s.Connected},
@@ -158,8 +206,12 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 		Run: rotate.RunState{
 			ID: runIDs[int8(i+1)], Mode: modes[r.Mode], Started: ago(r.Age), Deadline: ago(r.Age - deadlineTicks), Checked: r.Checked,
 			Answer: credentials[r.Answer], Stored: r.Stored, Restarts: int(r.Restarts), ConnectedReads: int(r.Reads),
-			Pauses: int(r.Pauses), Resumes: int(r.Resumes), Refusal: refusals[r.Refusal],
+			Pauses: int(r.Pauses), Resumes: int(r.Resumes), PauseHeld: r.PauseHeld, PauseLeft: r.PauseLeft,
+			PauseReads: rotate.PauseReads{Stands: r.PauseReads.Stands, Changes: int(r.PauseReads.Changes)}, Refusal: refusals[r.Refusal],
 		},
+	}
+	if since := r.PauseReads.Since; since > 0 {
+		o.Run.PauseReads.Since = ago(since - 1)
 	}
 	if r.DrainAge > 0 {
 		o.Run.DrainSince = ago(r.DrainAge - 1)
@@ -200,12 +252,18 @@ type question struct {
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
 	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Mended, q.run.Counts = 0, 0, false, false, false, false, false
+	q.run.Partly, q.run.Wrote = false, false
 	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
+	q.run.WentBack, q.run.Order, q.run.Adopted, q.run.PauseReads.Until, q.run.PauseReads.Apart = false, order{}, rotation{}, 0, false
 	if d, ok := m.decisions[q]; ok {
 		return d
 	}
-	o := m.observation(r, i)
-	step := m.next(o, m.policy, epoch)
+	o, p := m.observation(r, i), m.policy
+	p.OnlyKnown = r.OnlyKnown
+	if m.blind != nil {
+		m.blind(&o, &p)
+	}
+	step := m.next(o, p, epoch)
 	d := decision{kind: step.Kind, owes: step.Owes, reason: step.Reason}
 	if step.Refusal != nil {
 		d.refusal = refusalPerson
@@ -243,12 +301,73 @@ func (r *Run) ours(i int, valid int8) bool {
 
 func (r *Run) paused() bool { return r.Seen.Status == statusPaused || r.Seen.Status == statusPausing }
 
-func (r *Run) pausedByUs(i int) bool {
-	own := r.Seen.Note.paused()
-	if own.By == int8(i+1) && !own.Confirmed && r.Pauses == 0 {
-		return false
+// The answers to whose a pause is.
+const (
+	pauseNone = iota
+	pauseHidden
+	pauseOurs
+	pauseUnclear
+	pauseOperators
+)
+
+// pause is rotate.Observation's: whose the runner's pause is.
+func (r *Run) pause(i int, valid int8) int {
+	own, reads := r.Seen.Note.paused(), r.PauseReads
+	switch {
+	case !r.paused() && own.By != 0 && r.Seen.Status != statusRunning:
+		return pauseHidden
+	case !r.paused():
+		return pauseNone
+	case own.By == 0, own.By == int8(i+1) && !own.Confirmed && r.Pauses == 0, r.PauseLeft:
+		return pauseOperators
+	case r.PauseHeld, !own.Confirmed && (own.By == int8(i+1) || own.Age-max(reads.Since-1, 0) < 1):
+		return pauseOurs
+	case !own.Confirmed:
+		return pauseUnclear
 	}
-	return own.By != 0 && r.paused() && (!own.Confirmed || own.Until == r.Seen.Until)
+	until := r.Seen.Until
+	switch {
+	case until != notPaused && own.Until == until, r.cutOff(i, valid):
+		return pauseOurs
+	case own.Stands && until != notPaused, reads.Stands && own.Until != notPaused:
+		return pauseOperators
+	case own.Age < pausedTicks:
+		return pauseOurs
+	}
+	return pauseUnclear
+}
+
+// cutOff says that a refresh or a restart of ours has cut the runner off since our pause, and it was not seen back.
+func (r *Run) cutOff(i int, valid int8) bool {
+	n := r.Seen.Note
+	since := n.paused().Age
+	return n.Ordered.For != 0 && n.Ordered.After || n.Rotated.New != 0 && n.Rotated.After && n.Applied != n.Rotated.New ||
+		valid != 0 && r.resolved(i, valid) && r.intent(i).Age <= since && n.Applied != valid
+}
+
+func (r *Run) pausedByUs(i int, valid int8) bool { return r.pause(i, valid) == pauseOurs }
+
+func (r *Run) pauseOver(i int, valid int8) bool {
+	pause := r.pause(i, valid)
+	return pause == pauseNone || pause == pauseOperators
+}
+
+// keepPause remembers whose the pause is before the runner is cut off.
+func (r *Run) keepPause(i int, valid int8) {
+	switch r.pause(i, valid) {
+	case pauseOurs:
+		r.PauseHeld = true
+	case pauseOperators:
+		r.PauseLeft = r.Seen.Note.paused().By != 0
+	}
+}
+
+// confirmed is our pause as Maia shows it.
+func (r *Run) confirmed() ownPause {
+	p, until := r.Seen.Note.paused(), r.Seen.Until
+	p.Stands = p.Stands && p.Until == until || r.PauseReads.Stands && r.PauseReads.Until == until
+	p.Confirmed, p.Until = true, until
+	return p
 }
 
 func (r *Run) undelivered(valid int8) bool {
@@ -257,8 +376,11 @@ func (r *Run) undelivered(valid int8) bool {
 
 func (r *Run) besideRotation(i int, valid int8) bool {
 	n := r.Seen.Note
-	refreshed := n.Rotated.New != 0 && n.Rotated.Age <= n.paused().Age || valid != 0 && r.resolved(i, valid)
-	return n.paused().By != int8(i+1) && !r.unsent(i) && !refreshed && n.paused().Age < pausedTicks
+	if n.paused().By == 0 || r.Seen.Free || n.paused().By == int8(i+1) || r.unsent(i) {
+		return false
+	}
+	refreshed := n.Rotated.New != 0 && n.Rotated.After || valid != 0 && r.resolved(i, valid)
+	return !refreshed && n.paused().Age < pausedTicks
 }
 
 func (r *Run) mayResume(i int, valid int8) bool {
@@ -289,17 +411,78 @@ func (r *Run) settled(i int, valid int8) note {
 		if r.Sent {
 			sent = rotation{Over: r.SentOver, New: valid, Age: r.SentAge}
 		}
+		sent.After = n.paused().By != 0 && open.Age <= n.paused().Age
 		n.Intents[0], n.Rotated = intent{}, sent
 	case open.Age >= quietTicks:
 		n.Intents[0] = intent{}
 	}
 	if r.Mode != modeStage {
-		n.Applied = valid
-		if n.paused().By != 0 && !r.pausedByUs(i) && !(r.Mode == modeHeal && r.besideRotation(i, valid)) {
-			n.Pauses[0] = ownPause{}
+		n.Applied, n.Ordered = valid, order{}
+		n.Pauses[0] = r.settledPause(i, valid)
+	}
+	return r.withPending(n)
+}
+
+// settledPause is what the note is to say of the pause of a runner that was seen back.
+func (r *Run) settledPause(i int, valid int8) ownPause {
+	own := r.Seen.Note.paused()
+	if own.By == 0 {
+		return ownPause{}
+	}
+	switch r.pause(i, valid) {
+	case pauseOurs:
+		if own.Confirmed && own.Until == r.Seen.Until {
+			return own
+		}
+		return r.confirmed()
+	case pauseUnclear, pauseHidden:
+		return own
+	case pauseNone:
+		if !own.Confirmed && own.By != int8(i+1) && own.Age < 2 {
+			return own
 		}
 	}
+	if r.Mode == modeHeal && r.besideRotation(i, valid) {
+		return own
+	}
+	return ownPause{}
+}
+
+// withPending is a note with what this run knows and has not noted yet.
+func (r *Run) withPending(n note) note {
+	if r.Order.For != 0 {
+		n.Ordered = r.Order
+	}
+	if r.Adopted.New != 0 {
+		n.Adopted = r.Adopted
+	}
+	if r.PauseLeft {
+		n.Pauses[0] = ownPause{}
+	}
+	if p, reads := &n.Pauses[0], r.PauseReads; !r.Critical && p.By != 0 && p.Confirmed && reads.Stands && reads.Until == p.Until {
+		p.Stands = true
+	}
 	return n
+}
+
+// settles remembers of a pause that is ours, and whose note is about to say that the runner is back, that it is.
+func (r *Run) settles(i int, valid int8) {
+	if r.Mode != modeStage && r.Seen.Note.paused().By != 0 && r.pausedByUs(i, valid) {
+		r.PauseHeld = !r.settledPause(i, valid).Stands && !r.PauseReads.Stands
+	}
+}
+
+// adoption is what the note is to say of a value of Maia's that no refresh of ours has made.
+func (r *Run) adoption(i int, valid int8) (adopted rotation, is bool) {
+	n := r.Seen.Note
+	over := n.Applied
+	if over == 0 || over == nothing {
+		over = r.Seen.Store
+	}
+	if over == valid || r.ours(i, valid) || n.Adopted.New == valid {
+		return rotation{}, false
+	}
+	return rotation{Over: over, New: valid}, true
 }
 
 // target is the note as a run knows it: with one intent and one pause.

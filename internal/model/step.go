@@ -12,19 +12,24 @@ const (
 	lost          // has its effect, and the answer is lost
 	late1         // has its effect later, and the answer is lost
 	late2
+	goesBack // a read that shows what was before once more
 )
 
-var faultNames = [...]string{fine: "", fails: ", which fails", refused: ", which is refused", lost: ", the answer is lost", late1: ", carried out late", late2: ", carried out very late"}
+var faultNames = [...]string{fine: "", fails: ", which fails", refused: ", which is refused", lost: ", the answer is lost", late1: ", carried out late", late2: ", carried out very late", goesBack: ", which goes back"}
 
 // faults are those that a micro-step can have.
 func (pc PC) faults() []fault {
 	switch pc {
 	case await, awaitDrained:
 		return nil
-	case readHome, readAgent, readMaia, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained, seePaused, lookBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
+	case readHome, readAgent, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained, seePaused, lookBeforeResume, readAgentBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
 		return []fault{fails}
 	case pause:
 		return []fault{fails, refused, lost, late1}
+	case resume, resumeBlindly:
+		return []fault{fails, refused, lost}
+	case readMaia:
+		return []fault{fails, goesBack}
 	case refresh:
 		return []fault{fails, refused, lost, late1, late2}
 	}
@@ -64,8 +69,11 @@ func (m *Model) step(w *World, i int, f fault) {
 		if !r.Sent {
 			r.Seen.Maia = 0
 		}
+		r.WentBack = f == goesBack && !w.tellsOfReplacing(w.Before)
 		if f == fine {
 			r.Seen.Maia = w.credentials()
+		} else if f == goesBack {
+			r.Seen.Maia = w.Before
 		} else if !r.dark() || m.decide(r, i).valid == 0 {
 			m.failed(w, i)
 			return
@@ -94,13 +102,14 @@ func (m *Model) step(w *World, i int, f fault) {
 	case notePause:
 		n := r.target(i)
 		n.Pauses[0] = ownPause{By: int8(i + 1)}
+		n.Ordered.After, r.Order.After, n.Rotated.After = false, false, false
 		if m.staged {
 			m.saveFirst(w, i, f, n, lookForPauses)
 		} else {
 			m.saved(w, i, f, n, pause)
 		}
 	case pause:
-		if r.Seen.Note.paused().Age > 0 { // noting it took too long
+		if r.Seen.Note.paused().Age > 0 || !m.staged && w.Lock != int8(i+1) { // noting it took too long
 			m.failed(w, i)
 			return
 		}
@@ -134,7 +143,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		m.proceed(w, i)
 	case confirmPause:
 		n := r.target(i)
-		n.Pauses[0].Confirmed, n.Pauses[0].Until = true, r.Seen.Until
+		n.Pauses[0] = r.confirmed()
 		m.saved(w, i, f, n, none)
 	case readAgentDraining:
 		if f != fine {
@@ -163,6 +172,9 @@ func (m *Model) step(w *World, i int, f fault) {
 	case noteIntent:
 		n := r.target(i)
 		n.Intents[0] = intent{By: int8(i + 1), Over: r.Seen.Maia}
+		if r.pause(i, m.decide(r, i).valid) == pauseOperators {
+			n.Pauses[0] = ownPause{}
+		}
 		if m.staged {
 			m.saveFirst(w, i, f, n, lookForIntents)
 		} else {
@@ -175,21 +187,45 @@ func (m *Model) step(w *World, i int, f fault) {
 	case refresh:
 		m.refresh(w, i, f)
 	case noteOwed:
-		n := r.target(i)
-		n.Applied = nothing
-		m.saved(w, i, f, n, store)
+		m.saved(w, i, f, r.beforeStore(i, m.decide(r, i)), store)
 	case store:
 		m.store(w, i, f)
+	case noteAnew:
+		r.keepPause(i, m.decide(r, i).valid)
+		n := r.target(i)
+		n.Ordered, r.Order = order{}, order{}
+		m.saved(w, i, f, n, restart)
 	case restart:
 		m.restart(w, i, f)
+	case noteOrder:
+		m.save(w, i, f, r.target(i))
+		m.restarted(w, i)
+	case noteOrderAgain:
+		m.save(w, i, f, r.target(i))
+		r.PC = await
+	case notePartOfOrder:
+		m.save(w, i, f, r.target(i))
+		m.conflict(w, i)
 	case noteBeforeResume:
-		m.saved(w, i, f, r.settled(i, m.decide(r, i).valid), r.resuming(i))
+		valid := m.decide(r, i).valid
+		n := r.settled(i, valid)
+		r.settles(i, valid)
+		m.saved(w, i, f, n, r.resuming(i))
 	case takeOver:
 		n := r.target(i)
-		n.Pauses[0].By, n.Pauses[0].Confirmed, n.Pauses[0].Until = int8(i+1), true, r.Seen.Until
+		n.Pauses[0] = r.confirmed()
+		n.Pauses[0].By = int8(i + 1)
 		m.saved(w, i, f, n, lookBeforeResume)
 	case lookBeforeResume:
-		if f != fine || !m.look(w, i) || r.Seen.Note.paused().By == 0 || !r.mayResume(i, m.decide(r, i).valid) {
+		r.Blind = f != fine || !m.look(w, i)
+		r.PC = readAgentBeforeResume
+	case readAgentBeforeResume:
+		r.Moved = r.Moved && !r.Blind
+		if f == fine {
+			r.lookAtAgent(w)
+		}
+		valid := m.decide(r, i).valid
+		if f != fine || r.Blind || r.paused() && (!r.pausedByUs(i, valid) || r.Seen.Note.paused().By == 0 || !r.mayResume(i, valid)) {
 			m.failed(w, i)
 			return
 		}
@@ -198,23 +234,30 @@ func (m *Model) step(w *World, i int, f fault) {
 		m.checkResume(w, i)
 		blindly := r.PC == resumeBlindly
 		r.Resumes++
-		if f != fails && w.Until != notPaused {
+		if f != fails && f != refused && w.Until != notPaused {
 			w.unpause()
 			w.moved(i)
 		}
 		switch {
 		case blindly:
 			m.end(w, i, false)
-		case f == fine:
-			r.PC = seeResumed
+		case f != refused:
+			r.PC = seeResumed // where there is no answer too: it may have been carried out
+		case r.Seen.Note.paused().By != 0 && !r.Seen.Note.paused().Confirmed && r.paused():
+			r.PC = keepClaim
 		default:
 			m.failed(w, i)
 		}
+	case keepClaim:
+		n := r.target(i)
+		n.Pauses[0] = r.confirmed()
+		m.saveAsItIs(w, i, f, n)
+		m.failed(w, i)
 	case seeResumed:
 		if f == fine {
 			r.lookAtAgent(w)
 		}
-		if f != fine || r.pausedByUs(i) {
+		if f != fine || !r.pauseOver(i, m.decide(r, i).valid) {
 			m.failed(w, i)
 			return
 		}
@@ -225,7 +268,10 @@ func (m *Model) step(w *World, i int, f fault) {
 		n.Pauses[0] = ownPause{}
 		m.saved(w, i, f, n, none)
 	case noteDone:
-		if m.save(w, i, f, r.settled(i, m.decide(r, i).valid)) {
+		valid := m.decide(r, i).valid
+		n := r.settled(i, valid)
+		r.settles(i, valid)
+		if m.save(w, i, f, n) {
 			m.end(w, i, true)
 		} else {
 			m.without(w, i, f)
@@ -245,18 +291,20 @@ func (m *Model) step(w *World, i int, f fault) {
 			return
 		}
 		r.lookAtAgent(w)
+		valid := m.decide(r, i).valid
+		ours := r.pausedByUs(i, valid)
 		switch {
-		case r.Blind && r.Pauses > 0 && r.pausedByUs(i):
+		case r.Blind && r.Pauses > 0 && ours:
 			r.PC = resumeBlindly
 		case r.Blind:
 			m.end(w, i, false)
-		case r.pausedByUs(i) && r.Seen.Connected && r.Resumes < 2 && !r.besideRotation(i, m.decide(r, i).valid) && r.mayResume(i, m.decide(r, i).valid):
+		case ours && r.Seen.Connected && r.Resumes < 2 && !r.besideRotation(i, valid) && r.mayResume(i, valid):
 			r.PC = r.resuming(i)
 		default:
 			m.cleaned(w, i)
 		}
 	case noteCleanedUp:
-		m.save(w, i, f, r.cleaned(i))
+		m.save(w, i, f, r.cleaned(i, m.decide(r, i).valid))
 		m.end(w, i, false)
 	}
 }
@@ -286,9 +334,9 @@ func (m *Model) without(w *World, i int, f fault) {
 }
 
 // cleaned is the note of a run that has cleaned up.
-func (r *Run) cleaned(i int) note {
+func (r *Run) cleaned(i int, valid int8) note {
 	n := r.target(i)
-	if n.paused().By == int8(i+1) && r.Seen.Connected && !r.pausedByUs(i) && (r.PauseSeen || r.Pauses == 0) {
+	if n.paused().By == int8(i+1) && r.Seen.Connected && r.pauseOver(i, valid) && (r.PauseSeen || r.Pauses == 0) {
 		n.Pauses[0] = ownPause{}
 	}
 	if r.unsent(i) {
@@ -299,14 +347,24 @@ func (r *Run) cleaned(i int) note {
 
 func (m *Model) cleaned(w *World, i int) {
 	r := &w.Runs[i]
-	if r.cleaned(i) == r.target(i) {
+	if r.cleaned(i, m.decide(r, i).valid) == r.target(i) {
 		m.end(w, i, false)
 	} else {
 		r.PC = noteCleanedUp
 	}
 }
 
-func (r *Run) lookAtAgent(w *World) { r.Seen.Status, r.Seen.Until, r.Seen.Connected = w.agent() }
+func (r *Run) lookAtAgent(w *World) {
+	r.Seen.Status, r.Seen.Until, r.Seen.Connected = w.agent()
+	if r.Seen.Until != notPaused && w.Form == formAbsent {
+		r.Seen.Until = notPaused
+	}
+	if r.Seen.Until != notPaused && w.Form == formMoves {
+		w.passes(untilMoves)
+		r.Seen.Until = untilMoves
+	}
+	r.readPause()
+}
 
 func (m *Model) onlyPending(r *Run) bool {
 	n := r.Seen.Note
@@ -348,20 +406,35 @@ func (m *Model) proceed(w *World, i int) {
 		if !r.unsent(i) || r.intent(i).Over != r.Seen.Maia || r.intent(i).Age > 0 {
 			r.PC = noteIntent
 		}
-	case rotate.AwaitOutcome, rotate.AwaitConnected:
+	case rotate.AwaitOutcome:
 		r.PC = await
+	case rotate.AwaitConnected:
+		r.PC = await
+		if r.Order.For != 0 && !r.Order.same(r.Seen.Note.Ordered) {
+			r.PC = noteOrderAgain
+		}
 	case rotate.Store:
 		ours := r.ours(i, d.valid)
+		m.checkAdoption(w, i, d.valid)
+		if adopted, is := r.adoption(i, d.valid); is {
+			r.Adopted = adopted
+		}
 		r.Counts = r.Counts || ours && r.undelivered(d.valid)
 		if ours {
 			r.Reads = 0
 		}
+		if r.Seen.Store != d.valid {
+			r.Order = order{}
+		}
 		r.PC = store
-		if d.owes {
+		if r.beforeStore(i, d) != r.target(i) {
 			r.PC = noteOwed
 		}
 	case rotate.Restart:
 		r.PC = restart
+		if r.Seen.Note.Ordered.For != 0 && r.Seen.Read == readCurrent && r.Seen.State != failed {
+			r.PC = noteAnew
+		}
 	case rotate.Resume:
 		r.Refusal = d.refusal
 		r.PC = r.resuming(i)
@@ -371,6 +444,7 @@ func (m *Model) proceed(w *World, i int) {
 			}
 		}
 	case rotate.Done:
+		r.Refusal = d.refusal
 		if m.settle(r, i, d.valid) {
 			r.PC = noteDone
 		} else {
@@ -387,14 +461,33 @@ func (m *Model) proceed(w *World, i int) {
 	}
 }
 
+// beforeStore is the note of a run that is about to store.
+func (r *Run) beforeStore(i int, d decision) note {
+	n := r.target(i)
+	if d.owes {
+		n.Applied = nothing
+	}
+	if r.Seen.Store != d.valid {
+		n.Ordered = order{}
+	}
+	return n
+}
+
 // settle says whether there is something to note, and whether what was done counts as a rotation.
 func (m *Model) settle(r *Run, i int, valid int8) bool {
 	r.Counts = r.Counts || r.resolved(i, valid)
+	if r.Mode != modeStage {
+		r.Order = order{}
+	}
 	n := r.settled(i, valid)
 	if r.Mode != modeStage && r.undelivered(valid) && r.ours(i, valid) && n.Rotated.New != 0 {
 		r.Counts = true
 	}
-	return n != r.target(i)
+	if n != r.target(i) {
+		return true
+	}
+	r.settles(i, valid)
+	return false
 }
 
 // failed is what a run does about a micro-step that failed.
@@ -407,6 +500,9 @@ func (m *Model) failed(w *World, i int) {
 		r.PC = readHome
 	default:
 		r.Refusal = refusalPasses
+		if w.Stuck && (r.PC == restart || r.PC == notePartOfOrder) {
+			r.Refusal = refusalPerson
+		}
 		m.giveUp(w, i)
 	}
 }

@@ -9,11 +9,14 @@
 //
 // What it takes for granted, because nothing in the world could tell:
 //
-//   - A refresh is carried out, and a read shows it, within the quiet time.
-//   - An operator's pause between a run's look and the confirmation of its own pause is taken for ours.
+//   - A refresh is carried out, and a read shows it, within the quiet time. A read that goes back later is known by the note.
 //   - A refresh in the console looks like the outcome of ours that is open, and a read that lags behind it like a true one.
 //   - A RESUME, and where there is no lock a refresh, follows the look from which it comes before another run does anything.
+//   - A secret that was valid only between two others of which we know, and that no run has seen, is not shown later.
+//   - A run that sleeps past its lease does not wake up between noting a pause and sending it.
 //   - A PAUSE that takes effect only after its run has given up may meet another pause, and is then nobody's.
+//   - An operator's pause that follows ours within a rotation's time is taken for ours, where the end of ours was not seen to stand
+//     still, or where we have cut the runner off since.
 //
 // Time is counted in ticks of a minute, and only ages are kept, each up to where it makes no difference any more. Secrets are
 // numbered in the order in which Maia made them.
@@ -38,6 +41,10 @@ const (
 	everyTicks    = 8
 	deadlineTicks = 12
 	pausedTicks   = 6 // after which a pause is no running rotation's any more
+	wedgedTicks   = 7 // which stand for the hour after which instances that run without a connection are given up
+	backTicks     = 6 // which stand for the hour for which an adoption overrules reads
+	slowTicks     = 5 // of a rollout that is slow: more than the connect time-out
+	recentTicks   = 2 // for which a read may go back to the secret before, whether that is noted or not
 
 	rotations = 2 // that are due, at most
 )
@@ -53,7 +60,16 @@ const (
 	untilOurs
 	untilOperators
 	untilSoon  // an operator's, too short for a rotation
-	untilStale // ours, of a pause that is over
+	untilStale // ours, of a pause that is over, or an end that is another now
+	untilMoves // of the last read, where it is computed anew at every read
+)
+
+// The forms of a pause's end: whether it stands still is not documented.
+const (
+	formStill = iota
+	formMoves
+	formAbsent
+	formReconnects // it is another when the runner connects again
 )
 
 const (
@@ -61,6 +77,7 @@ const (
 	rolling
 	failed
 	stopped
+	failing // the instances do not come up, and the platform goes on trying
 )
 
 const (
@@ -75,6 +92,7 @@ const (
 	statusPausing
 	statusPaused
 	statusUnknown
+	statusWord // one that nobody knows
 )
 
 // World is everything outside of a process, and the processes.
@@ -85,6 +103,9 @@ type World struct {
 	Lag          int8 // ticks for which reads lag
 	ConnectedLag int8 // ticks for which Maia says connected whatever is true
 	Blink        bool // until the next tick Maia says not connected whatever is true
+	Word         bool // until the next tick the status of a connected runner is a word that nobody knows
+	Recent       int8 // ticks for which a read may go back to the secret before
+	Form         int8 // of a pause's end
 	Until        int8 // of the pause; 0: not paused
 	Drained      bool // no pipeline runs
 	LatePause    bool // a PAUSE takes effect at the next tick
@@ -100,6 +121,12 @@ type World struct {
 	State    int8 // of the newest deployment
 	Older    bool // the newest deployment began before the store was changed last
 	Instance int8 // the secret that instances run with
+	Rollout  int8 // ticks that a rollout takes which is slow
+	Twin     bool // another target of the function's, which may be this agent's, cannot be opened
+	Two      bool // there is a second service
+	Stuck    bool // … and the first cannot be restarted
+	Other    int8 // the secret that the second's instances run with
+	Starting bool // the second is rolling
 	Note     note
 	Lock     int8 // the run that holds it; gone if it is no more
 
@@ -138,6 +165,20 @@ type note struct {
 	Intents [2]intent   // a home that keeps labels may hold those of two runs
 	Pauses  [2]ownPause // alike
 	Rotated rotation
+	Adopted rotation
+	Ordered order
+}
+
+// order is a restart that was ordered.
+type order struct {
+	For, Age int8
+	After    bool // the pause that is noted
+	Second   bool // of the second service alone
+}
+
+// same is rotate.Order's equality.
+func (o order) same(as order) bool {
+	return o.For == as.For && o.Age == as.Age && o.Second == as.Second
 }
 
 type intent struct{ By, Over, Age int8 }
@@ -147,9 +188,13 @@ type ownPause struct {
 	Second    bool // noted after the other, within the same tick
 	Confirmed bool
 	Until     int8
+	Stands    bool
 }
 
-type rotation struct{ Over, New, Age int8 }
+type rotation struct {
+	Over, New, Age int8
+	After          bool // the pause that is noted
+}
 
 func (n *note) tick(most int8) {
 	for i := range n.Intents {
@@ -164,6 +209,20 @@ func (n *note) tick(most int8) {
 	}
 	if n.Rotated.New != 0 {
 		older(&n.Rotated.Age, most)
+	}
+	n.Adopted.tick()
+	n.Ordered.tick()
+}
+
+func (a *rotation) tick() {
+	if a.New != 0 {
+		older(&a.Age, backTicks)
+	}
+}
+
+func (o *order) tick() {
+	if o.For != 0 {
+		older(&o.Age, wedgedTicks)
 	}
 }
 
@@ -218,7 +277,9 @@ func (n *note) intent(own int8) intent {
 func older(age *int8, most int8) { *age = min(*age+1, most) }
 
 // connected is what is true, whatever Maia shows.
-func (w *World) connected() bool { return w.Instance == w.Maia && w.State != stopped && !w.Foreign }
+func (w *World) connected() bool {
+	return (w.Instance == w.Maia || w.Two && w.Other == w.Maia) && w.State != stopped && !w.Foreign
+}
 
 // agent is what Maia shows.
 func (w *World) agent() (status, until int8, connected bool) {
@@ -226,6 +287,8 @@ func (w *World) agent() (status, until int8, connected bool) {
 	switch {
 	case !connected:
 		return statusUnknown, 0, false
+	case w.Word:
+		return statusWord, 0, true
 	case w.Until == notPaused:
 		return statusRunning, 0, true
 	case w.Drained:
@@ -244,7 +307,7 @@ func (w *World) credentials() int8 {
 
 // revoke makes a new secret valid.
 func (w *World) revoke(console bool) {
-	w.Before, w.Maia, w.Lag = w.Maia, w.Maia+1, 0
+	w.Before, w.Maia, w.Lag, w.Recent = w.Maia, w.Maia+1, 0, recentTicks
 	w.Console = [2]bool{console, w.Console[0]}
 	w.Drained = w.Until != notPaused
 }
@@ -258,20 +321,29 @@ func (w *World) pause(until int8) {
 // unpause ends the pause. One of ours that is over is told from the next one.
 func (w *World) unpause() {
 	if w.Until == untilOurs {
-		w.eachNote(func(n *note) {
-			for i := range n.Pauses {
-				if n.Pauses[i].Until == untilOurs {
-					n.Pauses[i].Until = untilStale
-				}
-			}
-		})
-		for i := range w.Runs {
-			if w.Runs[i].Seen.Until == untilOurs {
-				w.Runs[i].Seen.Until = untilStale
-			}
-		}
+		w.passes(untilOurs)
 	}
 	w.Until, w.Drained = notPaused, false
+}
+
+// passes marks an end that was read, or noted, as one that is no more.
+func (w *World) passes(until int8) {
+	w.eachNote(func(n *note) {
+		for i := range n.Pauses {
+			if n.Pauses[i].Until == until {
+				n.Pauses[i].Until = untilStale
+			}
+		}
+	})
+	for i := range w.Runs {
+		r := &w.Runs[i]
+		if r.Seen.Until == until {
+			r.Seen.Until = untilStale
+		}
+		if r.PauseReads.Until == until {
+			r.PauseReads.Until = untilStale
+		}
+	}
 }
 
 func (w *World) eachNote(do func(*note)) {
@@ -301,6 +373,8 @@ func (w *World) tick(m *Model) {
 	}
 	w.Confused = w.Confused && (w.Late > 0 || w.Open > 1)
 	w.Lag, w.ConnectedLag, w.Open, w.Blink = max(w.Lag-1, 0), max(w.ConnectedLag-1, 0), max(w.Open-1, 0), false
+	w.Word = false
+	w.Recent = max(w.Recent-1, 0)
 	if w.Until == untilSoon {
 		w.unpause()
 		w.Operator = true
@@ -313,8 +387,16 @@ func (w *World) tick(m *Model) {
 		w.LatePause, w.LateBeside = false, false
 		w.pause(untilOurs)
 	}
-	if w.State == rolling {
+	if w.Starting {
+		w.Starting, w.Other = false, w.Store
+	}
+	switch {
+	case w.State == rolling && w.Rollout > 0:
+		w.Rollout--
+	case w.State == rolling:
 		w.State, w.Instance, w.ByHand = steady, w.Store, false
+	default:
+		w.Rollout = 0
 	}
 	if w.Lock == gone {
 		w.Lock = 0
@@ -335,6 +417,7 @@ type Seen struct {
 	Store, Pending  int8
 	Staged, Foreign bool
 	State, Read     int8
+	Free            bool
 	Note            note
 	Status, Until   int8
 	Connected       bool
@@ -352,10 +435,10 @@ var (
 		return all
 	}()
 	runIDs   = map[int8]string{1: "run-1", 2: "run-2", gone: "a run that is gone"}
-	untils   = [...]time.Time{notPaused: {}, untilOurs: epoch.Add(100 * time.Hour), untilOperators: epoch.Add(200 * time.Hour), untilSoon: epoch.Add(tick), untilStale: epoch.Add(-time.Hour)}
-	states   = [...]rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped}
+	untils   = [...]time.Time{notPaused: {}, untilOurs: epoch.Add(100 * time.Hour), untilOperators: epoch.Add(200 * time.Hour), untilSoon: epoch.Add(tick), untilStale: epoch.Add(300 * time.Hour), untilMoves: epoch.Add(24 * time.Hour)}
+	states   = [...]rotate.InstanceState{rotate.Steady, rotate.Rolling, rotate.Failed, rotate.Stopped, rotate.Failing}
 	reads    = [...]rotate.ReadState{rotate.ReadUnknown, rotate.ReadCurrent, rotate.ReadOlder}
-	statuses = [...]maia.AgentStatus{"", maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown}
+	statuses = [...]maia.AgentStatus{"", maia.StatusRunning, maia.StatusPausing, maia.StatusPaused, maia.StatusUnknown, "provisioning"}
 )
 
 func numbered(client string) (all [16]maia.Credentials) {
@@ -380,12 +463,37 @@ func (n note) real(own int8) rotate.Note {
 		real.Intent = &rotate.Intent{At: ago(i.Age), Over: fingerprints[i.Over], By: runIDs[i.By]}
 	}
 	if p := n.paused(); p.By != 0 {
-		real.Paused = &rotate.OwnPause{At: ago(p.Age), By: runIDs[p.By], Confirmed: p.Confirmed, Until: untils[p.Until]}
+		real.Paused = &rotate.OwnPause{At: ago(p.Age), By: runIDs[p.By], Confirmed: p.Confirmed, Until: untils[p.Until], Stands: p.Stands}
+	}
+	if o := n.Ordered; o.For != 0 {
+		real.Ordered = &rotate.Order{At: ago(o.Age), For: fingerprints[o.For], IDs: []string{"all"}}
+		if o.Age == wedgedTicks {
+			real.Ordered.At = epoch.Add(-2 * time.Hour)
+		}
+		follow(real.Paused, &real.Ordered.At, o.After)
+	}
+	if a := n.Adopted; a.New != 0 {
+		real.Adopted = &rotate.Adoption{At: ago(a.Age), Over: fingerprints[a.Over], New: fingerprints[a.New]}
+		if a.Age == backTicks {
+			real.Adopted.At = epoch.Add(-2 * time.Hour)
+		}
 	}
 	if r := n.Rotated; r.New != 0 {
 		real.Rotated = &rotate.Rotation{At: ago(r.Age), Over: fingerprints[r.Over], New: fingerprints[r.New]}
+		follow(real.Paused, &real.Rotated.At, r.After)
 	}
 	return real
+}
+
+// follow has a time be after that of a pause, or before, which ages that are not counted on do not tell.
+func follow(pause *rotate.OwnPause, at *time.Time, after bool) {
+	switch {
+	case pause == nil:
+	case after && at.Before(pause.At):
+		pause.At = *at
+	case !after && !at.Before(pause.At):
+		*at = pause.At.Add(-time.Millisecond)
+	}
 }
 
 // String tells a world in one line.
@@ -413,10 +521,19 @@ func (w World) String() string {
 		if p.By == 0 {
 			break
 		}
-		fmt.Fprintf(&text, ", paused by %d age %d confirmed %t until %d", p.By, p.Age, p.Confirmed, p.Until)
+		fmt.Fprintf(&text, ", paused by %d age %d confirmed %t until %d stands %t", p.By, p.Age, p.Confirmed, p.Until, p.Stands)
 	}
 	if r := w.Note.Rotated; r.New != 0 {
 		fmt.Fprintf(&text, ", rotated %d to %d age %d", r.Over, r.New, r.Age)
+	}
+	if a := w.Note.Adopted; a.New != 0 {
+		fmt.Fprintf(&text, ", adopted %d after %d age %d", a.New, a.Over, a.Age)
+	}
+	if o := w.Note.Ordered; o.For != 0 {
+		fmt.Fprintf(&text, ", ordered for %d age %d", o.For, o.Age)
+	}
+	if w.Two {
+		fmt.Fprintf(&text, "; the second service with %d, starting %t, the first stuck %t", w.Other, w.Starting, w.Stuck)
 	}
 	return text.String()
 }
