@@ -96,6 +96,7 @@ type Stage struct {
 	playing []playable
 
 	mu       sync.Mutex
+	hastened int // so many times faster is what takes minutes; 0 is 1
 	happened map[string]bool
 	until    map[string]time.Time
 	calls    int
@@ -129,6 +130,16 @@ func Play(admin *rest.Config, subject Subject, do func(func() error), followed f
 	}
 	return s, nil
 }
+
+// Hasten makes rollouts, and refusals that end, so many times faster, for callers in real time.
+func (s *Stage) Hasten(times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hastened = times
+}
+
+// pace is how much faster. The lock is held.
+func (s *Stage) pace() time.Duration { return time.Duration(max(1, s.hastened)) }
 
 // exchange is one call, and what becomes of it.
 type exchange struct {
@@ -196,7 +207,10 @@ func podsWait(reason string, d time.Duration) func(*Stage, *exchange) {
 			return
 		}
 		s.do(func() error { return s.annotate("runner.test/wait", reason) })
-		time.AfterFunc(d, func() {
+		s.mu.Lock()
+		ends := d / s.pace()
+		s.mu.Unlock()
+		time.AfterFunc(ends, func() {
 			s.do(func() error { return s.annotate("runner.test/wait", "") })
 			s.settled()
 		})
@@ -239,7 +253,7 @@ func fromUpgrade(what, message string) func(*Stage, *exchange) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if begins {
-			s.until[what] = time.Now().Add(refusedFor)
+			s.until[what] = time.Now().Add(refusedFor / s.pace())
 		}
 		if e.what == what && time.Now().Before(s.until[what]) {
 			e.answer = refusal(e.request, http.StatusForbidden, metav1.StatusReasonForbidden, "secrets is forbidden: "+message)

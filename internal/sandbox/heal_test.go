@@ -192,7 +192,7 @@ func (w *World) wrong() (wrong []string) {
 	for what, ok := range map[string]bool{
 		"Maia can be asked":                err == nil,
 		"the store holds what Maia holds":  w.storeIsMaia(),
-		"the runner is connected":          agent.Connected && w.fleet.connected(),
+		"the runner is connected":          agent.Connected && w.connected(),
 		"the runner is resumed":            agent.Status == maia.StatusRunning,
 		"no pipeline was lost":             w.Maia.Lost(AgentID) == 0,
 		"no secret is in output or labels": len(w.leaks(nil)) == 0,
