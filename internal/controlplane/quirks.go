@@ -96,9 +96,11 @@ type Stage struct {
 	playing []playable
 
 	mu       sync.Mutex
+	hastened int // so many times faster is what takes minutes; 0 is 1
 	happened map[string]bool
 	until    map[string]time.Time
 	calls    int
+	scaled   int32
 	shown    map[string]*http.Response // by path: the last answer to a read, without its body
 	bodies   map[string][]byte
 }
@@ -128,6 +130,16 @@ func Play(admin *rest.Config, subject Subject, do func(func() error), followed f
 	}
 	return s, nil
 }
+
+// Hasten makes rollouts, and refusals that end, so many times faster, for callers in real time.
+func (s *Stage) Hasten(times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hastened = times
+}
+
+// pace is how much faster. The lock is held.
+func (s *Stage) pace() time.Duration { return time.Duration(max(1, s.hastened)) }
 
 // exchange is one call, and what becomes of it.
 type exchange struct {
@@ -195,7 +207,10 @@ func podsWait(reason string, d time.Duration) func(*Stage, *exchange) {
 			return
 		}
 		s.do(func() error { return s.annotate("runner.test/wait", reason) })
-		time.AfterFunc(d, func() {
+		s.mu.Lock()
+		ends := d / s.pace()
+		s.mu.Unlock()
+		time.AfterFunc(ends, func() {
 			s.do(func() error { return s.annotate("runner.test/wait", "") })
 			s.settled()
 		})
@@ -238,7 +253,7 @@ func fromUpgrade(what, message string) func(*Stage, *exchange) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if begins {
-			s.until[what] = time.Now().Add(refusedFor)
+			s.until[what] = time.Now().Add(refusedFor / s.pace())
 		}
 		if e.what == what && time.Now().Before(s.until[what]) {
 			e.answer = refusal(e.request, http.StatusForbidden, metav1.StatusReasonForbidden, "secrets is forbidden: "+message)
@@ -254,8 +269,18 @@ func (s *Stage) scaleUp() error {
 		return err
 	}
 	scale.Spec.Replicas *= 2
+	s.mu.Lock()
+	s.scaled = scale.Spec.Replicas
+	s.mu.Unlock()
 	_, err = deployments.UpdateScale(context.Background(), s.Deployment, scale, metav1.UpdateOptions{FieldManager: "hpa"})
 	return err
+}
+
+// Scaled is the number of replicas that the autoscaler has set; 0 if it has not.
+func (s *Stage) Scaled() int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scaled
 }
 
 // lagTime is how long a read shows what was before a change.

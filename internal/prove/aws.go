@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
@@ -26,6 +29,12 @@ func (a *onAWS) build(ctx context.Context, dir string) (err error) {
 func (*onAWS) pairs() int { return 500 }
 
 func (*onAWS) close() {}
+
+func (*onAWS) quirks() []named {
+	return append(quirksOf(onECS, ecs.Quirks()), quirksOf(onSecretsManager, secretsmanager.Quirks())...)
+}
+
+func (*onAWS) faults() int { return 2 }
 
 // awsService is one that speaks AWS's JSON protocol.
 func awsService(source stage.Source) service {
@@ -113,7 +122,20 @@ func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		return nil, err
 	}
 	w.kill = this.Function.Kill
+	if err := this.play(s); err != nil {
+		this.Close()
+		return nil, err
+	}
 	return this, nil
+}
+
+// play has the services play the quirks of a scenario.
+func (w *awsWorld) play(s scenario) error {
+	if s.plays(onECS, "sibling-fails") {
+		w.AddSibling()
+	}
+	w.ECS.Hasten(s.hurry(onECS))
+	return errors.Join(w.ECS.Play(s.namesFor(onECS)...), w.Secrets.Play(s.namesFor(onSecretsManager)...), w.Maia.Play(s.namesFor(onMaia)...))
 }
 
 // stepOf is the step of a rotation, or the action, for which the function is invoked.
@@ -137,6 +159,24 @@ func (w *awsWorld) due(ctx context.Context) error { return w.rotate(ctx) }
 func (w *awsWorld) back() bool { return w.Back() }
 
 func (w *awsWorld) started() int { return w.Started() }
+
+func (w *awsWorld) restarts() (most int) {
+	services := map[string]int{}
+	for _, call := range w.ECS.Calls() {
+		if call.Operation == "UpdateService" && call.Status == http.StatusOK {
+			services[call.Resource]++
+			most = max(most, services[call.Resource])
+		}
+	}
+	return most
+}
+
+// unconfirmed reads the labels of the note.
+func (w *awsWorld) unconfirmed() bool {
+	return slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), func(version secretsmanager.Version) bool {
+		return slices.ContainsFunc(version.Stages, func(label string) bool { return strings.HasPrefix(label, "maia-rotate/pausing/") })
+	})
+}
 
 func (w *awsWorld) maia() *stage.Maia { return w.Maia }
 

@@ -10,11 +10,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // onAzure is the function behind its timer.
@@ -34,6 +38,12 @@ func (*onAzure) pairs() int { return 500 }
 
 func (*onAzure) close() {}
 
+func (*onAzure) quirks() []named {
+	return append(quirksOf(onContainerApps, containerapps.Quirks()), quirksOf(onBlobs, blobs.Quirks())...)
+}
+
+func (*onAzure) faults() int { return 2 }
+
 func (*onAzure) folded() []string {
 	return []string{"renewals of the lease by the clock, which come at any time: only the one right before the refresh is struck"}
 }
@@ -42,8 +52,8 @@ func (*onAzure) folded() []string {
 const stored = "stored"
 
 // managerService is Azure Resource Manager.
-func managerService() service {
-	return service{source: stage.FromContainerApps, identify: identifyManager, refuse: func(many bool, _ *http.Request) answer {
+func managerService(w *wire) service {
+	return service{source: stage.FromContainerApps, identify: w.identifyManager, refuse: func(many bool, _ *http.Request) answer {
 		if many {
 			return problem(http.StatusTooManyRequests, `{"error":{"code":"TooManyRequests","message":"The request is being throttled."}}`)
 		}
@@ -60,9 +70,9 @@ func problem(status int, body string) answer {
 	return answer{status, header, []byte(body)}
 }
 
-// identifyManager tells requests by method and path. What asks only whether something would be allowed has a name of its
-// own: it changes nothing.
-func identifyManager(request *http.Request, body []byte) identity {
+// identifyManager tells requests by method and path. What asks only whether something would be allowed has a name of its own: a restart
+// that cannot be, and the change before the refresh, which is carried out and alters nothing.
+func (w *wire) identifyManager(request *http.Request, _ []byte) identity {
 	_, path, one := strings.Cut(request.URL.Path, "/containerApps/")
 	if !one {
 		return identity{name: request.Method + " apps"}
@@ -73,8 +83,8 @@ func identifyManager(request *http.Request, body []byte) identity {
 		what = request.Method + " " + parts[len(parts)-1]
 	}
 	switch {
-	case request.Method == http.MethodPatch && !json.Valid(body):
-		return identity{name: "asking for " + what}
+	case request.Method == http.MethodPatch && !w.hasRefreshed():
+		return identity{name: "asking for " + what, changes: true}
 	case request.Method == http.MethodPatch:
 		return identity{name: what, changes: true, begins: stored}
 	case what == "POST restart" && !strings.HasPrefix(parts[1], aca.AppName+"--"):
@@ -83,6 +93,13 @@ func identifyManager(request *http.Request, body []byte) identity {
 		return identity{name: what, changes: true, begins: restarted}
 	}
 	return identity{name: what}
+}
+
+// hasRefreshed reports whether a refresh was sent.
+func (w *wire) hasRefreshed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.phase != "" && w.phase != paused
 }
 
 // blobService is blob storage.
@@ -154,6 +171,27 @@ type azureWorld struct {
 	*aca.World
 	wire  *wire
 	trace *trace
+
+	mu   sync.Mutex
+	said string // by the last invocation that failed
+}
+
+// keep keeps what an invocation says that has failed.
+func (w *azureWorld) keep(result functionshost.Result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.said = ""; result.Failure != "" {
+		var answer struct{ Logs []string }
+		_ = json.Unmarshal(result.Body, &answer) // there may be none
+		w.said = strings.Join(append([]string{result.Failure}, answer.Logs...), ": ")
+	}
+}
+
+// failure is what the last invocation said, if it failed.
+func (w *azureWorld) failure() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said
 }
 
 func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
@@ -164,10 +202,11 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		OnEvent: trace.event,
 		Wrap: func(source stage.Source, next http.Handler) http.Handler {
 			return withoutStrangers(w.wrap(map[stage.Source]service{
-				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(), stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
+				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(w), stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
 			}[source], next))
 		},
 		OnResult: func(result functionshost.Result) {
+			this.keep(result)
 			if result.Failure == "" && claimsBack(result.Logs) {
 				trace.succeeded("an invocation", this)
 			}
@@ -182,7 +221,20 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		return nil, err
 	}
 	w.kill = this.Host.Kill
+	if err := this.play(s); err != nil {
+		this.Close()
+		return nil, err
+	}
 	return this, nil
+}
+
+// play has the services play the quirks of a scenario.
+func (w *azureWorld) play(s scenario) error {
+	if s.plays(onContainerApps, "sibling-fails") {
+		w.AddSibling()
+	}
+	w.Apps.Hasten(s.hurry(onContainerApps))
+	return errors.Join(w.Apps.Play(s.namesFor(onContainerApps)...), w.State.Play(s.namesFor(onBlobs)...), w.Maia.Play(s.namesFor(onMaia)...))
 }
 
 // claimsBack says of what an invocation that has succeeded says that it did, that the runner is back. One that has left the
@@ -201,7 +253,7 @@ func (w *azureWorld) call(ctx context.Context) error {
 		return err
 	}
 	if !ok {
-		return errors.Join(errors.New("the call and its repetitions failed"), ctx.Err())
+		return errors.Join(fmt.Errorf("the call and its repetitions failed: %s", w.failure()), ctx.Err())
 	}
 	return nil
 }
@@ -225,6 +277,24 @@ func (w *azureWorld) due(ctx context.Context) error { return w.rotate(ctx) }
 func (w *azureWorld) back() bool { return w.Back() }
 
 func (w *azureWorld) started() int { return w.Started() }
+
+func (w *azureWorld) restarts() (most int) {
+	for _, restarts := range w.Apps.Restarts(aca.App) {
+		most = max(most, restarts)
+	}
+	return most
+}
+
+// unconfirmed reads the note in the runner's blob.
+func (w *azureWorld) unconfirmed() bool {
+	for _, content := range w.State.Blobs(aca.StateContainer) {
+		var blob struct{ Paused *rotate.OwnPause }
+		if json.Unmarshal([]byte(content), &blob) == nil && blob.Paused != nil && !blob.Paused.Confirmed {
+			return true
+		}
+	}
+	return false
+}
 
 func (w *azureWorld) maia() *stage.Maia { return w.Maia }
 

@@ -23,6 +23,9 @@ type cloud interface {
 	stories() []scenario
 	// pairs is how many scenarios there are in which two calls are struck.
 	pairs() int
+	// quirks are those of the platform that a world plays, and faults is how many calls fail under each, one in a scenario.
+	quirks() []named
+	faults() int
 	close()
 }
 
@@ -38,6 +41,10 @@ type world interface {
 	back() bool
 	// started is how many instances of the runner have ever started.
 	started() int
+	// restarts is how often what runs with the secret was restarted: the service, say, for which that was most often.
+	restarts() int
+	// unconfirmed reports whether the note claims a pause that no run has seen.
+	unconfirmed() bool
 	maia() *stage.Maia
 	proofs() []stage.Proof
 	output() []byte // of the function
@@ -75,9 +82,12 @@ func (t *trace) succeeded(what string, w world) {
 type result struct {
 	scenario  string
 	broken    []string
+	quirks    []named
 	lost      bool // in the end the store does not hold what Maia holds, or the runner is not connected
 	unstruck  bool // not everything that was to happen has
+	resumed   bool // a person had to resume the runner, as a run said
 	refreshes int
+	restarts  int
 	beyond    int // refreshes beyond those that were due
 	leaked    bool
 	dark      time.Duration // the longest
@@ -92,14 +102,33 @@ const (
 	scenarioTime = 25 * time.Minute
 	healPause    = 3 * time.Second // between two regular calls, which are half an hour apart
 	healTime     = 12 * time.Minute
+	// quirkTime is how much more of either there is under quirks: a rollout may be ordered twice, and take nine minutes.
+	quirkTime = 15 * time.Minute
 )
+
+// course is a scenario that is being played.
+type course struct {
+	scenario
+	in      world
+	wire    *wire
+	trace   *trace
+	resumed bool
+}
+
+// patience is how long something may take in a scenario.
+func (s scenario) patience(d time.Duration) time.Duration {
+	if len(s.quirks) > 0 {
+		d += quirkTime
+	}
+	return d
+}
 
 // play plays a scenario in a new world.
 func play(ctx context.Context, in cloud, s scenario) (r result) {
-	ctx, cancel := context.WithTimeout(ctx, scenarioTime)
+	ctx, cancel := context.WithTimeout(ctx, s.patience(scenarioTime))
 	defer cancel()
 	began := time.Now()
-	r.scenario = s.name
+	r.scenario, r.quirks = s.name, s.quirks
 	strikes := make([]*strike, len(s.strikes))
 	for i := range s.strikes {
 		one := s.strikes[i]
@@ -122,8 +151,14 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 		return r
 	}
 	defer w.close()
-	err = toTheEnd(ctx, w, s)
-	r.judge(w, wire, trace, s)
+	c := &course{scenario: s, in: w, wire: wire, trace: trace}
+	if len(s.refusals()) > 0 {
+		err = c.toTheRefusal(ctx)
+		r.judgeRefusal(c)
+	} else {
+		err = c.toTheEnd(ctx)
+		r.judge(c)
+	}
 	if err != nil {
 		r.broken = append(r.broken, err.Error())
 	}
@@ -136,22 +171,23 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 }
 
 // toTheEnd rotates, and lets the platform's regular calls come until the runner is back.
-func toTheEnd(ctx context.Context, w world, s scenario) error {
-	if s.story != nil {
-		if err := s.story(ctx, w); err != nil {
+func (c *course) toTheEnd(ctx context.Context) error {
+	w := c.in
+	if c.story != nil {
+		if err := c.story(ctx, w); err != nil {
 			return err
 		}
 	} else if err := w.rotate(ctx); err != nil {
 		return err
 	}
-	if err := healed(ctx, w); err != nil {
+	if err := c.healed(ctx); err != nil {
 		return err
 	}
 	if w.maia().Refreshes(stage.AgentID) == 0 {
 		if err := w.due(ctx); err != nil {
 			return err
 		}
-		if err := healed(ctx, w); err != nil {
+		if err := c.healed(ctx); err != nil {
 			return err
 		}
 	}
@@ -166,44 +202,85 @@ func toTheEnd(ctx context.Context, w world, s scenario) error {
 }
 
 // healed lets regular calls come until one succeeds and the runner is back and works.
-func healed(ctx context.Context, w world) error {
-	ctx, cancel := context.WithTimeout(ctx, healTime)
+func (c *course) healed(ctx context.Context) error {
+	limit := c.patience(healTime)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		err := w.heal(ctx)
-		if err == nil && w.back() && w.maia().Works(ctx) {
+		err := c.in.heal(ctx)
+		if err == nil && c.in.back() && c.in.maia().Works(ctx) {
 			return nil
+		}
+		if leftPaused(err) {
+			c.resume(err)
 		}
 		select {
 		case <-time.After(healPause):
 		case <-ctx.Done():
-			return fmt.Errorf("the regular calls have not brought the runner back within %s; the last one: %w", healTime, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("the regular calls have not brought the runner back within %s; the last one: %w", limit, errors.Join(err, ctx.Err()))
 		}
 	}
 }
 
-// judge looks whether all is as it must be.
-func (r *result) judge(w world, wire *wire, trace *trace, s scenario) {
-	m := w.maia()
-	for _, proof := range w.proofs() {
-		if !proof.OK {
-			r.broken = append(r.broken, fmt.Sprintf("not true: %s: %s", proof.Text, proof.Detail))
-			r.leaked = r.leaked || strings.HasPrefix(proof.Text, "no secret leaked")
-		}
+// leftPaused reports whether a call says that the runner is paused, by whom it cannot tell, and how a person resumes it.
+func leftPaused(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "the runner is left paused") && strings.Contains(err.Error(), `{"command":"RESUME"}`)
+}
+
+// resume has a person do what a call asks for that has left the runner paused. A call may only where it cannot tell whose the pause is: a
+// function was killed after it had sent the pause and before it could note that it was seen, or the end of a pause tells nothing.
+func (c *course) resume(asked error) {
+	switch {
+	case !c.unclearPauses() && !(c.wire.hasKilled() && c.in.unconfirmed()):
+		c.trace.breaks("the runner is left paused, though the note tells whose the pause is: %v", asked)
+	case !bytes.Contains(c.in.output(), []byte("left_paused")):
+		c.trace.breaks("the runner is left paused, and no report says so: %v", asked)
 	}
+	c.resumed = true
+	c.in.maia().ConsoleResume(stage.AgentID)
+}
+
+// judge looks whether all is as it must be.
+func (r *result) judge(c *course) {
+	w := c.in
+	m := w.maia()
+	r.judgeAlways(c)
+	r.prove(w, c.quirks)
 	r.lost = !w.back()
 	if r.lost {
 		r.broken = append(r.broken, "in the end the runner is not back")
 	}
-	r.refreshes = m.Refreshes(stage.AgentID)
 	if r.beyond = max(0, r.refreshes-1); r.beyond > 0 || r.refreshes == 0 {
 		r.broken = append(r.broken, fmt.Sprintf("%d refreshes for the one rotation that was due", r.refreshes))
 	}
-	r.unstruck = !wire.struck()
-	if r.unstruck && len(s.strikes) < 2 {
+	if limit := maxRestarts * len(m.Revoked(stage.AgentID)); len(c.quirks) > 0 && r.restarts > limit {
+		r.broken = append(r.broken, fmt.Sprintf("%d restarts, %d at most for each secret", r.restarts, maxRestarts))
+	}
+	r.unstruck = !c.wire.struck()
+	if r.unstruck && len(c.strikes) < 2 && len(c.quirks) == 0 {
 		r.broken = append(r.broken, "what was to happen did not: there was no such call")
 	}
-	if got := wire.thief.bytes(); len(got) > 0 {
+	for _, dark := range m.Dark() {
+		r.dark = max(r.dark, dark)
+	}
+}
+
+// prove takes what the world proves, but for what is not about a world with such quirks.
+func (r *result) prove(w world, quirks []named) {
+	for _, proof := range w.proofs() {
+		if proof.OK || !applies(proof, quirks) {
+			continue
+		}
+		r.broken = append(r.broken, fmt.Sprintf("not true: %s: %s", proof.Text, proof.Detail))
+		r.leaked = r.leaked || strings.HasPrefix(proof.Text, "no secret leaked")
+	}
+}
+
+// judgeAlways looks at what must be so however a scenario ends.
+func (r *result) judgeAlways(c *course) {
+	w := c.in
+	r.refreshes, r.restarts, r.resumed = w.maia().Refreshes(stage.AgentID), w.restarts(), c.resumed
+	if got := c.wire.thief.bytes(); len(got) > 0 {
 		r.broken = append(r.broken, fmt.Sprintf("a redirect was followed: %d bytes", len(got)))
 		r.leaked = true
 	}
@@ -211,13 +288,10 @@ func (r *result) judge(w world, wire *wire, trace *trace, s scenario) {
 		r.broken = append(r.broken, "another runner's secret is in the output")
 		r.leaked = true
 	}
-	for _, dark := range m.Dark() {
-		r.dark = max(r.dark, dark)
-	}
-	r.calls = wire.made()
-	trace.mu.Lock()
-	defer trace.mu.Unlock()
-	r.broken = append(r.broken, trace.broken...)
+	r.calls = c.wire.made()
+	c.trace.mu.Lock()
+	defer c.trace.mu.Unlock()
+	r.broken = append(r.broken, c.trace.broken...)
 }
 
 // String is for the reader of a failure.

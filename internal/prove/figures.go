@@ -17,6 +17,8 @@ import (
 type figures struct {
 	out io.Writer
 
+	quirks table
+
 	mu   sync.Mutex
 	rows []row
 }
@@ -89,20 +91,35 @@ func rowOf(line string) (row, bool) {
 const (
 	beginMark = "<!-- figures: make prove writes what follows -->\n"
 	endMark   = "<!-- end of figures -->\n"
+
+	beginQuirks = "<!-- quirks: make prove writes what follows -->\n"
+	endQuirks   = "<!-- end of quirks -->\n"
 )
 
-// write puts the figures into a document.
+// write puts the figures into a document, and the table of quirks, if any were played.
 func (f *figures) write(path string) error {
 	document, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, begun := strings.Cut(string(document), beginMark)
-	_, after, ended := strings.Cut(rest, endMark)
-	if !begun || !ended {
-		return fmt.Errorf("%s: the marks of the figures are missing", path)
+	text, err := replace(string(document), beginMark, endMark, f.table())
+	if err == nil && f.quirks.played() {
+		text, err = replace(text, beginQuirks, endQuirks, f.quirks.String())
 	}
-	return os.WriteFile(path, []byte(before+beginMark+"\n"+f.table()+"\n"+endMark+after), 0o644)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// replace puts a table between two marks.
+func replace(document, begin, end, table string) (string, error) {
+	before, rest, begun := strings.Cut(document, begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !begun || !ended {
+		return "", fmt.Errorf("the marks %q and %q are missing", strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	return before + begin + "\n" + table + "\n" + end + after, nil
 }
 
 // table is Markdown, by parts, in which the figures are in the order in which they came.

@@ -5,17 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httputil"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
+	memory "github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -65,6 +69,11 @@ func (*onGCP) withoutTimed(calls []call) []call {
 		return renewal
 	})
 }
+
+func (*onGCP) quirks() []named { return quirksOf(onKubernetes, controlplane.Quirks()) }
+
+// faults implements cloud: as few as there are pairs.
+func (*onGCP) faults() int { return 1 }
 
 // noteWrite begins the names of the calls that write the Lease, but for those that give it back.
 const noteWrite = "write Lease "
@@ -121,6 +130,9 @@ func objectOf(asked gke.Request) string {
 	return asked.Resource
 }
 
+// noteAnnotation is the Lease's that holds the note.
+const noteAnnotation = "maia-rotate/note"
+
 // noteOf says of a Lease that is written what its note tells: a renewal writes the same again.
 func noteOf(body []byte) string {
 	var lease coordinationv1.Lease
@@ -130,7 +142,7 @@ func noteOf(body []byte) string {
 	if holder := lease.Spec.HolderIdentity; holder == nil || *holder == "" {
 		return "give Lease back"
 	}
-	text, noted := lease.Annotations["maia-rotate/note"]
+	text, noted := lease.Annotations[noteAnnotation]
 	if !noted {
 		return noteWrite + "taken"
 	}
@@ -147,6 +159,9 @@ func noteOf(body []byte) string {
 	}
 	if note.Intent != nil {
 		tells = append(tells, "intent")
+	}
+	if note.Ordered != nil {
+		tells = append(tells, "ordered")
 	}
 	if note.Rotated != nil {
 		tells = append(tells, "rotated")
@@ -168,7 +183,7 @@ type gcpWorld struct {
 }
 
 func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
-	number := g.worlds.Add(1)
+	number, in := g.worlds.Add(1), &cluster{}
 	options := gke.Options{
 		Plane: g.plane, Binary: g.binary, OnEvent: trace.event,
 		Namespace: fmt.Sprintf("world-%d", number), FunctionUser: fmt.Sprintf("world-%d@sandbox.iam.gserviceaccount.com", number),
@@ -177,7 +192,8 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 			if source == stage.FromMaia {
 				return w.wrap(maiaService(), next)
 			}
-			return w.wrap(kubernetesService(), next)
+			in.next = next
+			return w.wrap(kubernetesService(), in)
 		},
 	}
 	options.StartDelay = start
@@ -192,7 +208,64 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		return nil, err
 	}
 	w.kill = opened.Function.Kill
-	return gcpWorld{opened, w, trace}, nil
+	this := gcpWorld{opened, w, trace}
+	if err := this.play(ctx, s, in); err != nil {
+		this.Close()
+		return nil, err
+	}
+	return this, nil
+}
+
+// cluster is the API server, with what plays its quirks in front once there is such.
+type cluster struct {
+	next  http.Handler
+	plays atomic.Pointer[httputil.ReverseProxy]
+}
+
+// ServeHTTP implements http.Handler.
+func (c *cluster) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	if plays := c.plays.Load(); plays != nil {
+		plays.ServeHTTP(writer, request)
+		return
+	}
+	c.next.ServeHTTP(writer, request)
+}
+
+// play has a stage play in front.
+func (c *cluster) play(stage *controlplane.Stage) {
+	c.plays.Store(&httputil.ReverseProxy{
+		Rewrite:      func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "cluster" },
+		Transport:    stage.Wrap(memory.Transport(c.next)),
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // as the API server's own end
+	})
+}
+
+// play has Maia and the cluster play the quirks of a scenario.
+func (w gcpWorld) play(ctx context.Context, s scenario, in *cluster) error {
+	names := s.namesFor(onKubernetes)
+	if err := w.Maia.Play(s.namesFor(onMaia)...); err != nil || len(names) == 0 {
+		return err
+	}
+	do := func(do func() error) {
+		if err := do(); err != nil && ctx.Err() == nil {
+			w.trace.breaks("the cluster cannot play a quirk: %v", err)
+		}
+	}
+	subject := controlplane.Subject{Namespace: w.Namespace(), Release: gke.Release, Deployment: gke.Deployment, Secret: gke.Secret}
+	stage, err := controlplane.Play(w.Plane.Admin(), subject, do, func() {}, names...)
+	if err != nil {
+		return err
+	}
+	stage.Hasten(s.hurry(onKubernetes))
+	replicas := gke.Replicas
+	if s.plays(onKubernetes, "scaled-at-the-refresh") {
+		replicas *= 2
+	}
+	if err := w.Changed(ctx, replicas); err != nil {
+		return err
+	}
+	in.play(stage)
+	return nil
 }
 
 const (
@@ -263,6 +336,31 @@ func (w gcpWorld) due(ctx context.Context) error { return w.rotate(ctx) }
 func (w gcpWorld) back() bool { return w.Back(context.Background()) }
 
 func (w gcpWorld) started() int { return w.Started() }
+
+// restarts reads how many revisions the Deployment has had since its first.
+func (w gcpWorld) restarts() int {
+	d, err := w.Clients.AppsV1().Deployments(w.Namespace()).Get(context.Background(), gke.Deployment, metav1.GetOptions{})
+	if err != nil {
+		return 0
+	}
+	revisions, _ := strconv.Atoi(d.Annotations["deployment.kubernetes.io/revision"]) // 0 before there is one
+	return max(0, revisions-1)
+}
+
+// unconfirmed reads the note in the Lease.
+func (w gcpWorld) unconfirmed() bool {
+	leases, err := w.Clients.CoordinationV1().Leases(w.Namespace()).List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		return false
+	}
+	for _, lease := range leases.Items {
+		note, err := rotate.ParseNote([]byte(lease.Annotations[noteAnnotation]))
+		if err == nil && note.Paused != nil && !note.Paused.Confirmed {
+			return true
+		}
+	}
+	return false
+}
 
 func (w gcpWorld) maia() *stage.Maia { return w.Maia }
 

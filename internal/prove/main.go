@@ -93,6 +93,9 @@ func prove(ctx context.Context, o options, out io.Writer) error {
 			failed = append(failed, proveTests(ctx, t.tests, figures))
 		}
 	}
+	if n := figures.quirks.count(); n > 0 {
+		figures.add("total", "quirks", n)
+	}
 	figures.add("total", "took", time.Since(began).Round(time.Second))
 	if err := errors.Join(failed...); err != nil || o.document == "" {
 		return err

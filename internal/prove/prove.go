@@ -25,7 +25,9 @@ func planOf(ctx context.Context, o options, in cloud) (p plan, clean []call, err
 		}
 	}
 	prefix := in.name() + "/"
-	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()}, pairs(calls[false], prefix, in.pairs(), o.seed)} {
+	for _, part := range []plan{singles(calls[false], prefix), operators(calls[true], prefix), {scenarios: in.stories()},
+		pairs(calls[false], prefix, in.pairs(), o.seed), underQuirks(calls[false], in, o.seed),
+	} {
 		p.scenarios = append(p.scenarios, part.scenarios...)
 		p.folded = append(p.folded, part.folded...)
 	}
@@ -76,26 +78,43 @@ func proveCloud(ctx context.Context, o options, in cloud, dir string, f *figures
 		return err
 	}
 	f.add(in.name(), "took", time.Since(began).Round(time.Second))
-	return summarize(in.name(), results, f)
+	f.quirks.take(in.name(), results)
+	return summarize(in, results, f)
 }
 
-// waiting is how many scenarios may wait at a time, beside those that are at work.
-const waiting = 100
+// waiting and quirky are how many scenarios that wait, and how many under quirks, are played at a time, beside those that are at work.
+const (
+	waiting = 100
+	quirky  = 40
+)
 
-// waits says that a scenario does nothing for minutes: it is not known what became of a refresh, or a process is stopped.
+// waits reports whether a scenario does nothing for minutes: it is not known what became of a refresh, or a process is stopped.
 func (s scenario) waits() bool {
 	return strings.Contains(s.name, "RefreshCredentials") || strings.Contains(s.name, "wakes-up")
+}
+
+// room is where a scenario is played.
+func (s scenario) room() string {
+	switch {
+	case len(s.quirks) > 0:
+		return "quirky"
+	case s.waits():
+		return "waiting"
+	}
+	return "working"
 }
 
 // playAll plays scenarios: those that wait beside the others.
 func playAll(ctx context.Context, o options, in cloud, chosen []scenario, f *figures) []result {
 	var mu sync.Mutex
 	var results []result
-	rooms := map[bool]chan struct{}{true: make(chan struct{}, waiting), false: make(chan struct{}, o.parallel)}
+	rooms := map[string]chan struct{}{
+		"waiting": make(chan struct{}, waiting), "quirky": make(chan struct{}, min(quirky, 3*o.parallel)), "working": make(chan struct{}, o.parallel),
+	}
 	var playing sync.WaitGroup
 	for _, s := range chosen {
 		playing.Go(func() {
-			room := rooms[s.waits()]
+			room := rooms[s.room()]
 			room <- struct{}{}
 			defer func() { <-room }()
 			if ctx.Err() != nil {
@@ -121,34 +140,83 @@ func playAll(ctx context.Context, o options, in cloud, chosen []scenario, f *fig
 }
 
 // summarize makes the figures of a cloud.
-func summarize(name string, results []result, f *figures) error {
+func summarize(in cloud, results []result, f *figures) error {
+	name := in.name()
 	if len(results) == 0 {
 		return errors.New(name + ": no scenario has that name")
 	}
-	broken, lost, beyond, leaks, unstruck := 0, 0, 0, 0, 0
-	var dark, took time.Duration
+	var faults, quirks sum
 	for _, r := range results {
-		beyond += r.beyond
-		dark, took = max(dark, r.dark), max(took, r.took)
-		for _, count := range []struct {
-			is bool
-			n  *int
-		}{{len(r.broken) > 0, &broken}, {r.lost, &lost}, {r.leaked, &leaks}, {r.unstruck, &unstruck}} {
-			if count.is {
-				*count.n++
-			}
+		if len(r.quirks) > 0 {
+			quirks.add(r)
+		} else {
+			faults.add(r)
 		}
 	}
-	f.add(name, "fault scenarios", len(results))
-	f.add(name, "healed", len(results)-broken)
-	f.add(name, "lost", lost)
-	f.add(name, "refreshes beyond those due", beyond)
-	f.add(name, "leaks", leaks)
-	f.add(name, "pairs of which the second call never came", unstruck)
-	f.add(name, "longest dark time", dark.Round(100*time.Millisecond))
-	f.add(name, "longest scenario", took.Round(time.Second))
-	if broken > 0 {
+	if faults.played > 0 {
+		faults.figures(name, "", f)
+		f.add(name, "fault scenarios", faults.played)
+		f.add(name, "healed", faults.played-faults.broken)
+		f.add(name, "pairs of which the second call never came", faults.unstruck)
+		f.add(name, "longest dark time", faults.dark.Round(100*time.Millisecond))
+	}
+	if quirks.played > 0 {
+		quirks.figures(name, "under quirks: ", f)
+		f.add(name, "quirks", fmt.Sprintf("%d, of which %d are Maia's", len(quirks.quirks), quirks.of(onMaia)))
+		f.add(name, "under quirks: scenarios", fmt.Sprintf("%d, of which %d under two", quirks.played, quirks.pairs))
+		f.add(name, "under quirks: as expected", quirks.played-quirks.broken)
+		f.add(name, "under quirks: faults whose call never came", quirks.unstruck)
+	}
+	if broken := faults.broken + quirks.broken; broken > 0 {
 		return fmt.Errorf("%s: %d of %d scenarios broke a promise", name, broken, len(results))
 	}
 	return nil
+}
+
+// sum adds results up.
+type sum struct {
+	played, broken, lost, leaks, unstruck, resumed, beyond, pairs int
+	dark, took                                                    time.Duration
+	quirks                                                        map[string]string // services by the quirk's full name
+}
+
+func (s *sum) add(r result) {
+	s.played++
+	for _, count := range []struct {
+		is bool
+		n  *int
+	}{
+		{len(r.broken) > 0, &s.broken}, {r.lost, &s.lost}, {r.leaked, &s.leaks}, {r.unstruck, &s.unstruck}, {r.resumed, &s.resumed}, {len(r.quirks) > 1, &s.pairs},
+	} {
+		if count.is {
+			*count.n++
+		}
+	}
+	s.beyond += r.beyond
+	s.dark, s.took = max(s.dark, r.dark), max(s.took, r.took)
+	for _, q := range r.quirks {
+		if s.quirks == nil {
+			s.quirks = map[string]string{}
+		}
+		s.quirks[q.String()] = q.service
+	}
+}
+
+// of is how many quirks of a service there were.
+func (s *sum) of(service string) (n int) {
+	for _, of := range s.quirks {
+		if of == service {
+			n++
+		}
+	}
+	return n
+}
+
+// figures are those that there are with and without quirks.
+func (s *sum) figures(name, prefix string, f *figures) {
+	f.add(name, prefix+"lost", s.lost)
+	f.add(name, prefix+"refreshes beyond those due", s.beyond)
+	f.add(name, prefix+"leaks", s.leaks)
+	f.add(name, prefix+"left paused, as the error said, and resumed by a person", s.resumed)
+	f.add(name, prefix+"longest scenario", s.took.Round(time.Second))
 }

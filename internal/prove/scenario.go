@@ -16,6 +16,7 @@ type scenario struct {
 	strikes []strike
 	// operator has an operator pause the runner before.
 	operator bool
+	quirks   []named  // under which it is played
 	env      []string // of the function, beside the usual
 	// long has pipelines take their time to end, and instances to start.
 	long bool

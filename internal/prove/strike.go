@@ -91,7 +91,7 @@ func (s *strike) happen(w *wire, to service, body []byte, next http.Handler, wri
 	case unavailable, tooMany:
 		to.refuse(s.kind == tooMany, request).send(writer)
 	case killedBefore:
-		w.kill()
+		w.killFunction()
 		abort()
 	case lost:
 		done()
@@ -107,7 +107,7 @@ func (s *strike) happen(w *wire, to service, body []byte, next http.Handler, wri
 		truncate(done(), writer)
 	case killedAfter:
 		done()
-		w.kill()
+		w.killFunction()
 		abort()
 	case late:
 		w.working.Go(func() {

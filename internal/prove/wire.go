@@ -48,6 +48,7 @@ type wire struct {
 	calls   []call
 	counts  map[string]int
 	strikes []*strike
+	killed  bool // a strike has killed the function
 	began   time.Time
 	story   strings.Builder // the calls, for the reader of a failure
 
@@ -63,6 +64,21 @@ func newWire(strikes []*strike) *wire {
 func (w *wire) end() {
 	close(w.ended)
 	w.working.Wait()
+}
+
+// killFunction kills the function, and remembers it.
+func (w *wire) killFunction() {
+	w.mu.Lock()
+	w.killed = true
+	w.mu.Unlock()
+	w.kill()
+}
+
+// hasKilled reports whether a strike has killed the function.
+func (w *wire) hasKilled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.killed
 }
 
 // add adds what is to happen.

@@ -121,7 +121,7 @@ func neverRetried(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationFailed); err != nil {
 		return err
 	}
-	w.prove("it left the runner cut off", !w.fleet.connected(), "it is connected")
+	w.prove("it left the runner cut off", !w.connected(), "it is connected")
 	err := w.Heal(ctx)
 	w.prove("the next healing event succeeds", err == nil, fmt.Sprint(err))
 	return ctx.Err()
@@ -171,7 +171,7 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 		w.prove("it refreshed nothing", w.Maia.Refreshes(AgentID) == 0, "it refreshed")
 		agent, agentErr := w.Maia.Client.Agent(ctx, AgentID)
 		w.prove("it left the runner resumed and connected",
-			agentErr == nil && agent.Status == "running" && agent.Connected && w.fleet.connected(), "status "+string(agent.Status))
+			agentErr == nil && agent.Status == "running" && agent.Connected && w.connected(), "status "+string(agent.Status))
 		w.Maia.FinishTasks(AgentID)
 		w.journal.Add(FromFault, "pipeline-ended", "the pipeline ends at last")
 	}
@@ -209,6 +209,6 @@ func refreshedInConsolePlay(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationAbandoned); err != nil {
 		return err
 	}
-	w.prove("it left the store with what Maia holds, and the runner connected", w.storeIsMaia() && w.fleet.connected(), "it did not")
+	w.prove("it left the store with what Maia holds, and the runner connected", w.storeIsMaia() && w.connected(), "it did not")
 	return w.expect(ctx, secretsmanager.RotationSucceeded)
 }

@@ -30,7 +30,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []Proof {
 
 	add("the API credential, and the service's replicas and task definition, are untouched", w.others() == w.untouched, "something else changed")
 
-	w.Maia.Prove(w.ctx, add, w.Due(), w.fleet.connected())
+	w.Maia.Prove(w.ctx, add, w.Due(), w.connected())
 	leaks := w.leaks(printed)
 	add("no secret leaked into output, labels or errors", len(leaks) == 0, strings.Join(leaks, "; "))
 	return w.trial.All()

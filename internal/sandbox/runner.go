@@ -82,16 +82,16 @@ func (f *fleet) stop(stopped ecs.Task) {
 	f.journal.Add(FromECS, "task-stopped", "task %d stopped", t.number)
 }
 
-// connected says whether there are tasks, and all of them have their connection.
-func (f *fleet) connected() bool {
+// connected reports how many tasks have their connection.
+func (f *fleet) connected() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, t := range f.tasks {
-		if t.instance == nil || !t.instance.Connected() {
-			return false
+		if t.instance != nil && t.instance.Connected() {
+			n++
 		}
 	}
-	return len(f.tasks) > 0
+	return n
 }
 
 // count is how many tasks have ever started.

@@ -81,6 +81,7 @@ type World struct {
 	labels    labels          // as far as events tell
 	broken    map[string]bool // deployments that were seen to have failed
 	rotations int             // started
+	sibling   bool            // there is another service of the runner
 	answers   bytes.Buffer    // what the function answered, errors included
 }
 
@@ -128,10 +129,8 @@ func (w *World) start(ctx context.Context) error {
 	w.labels = labelsOf(w.Secrets.Versions(w.SecretARN))
 
 	w.ECS.AddCluster(Cluster)
-	definition := w.ECS.RegisterTaskDefinition(Service, container(w.SecretARN))
-	w.ECS.CreateService(ecs.ServiceSpec{
-		Cluster: Cluster, Name: Service, TaskDefinition: definition, DesiredCount: 1, CircuitBreaker: true, Rollback: true,
-	})
+	w.ECS.RegisterTaskDefinition(Service, container(w.SecretARN))
+	w.createService(Service)
 	w.Function = lambda.New(lambda.Options{
 		Binary: w.options.Binary, FunctionARN: functionARN, Timeout: functionTimeout, Output: w.options.FunctionOutput,
 		Env: slices.Concat(w.Maia.Endpoints(), []string{
@@ -189,8 +188,39 @@ func (w *World) Rotations() int {
 	return w.rotations
 }
 
-// Back says whether the store holds what Maia holds, and all tasks are connected.
-func (w *World) Back() bool { return w.storeIsMaia() && w.fleet.connected() }
+// Back reports whether the store holds what Maia holds, and as many tasks as are wanted are connected. Older ones may run on for long.
+func (w *World) Back() bool { return w.storeIsMaia() && w.connected() }
+
+// connected reports whether as many tasks as are wanted have their connection.
+func (w *World) connected() bool {
+	connected := w.fleet.connected()
+	return connected > 0 && connected >= w.wanted()
+}
+
+// wanted is how many tasks there are to be.
+func (w *World) wanted() int {
+	wanted := w.ECS.Service(Cluster, Service).Desired
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sibling {
+		wanted++
+	}
+	return wanted
+}
+
+// AddSibling adds another service of the runner's task definition, with a task.
+func (w *World) AddSibling() {
+	w.mu.Lock()
+	w.sibling = true
+	w.mu.Unlock()
+	w.createService(Service + "-b")
+}
+
+func (w *World) createService(name string) {
+	w.ECS.CreateService(ecs.ServiceSpec{
+		Cluster: Cluster, Name: name, TaskDefinition: Service, DesiredCount: 1, CircuitBreaker: true, Rollback: true,
+	})
+}
 
 // Started is how many tasks have ever started.
 func (w *World) Started() int { return w.fleet.count() }

@@ -72,6 +72,7 @@ type Server struct {
 	made   int // replicas
 
 	played   map[string]bool // quirks, by name
+	hastened int             // so many times faster are the rollouts of quirks; 0 is 1
 	calls    int             // so far
 	refusals int             // of restarts of the first revision, to come
 }

@@ -74,6 +74,13 @@ func (s *Server) Play(names ...string) error {
 	return nil
 }
 
+// Hasten makes the rollouts of quirks so many times faster, for callers in real time.
+func (s *Server) Hasten(times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hastened = times
+}
+
 // each calls f with every service. The caller holds the lock, here and below.
 func (s *Server) each(f func(*service)) {
 	for _, c := range s.clusters {
@@ -97,14 +104,16 @@ func (s *Server) addDraining(beside *service) {
 	})
 }
 
+func (s *Server) hasten(d time.Duration) time.Duration { return d / time.Duration(max(1, s.hastened)) }
+
 func (s *Server) startDelay() time.Duration {
 	switch {
 	case s.played["rollout-1s"]:
 		return 500 * time.Millisecond
 	case s.played["rollout-9m"]:
-		return 3 * time.Minute
+		return s.hasten(3 * time.Minute)
 	case s.played["rollout-60m"]:
-		return 20 * time.Minute
+		return s.hasten(20 * time.Minute)
 	}
 	return s.options.StartDelay
 }
@@ -116,9 +125,9 @@ func (s *Server) rollDelay() time.Duration {
 	case s.played["rollout-1s"]:
 		return 500 * time.Millisecond
 	case s.played["rollout-9m"]:
-		return 6 * time.Minute
+		return s.hasten(6 * time.Minute)
 	case s.played["rollout-60m"]:
-		return 40 * time.Minute
+		return s.hasten(40 * time.Minute)
 	}
 	return s.options.RollDelay
 }

@@ -53,6 +53,7 @@ type Server struct {
 	definitions []*taskDefinition
 	lastID      int64           // of deployments and tasks
 	played      map[string]bool // names of quirks
+	hastened    int             // so many times faster are the rollouts of quirks; 0 is 1
 }
 
 type cluster struct {

@@ -296,9 +296,9 @@ const blob = stage.AgentID + ".json"
 
 func leaseHeld(w *World) {
 	const left = 8 * time.Second
-	w.State.Put(stateContainer, blob, "")
+	w.State.Put(StateContainer, blob, "")
 	until := time.Now().Add(left)
-	w.State.Lease(stateContainer, blob, left)
+	w.State.Lease(StateContainer, blob, left)
 	w.trial.Once(maiatest.Pause, func() {
 		w.trial.Strike("lease-ended", "the lease of the run that is gone has ended")
 		w.prove("until it had ended nothing was done to the runner", !time.Now().Before(until), "it was")
@@ -307,7 +307,7 @@ func leaseHeld(w *World) {
 
 func leaseLost(w *World) {
 	w.trial.Once(maiatest.Pause, func() {
-		w.State.Break(stateContainer, blob)
+		w.State.Break(StateContainer, blob)
 		w.trial.Strike("lease-broken", "somebody breaks the lease of the runner's blob")
 	})
 	w.between = func(result functionshost.Result) { w.proveFailed(result) }

@@ -1,6 +1,10 @@
 package aca
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
+)
 
 // Tag marks the apps that are taken where a resource group is configured.
 const Tag, tagValue = "maia-rotate", "enabled"
@@ -15,6 +19,12 @@ func (w *World) AddImpostor() (secret string) {
 	app.ID, app.Revisions = Impostor, nil
 	w.Apps.Add(app)
 	return secret
+}
+
+// AddSibling adds another active revision of the runner's app.
+func (w *World) AddSibling() {
+	w.fleet.want(Replicas)
+	w.Apps.AddRevision(App, containerapps.Revision{Name: AppName + "--0000002", Replicas: Replicas})
 }
 
 // SetTagged has somebody take the tag away from the runner's app, or give it back.

@@ -113,7 +113,7 @@ func TestProofsCatch(t *testing.T) {
 		}, []string{unleaked}},
 		"new secret in a blob": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
-			w.State.Put(stateContainer, blob, `{"applied":"`+w.Maia.LiveSecret(stage.AgentID)+`"}`)
+			w.State.Put(StateContainer, blob, `{"applied":"`+w.Maia.LiveSecret(stage.AgentID)+`"}`)
 		}, []string{unleaked}},
 		"another secret in an answer": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)

@@ -61,6 +61,7 @@ type fleet struct {
 
 	mu       sync.Mutex
 	started  int
+	wanted   int // replicas
 	replicas map[int]replica
 }
 
@@ -94,6 +95,13 @@ func (f *fleet) start(app string, env map[string]string) (stop func(), err error
 	}, nil
 }
 
+// want has so many more replicas be wanted.
+func (f *fleet) want(more int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wanted += more
+}
+
 // each says that all replicas are there, and that something is true of each.
 func (f *fleet) each(is func(replica) bool) bool {
 	f.mu.Lock()
@@ -103,7 +111,7 @@ func (f *fleet) each(is func(replica) bool) bool {
 			return false
 		}
 	}
-	return len(f.replicas) == Replicas
+	return len(f.replicas) == f.wanted
 }
 
 func (f *fleet) connected() bool {

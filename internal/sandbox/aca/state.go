@@ -61,7 +61,7 @@ func (w *World) shown() (apps, state []byte) {
 	for _, app := range []string{App, otherApp} {
 		_ = encoder.Encode(w.Apps.Shown(app)) // plain data
 	}
-	for name, content := range w.State.Blobs(stateContainer) {
+	for name, content := range w.State.Blobs(StateContainer) {
 		state = fmt.Appendf(state, "%s\n%s\n", name, content)
 	}
 	return document.Bytes(), state

@@ -26,8 +26,8 @@ import (
 // function is the name of the function in its app.
 const function = "RotateRunnerSecrets"
 
-// stateContainer is where locks and notes are, by the function's default.
-const stateContainer = "maia-rotate"
+// StateContainer is where locks and notes are, by the function's default.
+const StateContainer = "maia-rotate"
 
 // The paces of the world: those of the real services would be minutes.
 const (
@@ -127,7 +127,7 @@ func (w *World) start(ctx context.Context) (err error) {
 func (w *World) startAzure(ctx context.Context) (err error) {
 	managerToken, blobToken := w.newSecret("the token for Azure Resource Manager"), w.newSecret("the token for blob storage")
 	header := w.newSecret("the header of the identity endpoint")
-	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, replicas: map[int]replica{}}
+	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, wanted: Replicas, replicas: map[int]replica{}}
 	w.Apps = containerapps.New(containerapps.Options{
 		Token: managerToken, Provision: provision, Hang: hang, Start: startDelay, Roll: rollDelay, StartReplica: w.fleet.start,
 	})

@@ -73,7 +73,8 @@ func (w *World) proveCluster() {
 	if err == nil && d.Spec.Replicas != nil {
 		replicas = *d.Spec.Replicas
 	}
-	w.prove(fmt.Sprintf("the Deployment has its %d replicas, of which the chart knows nothing", Replicas), replicas == Replicas, fmt.Sprintf("it has %d", replicas))
+	wanted := w.replicas()
+	w.prove(fmt.Sprintf("the Deployment has its %d replicas, of which the chart knows nothing", wanted), int(replicas) == wanted, fmt.Sprintf("it has %d", replicas))
 	var refused []string
 	for _, request := range w.Requests() {
 		if request.Status == http.StatusForbidden || request.Status == http.StatusUnauthorized {

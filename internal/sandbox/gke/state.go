@@ -93,7 +93,7 @@ func (w *World) connected(ctx context.Context) bool {
 func (w *World) startedWith(ctx context.Context, secret string) bool {
 	sum := sha256.Sum256([]byte(secret))
 	pods, err := w.livePods(ctx)
-	return err == nil && len(pods) == Replicas && !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+	return err == nil && len(pods) == w.replicas() && !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
 		return p.Annotations["runner.test/secret-sha256"] != hex.EncodeToString(sum[:])
 	})
 }
@@ -151,8 +151,8 @@ func (w *World) shown(ctx context.Context) ([]byte, error) {
 
 // Back says that the Secret and the release hold what Maia holds, and that the runner's pods are connected with it.
 func (w *World) Back(ctx context.Context) bool {
-	agent, err := w.Maia.Client.Agent(ctx, stage.AgentID)
-	return err == nil && agent.Connected && w.storeIsMaia(ctx) && w.connected(ctx) && w.startedWith(ctx, w.Maia.LiveSecret(stage.AgentID))
+	_, connected := w.Maia.Actual(stage.AgentID)
+	return connected && w.storeIsMaia(ctx) && w.connected(ctx) && w.startedWith(ctx, w.Maia.LiveSecret(stage.AgentID))
 }
 
 // Namespace is the runner's.

@@ -42,6 +42,7 @@ func (w *World) untouched(ctx context.Context) (string, error) {
 		return "", err
 	}
 	maps.DeleteFunc(d.Spec.Template.Annotations, func(key, _ string) bool { return strings.HasPrefix(key, "maia-rotate/") })
+	d.Spec.Replicas = nil // proved apart
 	all = append(all, d.Labels, d.Spec)
 	for _, list := range []func() (any, error){
 		func() (any, error) { return core.ServiceAccounts(w.namespace).List(ctx, metav1.ListOptions{}) },

@@ -105,13 +105,14 @@ type World struct {
 	mu        sync.Mutex
 	refreshed time.Time // when the last refresh was carried out
 	calls     int       // made
+	wanted    int       // replicas
 	answers   bytes.Buffer
 }
 
 // New starts everything. The runner is connected and runs a pipeline when New returns.
 func New(ctx context.Context, options Options) (*World, error) {
 	options.Namespace, options.FunctionUser = cmp.Or(options.Namespace, Namespace), cmp.Or(options.FunctionUser, FunctionUser)
-	w := &World{options: options, namespace: options.Namespace}
+	w := &World{options: options, namespace: options.Namespace, wanted: Replicas}
 	w.ctx, w.end = context.WithCancel(ctx)
 	w.journal.Tell(options.OnEvent)
 	if err := w.start(w.ctx); err != nil {
@@ -290,6 +291,22 @@ func (w *World) scale(ctx context.Context, replicas int) error {
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
 	_, err := w.Clients.AppsV1().Deployments(w.namespace).Patch(ctx, Deployment, types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
 	return err
+}
+
+// Changed takes what there is now for what a rotation must not change, but that an autoscaler is to make it so many replicas.
+func (w *World) Changed(ctx context.Context, replicas int) (err error) {
+	w.mu.Lock()
+	w.wanted = replicas
+	w.mu.Unlock()
+	w.others, err = w.untouched(ctx)
+	return err
+}
+
+// replicas are the live ones.
+func (w *World) replicas() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wanted
 }
 
 // annotate sets what the stand-in for a kubelet does, see the control plane.

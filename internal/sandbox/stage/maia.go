@@ -234,14 +234,15 @@ func (m *Maia) ProveRevoked(add func(text string, ok bool, instead string)) {
 // Prove adds what must be true of the runner at the end. due is how many refreshes may have been carried out, connected
 // whether all instances have their connection.
 func (m *Maia) Prove(ctx context.Context, add func(text string, ok bool, instead string), due int, connected bool) {
-	agent, err := m.Client.Agent(ctx, AgentID)
-	add("the runner is connected", err == nil && agent.Connected && connected, "it is not")
+	status, agrees := m.Actual(AgentID)
+	add("the runner is connected", agrees && connected, "it is not")
 	m.mu.Lock()
 	operators := m.operators
 	m.mu.Unlock()
 	if operators.IsZero() {
-		add("the runner is resumed", err == nil && agent.Status == maia.StatusRunning, "its status is "+string(agent.Status))
+		add("the runner is resumed", status == maia.StatusRunning, "its status is "+string(status))
 	} else {
+		agent, err := m.Client.Agent(ctx, AgentID)
 		add("the operator's pause stands", err == nil && agent.Status == maia.StatusPaused && agent.PausedUntil.Equal(operators),
 			"its status is "+string(agent.Status))
 	}
@@ -262,13 +263,15 @@ func (m *Maia) Learn() {
 	}
 }
 
-// Works says that the runner is at work: not paused, or paused by an operator for as long as he said.
+// Works reports whether the runner is at work: not paused, or paused by an operator for as long as he said.
 func (m *Maia) Works(ctx context.Context) bool {
-	agent, err := m.Client.Agent(ctx, AgentID)
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.operators.IsZero() {
-		return err == nil && agent.Status == maia.StatusRunning
+	operators := m.operators
+	m.mu.Unlock()
+	if operators.IsZero() {
+		status, _ := m.Actual(AgentID)
+		return status == maia.StatusRunning
 	}
-	return err == nil && agent.Status == maia.StatusPaused && agent.PausedUntil.Equal(m.operators)
+	agent, err := m.Client.Agent(ctx, AgentID)
+	return err == nil && agent.Status == maia.StatusPaused && agent.PausedUntil.Equal(operators)
 }

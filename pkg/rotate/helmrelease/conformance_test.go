@@ -313,7 +313,8 @@ func (h *gkeHome) Kept() (text string) {
 // Foreign implements rotatetest.Home.
 func (h *gkeHome) Foreign() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.foreign(); return err })
-	return text
+	// What the autoscaler has set is what must be there.
+	return strings.Replace(text, fmt.Sprintf(`"replicas": %d,`, max(scaledTo, h.stage.Scaled())), `"replicas": as set,`, 1)
 }
 
 func asJSON(v any) string {

@@ -24,7 +24,6 @@ import (
 type upgradeWire struct {
 	runner     *Runner
 	recordOnly bool
-	next       http.RoundTripper
 
 	secret *corev1.Secret // as the upgrade has left it; nil if it did not change it
 	orders map[string]order

@@ -77,7 +77,7 @@ func manages(managed metav1.ManagedFieldsEntry, path ...string) bool {
 		return false
 	}
 	var at any
-	if json.Unmarshal(managed.FieldsV1.Raw, &at) != nil {
+	if json.Unmarshal(managed.FieldsV1.GetRawBytes(), &at) != nil {
 		return false
 	}
 	for _, key := range path {

@@ -215,11 +215,8 @@ func stories() []scenario {
 			w.finish()
 		}},
 		{name: "pause-that-shows-another-end-once-the-runner-is-back", play: func(w *world) {
-			w.rotate(func(r *run) {
-				r.pausedAfter = func() {
-					time.AfterFunc(taskDuration+4*time.Second, func() { w.maia.ConsolePause(agentID, 9*time.Hour) })
-				}
-			})
+			w.cutOff = func() { w.maia.ConsolePause(agentID, 9*time.Hour) }
+			w.rotate()
 			w.finish()
 		}},
 		{name: "lagging-reads", maia: lagging(), connectedLag: connectedLag,

@@ -55,6 +55,7 @@ type world struct {
 	failures  []string
 	refresh   time.Time // when the last refresh was sent
 	resumed   string    // the secret with which the runner was at work when it was resumed last
+	cutOff    func()    // called once, a moment after a refresh
 	operator  time.Time // until when an operator has paused the runner
 
 	runs    []*run
@@ -94,6 +95,10 @@ func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *w
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.refresh = call.Time
+			if happens := w.cutOff; happens != nil {
+				w.cutOff = nil
+				time.AfterFunc(300*time.Millisecond, happens)
+			}
 		case maiatest.Resume:
 			if w.working() {
 				w.mu.Lock()
