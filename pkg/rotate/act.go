@@ -182,14 +182,10 @@ func (r *run) store(step Step) error {
 	if ours {
 		r.seen.Run.ConnectedReads, r.down = 0, true // the refresh has cut the runner off, whether a look has seen it or not
 	}
-	if step.Owes {
-		note := r.seen.Home.Note
-		note.Applied = AppliedNothing
-		if err := r.saveNote(note); err != nil {
-			return err
-		}
-	}
 	held := r.seen.Home.Store.Equal(valid)
+	if err := r.noteBeforeStore(step, held); err != nil {
+		return err
+	}
 	if ours && !held || !r.seen.Agent.Connected {
 		r.beginCritical()
 	}
@@ -209,6 +205,21 @@ func (r *run) store(step Step) error {
 	r.seen.Home.Staged = r.seen.Run.Mode == Stage
 	r.seen.Home.Instances.Read = ReadOlder
 	return nil
+}
+
+// noteBeforeStore notes that a restart is owed, and that what was ordered before does not stand for what is stored now.
+func (r *run) noteBeforeStore(step Step, held bool) error {
+	note := r.seen.Home.Note
+	if step.Owes {
+		note.Applied = AppliedNothing
+	}
+	if !held {
+		note.Ordered, r.ordered = nil, nil
+	}
+	if note.Equal(r.seen.Home.Note) {
+		return nil
+	}
+	return r.saveNote(note)
 }
 
 // complete has the platform keep beside the store what the store holds. That it still cannot is no failure of this step: what is
@@ -287,7 +298,7 @@ func (r *run) takePauseBack() error {
 	default:
 		r.log.WarnContext(r.ctx, "the runner may have been resumed: Maia is read", "error", err)
 	}
-	if err := r.awaitAgent(func() bool { return !r.pausedByUs() }, "resumed"); err != nil {
+	if err := r.awaitAgent(r.pauseOver, "resumed"); err != nil {
 		return err
 	}
 	r.mended = true
@@ -389,8 +400,8 @@ func (r *run) settledPause() *OwnPause {
 	case pauseUnclear, pauseHidden:
 		return own
 	case notPaused:
-		if !own.Confirmed && own.By != r.seen.Run.ID && now.Before(own.At.Add(pauseTime)) {
-			return own // it may take effect still
+		if !own.Confirmed && own.By != r.seen.Run.ID && now.Before(own.At.Add(pauseTime+maxHeldUp)) {
+			return own // it may take effect still, or have done so since the agent was read
 		}
 	}
 	if r.seen.Run.Mode == Heal && r.seen.concurrentRotation(r.rotator.Policy, now) {

@@ -38,6 +38,13 @@ func (r *run) giveUp(err error) error {
 
 func (r *run) pausedByUs() bool { return r.seen.pausedByUs(r.rotator.Policy, time.Now()) }
 
+// pauseOver reports whether a pause of ours is seen to be over: the runner runs, or is paused by somebody else. A status that tells
+// neither is no sign of it.
+func (r *run) pauseOver() bool {
+	state := r.seen.pause(r.rotator.Policy, time.Now())
+	return state == notPaused || state == pauseOperators
+}
+
 // cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
 // and so has a little time of its own.
 func (r *run) cleanUp() error {
@@ -74,7 +81,7 @@ func (r *run) cleanUp() error {
 		}
 	}
 	note := r.seen.Home.Note
-	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && !r.pausedByUs() &&
+	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && r.pauseOver() &&
 		(r.pauseSeen || r.seen.Run.Pauses == 0) { // a PAUSE that has not shown may yet take effect: the note stays
 		note.Paused = nil
 	}

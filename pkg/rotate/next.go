@@ -140,7 +140,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 		}
 		return Step{Kind: Done, Reason: "the runner is back, and may be paused", Refusal: o.leftPaused()}
 	case pauseUnclear:
-		if !o.concurrentRotation(p, now) {
+		if o.Run.Mode != Heal || !o.concurrentRotation(p, now) {
 			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: o.leftPaused()}
 		}
 	}

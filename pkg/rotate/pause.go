@@ -121,7 +121,7 @@ func (o Observation) mayBePaused(pause pauseState) bool {
 // give the pause another end than the one that the other run confirms: it would be nobody's, and stay.
 func (o Observation) concurrentPause(now time.Time) bool {
 	paused := o.Home.Note.Paused
-	return paused != nil && !o.Home.Free && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
+	return paused != nil && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
 }
 
 // concurrentRotation reports whether another run has noted its pause, and may still be about to refresh. Where this run's own

@@ -329,11 +329,7 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	stored := current.Credentials().ClientSecret.Fingerprint()
 	r.orders = ordersFor(stored, r.note, r.services)
 	var failed []error
-	for _, service := range r.active() {
-		stands := r.orders.covers(service) || r.orders.lags(service)
-		if stands && service.state(r.orders) != rotate.Failed {
-			continue
-		}
+	for _, service := range r.owed() {
 		if err := service.restart(ctx, r.ecs, stored); err != nil {
 			failed = append(failed, err)
 		}
@@ -347,6 +343,26 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids), join(failed)
+}
+
+// owed are the services that are to be restarted: those without an order that stands; if all have one, those that fail, or else all.
+func (r *Runner) owed() []*service {
+	var owed, failing []*service
+	for _, service := range r.active() {
+		switch state := service.state(r.orders); {
+		case state == rotate.Failed, !r.orders.covers(service) && !r.orders.lags(service):
+			owed = append(owed, service)
+		case state == rotate.Failing:
+			failing = append(failing, service)
+		}
+	}
+	switch {
+	case len(owed) > 0:
+		return owed
+	case len(failing) > 0:
+		return failing
+	}
+	return r.active()
 }
 
 // Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.

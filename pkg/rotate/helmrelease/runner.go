@@ -188,11 +188,11 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	if err := r.Hold(ctx, enough); err != nil {
 		return nil, err
 	}
-	again := !slices.ContainsFunc(r.seen.deployments, func(d *appsv1.Deployment) bool { return !r.restarted(d) })
 	var ids []string
 	var failures []error
+	owed := r.owed()
 	for _, d := range r.seen.deployments {
-		if r.restarted(d) && !(again && r.seen.failing[d.Name]) {
+		if !slices.Contains(owed, d) {
 			ids = append(ids, orderID(d.Name, r.standing(d)))
 			continue
 		}
@@ -220,4 +220,24 @@ func (r *Runner) standing(d *appsv1.Deployment) string {
 		return ordered.restartedAt
 	}
 	return d.Spec.Template.Annotations[restartedAnnotation]
+}
+
+// owed are the Deployments that are to be restarted: those without a restart that stands; if all have one, those that fail, or else all.
+func (r *Runner) owed() []*appsv1.Deployment {
+	var owed, failing []*appsv1.Deployment
+	for _, d := range r.seen.deployments {
+		switch {
+		case !r.restarted(d):
+			owed = append(owed, d)
+		case r.seen.failing[d.Name]:
+			failing = append(failing, d)
+		}
+	}
+	switch {
+	case len(owed) > 0:
+		return owed
+	case len(failing) > 0:
+		return failing
+	}
+	return r.seen.deployments
 }
