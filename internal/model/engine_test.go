@@ -28,7 +28,7 @@ var calls = map[PC]string{
 	readMaia: "credentials", check: "check", pause: "PAUSE", resume: "RESUME", resumeBlindly: "RESUME", refresh: "refresh",
 	notePause: "note", confirmPause: "note", noteIntent: "note", noteOwed: "note", noteBeforeResume: "note", takeOver: "note",
 	noteResumed: "note", noteDone: "note", noteCleanedUp: "note", store: "store", restart: "restart",
-	noteAnew: "note", noteOrder: "note", noteOrderAgain: "note", notePartOfOrder: "note", keepClaim: "note",
+	noteOrder: "note", noteOrderAgain: "note", notePartOfOrder: "note", keepClaim: "note",
 }
 
 // strike is what becomes of the nth call of a run, both from 1; 0: nothing.

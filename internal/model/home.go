@@ -395,8 +395,7 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.restartSecond(w, i, f, covered)
 		return
 	}
-	stands := !r.Wrote && (r.Ordered || r.Seen.Note.Ordered.For == r.Seen.Store && !r.Seen.Note.Ordered.Second) // nothing else is ordered then
-	if w.State != stopped && (!stands || w.State == failed) {
+	if w.State != stopped {
 		w.State, w.Older, w.Rollout = rolling, false, 0
 	}
 	w.Starting = w.Starting || w.Two && !covered

@@ -34,7 +34,6 @@ const (
 	await
 	noteOwed
 	store
-	noteAnew
 	restart
 	noteOrder
 	noteOrderAgain
@@ -60,8 +59,7 @@ var names = [...]string{
 	check: "checks", notePause: "notes a pause", lookForPauses: "looks for another's pause", pause: "sends PAUSE", seePaused: "looks for the pause", confirmPause: "confirms the pause in the note",
 	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readHomeDrained: "reads the home of the drained agent",
 	noteIntent: "notes an intent", lookForIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
-	noteOwed: "notes that a restart is owed", store: "stores",
-	noteAnew: "notes that what was ordered comes no more", restart: "orders a restart",
+	noteOwed: "notes that a restart is owed", store: "stores", restart: "orders a restart",
 	noteOrder: "notes the order", noteOrderAgain: "notes the order late", notePartOfOrder: "notes what was ordered",
 	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over",
 	lookBeforeResume: "looks once more before it resumes", readAgentBeforeResume: "reads the agent before it resumes",

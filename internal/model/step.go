@@ -194,11 +194,6 @@ func (m *Model) step(w *World, i int, f fault) {
 		m.saved(w, i, f, r.beforeStore(i, m.decide(r, i)), store)
 	case store:
 		m.store(w, i, f)
-	case noteAnew:
-		r.keepPause(i, m.decide(r, i).valid)
-		n := r.target(i)
-		n.Ordered, r.Order = order{}, order{}
-		m.saved(w, i, f, n, restart)
 	case restart:
 		m.restart(w, i, f)
 	case noteOrder:
@@ -437,9 +432,6 @@ func (m *Model) proceed(w *World, i int) {
 	case rotate.Restart:
 		m.checkOrdered(w, i)
 		r.PC = restart
-		if r.Seen.Note.Ordered.For != 0 && r.Seen.Read == readCurrent && r.Seen.State != failed {
-			r.PC = noteAnew
-		}
 	case rotate.Resume:
 		r.Refusal = d.refusal
 		r.PC = r.resuming(i)

@@ -64,7 +64,7 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 		time.Sleep(time.Hour)
 		runner, _ := c.runner()
 		c.restart(runner)
-		for _, after := range []time.Duration{0, 10 * time.Second, 50 * time.Second, time.Hour} {
+		for _, after := range []time.Duration{0, 10 * time.Second, 50 * time.Second, 25 * time.Minute} {
 			time.Sleep(after)
 			c.label("somebody's-" + after.String()) // moves LastChangedDate
 			later, home := c.runner()
@@ -81,6 +81,12 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 		}
 		if got := c.updates(); got != 2 {
 			t.Errorf("%d restarts were ordered, want one of each service", got)
+		}
+		// Who still asks for a restart has given up the one that was ordered long ago.
+		time.Sleep(10 * time.Minute)
+		later, _ := c.runner()
+		if _, err := later.Restart(t.Context()); err != nil || c.updates() != 4 {
+			t.Errorf("%d restarts were ordered, want two of each service; error %v", c.updates(), err)
 		}
 	})
 }

@@ -33,6 +33,9 @@ type Runner struct {
 
 var _ rotate.Runner = (*Runner)(nil)
 
+// wedged is how old an order is with whose tasks a runner that is not connected may be restarted.
+const wedged = 30 * time.Minute
+
 // labelSettles is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
 const labelSettles = 3 * time.Second
 
@@ -345,7 +348,8 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	return slices.Compact(ids), join(failed)
 }
 
-// owed are the services that are to be restarted: those without an order that stands; if all have one, those that fail, or else all.
+// owed are the services that are to be restarted: those without an order that stands; if all have one, those that fail, or else
+// those that run for long after an earlier process ordered them, and with which the runner has not come back.
 func (r *Runner) owed() []*service {
 	var owed, failing []*service
 	for _, service := range r.active() {
@@ -362,7 +366,9 @@ func (r *Runner) owed() []*service {
 	case len(failing) > 0:
 		return failing
 	}
-	return r.active()
+	return slices.DeleteFunc(r.active(), func(s *service) bool {
+		return s.order != nil || r.note.Ordered == nil || time.Since(r.note.Ordered.At) < wedged
+	})
 }
 
 // Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.

@@ -222,7 +222,8 @@ func (r *Runner) standing(d *appsv1.Deployment) string {
 	return d.Spec.Template.Annotations[restartedAnnotation]
 }
 
-// owed are the Deployments that are to be restarted: those without a restart that stands; if all have one, those that fail, or else all.
+// owed are the Deployments that are to be restarted: those without a restart that stands; if all have one, those that fail, or else those
+// that run for long after an earlier process ordered them, and with which the runner has not come back.
 func (r *Runner) owed() []*appsv1.Deployment {
 	var owed, failing []*appsv1.Deployment
 	for _, d := range r.seen.deployments {
@@ -239,5 +240,12 @@ func (r *Runner) owed() []*appsv1.Deployment {
 	case len(failing) > 0:
 		return failing
 	}
-	return r.seen.deployments
+	return slices.DeleteFunc(slices.Clone(r.seen.deployments), func(d *appsv1.Deployment) bool {
+		_, own := r.orders[d.Name]
+		noted := r.seen.note.Ordered
+		return own || noted == nil || time.Since(noted.At) < wedged
+	})
 }
+
+// wedged is how old an order is with whose pods a runner that is not connected may be restarted.
+const wedged = 30 * time.Minute
