@@ -46,6 +46,7 @@ const maxTries = 2
 //	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
 //	the store names another client than Maia                Refuse
 //	store ≠ Maia   a refresh may have made what is stored   AwaitOutcome, until the quiet time is over
+//	store ≠ Maia   … nor does anything, of a connected runner AwaitOutcome, for a minute: a read may be stale
 //	store ≠ Maia   it explains nothing, never agreed        Refuse
 //	store ≠ Maia   else, or it was not completed            Store
 //	store = Maia   Stage, and the value is staged           Done
@@ -96,6 +97,9 @@ func next(o Observation, p Policy, now time.Time) Step {
 	if !o.stored(valid) {
 		if quiet, open := o.quiet(p); open && o.unresolved(fingerprint) && now.Before(quiet) && !o.Home.Store.Equal(valid) {
 			return o.awaitOutcome("a refresh was sent whose outcome the store may hold, and Maia does not show", quiet, now)
+		}
+		if until := o.Run.Started.Add(doubtTime); o.doubtful(fingerprint) && now.Before(until) {
+			return o.awaitOutcome("Maia shows a secret that nothing explains, of a runner that is connected: it is read again", until, now)
 		}
 		return o.adopt(fingerprint, p)
 	}

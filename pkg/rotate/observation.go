@@ -101,6 +101,15 @@ func (o Observation) held(secret maia.Fingerprint) (maia.Credentials, bool) {
 	return maia.Credentials{}, false
 }
 
+// doubtTime is how long a run reads a doubtful secret again before it believes it.
+const doubtTime = time.Minute
+
+// doubtful reports whether what Maia shows is more likely a stale read than a refresh by another writer: that would have cut the
+// runner off, which is connected with what the store holds.
+func (o Observation) doubtful(valid maia.Fingerprint) bool {
+	return o.Agent.Connected && !o.ours(valid) && o.Home.Note.Applied == o.Home.Store.ClientSecret.Fingerprint() && o.Home.Note.Applied != valid
+}
+
 // adoption is what the note is to say of a value of Maia's that no refresh of ours has made; nil if it says so already, or
 // nothing is known of what was before.
 func (o Observation) adoption(valid maia.Fingerprint, at time.Time) *Adoption {

@@ -170,6 +170,28 @@ func TestReadThatGoesBackDoesNotUndoAnAdoption(t *testing.T) {
 	})
 }
 
+// A single read of a secret that the note does not know, of a runner that is connected, changes nothing; one that stays is adopted.
+func TestASecretThatNothingExplainsIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		for range 2 {
+			if _, err := h.run(rotate.Rotate); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		restarts := h.restarts
+		stale := `{"clientId":"` + clientID + `","clientSecret":"` + first + `"}`
+		h.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Nth: 1, Kind: maiatest.CustomBody, Status: 200, Body: []byte(stale)})
+		if report, err := h.run(rotate.Heal); err != nil || report.Outcome != rotate.NoOp {
+			t.Errorf("outcome %q, error %v", report.Outcome, err)
+		}
+		if h.restarts != restarts || h.note.Adopted != nil || h.store != h.maia.LiveSecret(agentID) {
+			t.Errorf("%d restarts, adopted %+v", h.restarts-restarts, h.note.Adopted)
+		}
+	})
+}
+
 // A value that was adopted from one bad read does not hold for ever: the runner that is down with it is brought what Maia holds.
 func TestAdoptionFromABadReadIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
