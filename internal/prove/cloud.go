@@ -191,6 +191,13 @@ func (c *course) toTheEnd(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.console {
+		w.maia().ConsoleRefresh(stage.AgentID)
+		w.maia().Cut()
+		if err := c.healed(ctx); err != nil {
+			return err
+		}
+	}
 	refreshes, instances := w.maia().Refreshes(stage.AgentID), w.started()
 	if err := w.heal(ctx); err != nil {
 		return fmt.Errorf("when all was done, one more call failed: %w", err)

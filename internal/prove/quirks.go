@@ -104,8 +104,8 @@ const maxRestarts = 2
 // quirkPairs is how many pairs of quirks are played in a cloud.
 const quirkPairs = 20
 
-// underQuirks are the scenarios under quirks: a rotation, the healing after a refresh in the console and a sample of faults under each of
-// the platform's and of Maia's, and a rotation under a sample of pairs, which the seed determines.
+// underQuirks are the scenarios under quirks: a rotation with the healing of a refresh in the console after it, and a sample of faults under
+// each of the platform's and of Maia's, and a rotation under a sample of pairs, which the seed determines.
 func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 	all := append(in.quirks(), maiasQuirks()...)
 	add := func(what string, s scenario) {
@@ -119,11 +119,11 @@ func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 	targets, _ := targets(calls)
 	random := rand.New(rand.NewPCG(seed, 1))
 	for _, q := range all {
-		add("rotation", scenario{quirks: []named{q}})
 		if q.Refused != "" {
+			add("rotation", scenario{quirks: []named{q}})
 			continue
 		}
-		add("healing", scenario{quirks: []named{q}, story: refreshedInConsole})
+		add("rotation-and-healing", scenario{quirks: []named{q}, console: true})
 		drawn := map[string]bool{}
 		for len(drawn) < in.faults() {
 			if s := oneOf(targets, random); !drawn[s.String()] {
@@ -150,14 +150,6 @@ func oneOf(targets []call, random *rand.Rand) strike {
 	c := targets[random.IntN(len(targets))]
 	kinds := kindsOf(c)
 	return strike{name: c.name, phase: c.phase, nth: c.nth, kind: kinds[random.IntN(len(kinds))], times: 1}
-}
-
-// refreshedInConsole has a person refresh, when no pipeline runs.
-func refreshedInConsole(_ context.Context, w world) error {
-	w.maia().FinishTasks(stage.AgentID)
-	w.maia().ConsoleRefresh(stage.AgentID)
-	w.maia().Cut()
-	return nil
 }
 
 // toTheRefusal has a rotation come that must be refused, and the next regular call.

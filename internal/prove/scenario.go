@@ -16,8 +16,10 @@ type scenario struct {
 	strikes []strike
 	// operator has an operator pause the runner before.
 	operator bool
-	quirks   []named  // under which it is played
-	env      []string // of the function, beside the usual
+	// console has a person refresh in Maia's console when the rotation is complete.
+	console bool
+	quirks  []named  // under which it is played
+	env     []string // of the function, beside the usual
 	// long has pipelines take their time to end, and instances to start.
 	long bool
 	// story is what else happens while the function is called; nil is nothing.
