@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -111,8 +112,11 @@ func (r *run) refresh() error {
 		}
 		note := r.seen.Home.Note
 		note.Intent = &Intent{At: now(), Over: held, By: r.seen.Run.ID}
-		if r.seen.pause(r.rotator.Policy, time.Now()) == pauseOperators {
+		switch r.seen.pause(r.rotator.Policy, time.Now()) {
+		case pauseOperators:
 			note.Paused = nil
+		case pauseOurs:
+			note.Paused = r.seen.confirmed()
 		}
 		err := r.saveNote(note)
 		r.current = false
@@ -166,6 +170,8 @@ func (r *run) keepPause() {
 		r.seen.Run.PauseHeld = true
 	case pauseOperators:
 		r.seen.Run.PauseLeft = r.seen.Home.Note.Paused != nil
+	case pauseUnclear:
+		r.seen.Run.PauseDoubt = true
 	}
 }
 
@@ -245,6 +251,9 @@ func (r *run) restart() error {
 	r.keepPause()
 	ordered := Order{At: now(), For: r.seen.Home.Store.ClientSecret.Fingerprint()}
 	ids, err := r.runner.Restart(r.ctx)
+	if noted := r.seen.Home.Note.Ordered; noted != nil && noted.For == ordered.For && len(ids) > 0 && slices.Equal(noted.IDs, ids) {
+		ordered.At = noted.At // nothing else was ordered
+	}
 	if ordered.IDs = ids; err == nil || len(ids) > 0 {
 		r.ordered = &ordered
 		r.noteOrder()
@@ -267,7 +276,10 @@ func (r *run) noteOrder() {
 	if noted := r.seen.Home.Note.Ordered; r.ordered == nil || noted != nil && r.ordered.equal(*noted) {
 		return
 	}
-	if err := r.saveNote(r.seen.Home.Note); err != nil {
+	valid, _ := r.seen.Valid()
+	fingerprint := valid.ClientSecret.Fingerprint()
+	r.counts = r.counts || r.seen.resolved(fingerprint)
+	if err := r.saveNote(r.settledNote(fingerprint)); err != nil {
 		r.log.WarnContext(r.ctx, "the restart that was ordered could not be noted yet", "error", err)
 	}
 }
@@ -290,6 +302,9 @@ func (r *run) takePauseBack() error {
 			return err
 		}
 	}
+	if r.seen.Agent.Status == maia.StatusRunning {
+		return r.noteResumed()
+	}
 	r.seen.Run.Resumes++
 	switch err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); {
 	case err == nil:
@@ -302,6 +317,11 @@ func (r *run) takePauseBack() error {
 		return err
 	}
 	r.mended = true
+	return r.noteResumed()
+}
+
+// noteResumed takes our pause from the note.
+func (r *run) noteResumed() error {
 	note := r.seen.Home.Note
 	note.Paused = nil
 	return r.saveNote(note)
@@ -331,7 +351,7 @@ func (r *run) takePauseOver() error {
 	if err := errors.Join(r.readHome(), r.readAgent()); err != nil {
 		return err
 	}
-	if !r.seen.paused() {
+	if r.seen.Agent.Status == maia.StatusRunning {
 		return nil // it was taken back meanwhile
 	}
 	if !r.pausedByUs() {
@@ -392,10 +412,13 @@ func (r *run) settledPause() *OwnPause {
 	}
 	switch r.seen.pause(r.rotator.Policy, now) {
 	case pauseOurs:
-		if !own.Confirmed || !own.Until.Equal(r.seen.Agent.PausedUntil.Truncate(time.Millisecond)) {
-			own = r.seen.confirmed()
+		until := r.seen.Agent.PausedUntil.Truncate(time.Millisecond)
+		if own.Confirmed && own.Until.Equal(until) && !until.IsZero() {
+			r.seen.Run.PauseHeld = false
+			return own
 		}
-		r.seen.Run.PauseHeld = !own.Stands && !r.seen.Run.PauseReads.Stands
+		own = r.seen.confirmed()
+		r.seen.Run.PauseHeld = !own.Stands
 		return own
 	case pauseUnclear, pauseHidden:
 		return own
@@ -439,8 +462,11 @@ func (r *run) withPending(note Note) Note {
 	if r.adopted != nil {
 		note.Adopted = r.adopted
 	}
-	if r.seen.Run.PauseLeft {
+	switch own := note.Paused; {
+	case r.seen.Run.PauseLeft:
 		note.Paused = nil
+	case r.seen.Run.PauseDoubt && own != nil && own.Confirmed:
+		note.Paused = &OwnPause{At: own.At, By: own.By} // one that was not confirmed claims nothing, and is reported
 	}
 	reads := r.seen.Run.PauseReads
 	if own := note.Paused; r.cancel == nil && own != nil && own.Confirmed && !own.Stands && reads.Stands && reads.Until.Equal(own.Until) {

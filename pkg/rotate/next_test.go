@@ -83,6 +83,8 @@ func (w *world) take(step Step) (wrong string) {
 		w.Home.Instances.Read, w.Home.Instances.State = ReadCurrent, Steady
 	case AwaitConnected:
 		w.Home.Instances.State, w.Agent.Connected = Steady, true
+		w.now = w.now.Add(time.Second)
+		run.readPause(w.Agent, w.now)
 		if w.pause(w.policy, w.now) == pauseHidden {
 			w.Agent.Status, w.Agent.PausedUntil = maia.StatusPaused, w.now.Add(time.Hour)
 		}

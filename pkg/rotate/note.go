@@ -111,7 +111,9 @@ func (n Note) Down() bool {
 
 // superseded reports whether a secret was replaced by one that was adopted since.
 func (n Note) superseded(secret maia.Fingerprint) bool {
-	return n.Adopted != nil && n.Adopted.Over == secret
+	adopted, rotated := n.Adopted, n.Rotated
+	return adopted != nil && secret != adopted.New &&
+		(secret == adopted.Over || rotated != nil && secret == rotated.New && adopted.At.After(rotated.At))
 }
 
 // Equal compares two notes field by field.

@@ -34,7 +34,8 @@ type RunState struct {
 	Resumes        int              // RESUME commands sent
 	PauseReads     PauseReads       // of the pause that is on
 	PauseHeld      bool             // the pause was ours when this run cut the runner off, and has not ended since
-	PauseLeft      bool             // the same, of an operator's
+	PauseLeft      bool             // the pause was an operator's when this run cut the runner off, and has not ended since
+	PauseDoubt     bool             // whose the pause was could not be told when this run cut the runner off, and it has not ended since
 	Recorded       bool             // this run has tried to complete what the platform keeps beside the store
 	Refusal        *Error           // decided already; only cleaning up is left
 }
@@ -118,6 +119,7 @@ func (o Observation) adoption(valid maia.Fingerprint, at time.Time) *Adoption {
 	if over == "" || over == AppliedNothing {
 		over = o.Home.Store.ClientSecret.Fingerprint()
 	}
+	over = o.newest(over)
 	if over == valid || o.ours(valid) || note.Adopted != nil && note.Adopted.New == valid {
 		return nil
 	}
@@ -209,6 +211,9 @@ func (o Observation) due(valid maia.Fingerprint, p Policy, now time.Time) bool {
 		return false
 	}
 	rotated := o.Home.Note.Rotated
+	if rotated != nil && rotated.New == valid && o.Home.Note.Applied != valid {
+		return false // this run ends the rotation that an earlier one has begun
+	}
 	return p.Every == 0 || rotated == nil || now.Sub(rotated.At) >= p.Every
 }
 
@@ -278,7 +283,7 @@ func (o Observation) state(p Policy, now time.Time) State {
 		return NotBack
 	case !o.Agent.Connected:
 		return Dark
-	case !settled && o.mayBePaused(pause):
+	case !settled && (o.mayBePaused(pause) || pause == pauseOurs && !o.concurrentRotation(p, now)):
 		return PausedOnly
 	case !settled:
 		return Unchanged

@@ -25,23 +25,32 @@ type PauseReads struct {
 	At      time.Time // when that was
 	Stands  bool      // the last two reads showed the same
 	Changes int       // how often it was another than before, since it stood still
+	Drained bool      // the last read was of a runner that is paused, not pausing
+	// Before and After are the ends on both sides of the moment at which pausing became paused, if the former stood still: Maia may
+	// compute it anew then.
+	Before, After time.Time
 }
 
 // readsApart is how far apart two reads must be to show that a value stands still: one in whole seconds may seem to.
 const readsApart = 1500 * time.Millisecond
 
 // next is what is known after one more read.
-func (r PauseReads) next(until, at time.Time) PauseReads {
+func (r PauseReads) next(until, at time.Time, drained bool) PauseReads {
 	until = until.Truncate(time.Millisecond)
+	read := PauseReads{Since: r.Since, Until: until, At: at, Drained: drained, Before: r.Before, After: r.After}
 	switch {
 	case r.Since.IsZero():
-		return PauseReads{Since: at, Until: until, At: at}
+		read.Since = at
+	case drained && !r.Drained && r.Stands:
+		read.Before, read.After = r.Until, until
 	case !r.Until.Equal(until):
-		return PauseReads{Since: r.Since, Until: until, At: at, Changes: r.Changes + 1}
+		read.Changes = r.Changes + 1
 	case at.Sub(r.At) < readsApart:
 		return r
+	default:
+		read.Stands = !until.IsZero()
 	}
-	return PauseReads{Since: r.Since, Until: until, At: at, Stands: !until.IsZero()}
+	return read
 }
 
 // pause reports whose the runner's pause is. A value that stood still when our pause was noted decides, unless our own restart
@@ -58,6 +67,8 @@ func (o Observation) pause(p Policy, now time.Time) pauseState {
 		return pauseOperators
 	case o.Run.PauseLeft:
 		return pauseOperators
+	case o.Run.PauseDoubt:
+		return pauseUnclear
 	case o.Run.PauseHeld:
 		return pauseOurs
 	case !own.Confirmed && (own.By == o.Run.ID || o.pausedSince(now).Before(own.At.Add(pauseTime))):
@@ -68,7 +79,7 @@ func (o Observation) pause(p Policy, now time.Time) pauseState {
 	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
 	standsElsewhere := own.Stands && !until.IsZero() || o.Run.PauseReads.Stands && !own.Until.IsZero()
 	switch {
-	case !until.IsZero() && own.Until.Equal(until), o.cutOffSince(own.At):
+	case !until.IsZero() && (own.Until.Equal(until) || o.drainedTo(own.Until, until)), o.cutOffSince(own.At, p):
 		return pauseOurs
 	case standsElsewhere:
 		return pauseOperators
@@ -76,6 +87,12 @@ func (o Observation) pause(p Policy, now time.Time) pauseState {
 		return pauseOurs
 	}
 	return pauseUnclear
+}
+
+// drainedTo reports whether an end became another just when pausing became paused.
+func (o Observation) drainedTo(before, after time.Time) bool {
+	reads := o.Run.PauseReads
+	return !reads.Before.IsZero() && reads.Before.Equal(before) && reads.After.Equal(after)
 }
 
 // pausedSince is since when the runner is paused, as far as this run has seen.
@@ -90,25 +107,27 @@ func (o Observation) pausedSince(now time.Time) time.Time {
 // an operator's does, or moves.
 func (o Observation) pauseUndecided() bool {
 	own, reads := o.Home.Note.Paused, o.Run.PauseReads
-	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !o.Agent.PausedUntil.IsZero() &&
-		!own.Until.Equal(o.Agent.PausedUntil.Truncate(time.Millisecond)) && !reads.Stands && reads.Changes < 2
+	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
+	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !until.IsZero() && !o.Run.PauseHeld &&
+		!own.Until.Equal(until) && !o.drainedTo(own.Until, until) && !reads.Stands && reads.Changes < 2
 }
 
 // pausedByUs reports whether the runner is paused or pausing and the pause is ours.
 func (o Observation) pausedByUs(p Policy, now time.Time) bool { return o.pause(p, now) == pauseOurs }
 
-// cutOffSince reports whether a refresh or a restart of ours has cut the runner off after a time, and it was not seen back.
-func (o Observation) cutOffSince(at time.Time) bool {
-	note := o.Home.Note
-	if ordered := note.Ordered; ordered != nil && !ordered.At.Before(at) {
+// cutOffSince reports whether a refresh or a restart of ours has cut the runner off after a time, within a rotation's, and it was not
+// seen back.
+func (o Observation) cutOffSince(at time.Time, p Policy) bool {
+	note, within := o.Home.Note, func(when time.Time) bool { return !when.Before(at) && when.Before(at.Add(p.rotationBudget())) }
+	if ordered := note.Ordered; ordered != nil && within(ordered.At) {
 		return true
 	}
-	if rotated := note.Rotated; rotated != nil && !rotated.At.Before(at) && note.Applied != rotated.New {
+	if rotated := note.Rotated; rotated != nil && within(rotated.At) && note.Applied != rotated.New {
 		return true
 	}
 	valid, known := o.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
-	return known && o.resolved(fingerprint) && !note.Intent.At.Before(at) && note.Applied != fingerprint
+	return known && o.resolved(fingerprint) && within(note.Intent.At) && note.Applied != fingerprint
 }
 
 // mayBePaused reports whether the runner is paused by this run, or a PAUSE of its may still take effect.
@@ -161,8 +180,8 @@ func (o Observation) leftPaused() *Error {
 func (r *RunState) readPause(agent maia.Agent, at time.Time) {
 	switch {
 	case agent.Status == maia.StatusPaused || agent.Status == maia.StatusPausing:
-		r.PauseReads = r.PauseReads.next(agent.PausedUntil, at)
+		r.PauseReads = r.PauseReads.next(agent.PausedUntil, at, agent.Status == maia.StatusPaused)
 	case agent.Connected && agent.Status == maia.StatusRunning: // whatever pause there was is over
-		r.PauseReads, r.PauseHeld, r.PauseLeft = PauseReads{}, false, false
+		r.PauseReads, r.PauseHeld, r.PauseLeft, r.PauseDoubt = PauseReads{}, false, false, false
 	}
 }

@@ -244,9 +244,6 @@ func TestTakingAPauseOverReadsTheAgent(t *testing.T) {
 		h.after("save note", 3, h.kill) // the intent is noted, and nothing sent
 		h.runUntilKilled(rotate.Rotate)
 		time.Sleep(time.Hour)
-		if own := h.note.Paused; own == nil || !own.Stands {
-			t.Fatalf("the note of the run that died is %+v, want a pause whose end was seen to stand still", own)
-		}
 		h.after("save note", 2, func() error { // the pause is taken over
 			h.maia.ConsoleResume(agentID)
 			h.maia.ConsolePause(agentID, 9*time.Hour)

@@ -65,6 +65,7 @@ func (o Observation) after(step Step, now time.Time) Observation {
 		o.Run.RestartedAt = now
 		o.Home.Instances.State, o.Home.Instances.Read = Rolling, ReadCurrent
 	case AwaitConnected:
+		o.Run.PauseHeld = o.Run.PauseHeld || o.pauseUndecided()
 		if !o.paused() && o.Home.Note.Paused != nil {
 			o.Agent.Status = maia.StatusPaused
 		}

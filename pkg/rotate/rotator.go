@@ -196,7 +196,7 @@ func (r *run) plan() error {
 	for _, step := range steps {
 		r.record(step, 0, nil)
 	}
-	if last := steps[len(steps)-1]; last.Kind == Refuse {
+	if last := steps[len(steps)-1]; last.Refusal != nil {
 		return AsError(last.Refusal, r.state())
 	}
 	return nil
@@ -231,7 +231,7 @@ func (r *run) leftPaused(err error) bool {
 		if r.seen.Run.Mode == Stage { // else the Finish that follows takes it back
 			return r.state() == PausedOnly
 		}
-		return ours && !r.rotator.Policy.DryRun
+		return ours && !r.rotator.Policy.DryRun && (r.seen.Agent.Connected || r.state() == PausedOnly)
 	case pauseHidden:
 		return r.seen.Agent.Connected && r.seen.Run.Mode != Stage
 	case pauseUnclear:

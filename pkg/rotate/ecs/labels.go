@@ -21,7 +21,7 @@ const (
 	labelStands = "stands"
 	maxLabels   = 20  // on all versions of a secret
 	maxLabel    = 256 // characters
-	noteLabels  = 12  // that there may be of ours at once: seven at rest, those that are being replaced, those of a concurrent run
+	noteLabels  = 13  // that there may be of ours at once: eight at rest, those that are being replaced, those of a concurrent run
 	// labelNext is on a version that is about to become AWSCURRENT, see [secret.putCurrent].
 	labelNext = labelPrefix + "next"
 )
@@ -61,7 +61,7 @@ func noteOf(labels []string, own string) rotate.Note {
 			if note.Paused == nil || times[0].After(note.Paused.At) || times[0].Equal(note.Paused.At) && note.Paused.Confirmed && (stands || !note.Paused.Stands) {
 				note.Paused = &rotate.OwnPause{At: times[0], By: fields[len(fields)-1], Confirmed: true, Until: times[1], Stands: stands}
 			}
-		case kind == "ordered" && len(fields) >= 2:
+		case kind == "ordered" && len(fields) >= 2 && !times[1].IsZero():
 			found := &rotate.Order{For: maia.Fingerprint(fields[0]), At: times[1], IDs: fields[2:]}
 			switch {
 			case note.Ordered == nil || found.At.After(note.Ordered.At):
