@@ -130,14 +130,10 @@ func next(o Observation, p Policy, now time.Time) Step {
 	if step, decided := o.settle(p, now, fingerprint); decided {
 		return step
 	}
-	pause := o.pause(p, now)
-	if o.due(fingerprint, p, now) && pause == pauseUnclear && !o.concurrentRotation(p, now) {
-		return Step{Kind: Done, Reason: "nothing is refreshed while it cannot be told whose the pause is", Refusal: o.leftPaused()}
-	}
 	if o.due(fingerprint, p, now) {
 		return o.refresh(p, now)
 	}
-	switch pause {
+	switch o.pause(p, now) {
 	case pauseOurs:
 		if o.pauseUndecided() && now.Before(o.Run.Deadline) {
 			return Step{Kind: AwaitConnected, Reason: "the end of the pause is another: whose pause it is shows in whether it stands still"}

@@ -41,8 +41,8 @@ type Runner interface {
 
 	// Restart orders new instances that read the store, of everything that runs with the secret (each service, revision,
 	// Deployment) and has had no restart since the store was written, by this Runner or as the note last observed says; one
-	// whose restart has failed gets another. If all have had one, those that are failing get
-	// another, and if none is and an earlier process ordered them more than half an hour ago, all do. It returns when they are ordered, not when they run. One that cannot be restarted
+	// whose restart has failed gets another. If all have had one, those that are failing may get
+	// another, and if none is, all may that an earlier process ordered long ago. It returns when they are ordered, not when they run. One that cannot be restarted
 	// does not hold back the others: the IDs are returned beside an error, too, which names each that failed.
 	//
 	// The IDs are the platform's own, of all restarts that now stand for what is stored, in a form that the Runner itself

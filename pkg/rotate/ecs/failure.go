@@ -156,13 +156,7 @@ func join(failed []error) error {
 
 // redact makes a text of AWS or its SDK fit for one line of a log.
 func redact(text string, secrets []maia.Secret) string {
-	text = printable(text, 0)
-	for _, secret := range secrets {
-		if value := printable(secret.Reveal(), 0); value != "" {
-			text = strings.ReplaceAll(text, value, secret.String())
-		}
-	}
-	return printable(text, maxFailure)
+	return printable(maia.Redact(printable(text, 0), secrets...), maxFailure)
 }
 
 // printable drops control and invisible characters, and what is beyond a number of characters; 0 is no limit.

@@ -34,7 +34,7 @@ type Runner struct {
 var _ rotate.Runner = (*Runner)(nil)
 
 // wedged is how old an order is with whose tasks a runner that is not connected may be restarted.
-const wedged = 30 * time.Minute
+const wedged = time.Hour
 
 // labelSettles is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
 const labelSettles = 3 * time.Second
@@ -348,16 +348,21 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	return slices.Compact(ids), join(failed)
 }
 
-// owed are the services that are to be restarted: those without an order that stands; if all have one, those that fail, or else
-// those that run for long after an earlier process ordered them, and with which the runner has not come back.
+// owed are the services that are to be restarted: those without an order that stands, or whose deployment ECS has given up; if there are
+// none, those that an earlier process ordered long ago, and of these the failing ones if there are any. ECS itself starts tasks anew that
+// fail: an order that is younger may yet come up.
 func (r *Runner) owed() []*service {
-	var owed, failing []*service
+	var owed, failing, old []*service
 	for _, service := range r.active() {
-		switch state := service.state(r.orders); {
+		state := service.state(r.orders)
+		switch {
 		case state == rotate.Failed, !r.orders.covers(service) && !r.orders.lags(service):
 			owed = append(owed, service)
+		case service.order != nil || r.note.Ordered == nil || time.Since(r.note.Ordered.At) < wedged:
 		case state == rotate.Failing:
 			failing = append(failing, service)
+		default:
+			old = append(old, service)
 		}
 	}
 	switch {
@@ -366,9 +371,7 @@ func (r *Runner) owed() []*service {
 	case len(failing) > 0:
 		return failing
 	}
-	return slices.DeleteFunc(r.active(), func(s *service) bool {
-		return s.order != nil || r.note.Ordered == nil || time.Since(r.note.Ordered.At) < wedged
-	})
+	return old
 }
 
 // Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.
