@@ -160,6 +160,32 @@ func TestQuirksOnTheWire(t *testing.T) {
 	}
 }
 
+func TestHastened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := play(t, "rollout-60m")
+		c.stage.Hasten(8)
+		c.call(http.MethodPatch, "deployments/app")
+		if time.Sleep(time.Hour / 8); c.does != 1 {
+			t.Error("the pods wait for less than an eighth of an hour")
+		}
+		time.Sleep(time.Second)
+		if synctest.Wait(); c.does != 2 {
+			t.Error("they wait for more than that")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c := play(t, "records-refused-after-the-refresh")
+		c.stage.Hasten(8)
+		c.call(http.MethodPost, "secrets")
+		if time.Sleep(refusedFor/8 - time.Second); c.codes(http.MethodPost, "secrets", 1)[0] != http.StatusForbidden {
+			t.Error("what is refused is not long enough")
+		}
+		if time.Sleep(time.Second); c.codes(http.MethodPost, "secrets", 1)[0] != http.StatusOK {
+			t.Error("what is refused is for too long")
+		}
+	})
+}
+
 func TestQuirksAreDescribed(t *testing.T) {
 	seen := map[string]bool{}
 	for _, q := range Quirks() {

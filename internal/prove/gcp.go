@@ -258,7 +258,7 @@ func (w gcpWorld) play(ctx context.Context, s scenario, in *cluster) error {
 	}
 	stage.Hasten(s.hurry(onKubernetes))
 	replicas := gke.Replicas
-	if s.plays(onKubernetes, "scaled-at-the-refresh") {
+	if s.plays(onKubernetes, "scaled-at-the-refresh") && len(s.refusals()) == 0 { // else there is no upgrade
 		replicas *= 2
 	}
 	if err := w.Changed(ctx, replicas); err != nil {

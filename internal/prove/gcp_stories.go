@@ -47,7 +47,7 @@ var (
 	storedSecret  = after("in-the-upgrade-when-the-secret-is-stored", "patch Secret", refreshed, 1)
 	superseded    = after("in-the-upgrade-when-the-old-revision-is-superseded", "update revision-1", refreshed, 1)
 	upgraded      = after("when-the-upgrade-is-complete", "update revision-2", refreshed, 1)
-	beforeRestart = after("right-before-the-restart", "get Secret", refreshed, 3)
+	beforeRestart = after("right-before-the-restart", "list secrets", refreshed, 4)
 	justRestarted = after("after-the-restart", "restart Deployment", refreshed, 1)
 	justResumed   = after("after-the-resume", string(maiatest.Resume), restarted, 1)
 )
@@ -73,7 +73,7 @@ func (*onGCP) stories() (all []scenario) {
 		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
 	// The Lease is renewed while pipelines end, and while pods start.
-	for _, s := range []strike{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-intent-applied", phase: restarted, nth: 1}} {
+	for _, s := range []strike{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-intent-ordered-applied", phase: restarted, nth: 2}} {
 		for _, k := range changing {
 			for _, s.times = range []int{1, 2} {
 				s.kind = k

@@ -41,6 +41,10 @@ var part = map[string][]string{
 		"aws/operator-paused/RefreshCredentials@createSecret#1/killed-after",
 		"aws/story/5-runs-of-one-event@Pause",
 		"aws/story/wakes-up-after-the-refresh",
+		"aws/UpdateSecretVersionStage-runner@createSecret-paused#1/killed-before-twice",
+		"aws/quirk/ecs-lag-back/rotation-and-healing",
+		"aws/quirk/ecs-cannot-move/rotation",
+		"aws/quirk/maia-paused-until-moves/rotation-and-healing",
 	},
 	"azure": {
 		"azure/Pause@timer#1/late",
@@ -59,12 +63,18 @@ var part = map[string][]string{
 		"azure/story/told-to-end-after-the-refresh",
 		"azure/story/wakes-up-before-the-store-when-all-has-changed",
 		"azure/story/deputy-beside",
+		"azure/asking-for-PATCH-app@timer#1/late",
+		"azure/quirk/containerapps-policy-on-secrets/rotation",
+		"azure/quirk/containerapps-sibling-fails/rotation-and-healing",
+		"azure/quirk/maia-paused-until-absent/rotation-and-healing",
 	},
 	"gcp": {
 		"gcp/RefreshCredentials@paused#1/killed-after",
 		"gcp/create-revision@refreshed#1/killed-after",
 		"gcp/patch-Secret@refreshed#1/answer-lost",
 		"gcp/story/asked-to-end-right-after-the-refresh",
+		"gcp/quirk/kubernetes-quota-on-secrets/rotation",
+		"gcp/quirk/kubernetes-scaled-at-the-refresh/rotation-and-healing",
 		"gcp/story/wakes-up-in-the-upgrade-right-before-the-secret-is-stored-and-a-person-has-refreshed",
 	},
 }
@@ -195,6 +205,20 @@ func TestFiguresGoBetweenTheirMarks(t *testing.T) {
 	got, err := os.ReadFile(file)
 	want := "before\n" + beginMark + "\n| part | figure | value |\n|---|---|---|\n| aws | lost | 0 |\n| aws | leaks | 0 |\n| model | states | 12 |\n\n" + endMark + "after\n"
 	if err != nil || string(got) != want {
+		t.Errorf("%v\n%s", err, got)
+	}
+	// Without marks for the quirks there is nowhere to put those that were played.
+	f.quirks.take("aws", []result{{quirks: maiasQuirks()[:1]}})
+	if err := f.write(file); err == nil || !strings.Contains(err.Error(), "<!-- end of quirks -->") {
+		t.Errorf("err = %v", err)
+	}
+	if err := os.WriteFile(file, []byte(want+beginQuirks+"old\n"+endQuirks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(file); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = os.ReadFile(file); err != nil || string(got) != want+beginQuirks+"\n"+f.quirks.String()+"\n"+endQuirks {
 		t.Errorf("%v\n%s", err, got)
 	}
 	if out.String() != "figure: model, states: 12\nfigure: aws, lost: 0\nfigure: aws, leaks: 0\n" {

@@ -100,6 +100,15 @@ func TestQuirksOfRollouts(t *testing.T) {
 		}, name)
 	}
 	play(t, func(r *rig) {
+		r.server.Hasten(8)
+		before := *r.listReplicas()[0].Name
+		r.restart()
+		time.Sleep(450*time.Second + time.Millisecond)
+		if now := *r.listReplicas()[0].Name; now == before {
+			r.t.Errorf("%s is there still, in a rollout of an hour that is 8 times as fast", now)
+		}
+	}, "rollout-60m")
+	play(t, func(r *rig) {
 		r.restart()
 		if n := len(r.listReplicas()); n != 0 {
 			r.t.Errorf("%d replicas are shown", n)

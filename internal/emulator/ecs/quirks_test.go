@@ -167,6 +167,23 @@ func TestEachQuirkShowsOnTheWire(t *testing.T) {
 	}
 }
 
+func TestHastenedRollout(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.create(nil)
+		if err := w.Play("rollout-60m"); err != nil {
+			t.Fatal(err)
+		}
+		w.Hasten(8)
+		w.mustUpdate(t)
+		pass(150*time.Second - time.Millisecond)
+		w.want(t, "PRIMARY/IN_PROGRESS 1/1/0, ACTIVE/COMPLETED 1/0/1")
+		pass(time.Millisecond)
+		w.want(t, "PRIMARY/IN_PROGRESS 1/0/1, ACTIVE/COMPLETED 1/0/1")
+		pass(5 * time.Minute)
+		w.want(t, "PRIMARY/COMPLETED 1/0/1, INACTIVE/COMPLETED 0/0/0")
+	})
+}
+
 func TestAQuirkThatNobodyKnows(t *testing.T) {
 	w := newWorld(t, ecs.Options{})
 	if err := w.Play("rollout-1s", "rollout-2s"); err == nil || !strings.Contains(err.Error(), `"rollout-2s"`) {
