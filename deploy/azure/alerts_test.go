@@ -141,9 +141,9 @@ func TestAlerts(t *testing.T) {
 		"well":                            {[]call{well}, nil},
 		"rotated":                         {[]call{rotated}, nil},
 		"old":                             {[]call{old}, []string{"age"}},
-		"dark":                            {[]call{dark}, []string{"age", "dark", "failure"}},
+		"dark":                            {[]call{dark}, []string{"dark", "failure"}},
 		"dark, then back":                 {[]call{dark, well}, []string{"failure"}}, // in the window still
-		"dark, then not to be looked at":  {[]call{dark, blind}, []string{"age", "dark", "failure"}},
+		"dark, then not to be looked at":  {[]call{dark, blind}, []string{"dark", "failure"}},
 		"old, then rotated":               {[]call{old, rotated}, nil},
 		"left paused":                     {[]call{paused}, []string{"paused"}},
 		"left paused, then not looked at": {[]call{paused, blind}, []string{"failure", "paused"}},

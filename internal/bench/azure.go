@@ -25,6 +25,7 @@ const (
 	opRead    = "read"
 	opWrite   = "write"
 	opRestart = "revisions/restart/action"
+	opNote    = "put"
 	opRenew   = "renew" // of a lease
 )
 

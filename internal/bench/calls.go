@@ -117,7 +117,7 @@ const waitTime = 1500 * time.Millisecond
 // of polling. Polling is a GET, of the agent or of its credentials, that only looks whether something shows by now:
 //
 //   - the last call before it that changed anything, at any service, is PAUSE, RESUME, UpdateService or the restart of a
-//     revision: the looks while a command is awaited to show, and while new instances are awaited;
+//     revision, or the note of such a restart: the looks while a command is awaited to show, and while new instances are awaited;
 //   - or it repeats an earlier one of the same step, and is the first call after a wait, a time of at least 1.5 s in which
 //     the function called nothing: the looks while the runner drains.
 func maiaCalls(calls []call) []call {
@@ -135,15 +135,23 @@ func polling(calls []call, i int) bool {
 	if !calls[i].reads() {
 		return false
 	}
+	restarts := func(c call) bool { return c.name == "UpdateService" || c.name == opRestart }
 	awaited := func(c call) bool {
-		return c.name == string(maiatest.Pause) || c.name == string(maiatest.Resume) || c.name == "UpdateService" || c.name == opRestart
+		return c.name == string(maiatest.Pause) || c.name == string(maiatest.Resume) || restarts(c)
 	}
+	notes := func(c call) bool { return c.name == "UpdateSecretVersionStage" || c.name == opNote }
+	noted := false // the note was written after it
 	waited := i > 0 && calls[i].arrived.Sub(calls[i-1].answered) >= waitTime
 	unchanged := true
 	for j := i - 1; j >= 0 && calls[j].step == calls[i].step; j-- {
 		if unchanged && !calls[j].reads() {
-			if unchanged = false; awaited(calls[j]) {
+			switch {
+			case notes(calls[j]):
+				noted = true
+			case !noted && awaited(calls[j]), restarts(calls[j]):
 				return true
+			default:
+				unchanged = false
 			}
 		}
 		if waited && calls[j].service == calls[i].service && calls[j].name == calls[i].name {

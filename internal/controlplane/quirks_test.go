@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ type client struct {
 	t     *testing.T
 	stage *Stage
 	next  *server
-	does  int // how often something was done with the cluster
+	does  atomic.Int32 // how often something was done with the cluster
 }
 
 func play(t *testing.T, quirk string) *client {
@@ -36,7 +37,7 @@ func play(t *testing.T, quirk string) *client {
 	c := &client{t: t, next: &server{}}
 	var err error
 	subject := Subject{Namespace: "runners", Release: "runner", Deployment: "app", Secret: "config"}
-	c.stage, err = Play(&rest.Config{Host: "https://cluster.test"}, subject, func(func() error) { c.does++ }, func() {}, quirk)
+	c.stage, err = Play(&rest.Config{Host: "https://cluster.test"}, subject, func(func() error) { c.does.Add(1) }, func() {}, quirk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,15 +75,15 @@ func TestQuirksOnTheWire(t *testing.T) {
 		return func(c *client) {
 			c.call(http.MethodPatch, "deployments/app")
 			c.call(http.MethodPatch, "deployments/app")
-			if c.does != 1 {
-				c.t.Errorf("the pods were made to wait %d times", c.does)
+			if c.does.Load() != 1 {
+				c.t.Errorf("the pods were made to wait %d times", c.does.Load())
 			}
 			time.Sleep(d - time.Second)
-			if c.does != 1 {
+			if c.does.Load() != 1 {
 				c.t.Errorf("they wait for less than %s", d)
 			}
 			time.Sleep(2 * time.Second)
-			if synctest.Wait(); c.does != 2 {
+			if synctest.Wait(); c.does.Load() != 2 {
 				c.t.Errorf("they wait for more than %s", d)
 			}
 		}
@@ -115,8 +116,8 @@ func TestQuirksOnTheWire(t *testing.T) {
 		},
 		"scaled-at-the-refresh": func(c *client) {
 			c.codes(http.MethodPost, "secrets", 2)
-			if c.does != 1 {
-				c.t.Errorf("scaled %d times", c.does)
+			if c.does.Load() != 1 {
+				c.t.Errorf("scaled %d times", c.does.Load())
 			}
 		},
 		"deployment-reads-lag-30s": func(c *client) {
@@ -165,11 +166,11 @@ func TestHastened(t *testing.T) {
 		c := play(t, "rollout-60m")
 		c.stage.Hasten(8)
 		c.call(http.MethodPatch, "deployments/app")
-		if time.Sleep(time.Hour / 8); c.does != 1 {
+		if time.Sleep(time.Hour / 8); c.does.Load() != 1 {
 			t.Error("the pods wait for less than an eighth of an hour")
 		}
 		time.Sleep(time.Second)
-		if synctest.Wait(); c.does != 2 {
+		if synctest.Wait(); c.does.Load() != 2 {
 			t.Error("they wait for more than that")
 		}
 	})

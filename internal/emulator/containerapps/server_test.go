@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,7 @@ type rig struct {
 	t       *testing.T
 	server  *containerapps.Server
 	started []map[string]string
-	stopped int
+	stopped atomic.Int32
 	refuse  bool
 
 	apps      *armappcontainers.ContainerAppsClient
@@ -59,7 +60,7 @@ func inRig(t *testing.T, change func(*containerapps.Options, *containerapps.Spec
 			if r.refuse {
 				return nil, errors.New("refused")
 			}
-			return func() { r.stopped++ }, nil
+			return func() { r.stopped.Add(1) }, nil
 		}
 		spec := containerapps.Spec{
 			ID: appID, Location: "West Europe", Tags: map[string]string{"team": "data"}, Replicas: 2, Revisions: []string{"runner--1"},
@@ -317,8 +318,8 @@ func TestReplicasReadTheSecretsWhenTheyStart(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				after := r.list("runner--1")
-				if len(after) != 2 || r.health() != "Running Healthy" || r.stopped != 2 || len(r.started) != 4 || r.started[2]["SECRET"] != "new" || r.started[3]["SECRET"] != "new" {
-					t.Fatalf("%v %s, stopped %d, started %v", after, r.health(), r.stopped, r.started)
+				if len(after) != 2 || r.health() != "Running Healthy" || r.stopped.Load() != 2 || len(r.started) != 4 || r.started[2]["SECRET"] != "new" || r.started[3]["SECRET"] != "new" {
+					t.Fatalf("%v %s, stopped %d, started %v", after, r.health(), r.stopped.Load(), r.started)
 				}
 				for name, seen := range after {
 					was, here := before[name]
@@ -367,8 +368,8 @@ func TestRestartsThatShowOtherwise(t *testing.T) {
 		restart(r)
 		time.Sleep(8 * time.Second)
 		synctest.Wait()
-		if n := len(r.list("runner--1")); n != 0 || r.stopped != 2 {
-			t.Errorf("%d replicas, %d stopped", n, r.stopped)
+		if n := len(r.list("runner--1")); n != 0 || r.stopped.Load() != 2 {
+			t.Errorf("%d replicas, %d stopped", n, r.stopped.Load())
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -445,8 +446,8 @@ func TestReplicasThatDoNotComeUp(t *testing.T) {
 func TestScaling(t *testing.T) {
 	inRig(t, nil, func(r *rig) {
 		r.server.Scale(appID, 0)
-		if r.health() != "Stopped None" || r.stopped != 2 || *r.get().Properties.Template.Scale.MaxReplicas != 0 {
-			t.Errorf("%s, %d stopped", r.health(), r.stopped)
+		if r.health() != "Stopped None" || r.stopped.Load() != 2 || *r.get().Properties.Template.Scale.MaxReplicas != 0 {
+			t.Errorf("%s, %d stopped", r.health(), r.stopped.Load())
 		}
 		r.server.Scale(appID, 3)
 		if r.health() != "Running Healthy" || len(r.list("runner--1")) != 3 {
