@@ -73,7 +73,7 @@ func (*onGCP) stories() (all []scenario) {
 		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
 	// The Lease is renewed while pipelines end, and while pods start.
-	for _, s := range []strike{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-intent-ordered-applied", phase: restarted, nth: 2}} {
+	for _, s := range []strike{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
 		for _, k := range changing {
 			for _, s.times = range []int{1, 2} {
 				s.kind = k
