@@ -53,13 +53,14 @@ func noteOf(labels []string, own string) rotate.Note {
 				note.Intent = found
 			}
 		case kind == "pausing" && len(fields) == 2:
-			if note.Paused == nil || !times[0].Before(note.Paused.At) {
+			// A process may end between the confirmation and the removal of this label: of one run the confirmation counts.
+			if paused := note.Paused; paused == nil || times[0].After(paused.At) || times[0].Equal(paused.At) && paused.By != fields[1] {
 				note.Paused = &rotate.OwnPause{At: times[0], By: fields[1]}
 			}
 		case kind == "paused" && (len(fields) == 3 || len(fields) == 4 && fields[2] == labelStands):
-			stands := len(fields) == 4
-			if note.Paused == nil || times[0].After(note.Paused.At) || times[0].Equal(note.Paused.At) && note.Paused.Confirmed && (stands || !note.Paused.Stands) {
-				note.Paused = &rotate.OwnPause{At: times[0], By: fields[len(fields)-1], Confirmed: true, Until: times[1], Stands: stands}
+			found := &rotate.OwnPause{At: times[0], By: fields[len(fields)-1], Confirmed: true, Until: times[1], Stands: len(fields) == 4}
+			if note.Paused == nil || confirms(found, note.Paused) {
+				note.Paused = found
 			}
 		case kind == "ordered" && len(fields) >= 2 && !times[1].IsZero():
 			found := &rotate.Order{For: maia.Fingerprint(fields[0]), At: times[1], IDs: fields[2:]}
@@ -75,6 +76,17 @@ func noteOf(labels []string, own string) rotate.Note {
 		}
 	}
 	return note
+}
+
+// confirms reports whether a pause that Maia has reported counts more than another that was noted: it is newer, or of the same run and moment.
+func confirms(found, noted *rotate.OwnPause) bool {
+	switch {
+	case !found.At.Equal(noted.At):
+		return found.At.After(noted.At)
+	case noted.Confirmed:
+		return found.Stands || !noted.Stands
+	}
+	return found.By == noted.By
 }
 
 // labelsOf writes the note as labels. The label of an unchanged fingerprint is kept as it stands among the present ones.

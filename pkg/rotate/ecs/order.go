@@ -16,7 +16,7 @@ const (
 	ordersLag = 2 * time.Minute
 	// orderMargin is how much later than a noted order a deployment must be to be newer for certain: the note has the time of
 	// the function's clock, the deployment that of ECS.
-	orderMargin = time.Minute
+	orderMargin = 5 * time.Second
 )
 
 // order is a deployment of one service that this process ordered.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -151,7 +152,7 @@ func (s *service) newestEvent() string {
 
 // restart orders a new deployment of the same task definition, whose tasks read a secret.
 func (s *service) restart(ctx context.Context, api ecsAPI, reads maia.Fingerprint) error {
-	out, err := api.UpdateService(ctx, &awsecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service, ForceNewDeployment: true})
+	out, err := api.UpdateService(ctx, &awsecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service, ForceNewDeployment: true}, patient)
 	if err != nil {
 		return Failure("UpdateService", s.String(), err)
 	}
@@ -165,6 +166,17 @@ func (s *service) restart(ctx context.Context, api ecsAPI, reads maia.Fingerprin
 	}
 	s.order = &order{id: idOf(primary), created: aws.ToTime(primary.CreatedAt), reads: reads, shown: time.Now()}
 	return nil
+}
+
+// updateTimeout is how long an answer of UpdateService may take. One that is not waited for is asked for again, and each time ECS orders
+// another deployment.
+const updateTimeout = 30 * time.Second
+
+// patient has a client wait for an answer longer than for others.
+func patient(options *awsecs.Options) {
+	if client, ok := options.HTTPClient.(*awshttp.BuildableClient); ok {
+		options.HTTPClient = client.WithTimeout(updateTimeout)
+	}
 }
 
 // describeServices describes services of one cluster, ten a call. One that is missing is an error unless it may be gone.
