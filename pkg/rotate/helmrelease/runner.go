@@ -147,7 +147,8 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	next := r.seen.last.Version + 1
 	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
 	// Where nothing came of it the next revision is somebody else's.
-	takeBack := note.Intent == nil && before.Intent != nil && r.lock.revision() == next
+	carriedOut := note.Rotated != nil && before.Intent != nil && note.Rotated.Over == before.Intent.Over
+	takeBack := note.Intent == nil && before.Intent != nil && !carriedOut && r.lock.revision() == next
 	return r.writeLease(ctx, func(annotations map[string]string) {
 		writeNote(note)(annotations)
 		switch {
