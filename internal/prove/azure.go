@@ -202,7 +202,8 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		OnEvent: trace.event,
 		Wrap: func(source stage.Source, next http.Handler) http.Handler {
 			return withoutStrangers(w.wrap(map[stage.Source]service{
-				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(w), stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
+				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(w),
+				stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
 			}[source], next))
 		},
 		OnResult: func(result functionshost.Result) {

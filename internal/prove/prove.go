@@ -109,7 +109,9 @@ func playAll(ctx context.Context, o options, in cloud, chosen []scenario, f *fig
 	var mu sync.Mutex
 	var results []result
 	rooms := map[string]chan struct{}{
-		"waiting": make(chan struct{}, waiting), "quirky": make(chan struct{}, min(quirky, 3*o.parallel)), "working": make(chan struct{}, o.parallel),
+		"waiting": make(chan struct{}, waiting),
+		"quirky":  make(chan struct{}, min(quirky, 3*o.parallel)),
+		"working": make(chan struct{}, o.parallel),
 	}
 	var playing sync.WaitGroup
 	for _, s := range chosen {
@@ -123,7 +125,8 @@ func playAll(ctx context.Context, o options, in cloud, chosen []scenario, f *fig
 			r := play(ctx, in, s)
 			switch {
 			case len(r.broken) > 0:
-				f.say("BROKEN %s\n  %s\n%s\n  repeat with: go run ./internal/prove -run '%s'", r.scenario, strings.Join(r.broken, "\n  "), r.story, r.scenario)
+				f.say("BROKEN %s\n  %s\n%s\n  repeat with: go run ./internal/prove -run '%s'",
+					r.scenario, strings.Join(r.broken, "\n  "), r.story, r.scenario)
 			case o.verbose:
 				f.say("%s: %s\n%s", r.scenario, r.took.Round(time.Millisecond), r.story)
 			}
@@ -186,7 +189,8 @@ func (s *sum) add(r result) {
 		is bool
 		n  *int
 	}{
-		{len(r.broken) > 0, &s.broken}, {r.lost, &s.lost}, {r.leaked, &s.leaks}, {r.unstruck, &s.unstruck}, {r.resumed, &s.resumed}, {len(r.quirks) > 1, &s.pairs},
+		{len(r.broken) > 0, &s.broken}, {r.lost, &s.lost}, {r.leaked, &s.leaks}, {r.unstruck, &s.unstruck},
+		{r.resumed, &s.resumed}, {len(r.quirks) > 1, &s.pairs},
 	} {
 		if count.is {
 			*count.n++

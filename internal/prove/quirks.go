@@ -104,8 +104,8 @@ const maxRestarts = 2
 // quirkPairs is how many pairs of quirks are played in a cloud.
 const quirkPairs = 20
 
-// underQuirks are the scenarios under quirks: a rotation with the healing of a refresh in the console after it, and a sample of faults under
-// each of the platform's and of Maia's, and a rotation under a sample of pairs, which the seed determines.
+// underQuirks are the scenarios under quirks: a rotation with the healing of a refresh in the console after it, and a sample of
+// faults under each of the platform's and of Maia's, and a rotation under a sample of pairs, which the seed determines.
 func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 	all := append(in.quirks(), maiasQuirks()...)
 	add := func(what string, s scenario) {

@@ -65,7 +65,8 @@ func TestHurriedQuirksAreQuirks(t *testing.T) {
 			t.Errorf("there is no quirk %s", name)
 		}
 	}
-	if s := (scenario{quirks: []named{{service: onECS, Quirk: quirk.Quirk{Name: "rollout-60m"}}}}); s.hurry(onECS) != 8 || s.hurry(onBlobs) != 1 {
+	s := scenario{quirks: []named{{service: onECS, Quirk: quirk.Quirk{Name: "rollout-60m"}}}}
+	if s.hurry(onECS) != 8 || s.hurry(onBlobs) != 1 {
 		t.Errorf("ECS is %d times as fast, others %d times", s.hurry(onECS), s.hurry(onBlobs))
 	}
 }
@@ -99,7 +100,8 @@ func TestPageHasEveryQuirk(t *testing.T) {
 }
 
 func TestTableOfQuirks(t *testing.T) {
-	one, two := named{onMaia, quirk.Quirk{Name: "one"}}, named{onECS, quirk.Quirk{Name: "rollout-60m", Behaviour: "slow", Source: "a page", Refused: "never"}}
+	one := named{onMaia, quirk.Quirk{Name: "one"}}
+	two := named{onECS, quirk.Quirk{Name: "rollout-60m", Behaviour: "slow", Source: "a page", Refused: "never"}}
 	var seen table
 	seen.take("azure", []result{{quirks: []named{one}}, {quirks: []named{one}, broken: []string{"all"}}, {quirks: []named{one, two}}, {}})
 	seen.take("aws", []result{{quirks: []named{one}}, {quirks: []named{two}}})
@@ -124,7 +126,9 @@ func TestTableOfQuirks(t *testing.T) {
 func TestFiguresOfQuirks(t *testing.T) {
 	q := maiasQuirks()[0]
 	f := &figures{out: new(bytes.Buffer)}
-	err := summarize(&onAWS{}, []result{{}, {quirks: []named{q}, resumed: true}, {quirks: []named{q, {service: onECS}}, broken: []string{"all"}, dark: time.Hour}}, f)
+	err := summarize(&onAWS{}, []result{
+		{}, {quirks: []named{q}, resumed: true}, {quirks: []named{q, {service: onECS}}, broken: []string{"all"}, dark: time.Hour},
+	}, f)
 	if err == nil || !strings.Contains(err.Error(), "1 of 3") {
 		t.Errorf("err = %v", err)
 	}
@@ -153,7 +157,7 @@ func (w *pausedWorld) output() []byte    { return []byte(w.printed) }
 
 // A person may be asked to resume the runner only where no run can know whose the pause is.
 func TestRunnerThatIsLeftPaused(t *testing.T) {
-	asks := errors.New(`the runner is left paused: …, and whether this is that pause or an operator's cannot be told; what to do: … {"command":"RESUME"}`)
+	asks := errors.New(`the runner is left paused: …; what to do: … {"command":"RESUME"}`)
 	if !leftPaused(asks) || leftPaused(nil) || leftPaused(errors.New(`the runner may be left paused: … {"command":"RESUME"}`)) {
 		t.Error("what leaves a pause to a person is not told from what does not")
 	}

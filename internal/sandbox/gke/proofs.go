@@ -74,7 +74,8 @@ func (w *World) proveCluster() {
 		replicas = *d.Spec.Replicas
 	}
 	wanted := w.replicas()
-	w.prove(fmt.Sprintf("the Deployment has its %d replicas, of which the chart knows nothing", wanted), int(replicas) == wanted, fmt.Sprintf("it has %d", replicas))
+	w.prove(fmt.Sprintf("the Deployment has its %d replicas, of which the chart knows nothing", wanted), int(replicas) == wanted,
+		fmt.Sprintf("it has %d", replicas))
 	var refused []string
 	for _, request := range w.Requests() {
 		if request.Status == http.StatusForbidden || request.Status == http.StatusUnauthorized {
