@@ -70,6 +70,7 @@ func (r *run) pause() error {
 		err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause)
 		switch {
 		case err == nil:
+			r.pauseAccepted = true
 		case notCarriedOut(err):
 			r.seen.Run.Pauses-- // so that the note is taken back
 			return err
@@ -308,7 +309,10 @@ func (r *run) takePauseBack() error {
 	r.seen.Run.Resumes++
 	switch err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume); {
 	case err == nil:
-	case notCarriedOut(err), r.ctx.Err() != nil:
+	case notCarriedOut(err):
+		r.seen.Run.Resumes-- // it says nothing of what a RESUME does
+		return errors.Join(err, r.keepClaim())
+	case r.ctx.Err() != nil:
 		return errors.Join(err, r.keepClaim())
 	default:
 		r.log.WarnContext(r.ctx, "the runner may have been resumed: Maia is read", "error", err)
@@ -327,16 +331,28 @@ func (r *run) noteResumed() error {
 	return r.saveNote(note)
 }
 
-// keepClaim notes a pause that could not be taken back as Maia shows it, so that the next run knows it.
+// keepClaim notes a pause that could not be taken back, so that the next run knows it: as Maia shows it, or, where Maia has accepted the
+// PAUSE and could not be read since, without an end.
 func (r *run) keepClaim() error {
 	note := r.seen.Home.Note
-	if note.Paused == nil || note.Paused.Confirmed || !r.seen.paused() {
+	own := note.Paused
+	switch {
+	case own == nil || own.Confirmed:
+		return nil
+	case r.seen.paused():
+		note.Paused = r.seen.confirmed()
+	case r.pauseAccepted && own.By == r.seen.Run.ID:
+		note.Paused = &OwnPause{At: own.At, By: own.By, Confirmed: true}
+	default:
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), releaseTime)
 	defer cancel()
-	note.Paused = r.seen.confirmed()
-	return r.runner.SaveNote(ctx, note)
+	if err := r.runner.SaveNote(ctx, note); err != nil {
+		return err
+	}
+	r.seen.Home.Note = note
+	return nil
 }
 
 // takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
@@ -423,7 +439,7 @@ func (r *run) settledPause() *OwnPause {
 	case pauseUnclear, pauseHidden:
 		return own
 	case notPaused:
-		if !own.Confirmed && own.By != r.seen.Run.ID && now.Before(own.At.Add(pauseTime+maxHeldUp)) {
+		if !own.shown() && own.By != r.seen.Run.ID && now.Before(own.At.Add(pauseTime+maxHeldUp)) {
 			return own // it may take effect still, or have done so since the agent was read
 		}
 	}

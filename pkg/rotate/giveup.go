@@ -64,7 +64,9 @@ func (r *run) cleanUp() error {
 	if r.seen.Home.Note.Paused == nil && !r.seen.unsent() {
 		return unseen
 	}
-	if err := r.readAgent(); err != nil {
+	if err := r.readAgent(); err != nil && unseen == nil {
+		return errors.Join(err, r.keepClaim())
+	} else if err != nil {
 		return err
 	}
 	if unseen != nil { // the note may be another by now: what is left of ours in it is for the next run

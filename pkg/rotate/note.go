@@ -74,6 +74,9 @@ type Rotation struct {
 	New  maia.Fingerprint `json:"new"`  // the secret it made
 }
 
+// shown reports whether Maia has shown the pause, with its end. Of one that it shows without an end that is not known.
+func (p OwnPause) shown() bool { return p.Confirmed && !p.Until.IsZero() }
+
 // Adoption is a change of the secret that another writer made, in Maia's console for example, and a run of ours brought to
 // the runner.
 type Adoption struct {

@@ -133,7 +133,7 @@ func (o Observation) cutOffSince(at time.Time, p Policy) bool {
 // mayBePaused reports whether the runner is paused by this run, or a PAUSE of its may still take effect.
 func (o Observation) mayBePaused(pause pauseState) bool {
 	own := o.Home.Note.Paused
-	return o.Run.Pauses > 0 && own != nil && pause != pauseOperators && (pause != notPaused || !own.Confirmed)
+	return o.Run.Pauses > 0 && own != nil && pause != pauseOperators && (pause != notPaused || !own.shown())
 }
 
 // concurrentPause reports whether another run has noted that it pauses the runner, and may be about to. A second PAUSE would

@@ -199,6 +199,28 @@ func TestARefusedResumeIsTheNextRuns(t *testing.T) {
 	}
 }
 
+// A PAUSE that Maia has accepted is known to the next run, though Maia could not be read again.
+func TestAnAcceptedPauseThatCouldNotBeReadIsTheNextRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.maia.OnCall(func(c maiatest.Call) {
+			if c.Name == maiatest.Pause {
+				for nth := range 2 { // while the pause is awaited, and while the run cleans up
+					h.maia.Inject(maiatest.Fault{Call: maiatest.GetAgent, Nth: nth + 1, Kind: maiatest.RateLimited, RetryAfter: "600"})
+				}
+			}
+		})
+		report, err := h.run(rotate.Rotate)
+		if err == nil || report.State != rotate.PausedOnly || !report.LeftPaused {
+			t.Errorf("state %q, left paused %t, error %v", report.State, report.LeftPaused, err)
+		}
+		time.Sleep(8 * time.Minute)
+		if report, err := h.run(rotate.Rotate); err != nil || report.Outcome != rotate.Rotated || h.status() != maia.StatusRunning {
+			t.Errorf("outcome %q, status %q, error %v", report.Outcome, h.status(), err)
+		}
+	})
+}
+
 // A run that gives up before the refresh resumes, also where pausedUntil moves and after a refresh that was refused.
 func TestGivingUpBeforeTheRefreshResumes(t *testing.T) {
 	for _, form := range pauseForms {

@@ -100,21 +100,22 @@ type run struct {
 	ctx    context.Context    // the caller's, or, while the runner is dark by our doing, one that only the deadline ends
 	cancel context.CancelFunc // of the latter, else nil
 
-	seen      Observation
-	observed  bool      // seen has been filled
-	current   bool      // seen is as the world is, as far as this run knows: no need to look again
-	alive     time.Time // when this run last began to look, or ended a step
-	down      bool      // this run has seen the runner down, or starting
-	cameBack  time.Time // when this run then saw it back
-	failures  int       // in a row
-	pauseSeen bool      // a PAUSE of this run's has shown
-	ordered   *Order    // by this run, as long as the instances were not seen back
-	adopted   *Adoption // by this run
-	mended    bool      // something was stored, restarted or resumed
-	counts    bool      // by a rotation of ours
-	last      StepKind  // announced
-	taken     StepKind  // without an error
-	repeats   int       // of taken, in a row
+	seen          Observation
+	observed      bool      // seen has been filled
+	current       bool      // seen is as the world is, as far as this run knows: no need to look again
+	alive         time.Time // when this run last began to look, or ended a step
+	down          bool      // this run has seen the runner down, or starting
+	cameBack      time.Time // when this run then saw it back
+	failures      int       // in a row
+	pauseAccepted bool      // by Maia, which has not shown it yet
+	pauseSeen     bool      // a PAUSE of this run's has shown
+	ordered       *Order    // by this run, as long as the instances were not seen back
+	adopted       *Adoption // by this run
+	mended        bool      // something was stored, restarted or resumed
+	counts        bool      // by a rotation of ours
+	last          StepKind  // announced
+	taken         StepKind  // without an error
+	repeats       int       // of taken, in a row
 }
 
 func (r *run) loop() error {
