@@ -380,7 +380,7 @@ func (o Observation) resume(p Policy, now time.Time) Step {
 		return Step{Kind: Done, Reason: reason}
 	case o.Run.Resumes >= maxTries:
 		return refuse(Errorf(Vendor, "the runner stays paused after %d RESUME commands", o.Run.Resumes).
-			WithTodo("resume it in Maia's console"))
+			WithTodo(resumeByHand, o.Agent.ID))
 	}
 	return Step{Kind: Resume, Reason: reason}
 }

@@ -54,8 +54,9 @@ func (r PauseReads) next(until, at time.Time, drained bool) PauseReads {
 }
 
 // pause reports whose the runner's pause is. A value that stood still when our pause was noted decides, unless our own restart
-// has cut the runner off since, by which it may have changed. Where it does not stand still, the note alone says whose the pause
-// is, for no longer than a rotation may take. A note that was never confirmed claims a pause for as long as that may take to show.
+// has cut the runner off since, by which it may have changed, or it has moved on with the clock: then nothing tells. Where it does not
+// stand still, the note alone says whose the pause is, for no longer than a rotation may take. A note that was never confirmed claims a
+// pause for as long as that may take to show.
 func (o Observation) pause(p Policy, now time.Time) pauseState {
 	own := o.Home.Note.Paused
 	switch {
@@ -81,12 +82,22 @@ func (o Observation) pause(p Policy, now time.Time) pauseState {
 	switch {
 	case !until.IsZero() && (own.Until.Equal(until) || o.drainedTo(own.Until, until)), o.cutOffSince(own.At, p):
 		return pauseOurs
+	case standsElsewhere && mayBeComputedAnew(own.Until, until, now.Sub(own.At)):
+		return pauseUnclear
 	case standsElsewhere:
 		return pauseOperators
 	case now.Before(own.At.Add(p.rotationBudget())):
 		return pauseOurs
 	}
 	return pauseUnclear
+}
+
+// mayBeComputedAnew reports whether an end differs from the noted one by so little that Maia may have computed it anew from the time
+// of the read, as one that is rounded or cached for a while would be: it has moved on by no more than the time that has passed, rounded
+// up to an hour.
+func mayBeComputedAnew(noted, until time.Time, passed time.Duration) bool {
+	moved := until.Sub(noted)
+	return !noted.IsZero() && moved > 0 && moved <= passed+time.Hour
 }
 
 // drainedTo reports whether an end became another just when pausing became paused.
@@ -169,12 +180,15 @@ func (o Observation) leftPaused() *Error {
 	if !o.paused() {
 		return Errorf(NotReady, "the runner may be left paused: it was paused by us at %s, and Maia says that its status is %q",
 			own.At.UTC().Format(time.RFC3339), o.Agent.Status).
-			WithTodo(`nothing: the next run reads it again; if this repeats, resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`, o.Agent.ID)
+			WithTodo("nothing: the next run reads it again; if this repeats, "+resumeByHand, o.Agent.ID)
 	}
 	return Errorf(NotReady, "the runner is left paused: a pause was sent at %s by a run of ours, and whether this is that pause or an operator's cannot be told",
 		own.At.UTC().Format(time.RFC3339)).
-		WithTodo(`if no operator has paused it, resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`, o.Agent.ID)
+		WithTodo("if no operator has paused it, "+resumeByHand, o.Agent.ID)
 }
+
+// resumeByHand is what a person does about a runner that is left paused; it wants the agent's ID.
+const resumeByHand = `resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`
 
 // readPause takes a read of the agent into account.
 func (r *RunState) readPause(agent maia.Agent, at time.Time) {

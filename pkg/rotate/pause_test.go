@@ -199,6 +199,49 @@ func TestARefusedResumeIsTheNextRuns(t *testing.T) {
 	}
 }
 
+// The end of our pause stood still, and then moves on with the clock, as one that is cached or rounded does, or one of an operator's
+// pause of the usual length: nobody can tell, so the runner is left paused, and that is reported.
+func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
+	for name, play := range map[string]func(h *home){
+		"while it drains": func(h *home) {
+			paused := false
+			h.maia.OnCall(func(c maiatest.Call) {
+				if c.Name == maiatest.Pause && !paused {
+					paused = true
+					time.AfterFunc(20*time.Second, func() { h.maia.ConsolePause(agentID, time.Hour) })
+				}
+			})
+		},
+		"before the next run": func(h *home) {
+			h.after("save note", 3, h.kill) // the intent is noted, nothing is sent
+			h.runUntilKilled(rotate.Rotate)
+			time.Sleep(20 * time.Minute)
+			h.maia.ConsolePause(agentID, time.Hour)
+			time.Sleep(10 * time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newBusyHome(t, 50500*time.Millisecond)
+				play(h)
+				report, err := h.run(rotate.Rotate)
+				if err == nil || !report.LeftPaused || !strings.Contains(err.Error(), `{"command":"RESUME"}`) {
+					t.Errorf("outcome %q, left paused %t, error %v", report.Outcome, report.LeftPaused, err)
+				}
+				h.mustRefresh(1)
+				if h.status() != maia.StatusPaused {
+					t.Errorf("status %q; nobody knows that the pause is ours", h.status())
+				}
+				h.maia.ConsoleResume(agentID)
+				time.Sleep(30 * time.Minute)
+				if report, err := h.run(rotate.Heal); err != nil || report.LeftPaused || h.note.Paused != nil {
+					t.Errorf("after it was resumed: left paused %t, note %+v, error %v", report.LeftPaused, h.note.Paused, err)
+				}
+			})
+		})
+	}
+}
+
 // A PAUSE that Maia has accepted is known to the next run, though Maia could not be read again.
 func TestAnAcceptedPauseThatCouldNotBeReadIsTheNextRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -48,7 +48,7 @@ func (w *World) onApps(call wire.Call) {
 	case lost:
 		w.journal.Fail(stage.FromContainerApps, "answer-lost", "%s is done, and its answer is lost", name)
 	case call.Operation == opWrite && call.Status == http.StatusAccepted:
-		w.journal.Add(stage.FromContainerApps, "change-begun", "the app's secrets are being changed, all of them in one PATCH")
+		w.journal.Add(stage.FromContainerApps, "change-begun", "the app is being changed by a PATCH with all of its secrets")
 	case call.Operation == opRestart && call.Status == http.StatusOK:
 		w.journal.Add(stage.FromContainerApps, "restart-ordered", "restart of the revision ordered")
 	case call.Status/100 != 2 && call.Fault != wire.DropBefore:

@@ -195,15 +195,7 @@ func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) err
 			return r.failure("ask the cluster whether the function may "+needed.verb+" "+needed.of.String(), err)
 		}
 		if !answer.Status.Allowed {
-			what := strings.TrimSpace(needed.verb + " " + needed.of.String() + " " + needed.name)
-			switch needed.namespace {
-			case r.config.Namespace:
-			case "":
-				what += " (of the cluster)"
-			default:
-				what += " (in namespace " + needed.namespace + ")"
-			}
-			missing = append(missing, what)
+			missing = append(missing, strings.TrimSpace(needed.verb+" "+needed.of.String()+" "+needed.name))
 		}
 	}
 	if len(missing) > 0 {
