@@ -25,13 +25,13 @@ func TestActionsAreDocumented(t *testing.T) {
 	for _, file := range sources(t, folder) {
 		maps.Copy(tried, triedIn(t, file, constants))
 	}
-	told := map[string]string{}
+	documented := map[string]string{}
 	chapter := docstest.Section(t, docstest.Read(t, "docs/troubleshooting-azure.md"), "## Errors of Azure")
 	for _, row := range docstest.Rows(chapter[strings.Index(chapter, "| what was tried |"):]) {
-		told[strings.Trim(row[0], "`")] = strings.Trim(row[1], "`")
+		documented[strings.Trim(row[0], "`")] = strings.Trim(row[1], "`")
 	}
-	if !maps.Equal(told, tried) {
-		t.Errorf("docs/troubleshooting-azure.md has\n%v, the code\n%v", told, tried)
+	if !maps.Equal(documented, tried) {
+		t.Errorf("docs/troubleshooting-azure.md has\n%v, the code\n%v", documented, tried)
 	}
 
 	permissions := docstest.Read(t, "docs/permissions-azure.md")

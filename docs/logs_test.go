@@ -30,7 +30,7 @@ func TestLogsAreDocumented(t *testing.T) {
 			maps.Copy(logged, linesOf(t, file, constants))
 		}
 	}
-	told := map[string]bool{}
+	documented := map[string]bool{}
 	for _, row := range docstest.Rows(docstest.Section(t, docstest.Read(t, "docs/configuration-azure.md"), "## Logs")) {
 		message := strings.Trim(row[0], "`")
 		found, ok := logged[message]
@@ -42,10 +42,10 @@ func TestLogsAreDocumented(t *testing.T) {
 				t.Errorf("the reference does not say that %q has the field %s", message, field)
 			}
 		}
-		told[message] = true
+		documented[message] = true
 	}
 	for _, message := range slices.Sorted(maps.Keys(logged)) {
-		if !told[message] {
+		if !documented[message] {
 			t.Errorf("the reference does not tell of the line %q", message)
 		}
 	}

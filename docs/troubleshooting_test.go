@@ -36,7 +36,7 @@ var unsaid = map[string]string{
 }
 
 // entry is an error that the code can return.
-type entry struct{ kind, message, todo string }
+type entry struct{ kind, message, hint string }
 
 // Every error that a function can answer stands in a page, with its advice.
 func TestTroubleshootingIsCurrent(t *testing.T) {
@@ -71,7 +71,7 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 			var rows strings.Builder
 			for _, message := range slices.Sorted(maps.Keys(found)) {
 				if e := found[message]; e.kind == kind {
-					fmt.Fprintf(&rows, "| %s | %s |\n", cell(e.message), cmp.Or(cell(e.todo), unsaid[kind]))
+					fmt.Fprintf(&rows, "| %s | %s |\n", cell(e.message), cmp.Or(cell(e.hint), unsaid[kind]))
 				}
 			}
 			if heading := test.kinds[kind]; heading != "" {
@@ -139,7 +139,7 @@ func generated(t *testing.T, page, text string) {
 	}
 }
 
-// collect finds the calls that make errors, and the advice of a WithTodo around them.
+// collect finds the calls that make errors, and the advice of a WithHint around them.
 func collect(t *testing.T, file string, constants map[string]string, found map[string]entry) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -147,7 +147,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 		t.Fatal(err)
 	}
 	add := func(made entry, ok bool) {
-		if ok && (found[made.message].todo == "" || made.todo != "") {
+		if ok && (found[made.message].hint == "" || made.hint != "") {
 			found[made.message] = made
 		}
 	}
@@ -166,7 +166,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				if inner, chained := selector.X.(*ast.CallExpr); chained {
 					made, ok = errorOf(inner, constants)
 				}
-				made.todo = literal(node.Args[0])
+				made.hint = literal(node.Args[0])
 				add(made, ok)
 				return true
 			}
@@ -199,9 +199,9 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 		}
 		made = entry{kind: name(call.Args[0]), message: literal(call.Args[1])}
 	case "eventError":
-		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), todo: "see [the events](configuration.md)"}
+		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), hint: "see [the events](configuration.md)"}
 	case "documentError":
-		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]), todo: `store {"client_id":"…","client_secret":"…"} in it`}
+		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]), hint: `store {"client_id":"…","client_secret":"…"} in it`}
 	}
 	// Where a name is a constant the message is said as it will be.
 	for _, argument := range call.Args {

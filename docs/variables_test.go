@@ -112,12 +112,12 @@ func TestVariablesAreDocumented(t *testing.T) {
 // Every variable that is wrong in a reference is so for the function, which says the same.
 func TestErrorsOfVariablesAreDocumented(t *testing.T) {
 	for _, reference := range references {
-		var told []string
+		var documented []string
 		for _, row := range docstest.Rows(docstest.Section(t, docstest.Read(t, reference.page), "### When one is wrong")) {
 			env := maps.Clone(reference.right)
 			for _, set := range regexp.MustCompile("`([A-Za-z_]+)=([^`]*)`").FindAllStringSubmatch(row[0], -1) {
 				env[set[1]] = set[2]
-				told = append(told, set[1])
+				documented = append(documented, set[1])
 			}
 			var environ []string
 			for name, value := range env {
@@ -129,7 +129,7 @@ func TestErrorsOfVariablesAreDocumented(t *testing.T) {
 			}
 		}
 		for _, name := range reference.known {
-			if slices.Contains(told, name) == slices.Contains(reference.never, name) {
+			if slices.Contains(documented, name) == slices.Contains(reference.never, name) {
 				t.Errorf("%s does not tell what a wrong %s leads to", reference.page, name)
 			}
 		}
@@ -156,17 +156,17 @@ func TestSettingsOfTheHostAreDocumented(t *testing.T) {
 	set = slices.DeleteFunc(set, func(name string) bool {
 		return slices.Contains(azurerotation.Known, name) || slices.Contains(azurerotation.Platform, name)
 	})
-	var told []string
+	var documented []string
 	chapter, files, _ := strings.Cut(docstest.Section(t, docstest.Read(t, "docs/configuration-azure.md"), "## Settings of the host"), "\n### ")
 	for _, row := range docstest.Rows(chapter) {
 		for _, name := range regexp.MustCompile("`([A-Za-z_]+)`").FindAllStringSubmatch(row[0], -1) {
-			told = append(told, name[1])
+			documented = append(documented, name[1])
 		}
 	}
 	slices.Sort(set)
-	slices.Sort(told)
-	if len(set) == 0 || !slices.Equal(told, set) {
-		t.Errorf("docs/configuration-azure.md tells of %v, the template sets %v", told, set)
+	slices.Sort(documented)
+	if len(set) == 0 || !slices.Equal(documented, set) {
+		t.Errorf("docs/configuration-azure.md tells of %v, the template sets %v", documented, set)
 	}
 
 	// And what the package says to the host, in its two files.
@@ -179,10 +179,10 @@ func TestSettingsOfTheHostAreDocumented(t *testing.T) {
 		flatten("", content, values)
 	}
 	for _, row := range docstest.Rows(strings.Split(files, "\n### ")[0]) {
-		names, told := strings.Split(row[0], ", "), strings.Split(row[1], ", ")
+		names, documented := strings.Split(row[0], ", "), strings.Split(row[1], ", ")
 		for i, name := range names {
 			name = strings.Trim(name, "`")
-			if value, ok := values[name]; !ok || len(told) != len(names) || value != strings.Trim(told[i], "`") {
+			if value, ok := values[name]; !ok || len(documented) != len(names) || value != strings.Trim(documented[i], "`") {
 				t.Errorf("docs/configuration-azure.md says that %s is %s, and it is %q", name, row[1], value)
 			}
 			delete(values, name)

@@ -49,8 +49,8 @@ echo "{\"accessToken\": \"$token\", \"expires_on\": 4102444800, \"tokenType\": \
 	}
 }
 
-// lookAzure runs a command on an installation, and checks what holds for all of them: nothing is changed, no secret printed.
-func lookAzure(t *testing.T, i *azuretest.Installation, command string, flags ...string) (code int, stdout, stderr string) {
+// inspectAzure runs a command on an installation, and checks what holds for all of them: nothing is changed, no secret printed.
+func inspectAzure(t *testing.T, i *azuretest.Installation, command string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	code, stdout, stderr = runFor(t, append([]string{command, "azure", "--function-app", azuretest.FunctionApp}, flags...)...)
 	for _, leak := range i.Leaks(stdout + stderr) {
@@ -84,7 +84,7 @@ func TestDoctorAzureGolden(t *testing.T) {
 			i, asked := azureInstalled(t)
 			test.change(i)
 			command, _, _ := strings.Cut(name, "-")
-			code, got, stderr := lookAzure(t, i, command)
+			code, got, stderr := inspectAzure(t, i, command)
 			if code != test.code || stderr != "" {
 				t.Errorf("exit code %d, want %d: %s", code, test.code, stderr)
 			}
@@ -111,18 +111,18 @@ func TestDoctorAzureGolden(t *testing.T) {
 func TestAzureJSON(t *testing.T) {
 	i, _ := azureInstalled(t)
 	i.Site.Properties["state"] = "Stopped"
-	code, stdout, stderr := lookAzure(t, i, "doctor", "--json")
+	code, stdout, stderr := inspectAzure(t, i, "doctor", "--json")
 	var report struct {
 		OK                 *bool
 		Function           string
 		Problems, Warnings int
-		Findings           []struct{ Level, Check, Text, Todo string }
+		Findings           []struct{ Level, Check, Text, Hint string }
 	}
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitFailed || stderr != "" || report.OK == nil || *report.OK || report.Problems != 1 ||
-		report.Warnings != 0 || report.Function != azuretest.FunctionApp || report.Findings[0].Level != "problem" || report.Findings[0].Check != "function-app" || report.Findings[0].Todo == "" {
+		report.Warnings != 0 || report.Function != azuretest.FunctionApp || report.Findings[0].Level != "problem" || report.Findings[0].Check != "function-app" || report.Findings[0].Hint == "" {
 		t.Errorf("exit code %d, %v:\n%s\n%s", code, err, stdout, stderr)
 	}
-	code, stdout, stderr = lookAzure(t, i, "plan", "--json")
+	code, stdout, stderr = inspectAzure(t, i, "plan", "--json")
 	var plan struct {
 		OK       bool
 		Function string
@@ -149,12 +149,12 @@ func TestAzureByManagedIdentity(t *testing.T) {
 	t.Setenv("IDENTITY_HEADER", "header")
 	t.Setenv("PATH", t.TempDir())
 	for _, command := range []string{"doctor", "plan"} {
-		if code, stdout, stderr := lookAzure(t, i, command); code != exitOK {
+		if code, stdout, stderr := inspectAzure(t, i, command); code != exitOK {
 			t.Errorf("%s: exit code %d:\n%s\n%s", command, code, stdout, stderr)
 		}
 	}
 	t.Setenv("AZURE_CLIENT_ID", "00000000-0000-0000-0000-0000000000ff")
-	if code, _, stderr := lookAzure(t, i, "doctor"); code != exitNotRun {
+	if code, _, stderr := inspectAzure(t, i, "doctor"); code != exitNotRun {
 		t.Errorf("with another's client ID: exit code %d: %s", code, stderr)
 	}
 }
@@ -181,7 +181,7 @@ func TestAzureNotCarriedOut(t *testing.T) {
 			i, _ := azureInstalled(t)
 			test.change(t, i)
 			for _, command := range []string{"doctor", "plan"} {
-				code, stdout, stderr := lookAzure(t, i, command)
+				code, stdout, stderr := inspectAzure(t, i, command)
 				if code != exitNotRun || stdout != "" || !strings.Contains(stderr, test.words) || !regexp.MustCompile(`^maia-rotate (doctor|plan) azure: `).MatchString(stderr) {
 					t.Errorf("%s: exit code %d:\n%s\n%s", command, code, stdout, stderr)
 				}

@@ -42,7 +42,7 @@ func installed(t *testing.T, setup sandbox.Setup) *sandbox.Installation {
 }
 
 // look runs a command on an installation, and checks what holds for all of them: nothing is changed, no secret printed.
-func look(t *testing.T, installation *sandbox.Installation, command string, flags ...string) (code int, stdout, stderr string) {
+func inspect(t *testing.T, installation *sandbox.Installation, command string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	before := len(installation.Changes())
 	code, stdout, stderr = runFor(t, append([]string{command, "aws", "--secret", installation.SecretARN}, flags...)...)
@@ -81,7 +81,7 @@ func TestDoctorAndPlan(t *testing.T) {
 					want = exitFailed
 				}
 			}
-			code, stdout, stderr := look(t, installation, "doctor")
+			code, stdout, stderr := inspect(t, installation, "doctor")
 			if code != want || stderr != "" {
 				t.Errorf("doctor: exit code %d, want %d:\n%s\n%s", code, want, stdout, stderr)
 			}
@@ -93,7 +93,7 @@ func TestDoctorAndPlan(t *testing.T) {
 			if want = exitOK; setup.Plan == doctor.Problem {
 				want = exitFailed
 			}
-			code, stdout, stderr = look(t, installation, "plan")
+			code, stdout, stderr = inspect(t, installation, "plan")
 			if code != want || stderr != "" || strings.Contains(stdout, "Nothing is in the way.") != (want == exitOK) {
 				t.Errorf("plan: exit code %d, want %d:\n%s\n%s", code, want, stdout, stderr)
 			}
@@ -120,7 +120,7 @@ func TestDoctorGolden(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			installation := installed(t, setupNamed(t, setup))
 			name, _, _ := strings.Cut(command, "-")
-			_, got, _ := look(t, installation, name)
+			_, got, _ := inspect(t, installation, name)
 			got = regexp.MustCompile(`matillion-oauth-credentials-[A-Z0-9]{6}`).ReplaceAllString(got, "matillion-oauth-credentials-ABCDEF")
 			got = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`).ReplaceAllString(got, "YYYY-MM-DD hh:mm UTC")
 			path := filepath.Join("testdata", command+".golden")
@@ -142,7 +142,7 @@ func TestDoctorGolden(t *testing.T) {
 
 func TestDoctorJSON(t *testing.T) {
 	installation := installed(t, setupNamed(t, "agent-not-allowed"))
-	code, stdout, stderr := look(t, installation, "doctor", "--json")
+	code, stdout, stderr := inspect(t, installation, "doctor", "--json")
 	var report struct {
 		Secret             string
 		OK                 *bool
@@ -162,7 +162,7 @@ func TestDoctorJSON(t *testing.T) {
 		t.Errorf("%d findings, %d not checked", len(report.Findings), len(report.NotChecked))
 	}
 	for _, finding := range report.Findings {
-		if finding.Level == "" || finding.Check == "" || finding.Text == "" || finding.Level == doctor.Problem && finding.Todo == "" {
+		if finding.Level == "" || finding.Check == "" || finding.Text == "" || finding.Level == doctor.Problem && finding.Hint == "" {
 			t.Errorf("not complete: %+v", finding)
 		}
 	}
@@ -172,7 +172,7 @@ func TestPlanJSON(t *testing.T) {
 	for setup, code := range map[string]int{"healthy": exitOK, "service-scaled-to-zero": exitFailed} {
 		t.Run(setup, func(t *testing.T) {
 			installation := installed(t, setupNamed(t, setup))
-			got, stdout, stderr := look(t, installation, "plan", "--json")
+			got, stdout, stderr := inspect(t, installation, "plan", "--json")
 			lines := jsonLines(t, stdout)
 			if got != code || stderr != "" || len(lines) != 1 {
 				t.Fatalf("exit code %d, want %d: %s%s", got, code, stdout, stderr)
@@ -221,7 +221,7 @@ func TestNotCarriedOut(t *testing.T) {
 			t.Run(command+" "+name, func(t *testing.T) {
 				installation := installed(t, healthy())
 				test.prepare(t, installation)
-				code, stdout, stderr := look(t, installation, command, append(test.args, "--json")...)
+				code, stdout, stderr := inspect(t, installation, command, append(test.args, "--json")...)
 				if code != exitNotRun || stdout != "" || !strings.Contains(stderr, test.says) {
 					t.Errorf("exit code %d, want %d:\n%s\n%s", code, exitNotRun, stdout, stderr)
 				}
@@ -234,7 +234,7 @@ func TestNotCarriedOut(t *testing.T) {
 func TestDoctorShowsWhatItCould(t *testing.T) {
 	installation := installed(t, healthy())
 	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
-	code, stdout, stderr := look(t, installation, "doctor")
+	code, stdout, stderr := inspect(t, installation, "doctor")
 	if code != exitNotRun || !strings.Contains(stdout, "ok       rotation") || strings.Contains(stdout, "No problem") || !strings.Contains(stderr, "not all could be checked") {
 		t.Errorf("exit code %d:\n%s\n%s", code, stdout, stderr)
 	}
@@ -243,10 +243,10 @@ func TestDoctorShowsWhatItCould(t *testing.T) {
 // TestRegion gives the region of the ARN and another one: the emulators refuse what is signed for another.
 func TestRegion(t *testing.T) {
 	installation := installed(t, healthy())
-	if code, stdout, stderr := look(t, installation, "plan", "--region", "eu-west-1", "--json"); code != exitOK {
+	if code, stdout, stderr := inspect(t, installation, "plan", "--region", "eu-west-1", "--json"); code != exitOK {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
-	if code, stdout, stderr := look(t, installation, "plan", "--region", "us-east-1", "--json"); code != exitNotRun {
+	if code, stdout, stderr := inspect(t, installation, "plan", "--region", "us-east-1", "--json"); code != exitNotRun {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }

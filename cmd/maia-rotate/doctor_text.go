@@ -23,7 +23,7 @@ func (p *textPrinter) finding(finding doctor.Finding) {
 		column = "  %s  %-21s"
 		indent = "           "
 	)
-	if finding.Level == doctor.OK && finding.Todo == "" {
+	if finding.Level == doctor.OK && finding.Hint == "" {
 		head := fmt.Sprintf(column, p.level(finding.Level), finding.Check)
 		width := len(fmt.Sprintf(column, "problem", finding.Check)) // without the codes of colours
 		lines := wrap(finding.Text, maxWidth-width-2)
@@ -32,7 +32,7 @@ func (p *textPrinter) finding(finding doctor.Finding) {
 	}
 	p.printf("  %s  %s\n", p.level(finding.Level), finding.Check)
 	p.wrapped(indent, indent, finding.Text)
-	p.todo(indent, finding.Todo)
+	p.hint(indent, finding.Hint)
 }
 
 // level is the level in a column of its own.
@@ -42,11 +42,11 @@ func (p *textPrinter) level(level doctor.Level) string {
 }
 
 // todo shows how to mend something: in words, and below them the commands, which can be copied as they stand.
-func (p *textPrinter) todo(indent, todo string) {
-	if todo == "" {
+func (p *textPrinter) hint(indent, hint string) {
+	if hint == "" {
 		return
 	}
-	text, commands, _ := strings.Cut(todo, "\n")
+	text, commands, _ := strings.Cut(hint, "\n")
 	p.wrapped(indent+"→ ", indent+"  ", text)
 	indent += "    "
 	for command := range strings.Lines(commands) {

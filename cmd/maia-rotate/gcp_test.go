@@ -116,7 +116,7 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 	const release = gcpCluster + "/namespaces/" + gke.Namespace + "/releases/" + gke.Release
 	secrets := []string{world.Maia.APISecret, world.Maia.LiveSecret(stage.AgentID), gcpToken}
 
-	look := func(code int, words []string, args ...string) string {
+	inspect := func(code int, words []string, args ...string) string {
 		t.Helper()
 		got, stdout, stderr := runFor(t, append(args, "--function", gcpFunction)...)
 		if got != code {
@@ -135,9 +135,9 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 		return stdout
 	}
 	steps := "check, pause, await drained, refresh, store,"
-	text := look(exitOK, []string{"a call would: ", steps, "No problem, 1 warning."}, "doctor", "gcp")
+	text := inspect(exitOK, []string{"a call would: ", steps, "No problem, 1 warning."}, "doctor", "gcp")
 	checkNarrow(t, strings.ReplaceAll(text, release, "RELEASE"))
-	text = look(exitOK, []string{"due", "never rotated", "refresh", "Nothing is in the way."}, "plan", "gcp")
+	text = inspect(exitOK, []string{"due", "never rotated", "refresh", "Nothing is in the way."}, "plan", "gcp")
 	checkNarrow(t, strings.ReplaceAll(text, release, "RELEASE"))
 
 	var report struct {
@@ -145,14 +145,14 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 		Function string
 		Warnings int
 	}
-	if err := json.Unmarshal([]byte(look(exitOK, nil, "doctor", "gcp", "--json")), &report); err != nil || !report.OK || report.Function != gcpFunction || report.Warnings != 1 {
+	if err := json.Unmarshal([]byte(inspect(exitOK, nil, "doctor", "gcp", "--json")), &report); err != nil || !report.OK || report.Function != gcpFunction || report.Warnings != 1 {
 		t.Errorf("got %+v, %v", report, err)
 	}
 	var plan struct {
 		OK      bool
 		Targets []struct{ Rotation struct{ Steps []any } }
 	}
-	if err := json.Unmarshal([]byte(look(exitOK, nil, "plan", "gcp", "--json")), &plan); err != nil || !plan.OK || len(plan.Targets) != 1 || len(plan.Targets[0].Rotation.Steps) < 5 {
+	if err := json.Unmarshal([]byte(inspect(exitOK, nil, "plan", "gcp", "--json")), &plan); err != nil || !plan.OK || len(plan.Targets) != 1 || len(plan.Targets[0].Rotation.Steps) < 5 {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 
@@ -166,8 +166,8 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 	}
 
 	google.Functions[gcpFunction].ServiceConfig.EnvironmentVariables["MAIA_AGENT_IDS"] = "00000000-0000-4000-8000-000000000000"
-	look(exitFailed, []string{"problem  release", "1 problem"}, "doctor", "gcp")
-	look(exitFailed, []string{"Something is in the way:"}, "plan", "gcp")
+	inspect(exitFailed, []string{"problem  release", "1 problem"}, "doctor", "gcp")
+	inspect(exitFailed, []string{"Something is in the way:"}, "plan", "gcp")
 }
 
 func TestCommandLineGCP(t *testing.T) {

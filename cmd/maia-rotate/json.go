@@ -38,7 +38,7 @@ type jsonResult struct {
 	Refreshes int     `json:"refreshes"`
 	Due       int     `json:"refreshes_due"`
 	Took      int64   `json:"took_ms"`
-	Dark      []int64 `json:"dark_ms"` // each time that the runner was cut off
+	Downtimes []int64 `json:"dark_ms"` // each time that the runner was cut off
 	Proofs    int     `json:"proofs"`
 	Broken    int     `json:"proofs_broken"`
 }
@@ -74,7 +74,7 @@ func (p *jsonPrinter) result(result result) {
 	}
 	line := jsonResult{
 		Type: "result", OK: result.broken() == 0, Fault: result.fault,
-		Refreshes: result.refreshes, Due: result.due, Took: result.took.Milliseconds(), Dark: milliseconds(result.dark),
+		Refreshes: result.refreshes, Due: result.due, Took: result.took.Milliseconds(), Downtimes: milliseconds(result.downtimes),
 		Proofs: len(result.proofs), Broken: result.broken(),
 	}
 	if result.runsWord == "rotation" {

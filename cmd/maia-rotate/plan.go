@@ -115,8 +115,8 @@ func (p *textPrinter) inTheWay(text string) {
 		p.printf("%s\n", p.in(green, "Nothing is in the way."))
 		return
 	}
-	what, todo := doctor.CutTodo(text)
+	what, hint := doctor.CutHint(text)
 	p.printf("%s\n", p.in(red, "Something is in the way:"))
 	p.wrapped("  ", "  ", what)
-	p.todo("  ", todo)
+	p.hint("  ", hint)
 }

@@ -47,10 +47,10 @@ func (p *textPrinter) planOfFleet(title string, plan doctor.Plan) {
 
 // due says when a runner is.
 func due(report rotate.Report, every time.Duration) string {
-	if report.Rotated == nil {
+	if report.RotatedAt == nil {
 		return "now: it was never rotated by this function, or that is not known"
 	}
-	at := report.Rotated.Add(every)
+	at := report.RotatedAt.Add(every)
 	if time.Now().Before(at) {
 		return at.UTC().Format(time.RFC3339)
 	}

@@ -43,7 +43,7 @@ type scene interface {
 	Runs() int
 	Refreshes() int
 	Due() int
-	Dark() []time.Duration
+	Downtimes() []time.Duration
 	Proofs(printed ...*bytes.Buffer) []stage.Proof
 	Close()
 }
@@ -71,7 +71,7 @@ type result struct {
 	runsWord       string
 	refreshes, due int
 	took           time.Duration
-	dark           []time.Duration
+	downtimes      []time.Duration
 	proofs         []stage.Proof
 }
 
@@ -230,7 +230,7 @@ func runSandbox(ctx context.Context, options sandboxOptions, stdout, stderr io.W
 		return err
 	}
 	outcome := result{
-		fault: fault.name, runs: world.Runs(), runsWord: cloud.runs, took: time.Since(began), dark: world.Dark(),
+		fault: fault.name, runs: world.Runs(), runsWord: cloud.runs, took: time.Since(began), downtimes: world.Downtimes(),
 		refreshes: world.Refreshes(), due: world.Due(),
 	}
 	outcome.proofs = world.Proofs(&printed)

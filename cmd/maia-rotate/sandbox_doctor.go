@@ -106,7 +106,7 @@ func (p *textPrinter) setup(diagnosis sandbox.Diagnosis) {
 		}
 		p.printf("    %s\n", p.in(colour, string(finding.Level)+" "+finding.Check))
 		p.wrapped("      ", "      ", finding.Text)
-		p.todo("      ", finding.Todo)
+		p.hint("      ", finding.Hint)
 	}
 	if len(diagnosis.Findings()) == 0 {
 		p.printf("    doctor: no problem, no warning in %d findings\n", len(diagnosis.Report.Findings))

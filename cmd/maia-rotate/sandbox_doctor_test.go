@@ -52,7 +52,7 @@ func TestSandboxDoctorJSON(t *testing.T) {
 func TestPrintersOfWrongDiagnosis(t *testing.T) {
 	wrong := sandbox.Diagnosis{
 		Setup:  sandbox.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandbox.Want{{Level: doctor.Problem, Check: "role"}}},
-		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Todo: "mend it:\naws events"}}},
+		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "mend it:\naws events"}}},
 		Plan:   doctoraws.Plan{},
 		Wrong:  []string{"doctor did not find the problem role"},
 	}

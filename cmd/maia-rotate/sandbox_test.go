@@ -117,7 +117,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s is %v, expected %v", field, last[field], want)
 		}
 	}
-	if dark, _ := last["dark_ms"].([]any); len(dark) != 1 || dark[0].(float64) <= 0 {
+	if downtimes, _ := last["dark_ms"].([]any); len(downtimes) != 1 || downtimes[0].(float64) <= 0 {
 		t.Errorf("dark_ms is %v", last["dark_ms"])
 	}
 	if types["result"] != 1 || types["event"] == 0 || len(types) != 3 {
@@ -151,7 +151,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestPrintersOfBrokenProofs(t *testing.T) {
 	broken := result{
-		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second, dark: []time.Duration{time.Second, 2 * time.Second},
+		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second, downtimes: []time.Duration{time.Second, 2 * time.Second},
 		proofs: []stage.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
 	}
 	var text, lines bytes.Buffer

@@ -100,7 +100,7 @@ func (p *textPrinter) result(result result) {
 		verdict = p.in(red, fmt.Sprintf("%d of %d proofs do not hold.", broken, len(result.proofs)))
 	}
 	p.printf("\n%s in %.1f s, %s, dark for %s. %s\n", plural(result.runs, result.runsWord), result.took.Seconds(),
-		plural(result.refreshes, "refresh"), seconds(result.dark), verdict)
+		plural(result.refreshes, "refresh"), seconds(result.downtimes), verdict)
 }
 
 func (p *textPrinter) faults(faults []faultInfo) {

@@ -162,13 +162,13 @@ func TestEveryParameterIsDescribed(t *testing.T) {
 
 // written are the metrics that the function writes.
 var written = []string{
-	rotation.MetricOutcome, rotation.MetricDuration, rotation.MetricDark,
-	rotation.MetricDarkNow, rotation.MetricPaused, rotation.MetricAge, rotation.MetricConnected,
+	rotation.MetricOutcome, rotation.MetricDuration, rotation.MetricDowntime,
+	rotation.MetricDownNow, rotation.MetricPaused, rotation.MetricAge, rotation.MetricConnected,
 }
 
 var searched = regexp.MustCompile(`\{(\w+),[^}]*\} MetricName="(\w+)"`)
 
-func TestAlarmsAndDashboardsLookAtMetricsThatAreWritten(t *testing.T) {
+func TestAlarmsAndDashboardsReadMetricsThatAreWritten(t *testing.T) {
 	metrics := map[string][]string{} // by place
 	add := func(place, namespace, name string) {
 		if namespace != "AWS/Lambda" {

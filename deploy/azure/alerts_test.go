@@ -63,7 +63,7 @@ func misconfigured(t *testing.T) (c call) {
 }
 
 // told are the tables after calls, one after the other. The host writes between them.
-func told(t *testing.T, calls ...call) (all tables) {
+func logged(t *testing.T, calls ...call) (all tables) {
 	t.Helper()
 	now := 0.0
 	trace := func(message string) {
@@ -129,7 +129,7 @@ func (a alert) fires(t *testing.T, from tables) (fires bool, of []string) {
 func TestAlerts(t *testing.T) {
 	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
 	well, old := played(t, alerttest.Case{Days: 1, Every: year}), played(t, alerttest.Case{Days: 40, Every: year})
-	rotated, dark := played(t, alerttest.Case{Days: 40, Every: day}), played(t, alerttest.Case{Days: 40, Every: day, Breaks: true})
+	rotated, down := played(t, alerttest.Case{Days: 40, Every: day}), played(t, alerttest.Case{Days: 40, Every: day, Breaks: true})
 	busy, oldAndBusy := played(t, alerttest.Case{Days: 1, Every: day, Busy: true}), played(t, alerttest.Case{Days: 40, Every: day, Busy: true})
 	never, first := played(t, alerttest.Case{Never: true, Every: day, Busy: true}), played(t, alerttest.Case{Never: true, Every: day})
 	paused := leftPaused(well)
@@ -141,9 +141,9 @@ func TestAlerts(t *testing.T) {
 		"well":                            {[]call{well}, nil},
 		"rotated":                         {[]call{rotated}, nil},
 		"old":                             {[]call{old}, []string{"age"}},
-		"dark":                            {[]call{dark}, []string{"dark", "failure"}},
-		"dark, then back":                 {[]call{dark, well}, []string{"failure"}}, // in the window still
-		"dark, then not to be looked at":  {[]call{dark, blind}, []string{"dark", "failure"}},
+		"dark":                            {[]call{down}, []string{"dark", "failure"}},
+		"dark, then back":                 {[]call{down, well}, []string{"failure"}}, // in the window still
+		"dark, then not to be looked at":  {[]call{down, blind}, []string{"dark", "failure"}},
 		"old, then rotated":               {[]call{old, rotated}, nil},
 		"left paused":                     {[]call{paused}, []string{"paused"}},
 		"left paused, then not looked at": {[]call{paused, blind}, []string{"failure", "paused"}},
@@ -156,7 +156,7 @@ func TestAlerts(t *testing.T) {
 		"misconfigured":                   {[]call{wrong}, []string{"failure", "silence"}},
 		"stopped":                         {nil, []string{"silence"}},
 	} {
-		from := told(t, test.calls...)
+		from := logged(t, test.calls...)
 		for by, d := range both(t, plainVariant) {
 			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names, []string{"maia-rotate-age", "maia-rotate-dark", "maia-rotate-failure", "maia-rotate-paused", "maia-rotate-silence"}) {
 				t.Fatalf("%s: %v", by, names)
@@ -179,10 +179,10 @@ func TestAlerts(t *testing.T) {
 	}
 
 	// Whoever reads of a failure finds a line that says what it is, and no such line without a failure.
-	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "dark": dark, "blind": blind, "misconfigured": wrong} {
-		told := slices.ContainsFunc(c.lines, func(line map[string]any) bool { return line["level"] == "ERROR" && line["error"] != "" })
-		if told != c.failed {
-			t.Errorf("%s: failed %t, and told of it %t:\n%v", name, c.failed, told, c.lines)
+	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "dark": down, "blind": blind, "misconfigured": wrong} {
+		logged := slices.ContainsFunc(c.lines, func(line map[string]any) bool { return line["level"] == "ERROR" && line["error"] != "" })
+		if logged != c.failed {
+			t.Errorf("%s: failed %t, and told of it %t:\n%v", name, c.failed, logged, c.lines)
 		}
 	}
 }
@@ -237,7 +237,7 @@ func TestRulesAreAllowed(t *testing.T) {
 }
 
 // Whoever is to be told is told of every alert.
-func TestWhoIsTold(t *testing.T) {
+func TestWhoIsNotified(t *testing.T) {
 	for name, want := range map[string]struct{ groups, emails []string }{
 		"an app": {nil, nil},
 		"all":    {[]string{actionGroup, group + "/providers/Microsoft.Insights/actionGroups/maia-rotate"}, []string{"operations@example.com"}},

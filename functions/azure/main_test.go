@@ -218,8 +218,8 @@ func TestReplayedMeanwhile(t *testing.T) {
 	w.checkBack(t, 1)
 }
 
-// TestDarkRunner: the invocation fails while the runner is down, and the next one, by the retry policy, brings it back.
-func TestDarkRunner(t *testing.T) {
+// TestDownRunner: the invocation fails while the runner is down, and the next one, by the retry policy, brings it back.
+func TestDownRunner(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{RetryDelay: time.Millisecond}, "MAIA_CONTAINER_APPS="+app, "MAIA_ROTATE_CONNECT_TIMEOUT=3s")
@@ -237,8 +237,8 @@ func TestDarkRunner(t *testing.T) {
 	checkLogged(t, host, `"msg":"the runner failed"`, `"dark_seconds":`, "restarted, not connected", `"invocation":"`+result.InvocationID+`"`)
 }
 
-// TestToldToEnd: between the refresh and the restart nothing stops the function, and it does not leave with 0.
-func TestToldToEnd(t *testing.T) {
+// TestAskedToEnd: between the refresh and the restart nothing stops the function, and it does not leave with 0.
+func TestAskedToEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	host := w.start(t, functionshost.Options{}, "MAIA_CONTAINER_APPS="+app)

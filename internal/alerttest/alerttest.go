@@ -41,11 +41,11 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 		defer server.Close()
 		r := &runner{agentID: c.AgentID, server: server, busy: c.Busy, breaks: c.Breaks, blind: c.Blind}
 		server.AddAgent(maiatest.AgentSpec{ID: c.AgentID, Name: "runner", ClientID: "id"})
-		r.home.Store = maia.Credentials{ClientID: "id", ClientSecret: maia.NewSecret(server.LiveSecret(c.AgentID))}
+		r.platform.Stored = maia.Credentials{ClientID: "id", ClientSecret: maia.NewSecret(server.LiveSecret(c.AgentID))}
 		r.connect()
-		fingerprint := r.home.Store.ClientSecret.Fingerprint()
+		fingerprint := r.platform.Stored.ClientSecret.Fingerprint()
 		if !c.Never {
-			r.home.Note = rotate.Note{Applied: fingerprint, Rotated: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days), New: fingerprint}}
+			r.platform.Note = rotate.Note{Applied: fingerprint, LastRotation: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days), New: fingerprint}}
 		}
 
 		policy := rotate.DefaultPolicy()
@@ -74,38 +74,38 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 
 // runner is a home in memory, whose restart brings it back or does not.
 type runner struct {
-	agentID string
-	server  *maiatest.Server
-	busy    bool
-	breaks  bool
-	blind   bool
-	home    rotate.Home
-	live    *maiatest.Instance
+	agentID  string
+	server   *maiatest.Server
+	busy     bool
+	breaks   bool
+	blind    bool
+	platform rotate.Platform
+	live     *maiatest.Instance
 }
 
 func (r *runner) AgentID() string                            { return r.agentID }
 func (r *runner) Busy(context.Context) (string, bool, error) { return "another run", r.busy, nil }
 func (r *runner) Check(context.Context) error                { return nil }
 
-func (r *runner) Observe(context.Context) (rotate.Home, error) {
+func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	if r.blind {
-		return rotate.Home{}, errors.New("nobody may look")
+		return rotate.Platform{}, errors.New("nobody may look")
 	}
-	return r.home, nil
+	return r.platform, nil
 }
 
 func (r *runner) SaveNote(_ context.Context, note rotate.Note) error {
-	r.home.Note = note
+	r.platform.Note = note
 	return nil
 }
 
 func (r *runner) Store(_ context.Context, credentials maia.Credentials) error {
-	r.home.Store, r.home.Instances.Read = credentials, rotate.ReadOlder
+	r.platform.Stored, r.platform.Instances.Read = credentials, rotate.ReadOlder
 	return nil
 }
 
 func (r *runner) Restart(context.Context) ([]string, error) {
-	r.home.Instances = rotate.Instances{State: rotate.Rolling, Read: rotate.ReadCurrent}
+	r.platform.Instances = rotate.Instances{State: rotate.Rolling, Read: rotate.ReadCurrent}
 	if !r.breaks {
 		r.connect()
 	}
@@ -116,8 +116,8 @@ func (r *runner) connect() {
 	if r.live != nil {
 		r.live.Close()
 	}
-	r.home.Instances = rotate.Instances{State: rotate.Steady, Read: rotate.ReadCurrent}
-	r.live, _ = r.server.Connect(r.agentID, r.home.Store.ClientID, r.home.Store.ClientSecret.Reveal())
+	r.platform.Instances = rotate.Instances{State: rotate.Steady, Read: rotate.ReadCurrent}
+	r.live, _ = r.server.Connect(r.agentID, r.platform.Stored.ClientID, r.platform.Stored.ClientSecret.Reveal())
 }
 
 type lockedBuffer struct {

@@ -91,13 +91,13 @@ const tellEvery = 5 * time.Second
 // follow counts the packages that go build names as it goes on, and keeps its last words.
 func follow(from io.Reader, progress func(string)) (last string) {
 	var tail []string
-	packages, told := 0, time.Now()
+	packages, reported := 0, time.Now()
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		packages++
 		tail = append(tail, lines.Text())
 		tail = tail[max(0, len(tail)-10):]
-		if time.Since(told) >= tellEvery {
-			told = time.Now()
+		if time.Since(reported) >= tellEvery {
+			reported = time.Now()
 			progress(fmt.Sprintf("… %d packages so far, of about 2,300", packages))
 		}
 	}

@@ -152,11 +152,11 @@ func TestQuirksOnTheWire(t *testing.T) {
 			continue
 		}
 		t.Run(q.Name, func(t *testing.T) {
-			look := onTheWire[q.Name]
-			if look == nil {
+			read := onTheWire[q.Name]
+			if read == nil {
 				t.Fatal("nothing looks at it")
 			}
-			synctest.Test(t, func(t *testing.T) { look(play(t, q.Name)) })
+			synctest.Test(t, func(t *testing.T) { read(play(t, q.Name)) })
 		})
 	}
 }

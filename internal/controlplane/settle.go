@@ -28,7 +28,7 @@ func Settle(ctx context.Context, config *rest.Config, namespace string) error {
 	var last string
 	since := time.Now()
 	for {
-		now, err := look(ctx, clients, namespace)
+		now, err := read(ctx, clients, namespace)
 		if err != nil {
 			return fmt.Errorf("controlplane: namespace %s does not settle: %w; last seen: %s", namespace, err, last)
 		}
@@ -53,7 +53,7 @@ type workloads struct {
 	pods        []corev1.Pod
 }
 
-func look(ctx context.Context, clients *kubernetes.Clientset, namespace string) (workloads, error) {
+func read(ctx context.Context, clients *kubernetes.Clientset, namespace string) (workloads, error) {
 	deployments, err := clients.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return workloads{}, err

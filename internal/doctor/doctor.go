@@ -31,7 +31,7 @@ type Finding struct {
 	Level Level  `json:"level"`
 	Check string `json:"check"` // the name of the check, which stays the same: for machines
 	Text  string `json:"text"`
-	Todo  string `json:"todo,omitempty"` // how to mend it; a line after the first is a command
+	Hint  string `json:"todo,omitempty"` // how to mend it; a line after the first is a command
 }
 
 // Skipped are checks that were not made, because of what another one found.
@@ -50,17 +50,17 @@ type Report struct {
 func (r *Report) OK(check, format string, args ...any) { r.add(OK, check, "", format, args) }
 
 // Warn adds a warning. The todo may be empty.
-func (r *Report) Warn(check, todo, format string, args ...any) {
-	r.add(Warning, check, todo, format, args)
+func (r *Report) Warn(check, hint, format string, args ...any) {
+	r.add(Warning, check, hint, format, args)
 }
 
 // Problem adds a problem. The todo may be empty.
-func (r *Report) Problem(check, todo, format string, args ...any) {
-	r.add(Problem, check, todo, format, args)
+func (r *Report) Problem(check, hint, format string, args ...any) {
+	r.add(Problem, check, hint, format, args)
 }
 
-func (r *Report) add(level Level, check, todo, format string, args []any) {
-	r.Findings = append(r.Findings, Finding{level, check, fmt.Sprintf(format, args...), todo})
+func (r *Report) add(level Level, check, hint, format string, args []any) {
+	r.Findings = append(r.Findings, Finding{level, check, fmt.Sprintf(format, args...), hint})
 }
 
 // Skip adds that checks were not made.
@@ -83,10 +83,10 @@ func (r *Report) Found(level Level, checks ...string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Level == level && slices.Contains(checks, f.Check) })
 }
 
-// CutTodo takes the advice off the text of an error of a run.
-func CutTodo(text string) (what, todo string) {
-	what, todo, _ = strings.Cut(text, "; what to do: ")
-	return what, todo
+// CutHint takes the advice off the text of an error of a run.
+func CutHint(text string) (what, hint string) {
+	what, hint, _ = strings.Cut(text, "; what to do: ")
+	return what, hint
 }
 
 // Steps are the names of the steps of a report, but for the end.

@@ -22,8 +22,8 @@ func (p Plan) InTheWay() bool { return p.Error != "" || p.Failed() }
 // Would says what a call would do now for a runner with nothing in its way.
 func Would(target fleet.TargetResult, every time.Duration, now time.Time) string {
 	report := target.Rotation
-	if report.Rotated != nil {
-		if due := report.Rotated.Add(every); now.Before(due) {
+	if report.RotatedAt != nil {
+		if due := report.RotatedAt.Add(every); now.Before(due) {
 			return fmt.Sprintf("does not rotate it before %s, and then would: %s", due.UTC().Format(time.RFC3339), Steps(*report))
 		}
 	}

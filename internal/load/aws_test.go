@@ -263,7 +263,7 @@ func (r *region) ends() map[string]int {
 	return ends
 }
 
-func (r *region) dark() (n int) {
+func (r *region) down() (n int) {
 	for i := range r.account.ids {
 		if !r.connected(i) {
 			n++
@@ -302,8 +302,8 @@ func (r *region) play(t *testing.T, s schedule) {
 	r.await(t, n, func() { time.Sleep(time.Duration(s.blocks) * time.Hour) })
 	t.Logf("figure: load, %s: hours until the last rotation has ended, simulated: %.1f", s.cloud, time.Since(begun).Hours())
 	time.Sleep(healEvery) // whatever is left is healed
-	if dark := r.dark(); dark > 0 {
-		t.Errorf("%d runners are dark after a healing event", dark)
+	if down := r.down(); down > 0 {
+		t.Errorf("%d runners are dark after a healing event", down)
 	}
 	for i := range bad {
 		if a.Refreshes(a.ids[i]) > 0 {
@@ -350,8 +350,8 @@ func (r *region) play(t *testing.T, s schedule) {
 		t.Errorf("of the rotations %v, expected an end for each, and a success for each runner but those that are left paused", ends)
 	}
 	a.mustKeepTheLimit(t, s.cloud, s.calm)
-	if a.darkest > 2*time.Minute { // of simulated time: what is left of a rotation after its refresh is not to wait for Maia
-		t.Errorf("a runner was dark for %s", a.darkest)
+	if a.longestDowntime > 2*time.Minute { // of simulated time: what is left of a rotation after its refresh is not to wait for Maia
+		t.Errorf("a runner was dark for %s", a.longestDowntime)
 	}
 	client := a.unlimited(t)
 	for i, id := range a.ids {

@@ -140,21 +140,21 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 	// A month later: the sixth does not come back.
 	time.Sleep(720 * time.Hour)
 	oldest := a.order()
-	dark := number(oldest[5]) - 1
-	s.breakRestarts(dark, true)
+	down := number(oldest[5]) - 1
+	s.breakRestarts(down, true)
 	c.turn(func() bool {
 		said, failed := must(s.call)
-		if !failed || !strings.Contains(said, name(dark)) {
-			t.Errorf("that %s is dark is not reported", name(dark))
+		if !failed || !strings.Contains(said, name(down)) {
+			t.Errorf("that %s is dark is not reported", name(down))
 		}
 		return false
 	})
 	at := len(a.order())
-	if a.Refreshes(oldest[5]) != 2 || s.connected(dark) {
-		t.Fatalf("%s is not dark", name(dark))
+	if a.Refreshes(oldest[5]) != 2 || s.connected(down) {
+		t.Fatalf("%s is not dark", name(down))
 	}
 	for i := range a.ids {
-		if i != dark && !s.connected(i) {
+		if i != down && !s.connected(i) {
 			t.Errorf("%s is dark too", name(i))
 		}
 	}
@@ -166,11 +166,11 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 		}
 		return false
 	})
-	s.breakRestarts(dark, false)
+	s.breakRestarts(down, false)
 	var begun atomic.Bool
 	a.onRefresh = func() {
-		if !begun.Swap(true) && !s.connected(dark) {
-			t.Errorf("another was refreshed before %s was healed", name(dark))
+		if !begun.Swap(true) && !s.connected(down) {
+			t.Errorf("another was refreshed before %s was healed", name(down))
 		}
 	}
 	c.turn(func() bool {

@@ -24,7 +24,7 @@ import (
 
 // The delays of a release, about those of the real thing.
 const (
-	looks    = 400 * time.Millisecond // at the release, the Secret, the Deployment and its pods
+	reads    = 400 * time.Millisecond // at the release, the Secret, the Deployment and its pods
 	proves   = time.Second            // a dry run of the upgrade, and questions for rights
 	notes    = 60 * time.Millisecond
 	upgrades = 3 * time.Second
@@ -66,14 +66,14 @@ func (r *opened) Busy(ctx context.Context) (string, bool, error) {
 	return "another", !r.free(), nil
 }
 
-func (r *opened) Observe(ctx context.Context) (rotate.Home, error) {
-	if err := sleep(ctx, looks); err != nil {
-		return rotate.Home{}, err
+func (r *opened) Observe(ctx context.Context) (rotate.Platform, error) {
+	if err := sleep(ctx, reads); err != nil {
+		return rotate.Platform{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return rotate.Home{
-		Store:     maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(r.secret)},
+	return rotate.Platform{
+		Stored:    maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(r.secret)},
 		Instances: rotate.Instances{State: r.state, Read: r.read}, Note: r.note,
 	}, nil
 }
@@ -208,7 +208,7 @@ func (c *cluster) call() (said string, failed bool) {
 	targets := make([]fleet.Target, len(c.releases))
 	for i, r := range c.releases {
 		targets[i] = fleet.Target{Name: c.config.Releases[i].String(), Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
-			if err := sleep(ctx, looks); err != nil {
+			if err := sleep(ctx, reads); err != nil {
 				return nil, nil, err
 			}
 			runner := &opened{r}

@@ -57,15 +57,15 @@ type account struct {
 	host string
 	ids  []string // of the runners, in the order of their names
 
-	mu        sync.Mutex
-	accepted  []time.Time          // requests that count to the limit
-	refused   int                  // by the limit
-	early     int                  // requests about a runner that came sooner than the last refusal had asked
-	notBefore map[string]time.Time // by runner
-	refreshed []string             // runners, in the order of their refreshes
-	onRefresh func()               // before each; nil: nothing
-	cut       map[string]time.Time
-	darkest   time.Duration // the longest time from a refresh until a connection of one that came back by itself
+	mu              sync.Mutex
+	accepted        []time.Time          // requests that count to the limit
+	refused         int                  // by the limit
+	early           int                  // requests about a runner that came sooner than the last refusal had asked
+	notBefore       map[string]time.Time // by runner
+	refreshed       []string             // runners, in the order of their refreshes
+	onRefresh       func()               // before each; nil: nothing
+	cut             map[string]time.Time
+	longestDowntime time.Duration // the longest time from a refresh until a connection of one that came back by itself
 }
 
 func newAccount(t *testing.T, n int) *account {
@@ -139,8 +139,8 @@ func (a *account) login(id, secret string) (*maiatest.Instance, error) {
 	instance, err := a.Connect(id, clientID, secret)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if cut, dark := a.cut[id]; dark && err == nil {
-		a.darkest = max(a.darkest, time.Since(cut))
+	if cut, down := a.cut[id]; down && err == nil {
+		a.longestDowntime = max(a.longestDowntime, time.Since(cut))
 		delete(a.cut, id)
 	}
 	return instance, err
@@ -203,7 +203,7 @@ func (a *account) mustKeepTheLimit(t *testing.T, cloud string, calm bool) {
 	refused, all := a.refusals()
 	t.Logf("figure: load, %s: most requests to Maia in a minute: %d", cloud, a.mostInAMinute())
 	t.Logf("figure: load, %s: requests to Maia that its limit refused: %d of %d", cloud, refused, all)
-	t.Logf("figure: load, %s: longest time that a runner was dark, in seconds: %.0f", cloud, a.darkest.Seconds())
+	t.Logf("figure: load, %s: longest time that a runner was dark, in seconds: %.0f", cloud, a.longestDowntime.Seconds())
 	t.Logf("figure: load, %s: requests to Maia about a runner that came sooner than its last answer had asked: %d", cloud, a.early)
 	if a.early > all/10 || calm && (a.early > 0 || refused > all/100) {
 		t.Errorf("of %d requests %d were refused, and %d came sooner than they were asked to", all, refused, a.early)

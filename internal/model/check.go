@@ -95,7 +95,7 @@ func (m *Model) checkResume(w *World, i int) {
 // checkAdoption checks what a run decides to store, before it notes anything.
 func (m *Model) checkAdoption(w *World, i int, valid int8) {
 	r := &w.Runs[i]
-	if n := r.Seen.Note; r.OnlyKnown && !r.ours(i, valid) && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0 {
+	if n := r.Seen.Note; r.OnlyKnown && !r.ours(i, valid) && n.Applied == 0 && n.Intents[0].By == 0 && n.LastRotation.New == 0 {
 		m.broken(8, "a secret is adopted while another target is unknown that may be the runner's")
 	}
 }
@@ -113,7 +113,7 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 		m.broken(1, "the valid secret in the store is replaced by one that was revoked")
 	case !r.Moved && valid != w.Maia && w.Lag == 0:
 		m.broken(1, "a revoked secret is stored")
-	case !r.Sent && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0 && r.Seen.Connected:
+	case !r.Sent && n.Applied == 0 && n.Intents[0].By == 0 && n.LastRotation.New == 0 && r.Seen.Connected:
 		m.broken(6, "a secret is adopted that explains nothing, of a Maia that was never seen to agree with the store")
 	}
 }

@@ -23,7 +23,7 @@ import (
 // calls are the micro-steps that are calls of the engine, by the names that the engine's calls have here. What a home does
 // within a call of the engine is not among them.
 var calls = map[PC]string{
-	readHome: "observe", readHomeAgain: "observe", readHomeDrained: "observe", cleanUp: "observe", lookBeforeResume: "observe", readAgentBeforeResume: "agent",
+	readPlatform: "observe", readPlatformAgain: "observe", readPlatformDrained: "observe", cleanUp: "observe", readBeforeResume: "observe", readAgentBeforeResume: "agent",
 	readAgent: "agent", readAgentAgain: "agent", readAgentDraining: "agent", seePaused: "agent", seeResumed: "agent", cleanUpAgent: "agent",
 	readMaia: "credentials", check: "check", pause: "PAUSE", resume: "RESUME", resumeBlindly: "RESUME", refresh: "refresh",
 	notePause: "note", confirmPause: "note", noteIntent: "note", noteOwed: "note", noteBeforeResume: "note", takeOver: "note",
@@ -32,12 +32,12 @@ var calls = map[PC]string{
 }
 
 // strike is what becomes of the nth call of a run, both from 1; 0: nothing.
-type strike struct {
+type injection struct {
 	run, nth int
 	what     string // "killed before", "killed after", "fails", "lost"
 }
 
-func (s strike) String() string {
+func (s injection) String() string {
 	if s.nth == 0 {
 		return "nothing goes wrong"
 	}
@@ -74,7 +74,7 @@ func stands(runs []string) bool {
 }
 
 // inModel plays a story in the model: runs one after the other, a minute apart, of which one is struck.
-func inModel(staged bool, s strike) (p played) {
+func inModel(staged bool, s injection) (p played) {
 	m := New(staged, 0, rotate.Next)
 	w := m.starts()["a runner that was never touched"]
 	if staged {
@@ -141,7 +141,7 @@ func inModel(staged bool, s strike) (p played) {
 	}
 	p.end = fmt.Sprintf("store %t, connected %t, paused %t, refreshes %d, applied %t, intent %t, noted pause %t, rotated %t",
 		w.Store == w.Maia, w.connected(), w.Until != notPaused, w.Refreshes, w.Note.Applied == w.Maia, w.Note.Intents[0].By != 0, w.Note.paused().By != 0,
-		w.Note.Rotated.New == w.Maia)
+		w.Note.LastRotation.New == w.Maia)
 	if m.violation != "" {
 		p.end += ", " + m.violation
 	}
@@ -150,13 +150,13 @@ func inModel(staged bool, s strike) (p played) {
 
 // engine plays a story with rotate.Rotator, a home in memory and maiatest.
 type engine struct {
-	t       *testing.T
-	staged  bool
-	maia    *maiatest.Server
-	strike  strike
-	strikes bool   // in this run
-	failing string // the call that is struck, while the client repeats it
-	made    []string
+	t         *testing.T
+	staged    bool
+	maia      *maiatest.Server
+	injection injection
+	injects   bool   // in this run
+	failing   string // the call that is struck, while the client repeats it
+	made      []string
 
 	mu             sync.Mutex
 	store, pending string
@@ -172,8 +172,8 @@ const (
 	clientID = "client-of-the-runner"
 )
 
-func inEngine(t *testing.T, staged bool, s strike) (p played) {
-	e := &engine{t: t, staged: staged, maia: maiatest.New(maiatest.WithAPICredential("api-client", "api-secret")), strike: s, store: "the-first-secret", state: rotate.Steady}
+func inEngine(t *testing.T, staged bool, s injection) (p played) {
+	e := &engine{t: t, staged: staged, maia: maiatest.New(maiatest.WithAPICredential("api-client", "api-secret")), injection: s, store: "the-first-secret", state: rotate.Steady}
 	t.Cleanup(e.maia.Close)
 	e.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: e.store})
 	e.login()
@@ -187,7 +187,7 @@ func inEngine(t *testing.T, staged bool, s strike) (p played) {
 				mode = rotate.Stage
 			}
 		}
-		e.made, e.failing, e.strikes = nil, "", len(p.runs)+1 == s.run
+		e.made, e.failing, e.injects = nil, "", len(p.runs)+1 == s.run
 		var report rotate.Report
 		var err error
 		ended := make(chan struct{})
@@ -229,7 +229,7 @@ func inEngine(t *testing.T, staged bool, s strike) (p played) {
 	fingerprint := maia.NewSecret(live).Fingerprint()
 	p.end = fmt.Sprintf("store %t, connected %t, paused %t, refreshes %d, applied %t, intent %t, noted pause %t, rotated %t",
 		e.store == live, e.instance.Connected(), e.agent().Status != maia.StatusRunning, e.maia.Refreshes(agentID), e.note.Applied == fingerprint, e.note.Intent != nil,
-		e.note.Paused != nil, e.note.Rotated != nil && e.note.Rotated.New == fingerprint)
+		e.note.Paused != nil, e.note.LastRotation != nil && e.note.LastRotation.New == fingerprint)
 	return p
 }
 
@@ -249,18 +249,18 @@ func (e *engine) login() {
 	}
 }
 
-var errStruck = errors.New("the call was struck")
+var errInjected = errors.New("the call was struck")
 
 // call makes a call, or what becomes of it.
 func (e *engine) call(name string, do func()) error {
 	e.failing = ""
 	e.made = append(e.made, name)
 	do = e.locked(do)
-	if !e.strikes || e.strike.nth != len(e.made) {
+	if !e.injects || e.injection.nth != len(e.made) {
 		do()
 		return nil
 	}
-	switch e.strike.what {
+	switch e.injection.what {
 	case "killed before":
 		runtime.Goexit()
 	case "killed after":
@@ -269,7 +269,7 @@ func (e *engine) call(name string, do func()) error {
 	case "lost":
 		do()
 	}
-	return errStruck
+	return errInjected
 }
 
 // locked is a change that does not meet those that time brings.
@@ -323,7 +323,7 @@ func (w wire) RoundTrip(request *http.Request) (response *http.Response, err err
 	if w.failing == name {
 		return nil, io.EOF // the client tries again what fails
 	}
-	struck := w.call(name, func() {
+	injected := w.call(name, func() {
 		response, err = w.maia.Transport().RoundTrip(request)
 		switch name {
 		case "PAUSE":
@@ -335,7 +335,7 @@ func (w wire) RoundTrip(request *http.Request) (response *http.Response, err err
 			w.maia.SetRunningTasks(agentID, 2)
 		}
 	})
-	if struck != nil {
+	if injected != nil {
 		w.failing = name
 		return nil, io.EOF
 	}
@@ -356,13 +356,13 @@ func credentialsOf(secret string) maia.Credentials {
 	return maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(secret)}
 }
 
-func (p *process) Observe(context.Context) (seen rotate.Home, err error) {
+func (p *process) Observe(context.Context) (seen rotate.Platform, err error) {
 	err = p.call("observe", func() {
-		seen = rotate.Home{Store: credentialsOf(p.store), Instances: rotate.Instances{State: p.state, Read: rotate.ReadUnknown}, Note: p.note}
+		seen = rotate.Platform{Stored: credentialsOf(p.store), Instances: rotate.Instances{State: p.state, Read: rotate.ReadUnknown}, Note: p.note}
 		seen.Free = !p.staged
 		order := p.note.Ordered
 		switch {
-		case p.ordered, !p.stored && order != nil && order.For == seen.Store.ClientSecret.Fingerprint():
+		case p.ordered, !p.stored && order != nil && order.For == seen.Stored.ClientSecret.Fingerprint():
 			seen.Instances.Read = rotate.ReadCurrent
 		case p.stored:
 			seen.Instances.Read = rotate.ReadOlder
@@ -373,7 +373,7 @@ func (p *process) Observe(context.Context) (seen rotate.Home, err error) {
 			}
 		}
 		if staging := p.pending != "" && !p.promoted; staging && p.mode == rotate.Stage {
-			seen.Store, seen.Staged, seen.Instances.Read = credentialsOf(p.pending), true, rotate.ReadOlder
+			seen.Stored, seen.Staged, seen.Instances.Read = credentialsOf(p.pending), true, rotate.ReadOlder
 		} else if staging {
 			seen.Pending, seen.Instances.Read = credentialsOf(p.pending), rotate.ReadCurrent
 		}
@@ -421,11 +421,11 @@ func (p *process) Restart(context.Context) ([]string, error) {
 func TestTheModelDoesWhatTheEngineDoes(t *testing.T) {
 	played := 0
 	for _, staged := range []bool{false, true} {
-		stories := []strike{{}}
-		for run, most := range inModel(staged, strike{}).calls {
+		stories := []injection{{}}
+		for run, most := range inModel(staged, injection{}).calls {
 			for nth := 1; nth <= most; nth++ {
 				for _, what := range []string{"killed before", "killed after", "fails", "lost"} {
-					stories = append(stories, strike{run + 1, nth, what})
+					stories = append(stories, injection{run + 1, nth, what})
 				}
 			}
 		}

@@ -14,13 +14,13 @@ type Logic func(rotate.Observation, rotate.Policy, time.Time) rotate.Step
 
 // Model explores one kind of home.
 type Model struct {
-	staged bool // else it stores at once
-	budget int8 // of disturbances
-	beside int8 // what it costs that a run starts beside another
-	next   Logic
-	blind  func(*rotate.Observation, *rotate.Policy) // what a mutant does not see; nil: it sees all
-	alone  bool                                      // a mutant of the home's: the first service that cannot be restarted ends a restart
-	policy rotate.Policy
+	staged     bool // else it stores at once
+	budget     int8 // of disturbances
+	concurrent int8 // what it costs that a run starts beside another
+	next       Logic
+	blind      func(*rotate.Observation, *rotate.Policy) // what a mutant does not see; nil: it sees all
+	alone      bool                                      // a mutant of the home's: the first service that cannot be restarted ends a restart
+	policy     rotate.Policy
 
 	decisions map[question]decision
 	violation string                // of the transition that is being taken
@@ -35,11 +35,11 @@ func New(staged bool, budget int, next Logic) *Model {
 	if !staged {
 		p.Every = everyTicks * tick
 	}
-	beside := int8(1)
+	concurrent := int8(1)
 	if staged {
-		beside = 2
+		concurrent = 2
 	}
-	return &Model{staged: staged, budget: int8(budget), beside: beside, next: next, policy: p, decisions: map[question]decision{}}
+	return &Model{staged: staged, budget: int8(budget), concurrent: concurrent, next: next, policy: p, decisions: map[question]decision{}}
 }
 
 // starts are the worlds to begin with. Those that are like another but for one thing have fewer disturbances.
@@ -49,8 +49,8 @@ func (m *Model) starts() map[string]World {
 	foreign.Foreign, foreign.Instance = true, 0
 	apart := fresh
 	apart.Maia, apart.Before, apart.Instance = 2, 1, 2
-	twin := apart
-	twin.Instance, twin.Twin = 1, true
+	duplicate := apart
+	duplicate.Instance, duplicate.Duplicate = 1, true
 	rare := fresh
 	rare.Budget = min(m.budget, 1)
 	if m.staged {
@@ -62,7 +62,7 @@ func (m *Model) starts() map[string]World {
 		"a runner that was never touched":                                   fresh,
 		"a store that names another client":                                 foreign,
 		"a connected runner whose store never agreed with what Maia holds":  apart,
-		"another target, of which it is not known whether it is the runner": twin,
+		"another target, of which it is not known whether it is the runner": duplicate,
 		"two services, of which the first cannot be restarted":              two,
 	}
 	for form, name := range map[int8]string{

@@ -71,7 +71,7 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 // has failed beside the instances that run, or the store never agreed with Maia.
 func (w *World) needsPerson() bool {
 	n := w.Note
-	neverAgreed := w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.Rotated.New == 0
+	neverAgreed := w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.LastRotation.New == 0
 	return w.State == stopped || w.ByHand || w.Stuck || w.unclear() || w.Foreign || neverAgreed ||
 		(w.State == failed || w.State == failing) && w.connected()
 }

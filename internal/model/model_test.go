@@ -22,30 +22,30 @@ func budget() int {
 // with a refusal that says what a person must do, where nothing but a person can go on.
 func TestEveryStateThatCanBeReached(t *testing.T) {
 	transitions, depth := 0, 0
-	for _, home := range []struct {
+	for _, platform := range []struct {
 		name   string
 		staged bool
 	}{{"store at once", false}, {"staged", true}} {
 		began := time.Now()
-		r := New(home.staged, budget(), rotate.Next).Explore()
+		r := New(platform.staged, budget(), rotate.Next).Explore()
 		if r.Violation != "" {
-			t.Errorf("%s: %s", home.name, r)
+			t.Errorf("%s: %s", platform.name, r)
 		}
 		if r.Rotations < rotations {
-			t.Errorf("%s: %d rotations at most are in a way, want %d", home.name, r.Rotations, rotations)
+			t.Errorf("%s: %d rotations at most are in a way, want %d", platform.name, r.Rotations, rotations)
 		}
 		transitions += r.Transitions
 		depth = max(depth, r.Depth)
-		t.Logf("figure: model, states (%s): %d", home.name, r.States)
+		t.Logf("figure: model, states (%s): %d", platform.name, r.States)
 		var ends []string
 		for end := range r.Ends {
 			ends = append(ends, end)
 		}
 		slices.Sort(ends)
 		for _, end := range ends {
-			t.Logf("%s: from %d states %s", home.name, r.Ends[end], end)
+			t.Logf("%s: from %d states %s", platform.name, r.Ends[end], end)
 		}
-		t.Logf("%s: %d disturbances, %s", home.name, budget(), time.Since(began).Round(time.Second))
+		t.Logf("%s: %d disturbances, %s", platform.name, budget(), time.Since(began).Round(time.Second))
 	}
 	t.Logf("figure: model, transitions: %d", transitions)
 	t.Logf("figure: model, depth: %d", depth)

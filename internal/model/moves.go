@@ -83,9 +83,9 @@ func (m *Model) try(w *World, cost int8, name string, emit func(string, *World),
 // two pauses apart, unless ours was seen to stand still and the runner was not cut off by us since.
 func (w *World) mistake() {
 	for _, open := range w.Note.Intents {
-		looksDone := open.By != 0 && open.Over != w.Maia
-		w.Unreported = w.Unreported || looksDone
-		w.Confused = w.Confused || looksDone && (w.Late > 0 || w.Open > 0)
+		readsDone := open.By != 0 && open.Over != w.Maia
+		w.Unreported = w.Unreported || readsDone
+		w.Confused = w.Confused || readsDone && (w.Late > 0 || w.Open > 0)
 	}
 	operators := w.Until == untilOperators || w.Until == untilSoon
 	switch noted := w.Note.paused(); {
@@ -105,21 +105,21 @@ func (w *World) mayGoBack() bool {
 	case w.tellsOfReplacing(w.Before):
 		return true
 	}
-	seen := w.Note.Adopted.New == w.Maia || w.Note.Rotated.New == w.Maia
+	seen := w.Note.Adopted.New == w.Maia || w.Note.LastRotation.New == w.Maia
 	return w.Recent > 0 && !seen && w.oldestIntent()+1 < quietTicks
 }
 
 // tellsOfReplacing says that by the note a secret was replaced by the one that is valid.
 func (w *World) tellsOfReplacing(old int8) bool {
 	n := w.Note
-	return n.Rotated.New == w.Maia && n.Rotated.Over == old ||
+	return n.LastRotation.New == w.Maia && n.LastRotation.Over == old ||
 		n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age+drainTicks+1 < backTicks
 }
 
 // cutOff says that a refresh or a restart of ours may have cut the runner off since it was paused, and it was not seen back.
 func (w *World) cutOff() bool {
 	n := w.Note
-	off := n.Ordered.For != 0 || n.Rotated.New != 0 && n.Applied != n.Rotated.New || n.Intents[0].By != 0 && n.Intents[0].Over != w.Maia
+	off := n.Ordered.For != 0 || n.LastRotation.New != 0 && n.Applied != n.LastRotation.New || n.Intents[0].By != 0 && n.Intents[0].Over != w.Maia
 	for _, r := range w.Runs {
 		off = off || r.PauseHeld
 	}
@@ -160,7 +160,7 @@ func (m *Model) time(w *World, name string, cost int8, emit func(string, *World)
 			r := &to.Runs[i]
 			switch {
 			case r.PC == await:
-				r.PC, r.Backoff = readHome, false
+				r.PC, r.Backoff = readPlatform, false
 			case r.PC == awaitDrained:
 				r.PC = readAgentDraining
 			case r.PC != none:
@@ -233,7 +233,7 @@ func (m *Model) kill(w *World, i int) {
 func (w *World) start(mode int8) {
 	for i := range w.Runs {
 		if w.Runs[i].PC == none {
-			w.Runs[i] = Run{PC: readHome, Mode: mode, OnlyKnown: w.Twin}
+			w.Runs[i] = Run{PC: readPlatform, Mode: mode, OnlyKnown: w.Duplicate}
 			if mode == modeStage || mode == modeFinish {
 				w.Runs[i].Token = w.Token
 			}
@@ -244,7 +244,7 @@ func (w *World) start(mode int8) {
 
 // triggers start runs: one at a time, unless it is a disturbance.
 func (m *Model) triggers(w *World, live int, emit func(string, *World)) {
-	cost := int8(live) * m.beside
+	cost := int8(live) * m.concurrent
 	if live == len(w.Runs) || w.Budget < cost {
 		return
 	}
@@ -313,14 +313,14 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 			}
 			foreign(name, func(to *World) {
 				to.pause(until)
-				to.LateBeside = to.LatePause
+				to.LateConcurrent = to.LatePause
 			})
 		}
 	}
 	if w.Until != notPaused {
 		foreign("an operator resumes the runner", func(to *World) {
 			to.unpause()
-			to.Operator, to.LateBeside = true, to.LatePause
+			to.Operator, to.LateConcurrent = true, to.LatePause
 		})
 	}
 	if w.State != stopped {

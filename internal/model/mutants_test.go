@@ -51,7 +51,7 @@ func paused(o rotate.Observation) bool {
 func step(kind rotate.StepKind) rotate.Step {
 	s := rotate.Step{Kind: kind, Reason: "a mutant says so"}
 	if kind == rotate.Refuse {
-		s.Refusal = rotate.Errorf(rotate.NotReady, "a mutant says so").WithTodo("nothing: the next run tries again")
+		s.Refusal = rotate.Errorf(rotate.NotReady, "a mutant says so").WithHint("nothing: the next run tries again")
 	}
 	return s
 }
@@ -73,17 +73,17 @@ func mutants() []mutant {
 			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil || o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
 				return next
 			}
-			o.Home.Store = o.Maia
+			o.Platform.Stored = o.Maia
 			return rotate.Next(o, p, now)
 		}),
 		blind("refreshes while an intent is open", func(o *rotate.Observation, _ *rotate.Policy) {
-			if intent := o.Home.Note.Intent; intent != nil && intent.By != o.Run.ID {
-				o.Home.Note.Intent = nil
+			if intent := o.Platform.Note.Intent; intent != nil && intent.By != o.Run.ID {
+				o.Platform.Note.Intent = nil
 			}
 		}),
 		blind("refreshes before the quiet time is over", func(_ *rotate.Observation, p *rotate.Policy) { p.QuietTime = time.Nanosecond }),
 		blind("refreshes when nothing is due", func(_ *rotate.Observation, p *rotate.Policy) { p.Every = 0 }),
-		blind("refreshes again what is staged", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Staged = false }),
+		blind("refreshes again what is staged", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Staged = false }),
 		blind("skips the check", func(o *rotate.Observation, _ *rotate.Policy) { o.Run.Checked = true }),
 		blind("skips the drain", func(_ *rotate.Observation, p *rotate.Policy) { p.Drain = rotate.DrainNone }),
 		instead("does not wait for the drain", rotate.AwaitDrained, always(rotate.Refresh)),
@@ -96,17 +96,17 @@ func mutants() []mutant {
 		}),
 		blind("refreshes while instances roll", func(o *rotate.Observation, _ *rotate.Policy) {
 			if o.Run.Restarts == 0 {
-				o.Home.Instances.State = rotate.Steady
+				o.Platform.Instances.State = rotate.Steady
 			}
 		}),
 		blind("refreshes under a pause that is too short", func(o *rotate.Observation, _ *rotate.Policy) {
-			if o.Home.Note.Paused == nil {
+			if o.Platform.Note.Paused == nil {
 				o.Agent.PausedUntil = time.Time{}
 			}
 		}),
 		blind("pauses what another run is pausing", func(o *rotate.Observation, _ *rotate.Policy) {
-			if own := o.Home.Note.Paused; own != nil && !own.Confirmed && own.By != o.Run.ID {
-				o.Home.Note.Paused = nil
+			if own := o.Platform.Note.Paused; own != nil && !own.Confirmed && own.By != o.Run.ID {
+				o.Platform.Note.Paused = nil
 			}
 		}),
 		instead("resumes whatever is paused", rotate.Done, func(o rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
@@ -148,13 +148,13 @@ func mutants() []mutant {
 			return restart
 		}),
 		blind("adopts anything", func(o *rotate.Observation, _ *rotate.Policy) {
-			if o.Home.Note.Applied == "" {
-				o.Home.Note.Applied = rotate.AppliedNothing
+			if o.Platform.Note.Applied == "" {
+				o.Platform.Note.Applied = rotate.AppliedNothing
 			}
 		}),
-		blind("stores for another client", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Store.ClientID = o.Maia.ClientID }),
+		blind("stores for another client", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Stored.ClientID = o.Maia.ClientID }),
 		blind("believes a read that lags", func(o *rotate.Observation, _ *rotate.Policy) {
-			o.Home.Note.Rotated = nil
+			o.Platform.Note.LastRotation = nil
 			if !o.Maia.ClientSecret.IsZero() {
 				o.Run.Answer = maia.Credentials{}
 			}
@@ -166,40 +166,40 @@ func mutants() []mutant {
 			return store
 		}),
 		instead("restarts although a restart is ordered", rotate.AwaitConnected, knowing(func(o rotate.Observation, await rotate.Step) rotate.Step {
-			if o.Home.Note.Ordered != nil && o.Run.Restarts == 0 && o.Home.Instances.State == rotate.Rolling {
+			if o.Platform.Note.Ordered != nil && o.Run.Restarts == 0 && o.Platform.Instances.State == rotate.Rolling {
 				return step(rotate.Restart)
 			}
 			return await
 		})),
 		blind("does not see that a restart is ordered", func(o *rotate.Observation, _ *rotate.Policy) {
-			if o.Home.Note.Ordered != nil && o.Run.Restarts == 0 {
-				o.Home.Note.Ordered, o.Home.Instances.Read = nil, rotate.ReadUnknown
+			if o.Platform.Note.Ordered != nil && o.Run.Restarts == 0 {
+				o.Platform.Note.Ordered, o.Platform.Instances.Read = nil, rotate.ReadUnknown
 			}
 		}),
 		instead("gives a rollout up that is only slow", rotate.Refuse, knowing(func(o rotate.Observation, refusal rotate.Step) rotate.Step {
-			if o.Home.Instances.State == rotate.Rolling && o.Home.Note.Ordered != nil && o.Run.Refusal == nil && o.Run.Restarts < 2 {
+			if o.Platform.Instances.State == rotate.Rolling && o.Platform.Note.Ordered != nil && o.Run.Refusal == nil && o.Run.Restarts < 2 {
 				return step(rotate.Restart)
 			}
 			return refusal
 		})),
 		instead("waits for instances that crash for ever", rotate.Restart, knowing(func(o rotate.Observation, restart rotate.Step) rotate.Step {
-			if o.Home.Instances.State == rotate.Failing {
+			if o.Platform.Instances.State == rotate.Failing {
 				return step(rotate.Refuse)
 			}
 			return restart
 		})),
 		blind("resumes an operator's pause", func(o *rotate.Observation, _ *rotate.Policy) {
-			if own := o.Home.Note.Paused; own != nil && own.Confirmed {
+			if own := o.Platform.Note.Paused; own != nil && own.Confirmed {
 				own.Until = o.Agent.PausedUntil
 			}
 		}),
 		blind("claims a pause for ever that was never confirmed", func(o *rotate.Observation, _ *rotate.Policy) {
-			if own := o.Home.Note.Paused; own != nil && !own.Confirmed {
+			if own := o.Platform.Note.Paused; own != nil && !own.Confirmed {
 				own.At = epoch
 			}
 		}),
 		{"stops at the first service that cannot be restarted", func(m *Model) { m.alone = true }},
-		blind("stores a value that was superseded", func(o *rotate.Observation, _ *rotate.Policy) { o.Home.Note.Adopted = nil }),
+		blind("stores a value that was superseded", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Note.Adopted = nil }),
 		blind("adopts while another target is unknown", func(_ *rotate.Observation, p *rotate.Policy) { p.OnlyKnown = false }),
 		instead("is done in silence over a pause that may be ours", rotate.Done, knowing(func(_ rotate.Observation, done rotate.Step) rotate.Step {
 			done.Refusal = nil

@@ -14,22 +14,22 @@ type PC int8
 // The micro-steps, named as they are in traces.
 const (
 	none PC = iota
-	readHome
+	readPlatform
 	readAgent
 	readMaia
-	readHomeAgain
+	readPlatformAgain
 	readAgentAgain
 	check
 	notePause
-	lookForPauses
+	readPauses
 	pause
 	seePaused
 	confirmPause
 	awaitDrained
 	readAgentDraining
-	readHomeDrained
+	readPlatformDrained
 	noteIntent
-	lookForIntents
+	readIntents
 	refresh
 	await
 	noteOwed
@@ -40,7 +40,7 @@ const (
 	notePartOfOrder
 	noteBeforeResume
 	takeOver
-	lookBeforeResume
+	readBeforeResume
 	readAgentBeforeResume
 	resume
 	keepClaim
@@ -54,15 +54,15 @@ const (
 )
 
 var names = [...]string{
-	readHome: "reads the home", readAgent: "reads the agent", readMaia: "reads Maia's secret",
-	readHomeAgain: "reads the home again", readAgentAgain: "reads the agent again",
-	check: "checks", notePause: "notes a pause", lookForPauses: "looks for another's pause", pause: "sends PAUSE", seePaused: "looks for the pause", confirmPause: "confirms the pause in the note",
-	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readHomeDrained: "reads the home of the drained agent",
-	noteIntent: "notes an intent", lookForIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
+	readPlatform: "reads the home", readAgent: "reads the agent", readMaia: "reads Maia's secret",
+	readPlatformAgain: "reads the home again", readAgentAgain: "reads the agent again",
+	check: "checks", notePause: "notes a pause", readPauses: "looks for another's pause", pause: "sends PAUSE", seePaused: "looks for the pause", confirmPause: "confirms the pause in the note",
+	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readPlatformDrained: "reads the home of the drained agent",
+	noteIntent: "notes an intent", readIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
 	noteOwed: "notes that a restart is owed", store: "stores", restart: "orders a restart",
 	noteOrder: "notes the order", noteOrderAgain: "notes the order late", notePartOfOrder: "notes what was ordered",
 	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over",
-	lookBeforeResume: "looks once more before it resumes", readAgentBeforeResume: "reads the agent before it resumes",
+	readBeforeResume: "looks once more before it resumes", readAgentBeforeResume: "reads the agent before it resumes",
 	resume: "sends RESUME", keepClaim: "notes the pause that it could not take back",
 	seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
 	noteDone: "notes what is done", cleanUp: "cleans up: reads the home", cleanUpAgent: "cleans up: reads the agent",
@@ -106,7 +106,7 @@ type Run struct {
 	Observed  bool
 	Critical  bool
 	PauseSeen bool
-	Mended    bool
+	Repaired  bool
 	Counts    bool
 	Own       bool // the Runner has saved an intent of this run's
 	Ordered   bool // the Runner has ordered a restart since it stored
@@ -162,8 +162,8 @@ const (
 )
 
 var refusals = [...]*rotate.Error{
-	refusalPasses: rotate.Errorf(rotate.NotReady, "decided before").WithTodo("nothing: it passes"),
-	refusalPerson: rotate.Errorf(rotate.NotReady, "decided before").WithTodo("do it"),
+	refusalPasses: rotate.Errorf(rotate.NotReady, "decided before").WithHint("nothing: it passes"),
+	refusalPerson: rotate.Errorf(rotate.NotReady, "decided before").WithHint("do it"),
 }
 
 func (r *Run) tick() {
@@ -188,7 +188,7 @@ func (r *Run) tick() {
 }
 
 // dark is rotate.Rotator's: the runner may be down by a refresh of ours, or so it must be taken.
-func (r *Run) dark() bool { return r.Critical || r.Restarts > 0 || r.Mode == modeFinish }
+func (r *Run) mayBeDown() bool { return r.Critical || r.Restarts > 0 || r.Mode == modeFinish }
 
 func (r *Run) mayRefresh() bool { return r.Mode == modeRotate || r.Mode == modeStage }
 
@@ -199,15 +199,15 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 		held = &others
 	}
 	o := rotate.Observation{
-		Home: rotate.Home{
-			Store: held[s.Store], Pending: held[s.Pending], Staged: s.Staged, Free: s.Free,
+		Platform: rotate.Platform{
+			Stored: held[s.Store], Pending: held[s.Pending], Staged: s.Staged, Free: s.Free,
 			Instances: rotate.Instances{State: states[s.State], Read: reads[s.Read]}, Note: s.Note.real(r.own(i)),
 		},
 		Agent: maia.Agent{Status: statuses[s.Status], PausedUntil: untils[s.Until], Connected: s.Connected},
 		Maia:  credentials[s.Maia],
 		Run: rotate.RunState{
 			ID: runIDs[int8(i+1)], Mode: modes[r.Mode], Started: ago(r.Age), Deadline: ago(r.Age - deadlineTicks), Checked: r.Checked,
-			Answer: credentials[r.Answer], Stored: r.Stored, Restarts: int(r.Restarts), ConnectedReads: int(r.Reads),
+			Answer: credentials[r.Answer], StoreChanged: r.Stored, Restarts: int(r.Restarts), ConnectedReads: int(r.Reads),
 			Pauses: int(r.Pauses), Resumes: int(r.Resumes), PauseHeld: r.PauseHeld, PauseLeft: r.PauseLeft,
 			PauseReads: rotate.PauseReads{Stands: r.PauseReads.Stands, Changes: int(r.PauseReads.Changes)}, Refusal: refusals[r.Refusal],
 		},
@@ -253,7 +253,7 @@ type question struct {
 // decide asks the logic. Everything that it does not see is left out of the question, so that one answer does for many.
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
-	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Mended, q.run.Counts = 0, 0, false, false, false, false, false
+	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Repaired, q.run.Counts = 0, 0, false, false, false, false, false
 	q.run.Partly, q.run.Wrote = false, false
 	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
 	q.run.WentBack, q.run.Order, q.run.Adopted, q.run.PauseReads.Until, q.run.PauseReads.Apart = false, order{}, rotation{}, 0, false
@@ -269,10 +269,10 @@ func (m *Model) decide(r *Run, i int) decision {
 	d := decision{kind: step.Kind, owes: step.Owes, reason: step.Reason}
 	if step.Refusal != nil {
 		d.refusal = refusalPerson
-		if strings.HasPrefix(step.Refusal.Todo, "nothing") {
+		if strings.HasPrefix(step.Refusal.Hint, "nothing") {
 			d.refusal = refusalPasses
 		}
-		d.empty = step.Refusal.What == "" || step.Refusal.Todo == ""
+		d.empty = step.Refusal.What == "" || step.Refusal.Hint == ""
 	}
 	if valid, known := o.Valid(); known {
 		d.valid = int8(slices.Index(fingerprints[:], valid.ClientSecret.Fingerprint()))
@@ -298,7 +298,7 @@ func (r *Run) unresolved(i int, valid int8) bool {
 }
 
 func (r *Run) ours(i int, valid int8) bool {
-	return r.Sent && r.Answer == valid || r.resolved(i, valid) || r.Seen.Note.Rotated.New == valid && valid != 0
+	return r.Sent && r.Answer == valid || r.resolved(i, valid) || r.Seen.Note.LastRotation.New == valid && valid != 0
 }
 
 func (r *Run) paused() bool { return r.Seen.Status == statusPaused || r.Seen.Status == statusPausing }
@@ -343,7 +343,7 @@ func (r *Run) pause(i int, valid int8) int {
 func (r *Run) cutOff(i int, valid int8) bool {
 	n := r.Seen.Note
 	since := n.paused().Age
-	return n.Ordered.For != 0 && n.Ordered.After || n.Rotated.New != 0 && n.Rotated.After && n.Applied != n.Rotated.New ||
+	return n.Ordered.For != 0 && n.Ordered.After || n.LastRotation.New != 0 && n.LastRotation.After && n.Applied != n.LastRotation.New ||
 		valid != 0 && r.resolved(i, valid) && r.intent(i).Age <= since && n.Applied != valid
 }
 
@@ -376,17 +376,17 @@ func (r *Run) undelivered(valid int8) bool {
 	return r.Seen.Note.Applied != valid && r.Seen.Note.Applied != nothing
 }
 
-func (r *Run) besideRotation(i int, valid int8) bool {
+func (r *Run) concurrentRotation(i int, valid int8) bool {
 	n := r.Seen.Note
 	if n.paused().By == 0 || r.Seen.Free || n.paused().By == int8(i+1) || r.unsent(i) {
 		return false
 	}
-	refreshed := n.Rotated.New != 0 && n.Rotated.After || valid != 0 && r.resolved(i, valid)
+	refreshed := n.LastRotation.New != 0 && n.LastRotation.After || valid != 0 && r.resolved(i, valid)
 	return !refreshed && n.paused().Age < pausedTicks
 }
 
 func (r *Run) mayResume(i int, valid int8) bool {
-	if r.Mode == modeHeal && r.besideRotation(i, valid) {
+	if r.Mode == modeHeal && r.concurrentRotation(i, valid) {
 		return false
 	}
 	return !(r.Mode != modeFinish && valid != 0 && r.unresolved(i, valid) && r.intent(i).Age < quietTicks)
@@ -414,7 +414,7 @@ func (r *Run) settled(i int, valid int8) note {
 			sent = rotation{Over: r.SentOver, New: valid, Age: r.SentAge}
 		}
 		sent.After = n.paused().By != 0 && open.Age <= n.paused().Age
-		n.Intents[0], n.Rotated = intent{}, sent
+		n.Intents[0], n.LastRotation = intent{}, sent
 	case open.Age >= quietTicks:
 		n.Intents[0] = intent{}
 	}
@@ -444,7 +444,7 @@ func (r *Run) settledPause(i int, valid int8) ownPause {
 			return own
 		}
 	}
-	if r.Mode == modeHeal && r.besideRotation(i, valid) {
+	if r.Mode == modeHeal && r.concurrentRotation(i, valid) {
 		return own
 	}
 	return ownPause{}

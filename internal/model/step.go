@@ -25,8 +25,8 @@ func (pc PC) faults() []fault {
 	switch pc {
 	case await, awaitDrained:
 		return nil
-	case readHome, readAgent, readHomeAgain, readAgentAgain, check, readAgentDraining, readHomeDrained,
-		seePaused, lookBeforeResume, readAgentBeforeResume, seeResumed, lookForIntents, lookForPauses, cleanUp, cleanUpAgent:
+	case readPlatform, readAgent, readPlatformAgain, readAgentAgain, check, readAgentDraining, readPlatformDrained,
+		seePaused, readBeforeResume, readAgentBeforeResume, seeResumed, readIntents, readPauses, cleanUp, cleanUpAgent:
 		return []fault{fails}
 	case pause:
 		return []fault{fails, refused, lost, late1}
@@ -44,9 +44,9 @@ func (pc PC) faults() []fault {
 func (m *Model) step(w *World, i int, f fault) {
 	r := &w.Runs[i]
 	switch r.PC {
-	case readHome:
+	case readPlatform:
 		r.Moved = false
-		if f != fine || !m.look(w, i) {
+		if f != fine || !m.read(w, i) {
 			m.without(w, i, f)
 			return
 		}
@@ -57,8 +57,8 @@ func (m *Model) step(w *World, i int, f fault) {
 	case readAgent, readAgentAgain:
 		again := r.PC == readAgentAgain
 		if f == fine {
-			r.lookAtAgent(w)
-		} else if r.dark() {
+			r.readAgent(w)
+		} else if r.mayBeDown() {
 			r.Seen.Status, r.Seen.Until, r.Seen.Connected = statusNone, 0, false
 		} else {
 			m.failed(w, i)
@@ -78,17 +78,17 @@ func (m *Model) step(w *World, i int, f fault) {
 			r.Seen.Maia = w.credentials()
 		} else if f == goesBack {
 			r.Seen.Maia = w.Before
-		} else if !r.dark() || m.decide(r, i).valid == 0 {
+		} else if !r.mayBeDown() || m.decide(r, i).valid == 0 {
 			m.failed(w, i)
 			return
 		}
-		if !r.dark() && (r.Seen.Store != r.Seen.Maia || r.Seen.Foreign) {
-			r.PC = readHomeAgain
+		if !r.mayBeDown() && (r.Seen.Store != r.Seen.Maia || r.Seen.Foreign) {
+			r.PC = readPlatformAgain
 		} else {
 			m.observed(w, i)
 		}
-	case readHomeAgain:
-		if f != fine || !m.look(w, i) {
+	case readPlatformAgain:
+		if f != fine || !m.read(w, i) {
 			m.without(w, i, f)
 			return
 		}
@@ -106,9 +106,9 @@ func (m *Model) step(w *World, i int, f fault) {
 	case notePause:
 		n := r.target(i)
 		n.Pauses[0] = ownPause{By: int8(i + 1)}
-		n.Ordered.After, r.Order.After, n.Rotated.After = false, false, false
+		n.Ordered.After, r.Order.After, n.LastRotation.After = false, false, false
 		if m.staged {
-			m.saveFirst(w, i, f, n, lookForPauses)
+			m.saveFirst(w, i, f, n, readPauses)
 		} else {
 			m.saved(w, i, f, n, pause)
 		}
@@ -136,7 +136,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 	case seePaused:
 		if f == fine {
-			r.lookAtAgent(w)
+			r.readAgent(w)
 		}
 		if f != fine || !r.paused() {
 			m.failed(w, i)
@@ -154,24 +154,24 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.failed(w, i)
 			return
 		}
-		r.lookAtAgent(w)
+		r.readAgent(w)
 		switch {
 		case r.Seen.Status != statusPausing, r.Seen.Note.paused().By != 0 && !r.Seen.Note.paused().Confirmed:
-			r.PC = readHomeDrained
+			r.PC = readPlatformDrained
 		case r.Seen.Connected:
 			m.proceed(w, i)
 		default:
-			r.PC = readHome
+			r.PC = readPlatform
 		}
-	case readHomeDrained:
-		if f != fine || !m.look(w, i) {
+	case readPlatformDrained:
+		if f != fine || !m.read(w, i) {
 			m.without(w, i, f)
 			return
 		}
 		if r.Seen.Connected {
 			m.proceed(w, i)
 		} else {
-			r.PC = readHome
+			r.PC = readPlatform
 		}
 	case noteIntent:
 		n := r.target(i)
@@ -180,14 +180,14 @@ func (m *Model) step(w *World, i int, f fault) {
 			n.Pauses[0] = ownPause{}
 		}
 		if m.staged {
-			m.saveFirst(w, i, f, n, lookForIntents)
+			m.saveFirst(w, i, f, n, readIntents)
 		} else {
-			m.saved(w, i, f, n, readHome)
+			m.saved(w, i, f, n, readPlatform)
 		}
-	case lookForPauses:
-		m.lookForPauses(w, i, f)
-	case lookForIntents:
-		m.lookForIntents(w, i, f)
+	case readPauses:
+		m.readPauses(w, i, f)
+	case readIntents:
+		m.readIntents(w, i, f)
 	case refresh:
 		m.refresh(w, i, f)
 	case noteOwed:
@@ -214,14 +214,14 @@ func (m *Model) step(w *World, i int, f fault) {
 		n := r.target(i)
 		n.Pauses[0] = r.confirmed()
 		n.Pauses[0].By = int8(i + 1)
-		m.saved(w, i, f, n, lookBeforeResume)
-	case lookBeforeResume:
-		r.Blind = f != fine || !m.look(w, i)
+		m.saved(w, i, f, n, readBeforeResume)
+	case readBeforeResume:
+		r.Blind = f != fine || !m.read(w, i)
 		r.PC = readAgentBeforeResume
 	case readAgentBeforeResume:
 		r.Moved = r.Moved && !r.Blind
 		if f == fine {
-			r.lookAtAgent(w)
+			r.readAgent(w)
 		}
 		valid := m.decide(r, i).valid
 		if f != fine || r.Blind || r.paused() && (!r.pausedByUs(i, valid) || r.Seen.Note.paused().By == 0 || !r.mayResume(i, valid)) {
@@ -254,13 +254,13 @@ func (m *Model) step(w *World, i int, f fault) {
 		m.failed(w, i)
 	case seeResumed:
 		if f == fine {
-			r.lookAtAgent(w)
+			r.readAgent(w)
 		}
 		if f != fine || !r.pauseOver(i, m.decide(r, i).valid) {
 			m.failed(w, i)
 			return
 		}
-		r.Mended = true
+		r.Repaired = true
 		r.PC = noteResumed
 	case noteResumed:
 		n := r.target(i)
@@ -277,7 +277,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 	case cleanUp:
 		r.Cleaning, r.Critical = true, false
-		r.Blind = f != fine || !m.look(w, i)
+		r.Blind = f != fine || !m.read(w, i)
 		if r.Seen.Note.paused().By == 0 && !r.unsent(i) {
 			m.end(w, i, false)
 			return
@@ -289,7 +289,7 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.end(w, i, false)
 			return
 		}
-		r.lookAtAgent(w)
+		r.readAgent(w)
 		valid := m.decide(r, i).valid
 		ours := r.pausedByUs(i, valid)
 		switch {
@@ -297,7 +297,7 @@ func (m *Model) step(w *World, i int, f fault) {
 			r.PC = resumeBlindly
 		case r.Blind:
 			m.end(w, i, false)
-		case ours && r.Seen.Connected && r.Resumes < 2 && !r.besideRotation(i, valid) && r.mayResume(i, valid):
+		case ours && r.Seen.Connected && r.Resumes < 2 && !r.concurrentRotation(i, valid) && r.mayResume(i, valid):
 			r.PC = r.resuming(i)
 		default:
 			m.cleaned(w, i)
@@ -353,7 +353,7 @@ func (m *Model) cleaned(w *World, i int) {
 	}
 }
 
-func (r *Run) lookAtAgent(w *World) {
+func (r *Run) readAgent(w *World) {
 	r.Seen.Status, r.Seen.Until, r.Seen.Connected = w.agent()
 	if r.Seen.Until != notPaused && w.Form == formAbsent {
 		r.Seen.Until = notPaused
@@ -367,7 +367,7 @@ func (r *Run) lookAtAgent(w *World) {
 
 func (m *Model) onlyPending(r *Run) bool {
 	n := r.Seen.Note
-	return r.Mode == modeFinish && n.Rotated.New != 0 && n.Applied != n.Rotated.New && r.Seen.Pending == n.Rotated.New && r.Seen.Store == n.Rotated.Over
+	return r.Mode == modeFinish && n.LastRotation.New != 0 && n.Applied != n.LastRotation.New && r.Seen.Pending == n.LastRotation.New && r.Seen.Store == n.LastRotation.Over
 }
 
 // observed ends a look at everything.
@@ -477,7 +477,7 @@ func (m *Model) settle(r *Run, i int, valid int8) bool {
 		r.Order = order{}
 	}
 	n := r.settled(i, valid)
-	if r.Mode != modeStage && r.undelivered(valid) && r.ours(i, valid) && n.Rotated.New != 0 {
+	if r.Mode != modeStage && r.undelivered(valid) && r.ours(i, valid) && n.LastRotation.New != 0 {
 		r.Counts = true
 	}
 	if n != r.target(i) {
@@ -493,8 +493,8 @@ func (m *Model) failed(w *World, i int) {
 	switch {
 	case r.Cleaning:
 		m.end(w, i, false)
-	case r.dark() && r.Age < deadlineTicks:
-		r.PC = readHome
+	case r.mayBeDown() && r.Age < deadlineTicks:
+		r.PC = readPlatform
 	default:
 		r.Refusal = refusalPasses
 		if w.Stuck && (r.PC == restart || r.PC == notePartOfOrder) {

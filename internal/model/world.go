@@ -98,37 +98,37 @@ const (
 // World is everything outside of a process, and the processes.
 type World struct {
 	// Maia.
-	Maia         int8 // the valid secret
-	Before       int8 // the one before, which a lagging read shows
-	Lag          int8 // ticks for which reads lag
-	ConnectedLag int8 // ticks for which Maia says connected whatever is true
-	Blink        bool // until the next tick Maia says not connected whatever is true
-	Word         bool // until the next tick the status of a connected runner is a word that nobody knows
-	Recent       int8 // ticks for which a read may go back to the secret before
-	Form         int8 // of a pause's end
-	Until        int8 // of the pause; 0: not paused
-	Drained      bool // no pipeline runs
-	LatePause    bool // a PAUSE takes effect at the next tick
-	LateBeside   bool // … and an operator paused or resumed meanwhile
-	Late         int8 // ticks until a refresh is carried out; 0: none is under way
-	LateAge      int8 // ticks since that one was sent
+	Maia           int8 // the valid secret
+	Before         int8 // the one before, which a lagging read shows
+	Lag            int8 // ticks for which reads lag
+	ConnectedLag   int8 // ticks for which Maia says connected whatever is true
+	Blink          bool // until the next tick Maia says not connected whatever is true
+	Word           bool // until the next tick the status of a connected runner is a word that nobody knows
+	Recent         int8 // ticks for which a read may go back to the secret before
+	Form           int8 // of a pause's end
+	Until          int8 // of the pause; 0: not paused
+	Drained        bool // no pipeline runs
+	LatePause      bool // a PAUSE takes effect at the next tick
+	LateConcurrent bool // … and an operator paused or resumed meanwhile
+	Late           int8 // ticks until a refresh is carried out; 0: none is under way
+	LateAge        int8 // ticks since that one was sent
 
 	// The home.
-	Store    int8
-	Foreign  bool // the store names another client than Maia does
-	Pending  int8 // staged
-	Promoted bool // the staged version is what instances read
-	State    int8 // of the newest deployment
-	Older    bool // the newest deployment began before the store was changed last
-	Instance int8 // the secret that instances run with
-	Rollout  int8 // ticks that a rollout takes which is slow
-	Twin     bool // another target of the function's, which may be this agent's, cannot be opened
-	Two      bool // there is a second service
-	Stuck    bool // … and the first cannot be restarted
-	Other    int8 // the secret that the second's instances run with
-	Starting bool // the second is rolling
-	Note     note
-	Lock     int8 // the run that holds it; gone if it is no more
+	Store     int8
+	Foreign   bool // the store names another client than Maia does
+	Pending   int8 // staged
+	Promoted  bool // the staged version is what instances read
+	State     int8 // of the newest deployment
+	Older     bool // the newest deployment began before the store was changed last
+	Instance  int8 // the secret that instances run with
+	Rollout   int8 // ticks that a rollout takes which is slow
+	Duplicate bool // another target of the function's, which may be this agent's, cannot be opened
+	Two       bool // there is a second service
+	Stuck     bool // … and the first cannot be restarted
+	Other     int8 // the secret that the second's instances run with
+	Starting  bool // the second is rolling
+	Note      note
+	Lock      int8 // the run that holds it; gone if it is no more
 
 	// Secrets Manager.
 	Token int8 // rotations begun
@@ -161,12 +161,12 @@ const (
 )
 
 type note struct {
-	Applied int8
-	Intents [2]intent   // a home that keeps labels may hold those of two runs
-	Pauses  [2]ownPause // alike
-	Rotated rotation
-	Adopted rotation
-	Ordered order
+	Applied      int8
+	Intents      [2]intent   // a home that keeps labels may hold those of two runs
+	Pauses       [2]ownPause // alike
+	LastRotation rotation
+	Adopted      rotation
+	Ordered      order
 }
 
 // order is a restart that was ordered.
@@ -207,8 +207,8 @@ func (n *note) tick(most int8) {
 			older(&n.Pauses[i].Age, pausedTicks)
 		}
 	}
-	if n.Rotated.New != 0 {
-		older(&n.Rotated.Age, most)
+	if n.LastRotation.New != 0 {
+		older(&n.LastRotation.Age, most)
 	}
 	n.Adopted.tick()
 	n.Ordered.tick()
@@ -383,8 +383,8 @@ func (w *World) tick(m *Model) {
 		w.Drained = true
 	}
 	if w.LatePause {
-		w.Mistaken = w.Mistaken || w.LateBeside || w.Until != notPaused
-		w.LatePause, w.LateBeside = false, false
+		w.Mistaken = w.Mistaken || w.LateConcurrent || w.Until != notPaused
+		w.LatePause, w.LateConcurrent = false, false
 		w.pause(untilOurs)
 	}
 	if w.Starting {
@@ -481,9 +481,9 @@ func (n note) real(own int8) rotate.Note {
 			real.Adopted.At = epoch.Add(-2 * time.Hour)
 		}
 	}
-	if r := n.Rotated; r.New != 0 {
-		real.Rotated = &rotate.Rotation{At: ago(r.Age), Over: fingerprints[r.Over], New: fingerprints[r.New]}
-		follow(real.Paused, &real.Rotated.At, r.After)
+	if r := n.LastRotation; r.New != 0 {
+		real.LastRotation = &rotate.Rotation{At: ago(r.Age), Over: fingerprints[r.Over], New: fingerprints[r.New]}
+		follow(real.Paused, &real.LastRotation.At, r.After)
 	}
 	return real
 }
@@ -526,7 +526,7 @@ func (w World) String() string {
 		}
 		fmt.Fprintf(&text, ", paused by %d age %d confirmed %t until %d stands %t", p.By, p.Age, p.Confirmed, p.Until, p.Stands)
 	}
-	if r := w.Note.Rotated; r.New != 0 {
+	if r := w.Note.LastRotation; r.New != 0 {
 		fmt.Fprintf(&text, ", rotated %d to %d age %d", r.Over, r.New, r.Age)
 	}
 	if a := w.Note.Adopted; a.New != 0 {

@@ -25,13 +25,13 @@ func (*onAWS) stories() (list []scenario) {
 		for _, runs := range []int{2, 5} {
 			name := strings.ReplaceAll(at.name, " ", "-")
 			tell(fmt.Sprintf("%d-runs-of-one-event@%s", runs, name), func(ctx context.Context, w *awsWorld) error {
-				return w.beside(ctx, at.name, strings.TrimSpace(at.step+" "+at.phase), runs-1, func() []byte {
+				return w.concurrent(ctx, at.name, strings.TrimSpace(at.step+" "+at.phase), runs-1, func() []byte {
 					events := w.remembered()
 					return events[len(events)-1]
 				})
 			})
 			tell(fmt.Sprintf("%d-healing-runs-beside@%s", runs-1, name), func(ctx context.Context, w *awsWorld) error {
-				return w.beside(ctx, at.name, strings.TrimSpace(at.step+" "+at.phase), runs-1, func() []byte { return []byte(`{"action":"heal"}`) })
+				return w.concurrent(ctx, at.name, strings.TrimSpace(at.step+" "+at.phase), runs-1, func() []byte { return []byte(`{"action":"heal"}`) })
 			})
 		}
 	}
@@ -59,10 +59,10 @@ func (*onAWS) stories() (list []scenario) {
 }
 
 // beside rotates, and at a call has the function invoked so many times beside, all at once.
-func (w *awsWorld) beside(ctx context.Context, name, phase string, times int, event func() []byte) error {
+func (w *awsWorld) concurrent(ctx context.Context, name, phase string, times int, event func() []byte) error {
 	var running sync.WaitGroup
 	defer running.Wait()
-	w.wire.add(&strike{name: name, phase: phase, nth: 1, kind: meanwhile, do: func() {
+	w.wire.add(&injection{name: name, phase: phase, nth: 1, kind: meanwhile, do: func() {
 		for range times {
 			invoked := event()
 			running.Go(func() { _ = w.Invoke(ctx, invoked) }) // it may be refused: how it all ends is what matters
@@ -75,7 +75,7 @@ func (w *awsWorld) beside(ctx context.Context, name, phase string, times int, ev
 // the same event, and does the work. Then the first goes on.
 func (w *awsWorld) wakesUp(ctx context.Context, name, phase string) error {
 	halted, working := make(chan int, 1), make(chan error, 1)
-	w.wire.add(&strike{name: name, phase: phase, nth: 1, kind: halts, do: func() {
+	w.wire.add(&injection{name: name, phase: phase, nth: 1, kind: halts, do: func() {
 		ids := w.Function.Processes()
 		if len(ids) != 1 {
 			working <- fmt.Errorf("the function has %d processes, expected one", len(ids))
@@ -98,7 +98,7 @@ func (w *awsWorld) wakesUp(ctx context.Context, name, phase string) error {
 			working <- ctx.Err()
 		}
 	}()
-	if err := w.rotate(ctx); err != nil || !w.wire.struck() {
+	if err := w.rotate(ctx); err != nil || !w.wire.injected() {
 		return err
 	}
 	return <-working

@@ -35,8 +35,8 @@ func (*onAzure) stories() (list []scenario) {
 			{"the-restart", "POST restart", "timer " + stored},
 			{"the-resume", string(maiatest.Resume), "timer " + restarted},
 		} {
-			tell(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.beside(ctx, at, runs-1, false) })
-			tell(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.beside(ctx, at, runs-1, true) })
+			tell(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, false) })
+			tell(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, true) })
 		}
 	}
 	tell("once-more-afterwards", func(ctx context.Context, w *azureWorld) error { return w.repeated(ctx) })
@@ -50,7 +50,7 @@ func (*onAzure) stories() (list []scenario) {
 		{"after-the-restart", "POST restart", "timer " + stored},
 		{"in-the-resume", string(maiatest.Resume), "timer " + restarted},
 	} {
-		tell("told-to-end-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.toldToEnd(ctx, at) })
+		tell("told-to-end-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.askedToEnd(ctx, at) })
 	}
 	for _, at := range []place{
 		{"before-the-pause", "asking for POST restart", "timer"},
@@ -64,7 +64,7 @@ func (*onAzure) stories() (list []scenario) {
 	}
 	tell("wakes-up-before-the-store-when-all-has-changed", func(ctx context.Context, w *azureWorld) error {
 		return w.wakesUp(ctx, place{"", "POST listSecrets", "timer " + refreshed}, func(machine *functionshost.Host) error {
-			w.ChangeBeside()
+			w.ConcurrentChange()
 			w.Maia.ConsoleRefresh(stage.AgentID)
 			w.Maia.Cut()
 			if !w.CallOn(ctx, machine) {
@@ -73,14 +73,14 @@ func (*onAzure) stories() (list []scenario) {
 			return nil
 		})
 	})
-	tell("deputy-beside", func(ctx context.Context, w *azureWorld) error { return w.deputyBeside(ctx) }, byGroup...)
+	tell("deputy-beside", func(ctx context.Context, w *azureWorld) error { return w.deputyConcurrent(ctx) }, byGroup...)
 	tell("deputy-instead", func(ctx context.Context, w *azureWorld) error { return w.deputyInstead(ctx) }, byGroup...)
 	return list
 }
 
-// deputyBeside has somebody name the runner's agent in an app of his own, which the function finds beside the runner's: it
+// deputyConcurrent has somebody name the runner's agent in an app of his own, which the function finds beside the runner's: it
 // works on neither.
-func (w *azureWorld) deputyBeside(ctx context.Context) error {
+func (w *azureWorld) deputyConcurrent(ctx context.Context) error {
 	if err := w.refuses(ctx); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (w *azureWorld) atOnce(ctx context.Context, runs int) error {
 
 // beside rotates, and at a call has the timer fire so many times beside, all at once: on the same machine, or on one of its
 // own for each.
-func (w *azureWorld) beside(ctx context.Context, at place, times int, elsewhere bool) error {
+func (w *azureWorld) concurrent(ctx context.Context, at place, times int, elsewhere bool) error {
 	machines := make([]*functionshost.Host, times)
 	for i := range machines {
 		machines[i] = w.Host
@@ -165,7 +165,7 @@ func (w *azureWorld) beside(ctx context.Context, at place, times int, elsewhere 
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: meanwhile, do: func() {
+	w.wire.add(&injection{name: at.name, phase: at.phase, nth: 1, kind: meanwhile, do: func() {
 		for _, machine := range machines {
 			running.Go(func() { w.CallOn(ctx, machine) })
 		}
@@ -190,10 +190,10 @@ func (w *azureWorld) repeated(ctx context.Context) error {
 	return nil
 }
 
-// toldToEnd rotates, and has the function told to end (SIGTERM) when it is about to get the answer of a call. It gets it
+// askedToEnd rotates, and has the function told to end (SIGTERM) when it is about to get the answer of a call. It gets it
 // when it knows.
-func (w *azureWorld) toldToEnd(ctx context.Context, at place) error {
-	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
+func (w *azureWorld) askedToEnd(ctx context.Context, at place) error {
+	w.wire.add(&injection{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
 		if syscall.Kill(w.Host.PID(), syscall.SIGTERM) != nil {
 			return
 		}
@@ -212,7 +212,7 @@ func (w *azureWorld) wakesUp(ctx context.Context, at place, more func(*functions
 		return err
 	}
 	halted, ended := make(chan int, 1), make(chan struct{})
-	w.wire.add(&strike{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
+	w.wire.add(&injection{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
 		id := w.Host.PID()
 		if err := halt(ctx, id); err != nil {
 			w.trace.breaks("%v", err)

@@ -80,20 +80,20 @@ func (t *trace) succeeded(what string, w world) {
 
 // result is what came of a scenario.
 type result struct {
-	scenario  string
-	broken    []string
-	quirks    []named
-	lost      bool // in the end the store does not hold what Maia holds, or the runner is not connected
-	unstruck  bool // not everything that was to happen has
-	resumed   bool // a person had to resume the runner, as a run said
-	refreshes int
-	restarts  int
-	beyond    int // refreshes beyond those that were due
-	leaked    bool
-	dark      time.Duration // the longest
-	took      time.Duration
-	calls     []call
-	story     string // what happened, and, if something is broken, what the function printed
+	scenario   string
+	broken     []string
+	quirks     []named
+	lost       bool // in the end the store does not hold what Maia holds, or the runner is not connected
+	uninjected bool // not everything that was to happen has
+	resumed    bool // a person had to resume the runner, as a run said
+	refreshes  int
+	restarts   int
+	beyond     int // refreshes beyond those that were due
+	leaked     bool
+	downtime   time.Duration // the longest
+	took       time.Duration
+	calls      []call
+	story      string // what happened, and, if something is broken, what the function printed
 }
 
 const (
@@ -129,12 +129,12 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 	defer cancel()
 	began := time.Now()
 	r.scenario, r.quirks = s.name, s.quirks
-	strikes := make([]*strike, len(s.strikes))
-	for i := range s.strikes {
-		one := s.strikes[i]
-		strikes[i] = &one
+	injects := make([]*injection, len(s.injects))
+	for i := range s.injects {
+		one := s.injects[i]
+		injects[i] = &one
 	}
-	wire, trace := newWire(strikes), &trace{}
+	wire, trace := newWire(injects), &trace{}
 	var servers stage.Servers
 	defer servers.Close()
 	defer wire.end()
@@ -163,7 +163,7 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 		r.broken = append(r.broken, err.Error())
 	}
 	r.took = time.Since(began)
-	r.story = trace.String() + "the calls:\n" + wire.told()
+	r.story = trace.String() + "the calls:\n" + wire.reported()
 	if len(r.broken) > 0 {
 		r.story += "\nthe function's output:\n" + string(w.output())
 	}
@@ -263,12 +263,12 @@ func (r *result) judge(c *course) {
 	if limit := maxRestarts * len(m.Revoked(stage.AgentID)); len(c.quirks) > 0 && r.restarts > limit {
 		r.broken = append(r.broken, fmt.Sprintf("%d restarts, %d at most for each secret", r.restarts, maxRestarts))
 	}
-	r.unstruck = !c.wire.struck()
-	if r.unstruck && len(c.strikes) < 2 && len(c.quirks) == 0 {
+	r.uninjected = !c.wire.injected()
+	if r.uninjected && len(c.injects) < 2 && len(c.quirks) == 0 {
 		r.broken = append(r.broken, "what was to happen did not: there was no such call")
 	}
-	for _, dark := range m.Dark() {
-		r.dark = max(r.dark, dark)
+	for _, downtime := range m.Downtimes() {
+		r.downtime = max(r.downtime, downtime)
 	}
 }
 

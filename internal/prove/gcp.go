@@ -163,7 +163,7 @@ func noteOf(body []byte) string {
 	if note.Ordered != nil {
 		tells = append(tells, "ordered")
 	}
-	if note.Rotated != nil {
+	if note.LastRotation != nil {
 		tells = append(tells, "rotated")
 	}
 	if note.Applied != "" {

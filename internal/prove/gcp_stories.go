@@ -23,11 +23,11 @@ type gcpStory func(context.Context, gcpWorld) error
 // moment is one of a rotation: right after a call was carried out, and before its answer comes.
 type moment struct {
 	name string
-	call strike
+	call injection
 }
 
 func after(name, call, phase string, nth int) moment {
-	return moment{name, strike{name: call, phase: phase, nth: nth, kind: halts}}
+	return moment{name, injection{name: call, phase: phase, nth: nth, kind: halts}}
 }
 
 // then has something be done at the moment.
@@ -73,12 +73,12 @@ func (*onGCP) stories() (all []scenario) {
 		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
 	// The Lease is renewed while pipelines end, and while pods start.
-	for _, s := range []strike{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
+	for _, s := range []injection{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
 		for _, k := range changing {
 			for _, s.times = range []int{1, 2} {
 				s.kind = k
 				story := add("renewal/"+s.String(), func(ctx context.Context, w gcpWorld) error { return w.rotate(ctx) })
-				story.strikes, story.long = []strike{s}, true
+				story.injects, story.long = []injection{s}, true
 			}
 		}
 	}
@@ -152,9 +152,9 @@ func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Conte
 			return
 		}
 		defer wake(stopped)
-		beside := w.Another()
-		if others = w.untilBack(ctx, beside); others == nil && then != nil {
-			others = then(ctx, beside)
+		concurrent := w.Another()
+		if others = w.untilBack(ctx, concurrent); others == nil && then != nil {
+			others = then(ctx, concurrent)
 		}
 	}
 	w.wire.add(&at)

@@ -160,15 +160,15 @@ func summarize(in cloud, results []result, f *figures) error {
 		faults.figures(name, "", f)
 		f.add(name, "fault scenarios", faults.played)
 		f.add(name, "healed", faults.played-faults.broken)
-		f.add(name, "pairs of which the second call never came", faults.unstruck)
-		f.add(name, "longest dark time", faults.dark.Round(100*time.Millisecond))
+		f.add(name, "pairs of which the second call never came", faults.uninjected)
+		f.add(name, "longest dark time", faults.downtime.Round(100*time.Millisecond))
 	}
 	if quirks.played > 0 {
 		quirks.figures(name, "under quirks: ", f)
 		f.add(name, "quirks", fmt.Sprintf("%d, of which %d are Maia's", len(quirks.quirks), quirks.of(onMaia)))
 		f.add(name, "under quirks: scenarios", fmt.Sprintf("%d, of which %d under two", quirks.played, quirks.pairs))
 		f.add(name, "under quirks: as expected", quirks.played-quirks.broken)
-		f.add(name, "under quirks: faults whose call never came", quirks.unstruck)
+		f.add(name, "under quirks: faults whose call never came", quirks.uninjected)
 	}
 	if broken := faults.broken + quirks.broken; broken > 0 {
 		return fmt.Errorf("%s: %d of %d scenarios broke a promise", name, broken, len(results))
@@ -178,9 +178,9 @@ func summarize(in cloud, results []result, f *figures) error {
 
 // sum adds results up.
 type sum struct {
-	played, broken, lost, leaks, unstruck, resumed, beyond, pairs int
-	dark, took                                                    time.Duration
-	quirks                                                        map[string]string // services by the quirk's full name
+	played, broken, lost, leaks, uninjected, resumed, beyond, pairs int
+	downtime, took                                                  time.Duration
+	quirks                                                          map[string]string // services by the quirk's full name
 }
 
 func (s *sum) add(r result) {
@@ -189,7 +189,7 @@ func (s *sum) add(r result) {
 		is bool
 		n  *int
 	}{
-		{len(r.broken) > 0, &s.broken}, {r.lost, &s.lost}, {r.leaked, &s.leaks}, {r.unstruck, &s.unstruck},
+		{len(r.broken) > 0, &s.broken}, {r.lost, &s.lost}, {r.leaked, &s.leaks}, {r.uninjected, &s.uninjected},
 		{r.resumed, &s.resumed}, {len(r.quirks) > 1, &s.pairs},
 	} {
 		if count.is {
@@ -197,7 +197,7 @@ func (s *sum) add(r result) {
 		}
 	}
 	s.beyond += r.beyond
-	s.dark, s.took = max(s.dark, r.dark), max(s.took, r.took)
+	s.downtime, s.took = max(s.downtime, r.downtime), max(s.took, r.took)
 	for _, q := range r.quirks {
 		if s.quirks == nil {
 			s.quirks = map[string]string{}

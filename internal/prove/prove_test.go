@@ -141,7 +141,7 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 			t.Errorf("%q is missing in %q", words, broken)
 		}
 	}
-	if r = play(ctx, in, scenario{name: "aws/never", strikes: []strike{{name: "nothing", nth: 1, kind: refused, times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
+	if r = play(ctx, in, scenario{name: "aws/never", injects: []injection{{name: "nothing", nth: 1, kind: refused, times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
 		t.Errorf("a strike that did not happen is not told: %q", r.broken)
 	}
 }

@@ -128,7 +128,7 @@ func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 		for len(drawn) < in.faults() {
 			if s := oneOf(targets, random); !drawn[s.String()] {
 				drawn[s.String()] = true
-				add(s.String(), scenario{quirks: []named{q}, strikes: []strike{s}})
+				add(s.String(), scenario{quirks: []named{q}, injects: []injection{s}})
 			}
 		}
 	}
@@ -146,10 +146,10 @@ func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 }
 
 // oneOf is a call of a rotation, and what happens to it, once.
-func oneOf(targets []call, random *rand.Rand) strike {
+func oneOf(targets []call, random *rand.Rand) injection {
 	c := targets[random.IntN(len(targets))]
 	kinds := kindsOf(c)
-	return strike{name: c.name, phase: c.phase, nth: c.nth, kind: kinds[random.IntN(len(kinds))], times: 1}
+	return injection{name: c.name, phase: c.phase, nth: c.nth, kind: kinds[random.IntN(len(kinds))], times: 1}
 }
 
 // toTheRefusal has a rotation come that must be refused, and the next regular call.

@@ -127,7 +127,7 @@ func TestFiguresOfQuirks(t *testing.T) {
 	q := maiasQuirks()[0]
 	f := &figures{out: new(bytes.Buffer)}
 	err := summarize(&onAWS{}, []result{
-		{}, {quirks: []named{q}, resumed: true}, {quirks: []named{q, {service: onECS}}, broken: []string{"all"}, dark: time.Hour},
+		{}, {quirks: []named{q}, resumed: true}, {quirks: []named{q, {service: onECS}}, broken: []string{"all"}, downtime: time.Hour},
 	}, f)
 	if err == nil || !strings.Contains(err.Error(), "1 of 3") {
 		t.Errorf("err = %v", err)

@@ -13,7 +13,7 @@ import (
 // scenario is one rotation to which something happens.
 type scenario struct {
 	name    string
-	strikes []strike
+	injects []injection
 	// operator has an operator pause the runner before.
 	operator bool
 	// console has a person refresh in Maia's console when the rotation is complete.
@@ -40,8 +40,8 @@ func singles(calls []call, prefix string) (p plan) {
 		fmt.Sprintf("%d reads that repeat one of the same operation, resource and phase", repeated),
 		"of reads: answer-lost, killed-after and late, which for a read are refused and killed-before; twice in a row but for refused and killed-before")
 	add := func(c call, k kind, times int) {
-		s := strike{name: c.name, phase: c.phase, nth: c.nth, kind: k, times: times}
-		p.scenarios = append(p.scenarios, scenario{name: prefix + s.String(), strikes: []strike{s}})
+		s := injection{name: c.name, phase: c.phase, nth: c.nth, kind: k, times: times}
+		p.scenarios = append(p.scenarios, scenario{name: prefix + s.String(), injects: []injection{s}})
 	}
 	for _, c := range targets {
 		for _, k := range kindsOf(c) {
@@ -73,8 +73,8 @@ func operators(calls []call, prefix string) (p plan) {
 	for _, c := range changes {
 		for _, k := range []kind{lost, killedAfter} {
 			if c.changes {
-				s := strike{name: c.name, phase: c.phase, nth: c.nth, kind: k, times: 1}
-				p.scenarios = append(p.scenarios, scenario{name: prefix + "operator-paused/" + s.String(), strikes: []strike{s}, operator: true})
+				s := injection{name: c.name, phase: c.phase, nth: c.nth, kind: k, times: 1}
+				p.scenarios = append(p.scenarios, scenario{name: prefix + "operator-paused/" + s.String(), injects: []injection{s}, operator: true})
 			}
 		}
 	}
@@ -105,10 +105,10 @@ func kindsOf(c call) []kind {
 func pairs(calls []call, prefix string, n int, seed uint64) (p plan) {
 	targets, _ := targets(calls)
 	random := rand.New(rand.NewPCG(seed, 0))
-	pick := func() strike {
+	pick := func() injection {
 		c := targets[random.IntN(len(targets))]
 		kinds := kindsOf(c)
-		return strike{name: c.name, phase: c.phase, nth: c.nth, kind: kinds[random.IntN(len(kinds))], times: 1 + random.IntN(2)}
+		return injection{name: c.name, phase: c.phase, nth: c.nth, kind: kinds[random.IntN(len(kinds))], times: 1 + random.IntN(2)}
 	}
 	known := map[string]bool{}
 	for len(p.scenarios) < n {
@@ -119,7 +119,7 @@ func pairs(calls []call, prefix string, n int, seed uint64) (p plan) {
 		name := prefix + "pair/" + one.String() + "+" + two.String()
 		if !known[name] {
 			known[name] = true
-			p.scenarios = append(p.scenarios, scenario{name: name, strikes: []strike{one, two}})
+			p.scenarios = append(p.scenarios, scenario{name: name, injects: []injection{one, two}})
 		}
 	}
 	return p

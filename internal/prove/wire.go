@@ -47,7 +47,7 @@ type wire struct {
 	phase   string
 	calls   []call
 	counts  map[string]int
-	strikes []*strike
+	injects []*injection
 	killed  bool // a strike has killed the function
 	began   time.Time
 	story   strings.Builder // the calls, for the reader of a failure
@@ -56,8 +56,8 @@ type wire struct {
 	working sync.WaitGroup // requests that are carried out late
 }
 
-func newWire(strikes []*strike) *wire {
-	return &wire{strikes: strikes, counts: map[string]int{}, began: time.Now(), ended: make(chan struct{}), kill: func() {}}
+func newWire(injects []*injection) *wire {
+	return &wire{injects: injects, counts: map[string]int{}, began: time.Now(), ended: make(chan struct{}), kill: func() {}}
 }
 
 // end ends what waits, and waits for it.
@@ -82,11 +82,11 @@ func (w *wire) hasKilled() bool {
 }
 
 // add adds what is to happen.
-func (w *wire) add(s *strike) {
+func (w *wire) add(s *injection) {
 	s.times = 1
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.strikes = append(w.strikes, s)
+	w.injects = append(w.injects, s)
 }
 
 // enter says what the function is invoked for.
@@ -112,17 +112,17 @@ func (w *wire) wrap(s service, next http.Handler) http.Handler {
 			next.ServeHTTP(writer, request)
 			return
 		}
-		struck := w.arrive(s.source, made, request.RemoteAddr)
-		if struck == nil {
+		injected := w.arrive(s.source, made, request.RemoteAddr)
+		if injected == nil {
 			next.ServeHTTP(writer, request)
 			return
 		}
-		struck.happen(w, s, body, next, writer, request)
+		injected.happen(w, s, body, next, writer, request)
 	})
 }
 
 // arrive counts a call and says what strikes it; nil is nothing.
-func (w *wire) arrive(source stage.Source, made identity, from string) *strike {
+func (w *wire) arrive(source stage.Source, made identity, from string) *injection {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	arrived := call{source: source, identity: made, phase: strings.TrimSpace(w.step + " " + w.phase)}
@@ -133,10 +133,10 @@ func (w *wire) arrive(source stage.Source, made identity, from string) *strike {
 	if made.begins != "" {
 		w.phase = made.begins
 	}
-	var hit *strike
-	for _, s := range w.strikes {
+	var hit *injection
+	for _, s := range w.injects {
 		if hit == nil && s.hits(arrived) {
-			s.struck++
+			s.injected++
 			hit = s
 		}
 	}
@@ -149,7 +149,7 @@ func (w *wire) arrive(source stage.Source, made identity, from string) *strike {
 }
 
 // told are the calls in words.
-func (w *wire) told() string {
+func (w *wire) reported() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.story.String()
@@ -163,11 +163,11 @@ func (w *wire) made() []call {
 }
 
 // struck says that everything has happened that was to happen.
-func (w *wire) struck() bool {
+func (w *wire) injected() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.strikes {
-		if s.struck == 0 {
+	for _, s := range w.injects {
+		if s.injected == 0 {
 			return false
 		}
 	}

@@ -27,7 +27,7 @@ func TestSetups(t *testing.T) {
 				t.Error(wrong)
 			}
 			for _, finding := range diagnosis.Findings() {
-				if finding.Todo == "" {
+				if finding.Hint == "" {
 					t.Errorf("%s %s says no way to mend it", finding.Level, finding.Check)
 				}
 			}

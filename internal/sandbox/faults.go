@@ -182,7 +182,7 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationSucceeded); err != nil {
 		return err
 	}
-	w.trial.Strike("reverted", "somebody puts the revoked secret back into the store")
+	w.trial.Inject("reverted", "somebody puts the revoked secret back into the store")
 	w.Secrets.Put(w.SecretARN, w.Document)
 	w.onLabels()
 	refreshes, tasks := w.Maia.Refreshes(AgentID), w.fleet.count()

@@ -92,15 +92,15 @@ func (m *mortal) RoundTrip(request *http.Request) (*http.Response, error) {
 	if change && !m.dead {
 		m.changes++
 	}
-	struck := change && m.changes == m.dies
-	dead := m.dead || struck && !m.after
-	m.dead = m.dead || struck
+	injected := change && m.changes == m.dies
+	dead := m.dead || injected && !m.after
+	m.dead = m.dead || injected
 	m.mu.Unlock()
 	if dead {
 		return nil, errDead
 	}
 	response, err := m.next.RoundTrip(request)
-	if struck && err == nil {
+	if injected && err == nil {
 		_ = response.Body.Close()
 		return nil, errDead
 	}

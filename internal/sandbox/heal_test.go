@@ -169,7 +169,7 @@ func (w *World) specialWays() map[string]func(*testing.T) {
 		},
 		// The new task is connected, and the old one not stopped yet.
 		"store live, pending current, note [agent paused rotated-live], runner paused connected, 1 refreshed, in_progress": func(t *testing.T) {
-			back := func([]byte) bool { return len(w.Dark()) > 0 }
+			back := func([]byte) bool { return len(w.Downtimes()) > 0 }
 			w.Secrets.Inject(awsjson.Fault{Operation: "DescribeSecret", Match: back, Nth: 1, Kind: awsjson.DropBefore, Before: w.Function.Kill})
 			w.rotateInVain(t)
 		},

@@ -54,7 +54,7 @@ func TestWorld(t *testing.T) {
 			if due := world.Due(); world.Maia.Refreshes(AgentID) != due {
 				t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", world.Maia.Refreshes(AgentID), due)
 			}
-			if len(world.Dark()) == 0 {
+			if len(world.Downtimes()) == 0 {
 				t.Error("no dark time was measured")
 			}
 			if t.Failed() {

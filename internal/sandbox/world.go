@@ -226,4 +226,4 @@ func (w *World) createService(name string) {
 func (w *World) Started() int { return w.fleet.count() }
 
 // Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (w *World) Dark() []time.Duration { return w.Maia.Dark() }
+func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }

@@ -188,7 +188,7 @@ func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
 	case discovered != "" && !e.isRegion(discovered):
 		return "", Errorf("MATILLION_REGION in the runner's %s is %q, which is no region of Maia's (eu1, us1, au1)", place.Name,
 			discovered).
-			WithTodo("correct it there; if the runner works with it, set %s of this function to that of the account's region, such as https://eu1.api.matillion.com/dpc", APIURL)
+			WithHint("correct it there; if the runner works with it, set %s of this function to that of the account's region, such as https://eu1.api.matillion.com/dpc", APIURL)
 	case e.Region == "":
 		return discovered, nil
 	case discovered != "" && discovered != e.Region:

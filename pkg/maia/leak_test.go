@@ -55,8 +55,8 @@ func TestNothingLeaks(t *testing.T) {
 		{Kind: maiatest.CustomBody, Status: 400, Body: []byte(`{"title":"` + secret + `","error":"` + apiSecret + `"}`)},
 	}
 	for i, fault := range faults {
-		for _, struck := range []maiatest.Name{maiatest.Token, maiatest.GetCredentials, maiatest.RefreshCredentials, maiatest.GetAgent} {
-			t.Run(fmt.Sprintf("%d/%s", i, struck), func(t *testing.T) {
+		for _, injected := range []maiatest.Name{maiatest.Token, maiatest.GetCredentials, maiatest.RefreshCredentials, maiatest.GetAgent} {
+			t.Run(fmt.Sprintf("%d/%s", i, injected), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					fake := newFake(t)
 					secrets := []string{apiSecret, secret}
@@ -64,8 +64,8 @@ func TestNothingLeaks(t *testing.T) {
 						secrets = append(secrets, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 						return fake.Transport().RoundTrip(r)
 					}))
-					fault.Call = struck
-					if struck == maiatest.GetAgent && fault.Kind == maiatest.CustomBody && fault.Status == 400 {
+					fault.Call = injected
+					if injected == maiatest.GetAgent && fault.Kind == maiatest.CustomBody && fault.Status == 400 {
 						return // titles of calls without secrets are repeated on purpose
 					}
 					fake.Inject(fault)

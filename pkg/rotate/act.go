@@ -25,9 +25,9 @@ func (r *run) take(step Step) error {
 		}
 		err := r.wait(r.readAgent)
 		r.current = err == nil && r.seen.Agent.Connected
-		if note := r.seen.Home.Note.Paused; err == nil && (r.seen.Agent.Status != maia.StatusPausing || note != nil && !note.Confirmed) {
+		if note := r.seen.Platform.Note.Paused; err == nil && (r.seen.Agent.Status != maia.StatusPausing || note != nil && !note.Confirmed) {
 			// What Maia holds is looked at again when the intent is noted.
-			err = r.readHome()
+			err = r.readPlatform()
 		}
 		return err
 	case Refresh:
@@ -53,7 +53,7 @@ func (r *run) take(step Step) error {
 
 // pause writes the note, pauses, and confirms the note once Maia reports until when.
 func (r *run) pause() error {
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	if !r.seen.paused() {
 		note.Paused = &OwnPause{At: now(), By: r.seen.Run.ID}
 		if r.seen.Run.Mode == Rotate {
@@ -64,7 +64,7 @@ func (r *run) pause() error {
 		}
 		if took := time.Since(note.Paused.At); took >= pauseTime {
 			return Errorf(NotReady, "noting the pause took %s: another run may be pausing the runner by now", took.Round(time.Second)).
-				WithTodo("nothing: the next run tries again")
+				WithHint("nothing: the next run tries again")
 		}
 		r.seen.Run.Pauses++
 		err := r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandPause)
@@ -107,11 +107,11 @@ func notCarriedOut(err error) bool {
 // whether the refresh was carried out, and until when it may be.
 func (r *run) refresh() error {
 	held := r.seen.Maia.ClientSecret.Fingerprint()
-	if intent := r.seen.Home.Note.Intent; !r.seen.unsent() || intent.Over != held || wall().Sub(intent.At) >= intentTime {
+	if intent := r.seen.Platform.Note.Intent; !r.seen.unsent() || intent.Over != held || wall().Sub(intent.At) >= intentTime {
 		if err := r.rotator.Maia.Authenticate(r.ctx); err != nil {
 			return err
 		}
-		note := r.seen.Home.Note
+		note := r.seen.Platform.Note
 		note.Intent = &Intent{At: now(), Over: held, By: r.seen.Run.ID}
 		switch r.seen.pause(r.rotator.Policy, time.Now()) {
 		case pauseOperators:
@@ -129,7 +129,7 @@ func (r *run) refresh() error {
 		}
 	}
 	// The sending is dated before the call: the outage begins with it.
-	intent := *r.seen.Home.Note.Intent
+	intent := *r.seen.Platform.Note.Intent
 	intent.At = now()
 	if err := r.ctx.Err(); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (r *run) refresh() error {
 	r.keepPause()
 	r.beginCritical()
 	answer, err := r.rotator.Maia.RefreshCredentials(r.ctx, r.runner.AgentID())
-	if store := r.seen.Home.Store.ClientID; err == nil && answer.ClientID != store {
+	if store := r.seen.Platform.Stored.ClientID; err == nil && answer.ClientID != store {
 		// No answer to this refresh: what it made is not known from it.
 		err = fmt.Errorf("%w: the answer is about client %q, the store's is %q", maia.ErrOutcomeUnknown, answer.ClientID, store)
 	}
@@ -170,7 +170,7 @@ func (r *run) keepPause() {
 	case pauseOurs:
 		r.seen.Run.PauseHeld = true
 	case pauseOperators:
-		r.seen.Run.PauseLeft = r.seen.Home.Note.Paused != nil
+		r.seen.Run.PauseLeft = r.seen.Platform.Note.Paused != nil
 	case pauseUnclear:
 		r.seen.Run.PauseDoubt = true
 	}
@@ -179,7 +179,7 @@ func (r *run) keepPause() {
 func (r *run) store(step Step) error {
 	valid, _ := r.seen.Valid()
 	ours := r.seen.ours(valid.ClientSecret.Fingerprint())
-	if r.seen.stored(valid) {
+	if r.seen.storeHolds(valid) {
 		return r.complete(valid)
 	}
 	if adopted := r.seen.adoption(valid.ClientSecret.Fingerprint(), now()); adopted != nil {
@@ -189,7 +189,7 @@ func (r *run) store(step Step) error {
 	if ours {
 		r.seen.Run.ConnectedReads, r.down = 0, true // the refresh has cut the runner off, whether a look has seen it or not
 	}
-	held := r.seen.Home.Store.Equal(valid)
+	held := r.seen.Platform.Stored.Equal(valid)
 	if err := r.noteBeforeStore(step, held); err != nil {
 		return err
 	}
@@ -199,31 +199,31 @@ func (r *run) store(step Step) error {
 	if r.seen.Run.Sent != nil && r.seen.resolved(valid.ClientSecret.Fingerprint()) {
 		r.report.Refreshed = true // also where the answer was lost
 	}
-	r.seen.Run.Stored = true
+	r.seen.Run.StoreChanged = true
 	if err := r.runner.Store(r.ctx, valid); err != nil {
 		return err
 	}
-	r.mended = true
-	if held || r.seen.Run.Mode != Stage && r.seen.Agent.Connected && r.seen.Home.Note.Applied == valid.ClientSecret.Fingerprint() {
+	r.repaired = true
+	if held || r.seen.Run.Mode != Stage && r.seen.Agent.Connected && r.seen.Platform.Note.Applied == valid.ClientSecret.Fingerprint() {
 		r.current = false // there is time to look at what was written
 		return nil
 	}
-	r.seen.Home.Store, r.seen.Home.Pending, r.seen.Home.Unfinished = valid, maia.Credentials{}, false
-	r.seen.Home.Staged = r.seen.Run.Mode == Stage
-	r.seen.Home.Instances.Read = ReadOlder
+	r.seen.Platform.Stored, r.seen.Platform.Pending, r.seen.Platform.Unfinished = valid, maia.Credentials{}, false
+	r.seen.Platform.Staged = r.seen.Run.Mode == Stage
+	r.seen.Platform.Instances.Read = ReadOlder
 	return nil
 }
 
 // noteBeforeStore notes that a restart is owed, and that what was ordered before does not stand for what is stored now.
 func (r *run) noteBeforeStore(step Step, held bool) error {
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	if step.Owes {
 		note.Applied = AppliedNothing
 	}
 	if !held {
 		note.Ordered, r.ordered = nil, nil
 	}
-	if note.Equal(r.seen.Home.Note) {
+	if note.Equal(r.seen.Platform.Note) {
 		return nil
 	}
 	return r.saveNote(note)
@@ -232,7 +232,7 @@ func (r *run) noteBeforeStore(step Step, held bool) error {
 // complete has the platform keep beside the store what the store holds. That it still cannot is no failure of this step: what is
 // in the way is seen again.
 func (r *run) complete(valid maia.Credentials) error {
-	if err := r.settle(); err != nil {
+	if err := r.noteSettled(); err != nil {
 		return err
 	}
 	r.seen.Run.Recorded, r.current = true, false
@@ -244,15 +244,15 @@ func (r *run) complete(valid maia.Credentials) error {
 
 // undelivered says that the instances were never seen running with the valid secret.
 func (r *run) undelivered(valid maia.Fingerprint) bool {
-	applied := r.seen.Home.Note.Applied
+	applied := r.seen.Platform.Note.Applied
 	return applied != valid && applied != AppliedNothing
 }
 
 func (r *run) restart() error {
 	r.keepPause()
-	ordered := Order{At: now(), For: r.seen.Home.Store.ClientSecret.Fingerprint()}
+	ordered := Order{At: now(), For: r.seen.Platform.Stored.ClientSecret.Fingerprint()}
 	ids, err := r.runner.Restart(r.ctx)
-	if noted := r.seen.Home.Note.Ordered; noted != nil && noted.For == ordered.For && len(ids) > 0 && slices.Equal(noted.IDs, ids) {
+	if noted := r.seen.Platform.Note.Ordered; noted != nil && noted.For == ordered.For && len(ids) > 0 && slices.Equal(noted.IDs, ids) {
 		ordered.At = noted.At // nothing else was ordered
 	}
 	if ordered.IDs = ids; err == nil || len(ids) > 0 {
@@ -262,11 +262,11 @@ func (r *run) restart() error {
 	if err != nil {
 		return err
 	}
-	r.mended = true
+	r.repaired = true
 	r.seen.Run.Restarts++
 	r.seen.Run.RestartedAt = time.Now()
 	r.seen.Run.ConnectedReads = 0
-	r.seen.Home.Instances.State, r.seen.Home.Instances.Read = Rolling, ReadCurrent
+	r.seen.Platform.Instances.State, r.seen.Platform.Instances.Read = Rolling, ReadCurrent
 	r.endCritical()
 	return nil
 }
@@ -274,7 +274,7 @@ func (r *run) restart() error {
 // noteOrder makes the order of a restart durable. Where that fails it is tried again with the next note: the instances come up
 // all the same, and a later run that does not find it restarts them once more at worst.
 func (r *run) noteOrder() {
-	if noted := r.seen.Home.Note.Ordered; r.ordered == nil || noted != nil && r.ordered.equal(*noted) {
+	if noted := r.seen.Platform.Note.Ordered; r.ordered == nil || noted != nil && r.ordered.equal(*noted) {
 		return
 	}
 	valid, _ := r.seen.Valid()
@@ -289,7 +289,7 @@ func (r *run) resume(step Step) error {
 	r.seen.Run.Refusal = step.Refusal
 	if step.Refusal == nil && r.seen.Run.Mode != Stage {
 		// Noted before pipelines run again: a later run must not take the instances for old ones.
-		if err := r.settle(); err != nil {
+		if err := r.noteSettled(); err != nil {
 			return err
 		}
 	}
@@ -298,7 +298,7 @@ func (r *run) resume(step Step) error {
 
 func (r *run) takePauseBack() error {
 	// A Finish ends the rotation that paused, which nobody else goes on with.
-	if r.seen.Run.Mode != Finish && r.seen.Home.Note.Paused.By != r.seen.Run.ID {
+	if r.seen.Run.Mode != Finish && r.seen.Platform.Note.Paused.By != r.seen.Run.ID {
 		if err := r.takePauseOver(); err != nil {
 			return err
 		}
@@ -320,13 +320,13 @@ func (r *run) takePauseBack() error {
 	if err := r.awaitAgent(r.pauseOver, "resumed"); err != nil {
 		return err
 	}
-	r.mended = true
+	r.repaired = true
 	return r.noteResumed()
 }
 
 // noteResumed takes our pause from the note.
 func (r *run) noteResumed() error {
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	note.Paused = nil
 	return r.saveNote(note)
 }
@@ -334,7 +334,7 @@ func (r *run) noteResumed() error {
 // keepClaim notes a pause that could not be taken back, so that the next run knows it: as Maia shows it, or, where Maia has accepted the
 // PAUSE and could not be read since, without an end.
 func (r *run) keepClaim() error {
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	own := note.Paused
 	switch {
 	case own == nil || own.Confirmed:
@@ -351,20 +351,20 @@ func (r *run) keepClaim() error {
 	if err := r.runner.SaveNote(ctx, note); err != nil {
 		return err
 	}
-	r.seen.Home.Note = note
+	r.seen.Platform.Note = note
 	return nil
 }
 
 // takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
 // noted so since this one looked, must not find the runner at work when it refreshes.
 func (r *run) takePauseOver() error {
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	note.Paused = r.seen.confirmed()
 	note.Paused.By = r.seen.Run.ID
 	if err := r.saveNote(note); err != nil {
 		return err
 	}
-	if err := errors.Join(r.readHome(), r.readAgent()); err != nil {
+	if err := errors.Join(r.readPlatform(), r.readAgent()); err != nil {
 		return err
 	}
 	if r.seen.Agent.Status == maia.StatusRunning {
@@ -372,24 +372,24 @@ func (r *run) takePauseOver() error {
 	}
 	if !r.pausedByUs() {
 		return Errorf(NotReady, "the runner was paused anew while this run was about to resume it").
-			WithTodo("nothing: the next run reads whose pause it is")
+			WithHint("nothing: the next run reads whose pause it is")
 	}
-	if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), false); !resume || r.seen.Home.Note.Paused == nil {
+	if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), false); !resume || r.seen.Platform.Note.Paused == nil {
 		return Errorf(NotReady, "another run goes on with the pause that this one was about to take back").
-			WithTodo("nothing: that run takes it back, or the next one does")
+			WithHint("nothing: that run takes it back, or the next one does")
 	}
 	return nil
 }
 
 // done writes the note of a run that has nothing left to do.
 func (r *run) done() error {
-	if err := r.settle(); err != nil {
+	if err := r.noteSettled(); err != nil {
 		return err
 	}
 	switch {
 	case r.counts:
 		r.report.Outcome = Rotated
-	case r.mended:
+	case r.repaired:
 		r.report.Outcome = Healed
 	default:
 		r.report.Outcome = NoOp
@@ -397,23 +397,23 @@ func (r *run) done() error {
 	return nil
 }
 
-// settle notes what is settled: the outcome of a refresh, and, but for [Stage], that the instances run with what is valid.
-func (r *run) settle() error {
+// noteSettled notes what is settled: the outcome of a refresh, and, but for [Stage], that the instances run with what is valid.
+func (r *run) noteSettled() error {
 	valid, _ := r.seen.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
 	r.counts = r.counts || r.seen.resolved(fingerprint)
 	note := r.settledNote(fingerprint)
 	if r.seen.Run.Mode != Stage {
-		if r.undelivered(fingerprint) && r.seen.ours(fingerprint) && note.Rotated != nil {
+		if r.undelivered(fingerprint) && r.seen.ours(fingerprint) && note.LastRotation != nil {
 			r.counts = true
 			if !r.cameBack.IsZero() {
-				r.report.Dark = r.cameBack.Sub(note.Rotated.At)
+				r.report.Downtime = r.cameBack.Sub(note.LastRotation.At)
 			}
 		}
 		note.Applied, note.Ordered, r.ordered = fingerprint, nil, nil
 		note.Paused = r.settledPause()
 	}
-	if note = r.withPending(note); note.Equal(r.seen.Home.Note) {
+	if note = r.withPending(note); note.Equal(r.seen.Platform.Note) {
 		return nil
 	}
 	return r.saveNote(note)
@@ -422,7 +422,7 @@ func (r *run) settle() error {
 // settledPause is what the note is to say of the pause of a runner that was seen back. One that is ours keeps being so, though the
 // note says from now on that the runner is back.
 func (r *run) settledPause() *OwnPause {
-	own, now := r.seen.Home.Note.Paused, time.Now()
+	own, now := r.seen.Platform.Note.Paused, time.Now()
 	if own == nil {
 		return nil
 	}
@@ -451,7 +451,7 @@ func (r *run) settledPause() *OwnPause {
 
 // settledNote is the note with an intent closed whose outcome is known, or that was never sent.
 func (r *run) settledNote(valid maia.Fingerprint) Note {
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	intent := note.Intent
 	switch {
 	case intent == nil:
@@ -462,7 +462,7 @@ func (r *run) settledNote(valid maia.Fingerprint) Note {
 		if r.seen.Run.Sent != nil {
 			sent = *r.seen.Run.Sent
 		}
-		note.Intent, note.Rotated, note.Tried = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}, time.Time{}
+		note.Intent, note.LastRotation, note.Tried = nil, &Rotation{At: sent.At, Over: sent.Over, New: valid}, time.Time{}
 	case !time.Now().Before(intent.At.Add(r.rotator.Policy.QuietTime)):
 		note.Intent = nil
 	}
@@ -498,6 +498,6 @@ func (r *run) saveNote(note Note) error {
 	if err := r.runner.SaveNote(r.ctx, note); err != nil {
 		return err
 	}
-	r.seen.Home.Note = note
+	r.seen.Platform.Note = note
 	return nil
 }

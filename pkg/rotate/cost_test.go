@@ -21,7 +21,7 @@ func TestWhatACleanRotationCosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newBusyHome(t, test.tasks)
+				h := newBusyPlatform(t, test.tasks)
 				h.starts = 1500 * time.Millisecond
 				asked := 0
 				h.maia.OnCall(func(maiatest.Call) { asked++ })

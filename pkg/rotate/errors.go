@@ -27,7 +27,7 @@ type State string
 
 // The states, in the words of the reports.
 const (
-	Unseen      State = "nothing changed by this run"
+	NotObserved State = "nothing changed by this run"
 	Unchanged   State = "not refreshed, nothing changed"
 	NotStored   State = "not stored: Maia holds the valid secret, the next run brings it to the runner"
 	OnlyStaged  State = "staged, not current"
@@ -35,7 +35,7 @@ const (
 	NotBack     State = "restarted, not connected"
 	StillPaused State = "connected, still paused by us"
 	PausedOnly  State = "not refreshed; a pause of ours stands, or may still take effect"
-	Dark        State = "not connected"
+	Down        State = "not connected"
 	Back        State = "connected"
 	Unresolved  State = "a refresh was sent and its outcome is not known yet: no other is sent meanwhile"
 )
@@ -52,7 +52,7 @@ type Error struct {
 	Kind  Kind
 	State State  // empty where the place that failed cannot tell; Run fills it
 	What  string // what happened, in the caller's words, without secrets
-	Todo  string // what to do next; empty if there is nothing to add
+	Hint  string // what to do next; empty if there is nothing to add
 	Err   error
 }
 
@@ -62,10 +62,10 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, What: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// WithTodo returns the error with advice for the reader.
-func (e *Error) WithTodo(format string, args ...any) *Error {
+// WithHint returns the error with advice for the reader.
+func (e *Error) WithHint(format string, args ...any) *Error {
 	with := *e
-	with.Todo = fmt.Sprintf(format, args...)
+	with.Hint = fmt.Sprintf(format, args...)
 	return &with
 }
 
@@ -76,8 +76,8 @@ func (e *Error) Error() string {
 	if e.State != "" {
 		text.WriteString("; state: " + string(e.State))
 	}
-	if e.Todo != "" {
-		text.WriteString("; what to do: " + e.Todo)
+	if e.Hint != "" {
+		text.WriteString("; what to do: " + e.Hint)
 	}
 	return text.String()
 }
@@ -111,7 +111,7 @@ func KindOf(err error) Kind {
 func AsError(err error, state State) *Error {
 	var typed *Error
 	if !errors.As(err, &typed) {
-		return &Error{Kind: KindOf(err), State: state, What: err.Error(), Todo: todo(err), Err: err}
+		return &Error{Kind: KindOf(err), State: state, What: err.Error(), Hint: hint(err), Err: err}
 	}
 	with := *typed
 	prefix, _ := strings.CutSuffix(err.Error(), typed.Error())
@@ -123,10 +123,10 @@ func AsError(err error, state State) *Error {
 }
 
 // todo is the advice for an error of the Maia client, or of a run whose time was up.
-func todo(err error) string {
+func hint(err error) string {
 	for _, advice := range []struct {
 		is   error
-		todo string
+		hint string
 	}{
 		{maia.ErrUnauthorized, "check the Maia API credential that the function is configured with"},
 		{maia.ErrForbidden, "give the Maia API credential the role Admin"},
@@ -139,7 +139,7 @@ func todo(err error) string {
 		{context.Canceled, "nothing: the next run goes on"},
 	} {
 		if errors.Is(err, advice.is) {
-			return advice.todo
+			return advice.hint
 		}
 	}
 	return "try again; if this repeats, look at the function's log"

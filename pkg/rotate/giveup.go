@@ -15,7 +15,7 @@ func (r *run) failed(what string, err error) error {
 	r.failures++
 	kind := KindOf(err)
 	certain := kind == Permission || kind == Configuration || kind == Vendor
-	if !r.dark() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
+	if !r.mayBeDown() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
@@ -57,23 +57,23 @@ func (r *run) cleanUp() error {
 	defer cancel()
 	defer context.AfterFunc(r.ctx, func() { time.AfterFunc(cleanupTime, cancel) })()
 	r.ctx = ctx
-	home, unseen := r.runner.Observe(r.ctx) // another run may have come
-	if unseen == nil {
-		r.seen.Home = home
+	platform, unread := r.runner.Observe(r.ctx) // another run may have come
+	if unread == nil {
+		r.seen.Platform = platform
 	}
-	if r.seen.Home.Note.Paused == nil && !r.seen.unsent() {
-		return unseen
+	if r.seen.Platform.Note.Paused == nil && !r.seen.unsent() {
+		return unread
 	}
-	if err := r.readAgent(); err != nil && unseen == nil {
+	if err := r.readAgent(); err != nil && unread == nil {
 		return errors.Join(err, r.keepClaim())
 	} else if err != nil {
 		return err
 	}
-	if unseen != nil { // the note may be another by now: what is left of ours in it is for the next run
+	if unread != nil { // the note may be another by now: what is left of ours in it is for the next run
 		if r.seen.Run.Pauses > 0 && r.pausedByUs() {
-			return errors.Join(unseen, r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume))
+			return errors.Join(unread, r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume))
 		}
-		return unseen
+		return unread
 	}
 	if r.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
 		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), true); resume {
@@ -82,7 +82,7 @@ func (r *run) cleanUp() error {
 			}
 		}
 	}
-	note := r.seen.Home.Note
+	note := r.seen.Platform.Note
 	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && r.pauseOver() &&
 		(r.pauseSeen || r.seen.Run.Pauses == 0) { // a PAUSE that has not shown may yet take effect: the note stays
 		note.Paused = nil
@@ -90,7 +90,7 @@ func (r *run) cleanUp() error {
 	if r.seen.unsent() {
 		note.Intent = nil
 	}
-	if note.Equal(r.seen.Home.Note) {
+	if note.Equal(r.seen.Platform.Note) {
 		return nil
 	}
 	return r.saveNote(note)

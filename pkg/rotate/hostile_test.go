@@ -38,10 +38,10 @@ func lies() map[string]func(secret string) string {
 
 // lying is Maia with some of its answers replaced.
 type lying struct {
-	h    *home
-	lie  func(secret string) string // nil: it is honest
-	tell func(method string) bool   // which of the calls about credentials are answered with the lie
-	told int
+	h        *platform
+	lie      func(secret string) string // nil: it is honest
+	tell     func(method string) bool   // which of the calls about credentials are answered with the lie
+	reported int
 }
 
 func (l *lying) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -51,7 +51,7 @@ func (l *lying) RoundTrip(request *http.Request) (*http.Response, error) {
 		body := l.lie(l.h.maia.LiveSecret(agentID))
 		answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader([]byte(body))), int64(len(body))
 		answer.Header.Del("Content-Length")
-		l.told++
+		l.reported++
 	}
 	return answer, err
 }
@@ -71,11 +71,11 @@ func TestHostileAnswerOfARefresh(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(lies())) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				liar := &lying{h: h, lie: lies()[name], tell: func(method string) bool { return method == http.MethodPost }}
 				report, err := h.run(rotate.Rotate, liar.client)
-				if err != nil || report.Outcome != rotate.Rotated || liar.told != 1 {
-					t.Errorf("outcome %q, error %v, %d lies", report.Outcome, err, liar.told)
+				if err != nil || report.Outcome != rotate.Rotated || liar.reported != 1 {
+					t.Errorf("outcome %q, error %v, %d lies", report.Outcome, err, liar.reported)
 				}
 				h.mustBeBack()
 				h.mustRefresh(1)
@@ -90,7 +90,7 @@ func TestHostileAnswersFromTheRefreshOn(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(lies())) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				refreshed := false
 				liar := &lying{h: h, lie: lies()[name], tell: func(method string) bool {
 					refreshed = refreshed || method == http.MethodPost
@@ -124,7 +124,7 @@ func TestHostileReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, mode := range []rotate.Mode{rotate.Rotate, rotate.Heal} {
-					h := newHome(t)
+					h := newPlatform(t)
 					liar := &lying{h: h, lie: lies()[name], tell: func(string) bool { return true }}
 					_, err := h.run(mode, liar.client)
 					if err == nil || h.store != first || h.restarts != 0 || h.note.Intent != nil || h.note.Paused != nil {
@@ -142,7 +142,7 @@ func TestHostileReads(t *testing.T) {
 // brings it back, without another refresh.
 func TestHostileAnswerInTheFormOfTheTruth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		liar := &lying{h: h, lie: func(string) string {
 			return `{"clientId":"` + clientID + `","clientSecret":"the-secret-of-nobody"}`
 		}, tell: func(method string) bool { return method == http.MethodPost }}

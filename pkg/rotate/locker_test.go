@@ -13,7 +13,7 @@ import (
 
 // locked is a home with a lock.
 type locked struct {
-	*home
+	*platform
 	asks []time.Duration
 }
 
@@ -30,7 +30,7 @@ func (l *locked) Release(ctx context.Context) {
 
 func TestPromise2TheLockIsHeldWhenTheRefreshIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &locked{home: newHome(t)}
+		l := &locked{platform: newPlatform(t)}
 		rotator := &rotate.Rotator{Maia: l.maia.Client(t), Policy: rotate.DefaultPolicy()}
 		if _, err := rotator.Run(t.Context(), l, rotate.Rotate); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestPromise2TheLockIsHeldWhenTheRefreshIsSent(t *testing.T) {
 
 func TestPromise2NoRefreshWithoutTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &locked{home: newHome(t)}
+		l := &locked{platform: newPlatform(t)}
 		l.before("hold", 1, func() error { return rotate.Errorf(rotate.NotReady, "the lock is lost") })
 		rotator := &rotate.Rotator{Maia: l.maia.Client(t), Policy: rotate.DefaultPolicy()}
 		_, err := rotator.Run(t.Context(), l, rotate.Rotate)
@@ -62,7 +62,7 @@ func TestPromise2NoRefreshWithoutTheLock(t *testing.T) {
 
 func TestPromise4TheLockIsGivenBackWhenTheCallerHasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &locked{home: newHome(t)}
+		l := &locked{platform: newPlatform(t)}
 		ctx, cancel := context.WithCancel(t.Context())
 		l.before("check", 1, func() error { cancel(); return nil })
 		rotator := &rotate.Rotator{Maia: l.maia.Client(t), Policy: rotate.DefaultPolicy()}
@@ -77,26 +77,26 @@ func TestPromise4TheLockIsGivenBackWhenTheCallerHasGone(t *testing.T) {
 
 // torn is a home whose store is not whole until something is stored.
 type torn struct {
-	*home
+	*platform
 	whole bool
 }
 
-func (h *torn) Observe(ctx context.Context) (rotate.Home, error) {
-	seen, err := h.home.Observe(ctx)
+func (h *torn) Observe(ctx context.Context) (rotate.Platform, error) {
+	seen, err := h.platform.Observe(ctx)
 	seen.Unfinished = !h.whole
 	return seen, err
 }
 
 func (h *torn) Store(ctx context.Context, credentials maia.Credentials) error {
 	h.whole = true
-	return h.home.Store(ctx, credentials)
+	return h.platform.Store(ctx, credentials)
 }
 
 func TestPromise6AStoreThatIsNotWholeIsCompleted(t *testing.T) {
 	for _, mode := range []rotate.Mode{rotate.Heal, rotate.Rotate} {
 		t.Run(string(mode), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &torn{home: newHome(t)}
+				h := &torn{platform: newPlatform(t)}
 				rotator := &rotate.Rotator{Maia: h.maia.Client(t), Policy: rotate.DefaultPolicy()}
 				report, err := rotator.Run(t.Context(), h, mode)
 				if err != nil {
@@ -118,9 +118,9 @@ func TestPromise6AStoreThatIsNotWholeIsCompleted(t *testing.T) {
 
 // A run whose process is stopped right before it sends its refresh, for so long that another run does its work, must not
 // send it when it wakes up.
-func TestPromise2ARunThatWasHeldUpLooksAgain(t *testing.T) {
+func TestPromise2ARunThatWasHeldUpReadsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &locked{home: newHome(t)}
+		l := &locked{platform: newPlatform(t)}
 		l.before("hold", 1, func() error {
 			report, err := l.run(rotate.Rotate, every(time.Hour))
 			if err != nil || report.Outcome != rotate.Rotated {

@@ -80,22 +80,22 @@ func next(o Observation, p Policy, now time.Time) Step {
 	}
 	if strings.EqualFold(o.Agent.Type, agentStreaming) {
 		return refuse(Errorf(Configuration, "agent %s is of type %s: whether such an agent can be paused and refreshed safely is not documented", o.Agent.ID, agentStreaming).
-			WithTodo("take it out of the function's configuration; only agents of type data_productivity_cloud are rotated"))
+			WithHint("take it out of the function's configuration; only agents of type data_productivity_cloud are rotated"))
 	}
-	if until, underWay := o.besideRefresh(); underWay && now.Before(until) {
+	if until, underWay := o.concurrentRefresh(); underWay && now.Before(until) {
 		return o.awaitOutcome("another run is about to refresh, or has just done it and stores the answer", until, now)
 	}
 	valid, known := o.Valid()
 	if !known {
 		return o.awaitOutcome("Maia still shows the secret that was revoked", o.Run.Started.Add(p.QuietTime), now)
 	}
-	if o.Home.Store.ClientID != valid.ClientID {
-		return refuse(Errorf(Configuration, "the store holds credentials of client %q, Maia says that the runner's is %q", o.Home.Store.ClientID, valid.ClientID).
-			WithTodo("check that the store and the agent ID belong to the same runner"))
+	if o.Platform.Stored.ClientID != valid.ClientID {
+		return refuse(Errorf(Configuration, "the store holds credentials of client %q, Maia says that the runner's is %q", o.Platform.Stored.ClientID, valid.ClientID).
+			WithHint("check that the store and the agent ID belong to the same runner"))
 	}
 	fingerprint := valid.ClientSecret.Fingerprint()
-	if !o.stored(valid) {
-		if quiet, open := o.quiet(p); open && o.unresolved(fingerprint) && now.Before(quiet) && !o.Home.Store.Equal(valid) {
+	if !o.storeHolds(valid) {
+		if quiet, open := o.quiet(p); open && o.unresolved(fingerprint) && now.Before(quiet) && !o.Platform.Stored.Equal(valid) {
 			return o.awaitOutcome("a refresh was sent whose outcome the store may hold, and Maia does not show", quiet, now)
 		}
 		if until := o.Run.Started.Add(doubtTime); o.doubtful(fingerprint) && now.Before(until) {
@@ -103,7 +103,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 		}
 		return o.adopt(fingerprint, p)
 	}
-	if o.Run.Mode == Stage && o.Home.Staged {
+	if o.Run.Mode == Stage && o.Platform.Staged {
 		return Step{Kind: Done, Reason: "the store holds what Maia holds"}
 	}
 	if o.unresolved(fingerprint) && (o.Run.Mode.mayRefresh() || !o.Agent.Connected) {
@@ -113,21 +113,21 @@ func next(o Observation, p Policy, now time.Time) Step {
 		}
 		if o.Run.Sent != nil {
 			return refuse(Errorf(UnknownOutcome, "the refresh got no answer, and Maia has held the former secret for %s since", p.QuietTime).
-				WithTodo("nothing: the next run may refresh again"))
+				WithHint("nothing: the next run may refresh again"))
 		}
 	}
-	if o.Home.Instances.State == Stopped && o.Agent.Connected {
-		return refuse(Errorf(NotReady, "Maia says that the runner is connected, and its platform shows no instance that uses the secret: %s", o.Home.Instances.Detail).
-			WithTodo("find out where the runner runs; if it was scaled to zero just now, nothing"))
+	if o.Platform.Instances.State == Stopped && o.Agent.Connected {
+		return refuse(Errorf(NotReady, "Maia says that the runner is connected, and its platform shows no instance that uses the secret: %s", o.Platform.Instances.Detail).
+			WithHint("find out where the runner runs; if it was scaled to zero just now, nothing"))
 	}
-	if o.Home.Instances.State == Stopped {
-		return refuse(Errorf(NotReady, "%w: %s", ErrStopped, o.Home.Instances.Detail).
-			WithTodo("scale it up; it reads what the store holds when it starts"))
+	if o.Platform.Instances.State == Stopped {
+		return refuse(Errorf(NotReady, "%w: %s", ErrStopped, o.Platform.Instances.Detail).
+			WithHint("scale it up; it reads what the store holds when it starts"))
 	}
 	if !o.fresh(fingerprint) {
 		return o.restart(p, now)
 	}
-	if step, decided := o.settle(p, now, fingerprint); decided {
+	if step, decided := o.awaitBack(p, now, fingerprint); decided {
 		return step
 	}
 	if o.due(fingerprint, p, now) {
@@ -151,7 +151,7 @@ func next(o Observation, p Policy, now time.Time) Step {
 			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: o.leftPaused()}
 		}
 	}
-	if why := o.Home.Unrecorded; why != "" {
+	if why := o.Platform.Unrecorded; why != "" {
 		return o.record(why)
 	}
 	return Step{Kind: Done, Reason: "connected with what Maia holds, and so is the store"}
@@ -166,24 +166,24 @@ func (o Observation) record(why string) Step {
 		return Step{Kind: Store, Reason: "delivered, and not recorded yet: " + why}
 	}
 	return Step{Kind: Done, Reason: "the runner is back, and not recorded", Refusal: Errorf(Configuration, "the secret is delivered and the runner is back, and the platform does not record it yet: %s", why).
-		WithTodo("remove what is in the way; the next run completes the record, and nothing is refreshed until then")}
+		WithHint("remove what is in the way; the next run completes the record, and nothing is refreshed until then")}
 }
 
 // adopt brings a value of Maia's that the store lacks.
 func (o Observation) adopt(valid maia.Fingerprint, p Policy) Step {
-	if o.Home.Store.ClientSecret.Fingerprint() == valid {
+	if o.Platform.Stored.ClientSecret.Fingerprint() == valid {
 		return Step{Kind: Store, Reason: "a change of the store was not completed"}
 	}
 	ours := o.ours(valid)
 	if p.OnlyKnown && !ours && !o.agreed() {
 		return refuse(Errorf(NotReady, "Maia holds another secret than the store, there is no note of this runner, and the agent of another target is not known now").
-			WithTodo("see why the other target cannot be opened: it may be the home of this agent"))
+			WithHint("see why the other target cannot be opened: it may be the home of this agent"))
 	}
 	if !ours && o.Agent.Connected && !o.agreed() {
 		return refuse(Errorf(Vendor, "Maia holds another secret than the store, though the runner is connected, and the two were never seen to agree").
-			WithTodo("if the secret was refreshed by hand, put the new one into the store and restart the runner; then start a rotation"))
+			WithHint("if the secret was refreshed by hand, put the new one into the store and restart the runner; then start a rotation"))
 	}
-	applied := o.Home.Note.Applied
+	applied := o.Platform.Note.Applied
 	step := Step{Kind: Store, Reason: "the store lacks what Maia holds, which was not refreshed by us"}
 	if ours {
 		step.Reason = "the store lacks what our refresh made"
@@ -201,17 +201,17 @@ func (o Observation) awaitOutcome(reason string, until, now time.Time) Step {
 	if now.Before(until) && now.Before(o.Run.Deadline) {
 		return Step{Kind: AwaitOutcome, Reason: reason}
 	}
-	return refuse(Errorf(UnknownOutcome, "%s", reason).WithTodo("nothing: the next run looks again, and refreshes only when it is safe"))
+	return refuse(Errorf(UnknownOutcome, "%s", reason).WithHint("nothing: the next run looks again, and refreshes only when it is safe"))
 }
 
 // restart orders instances that read the store. Ones that are alive are drained before; ones that this run's refresh cut
 // off, or that are not connected, are not: they cannot drain. Those that it has restarted since can.
 func (o Observation) restart(p Policy, now time.Time) Step {
 	if o.Run.Restarts >= maxTries {
-		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", o.Run.Restarts, o.Home.Instances.Detail).
-			WithTodo("look at the instances' logs; the next run restarts them again"))
+		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", o.Run.Restarts, o.Platform.Instances.Detail).
+			WithHint("look at the instances' logs; the next run restarts them again"))
 	}
-	alive := o.Run.Sent == nil || o.Run.Restarts > 0 && o.Home.Instances.up()
+	alive := o.Run.Sent == nil || o.Run.Restarts > 0 && o.Platform.Instances.up()
 	if o.Agent.Connected && alive && !o.partlyOrdered() && (o.Agent.Status == maia.StatusRunning || o.paused()) {
 		if step, decided := o.drain(p, now, 0); decided {
 			return step
@@ -223,14 +223,14 @@ func (o Observation) restart(p Policy, now time.Time) Step {
 // partlyOrdered reports whether some of what runs with the secret was restarted for what is stored now, and the rest is not: it is cut
 // off, and cannot drain.
 func (o Observation) partlyOrdered() bool {
-	ordered := o.Home.Note.Ordered
-	return ordered != nil && ordered.For == o.Home.Store.ClientSecret.Fingerprint() && o.Home.Instances.Read != ReadCurrent
+	ordered := o.Platform.Note.Ordered
+	return ordered != nil && ordered.For == o.Platform.Stored.ClientSecret.Fingerprint() && o.Platform.Instances.Read != ReadCurrent
 }
 
-// settle waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are
+// awaitBack waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are
 // steady and connected as far as this run needs it.
-func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (step Step, decided bool) {
-	owed, instances := o.owed(valid), o.Home.Instances
+func (o Observation) awaitBack(p Policy, now time.Time, valid maia.Fingerprint) (step Step, decided bool) {
+	owed, instances := o.owed(valid), o.Platform.Instances
 	if owed || o.Run.Mode == Finish && !o.Agent.Connected {
 		if o.comesNoMore(p, now) {
 			return o.restart(p, now), true
@@ -244,11 +244,11 @@ func (o Observation) settle(p Policy, now time.Time, valid maia.Fingerprint) (st
 			return Step{Kind: AwaitDrained, Reason: "the runner lost its connection while it drained"}, true
 		}
 		return refuse(Errorf(NotReady, "Maia says that the runner is not connected (status %q), though store and instances hold the valid secret", o.Agent.Status).
-			WithTodo("look at the runner's logs and network; nothing is refreshed while it is down")), true
+			WithHint("look at the runner's logs and network; nothing is refreshed while it is down")), true
 	}
 	if instances.State != Steady && o.due(valid, p, now) {
 		return refuse(Errorf(NotReady, "the deployment is %s: %s", instances.State, instances.Detail).
-			WithTodo("wait until it is steady, or mend it")), true
+			WithHint("wait until it is steady, or mend it")), true
 	}
 	return Step{}, false
 }
@@ -260,7 +260,7 @@ const wedged = time.Hour
 // comesNoMore reports whether the instances that were ordered are given up: by the platform; or by us, once in a run, if they did
 // not come up within the connect time-out, or run for long and the runner is not connected. Ones that are only slow are not.
 func (o Observation) comesNoMore(p Policy, now time.Time) bool {
-	instances, ordered := o.Home.Instances, o.Home.Note.Ordered
+	instances, ordered := o.Platform.Instances, o.Platform.Note.Ordered
 	if instances.State == Failed {
 		return true
 	}
@@ -285,16 +285,16 @@ func (o Observation) waitingSince() time.Time {
 func (o Observation) awaitConnected(p Policy, now time.Time) Step {
 	late := !now.Before(o.waitingSince().Add(p.ConnectTimeout))
 	switch {
-	case late && o.Home.Instances.State == Rolling:
-		return refuse(Errorf(NotReady, "%w, and were not up within %s: %s", ErrStarting, p.ConnectTimeout, o.Home.Instances.Detail).
-			WithTodo("nothing: the next run waits on, and orders no other restart; if this repeats, look at the deployment's events"))
+	case late && o.Platform.Instances.State == Rolling:
+		return refuse(Errorf(NotReady, "%w, and were not up within %s: %s", ErrStarting, p.ConnectTimeout, o.Platform.Instances.Detail).
+			WithHint("nothing: the next run waits on, and orders no other restart; if this repeats, look at the deployment's events"))
 	case late:
 		return refuse(Errorf(Vendor, "the runner has not come back within %s (instances %s, Maia says status %q, connected %t): %s",
-			p.ConnectTimeout, o.Home.Instances.State, o.Agent.Status, o.Agent.Connected, o.Home.Instances.Detail).
-			WithTodo("look at the instances' logs; the store holds the valid secret"))
+			p.ConnectTimeout, o.Platform.Instances.State, o.Agent.Status, o.Agent.Connected, o.Platform.Instances.Detail).
+			WithHint("look at the instances' logs; the store holds the valid secret"))
 	case !now.Before(o.Run.Deadline):
-		return refuse(Errorf(NotReady, "%w when the time of this run was up: %s", ErrStarting, o.Home.Instances.Detail).
-			WithTodo("nothing: the next run waits on; give the function more time if this repeats"))
+		return refuse(Errorf(NotReady, "%w when the time of this run was up: %s", ErrStarting, o.Platform.Instances.Detail).
+			WithHint("nothing: the next run waits on; give the function more time if this repeats"))
 	}
 	return Step{Kind: AwaitConnected, Reason: "instances are starting"}
 }
@@ -309,19 +309,19 @@ func (o Observation) refresh(p Policy, now time.Time) Step {
 	switch left := o.Run.Deadline.Sub(now); {
 	case o.Agent.Status != maia.StatusRunning && !o.paused():
 		return refuse(Errorf(NotReady, "Maia says that the runner's status is %q, expected running or paused", o.Agent.Status).
-			WithTodo("wait, or look at the runner in Maia's console"))
+			WithHint("wait, or look at the runner in Maia's console"))
 	case left < budget:
 		return refuse(Errorf(NotReady, "%s are left in this run, a refresh needs %s", left.Round(time.Second), budget).
-			WithTodo("give the function more time"))
+			WithHint("give the function more time"))
 	case !o.Run.Checked:
 		return Step{Kind: Check, Reason: "a rotation is due"}
 	}
 	if step, decided := o.drain(p, now, budget); decided {
 		return step
 	}
-	if until := o.Agent.PausedUntil; p.Drain == DrainPause && !until.IsZero() && until.Before(now.Add(p.darkBudget())) {
+	if until := o.Agent.PausedUntil; p.Drain == DrainPause && !until.IsZero() && until.Before(now.Add(p.downtimeBudget())) {
 		return refuse(Errorf(NotReady, "the runner's pause ends at %s, before it could be back", until.UTC().Format(time.RFC3339)).
-			WithTodo("if pauses are always that short, lower the connect time-out (%s now): a pause must outlast it", p.ConnectTimeout))
+			WithHint("if pauses are always that short, lower the connect time-out (%s now): a pause must outlast it", p.ConnectTimeout))
 	}
 	return Step{Kind: Refresh, Reason: "a rotation is due and the way is clear"}
 }
@@ -335,18 +335,18 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 	if !o.paused() {
 		if o.Agent.Status != maia.StatusRunning {
 			return refuse(Errorf(NotReady, "Maia says that the runner's status is %q: it cannot be drained", o.Agent.Status).
-				WithTodo("wait, or look at the runner in Maia's console")), true
+				WithHint("wait, or look at the runner in Maia's console")), true
 		}
 		if o.Run.Pauses > 0 {
 			return refuse(Errorf(NotReady, "the runner was resumed by somebody else while it drained").
-				WithTodo("nothing: the next run tries again")), true
+				WithHint("nothing: the next run tries again")), true
 		}
 		if concurrent {
 			return Step{Kind: AwaitDrained, Reason: "another run is about to pause the runner"}, true
 		}
 		return Step{Kind: Pause, Reason: "running pipelines must finish first"}, true
 	}
-	if note := o.Home.Note.Paused; note != nil && !note.Confirmed && o.pausedByUs(p, now) && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
+	if note := o.Platform.Note.Paused; note != nil && !note.Confirmed && o.pausedByUs(p, now) && (o.Agent.Status == maia.StatusPaused || !o.Agent.PausedUntil.IsZero()) {
 		if concurrent {
 			return Step{Kind: AwaitDrained, Reason: "another run is about to confirm that the pause is ours"}, true
 		}
@@ -368,7 +368,7 @@ func (o Observation) drain(p Policy, now time.Time, reserve time.Duration) (step
 	}
 	if !now.Before(limit) {
 		return refuse(Errorf(NotReady, "pipelines were still running after %s", now.Sub(since).Round(time.Second)).
-			WithTodo("rotate when the runner is quiet, or allow a longer drain time-out")), true
+			WithHint("rotate when the runner is quiet, or allow a longer drain time-out")), true
 	}
 	return Step{Kind: AwaitDrained, Reason: "pipelines are running"}, true
 }
@@ -380,7 +380,7 @@ func (o Observation) resume(p Policy, now time.Time) Step {
 		return Step{Kind: Done, Reason: reason}
 	case o.Run.Resumes >= maxTries:
 		return refuse(Errorf(Vendor, "the runner stays paused after %d RESUME commands", o.Run.Resumes).
-			WithTodo(resumeByHand, o.Agent.ID))
+			WithHint(resumeByHand, o.Agent.ID))
 	}
 	return Step{Kind: Resume, Reason: reason}
 }

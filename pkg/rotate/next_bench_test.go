@@ -10,10 +10,10 @@ import (
 // BenchmarkNext is one decision about a runner with nothing left to do: what an idle check costs of our own time.
 func BenchmarkNext(b *testing.B) {
 	o := Observation{
-		Home:  Home{Store: live, Instances: Instances{State: Steady, Read: ReadUnknown}, Note: Note{Applied: fp(live)}},
-		Agent: maia.Agent{Status: maia.StatusRunning, Connected: true},
-		Maia:  live,
-		Run:   RunState{Mode: Heal, Started: epoch, Deadline: epoch.Add(time.Hour)},
+		Platform: Platform{Stored: live, Instances: Instances{State: Steady, Read: ReadUnknown}, Note: Note{Applied: fp(live)}},
+		Agent:    maia.Agent{Status: maia.StatusRunning, Connected: true},
+		Maia:     live,
+		Run:      RunState{Mode: Heal, Started: epoch, Deadline: epoch.Add(time.Hour)},
 	}
 	policy := DefaultPolicy()
 	for b.Loop() {

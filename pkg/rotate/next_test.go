@@ -38,12 +38,12 @@ func (w *world) take(step Step) (wrong string) {
 	case Check:
 		run.Checked = true
 	case Pause:
-		if note := w.Home.Note.Paused; w.paused() && note != nil {
-			w.Home.Note.Paused = &OwnPause{At: note.At, By: note.By, Confirmed: true, Until: w.Agent.PausedUntil}
+		if note := w.Platform.Note.Paused; w.paused() && note != nil {
+			w.Platform.Note.Paused = &OwnPause{At: note.At, By: note.By, Confirmed: true, Until: w.Agent.PausedUntil}
 			break
 		}
 		run.Pauses++
-		w.Home.Note.Paused = &OwnPause{At: w.now, By: run.ID}
+		w.Platform.Note.Paused = &OwnPause{At: w.now, By: run.ID}
 		w.Agent.Status, w.Agent.PausedUntil = maia.StatusPausing, w.now.Add(time.Hour)
 	case AwaitDrained:
 		if run.DrainSince.IsZero() {
@@ -54,12 +54,12 @@ func (w *world) take(step Step) (wrong string) {
 		run.readPause(w.Agent, w.now)
 	case Refresh:
 		if !w.unsent() {
-			w.Home.Note.Intent = &Intent{At: w.now, Over: fp(w.Maia), By: run.ID}
+			w.Platform.Note.Intent = &Intent{At: w.now, Over: fp(w.Maia), By: run.ID}
 			break
 		}
 		w.refreshes++
 		wrong = w.wayNotClear()
-		sent := *w.Home.Note.Intent
+		sent := *w.Platform.Note.Intent
 		run.Sent, run.Answer, w.Maia = &sent, made, made
 		w.Agent.Connected = false
 	case AwaitOutcome:
@@ -67,22 +67,22 @@ func (w *world) take(step Step) (wrong string) {
 	case Store:
 		valid, _ := w.Valid()
 		if step.Owes {
-			w.Home.Note.Applied = AppliedNothing
+			w.Platform.Note.Applied = AppliedNothing
 		}
-		if !w.Home.Store.Equal(valid) {
-			w.Home.Instances.Read = ReadOlder
+		if !w.Platform.Stored.Equal(valid) {
+			w.Platform.Instances.Read = ReadOlder
 		}
-		w.Home.Store, w.Home.Unfinished, w.Home.Staged = valid, false, run.Mode == Stage
+		w.Platform.Stored, w.Platform.Unfinished, w.Platform.Staged = valid, false, run.Mode == Stage
 	case Restart:
-		if valid, _ := w.Valid(); w.Agent.Connected && w.Home.Note.Applied == fp(valid) {
+		if valid, _ := w.Valid(); w.Agent.Connected && w.Platform.Note.Applied == fp(valid) {
 			wrong = "a healthy runner is restarted"
 		}
 		run.Restarts++
 		run.RestartedAt = w.now
 		run.ConnectedReads = 0
-		w.Home.Instances.Read, w.Home.Instances.State = ReadCurrent, Steady
+		w.Platform.Instances.Read, w.Platform.Instances.State = ReadCurrent, Steady
 	case AwaitConnected:
-		w.Home.Instances.State, w.Agent.Connected = Steady, true
+		w.Platform.Instances.State, w.Agent.Connected = Steady, true
 		w.now = w.now.Add(time.Second)
 		run.readPause(w.Agent, w.now)
 		if w.pause(w.policy, w.now) == pauseHidden {
@@ -95,7 +95,7 @@ func (w *world) take(step Step) (wrong string) {
 		}
 		run.Resumes++
 		run.Refusal = step.Refusal
-		w.Agent.Status, w.Agent.PausedUntil, w.Home.Note.Paused = maia.StatusRunning, time.Time{}, nil
+		w.Agent.Status, w.Agent.PausedUntil, w.Platform.Note.Paused = maia.StatusRunning, time.Time{}, nil
 	}
 	return wrong
 }
@@ -103,7 +103,7 @@ func (w *world) take(step Step) (wrong string) {
 // wayNotClear names the first condition of promise 3 that does not hold at this moment.
 func (w *world) wayNotClear() string {
 	switch {
-	case !w.stored(w.Maia):
+	case !w.storeHolds(w.Maia):
 		return "the store does not hold what Maia does"
 	case !w.Run.Mode.mayRefresh():
 		return "the mode does not allow a refresh"
@@ -111,11 +111,11 @@ func (w *world) wayNotClear() string {
 		return "nothing was checked"
 	case !w.Agent.Connected:
 		return "the runner is not connected"
-	case w.Home.Instances.State != Steady:
+	case w.Platform.Instances.State != Steady:
 		return "the deployment is not steady"
 	case w.policy.Drain == DrainPause && w.Agent.Status != maia.StatusPaused:
 		return "the runner is not drained"
-	case w.policy.Drain == DrainPause && w.Agent.PausedUntil.Before(w.now.Add(w.policy.darkBudget()-time.Minute)):
+	case w.policy.Drain == DrainPause && w.Agent.PausedUntil.Before(w.now.Add(w.policy.downtimeBudget()-time.Minute)):
 		return "the pause does not last"
 	case w.Run.Deadline.Sub(w.now) < w.policy.budget(w.Run.Mode)-time.Minute:
 		return "there is not enough time"
@@ -147,7 +147,7 @@ func (w *world) wrongEnd(end Step) string {
 		return "more than one refresh"
 	case (end.Kind == Refuse || end.Refusal != nil) && w.refreshes > 0 && w.pause(w.policy, w.now) != pauseUnclear:
 		return "refused after a refresh, though all went well: " + end.Reason
-	case end.Kind == Done && (!known || !w.stored(valid)):
+	case end.Kind == Done && (!known || !w.storeHolds(valid)):
 		return "done, and the store does not hold what Maia does"
 	case end.Kind == Done && w.Run.Mode != Stage && !w.Agent.Connected:
 		return "done, and the runner is not connected"
@@ -171,7 +171,7 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 			if staged && mode != Stage {
 				continue
 			}
-			for _, store := range []Home{{Store: live}, {Store: before}, {Store: live, Unfinished: true}} {
+			for _, store := range []Platform{{Stored: live}, {Stored: before}, {Stored: live, Unfinished: true}} {
 				if store.Unfinished && (mode == Stage || mode == Finish) {
 					continue // no home has both
 				}
@@ -184,7 +184,7 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 										for _, note := range notes {
 											w := world{policy: DefaultPolicy(), now: epoch}
 											w.policy.Drain = drain
-											w.Home = Home{Store: store.Store, Unfinished: store.Unfinished, Staged: staged, Instances: Instances{State: state, Read: read}, Note: note}
+											w.Platform = Platform{Stored: store.Stored, Unfinished: store.Unfinished, Staged: staged, Instances: Instances{State: state, Read: read}, Note: note}
 											w.Agent = maia.Agent{Status: status, Connected: connected}
 											if w.paused() {
 												w.Agent.PausedUntil = pausedUntil
@@ -237,7 +237,7 @@ func enumerateNotes(pausedUntil time.Time) []Note {
 					{At: epoch.Add(-time.Hour), Over: fp(before), New: fp(live)},
 					{At: epoch.Add(-time.Hour), Over: fp(oldest), New: fp(before)},
 				} {
-					notes = append(notes, Note{Applied: applied, Intent: intent, Paused: paused, Rotated: rotated})
+					notes = append(notes, Note{Applied: applied, Intent: intent, Paused: paused, LastRotation: rotated})
 				}
 			}
 		}
@@ -248,15 +248,15 @@ func enumerateNotes(pausedUntil time.Time) []Note {
 func describe(o Observation) string {
 	names := map[maia.Fingerprint]string{fp(live): "live", fp(before): "before", fp(oldest): "oldest", fp(made): "made"}
 	text := fmt.Sprintf("mode %s, store %s (unfinished %t), maia %s, staged %t, connected %t, status %s, instances %s reading %s, left %s, applied %q",
-		o.Run.Mode, names[fp(o.Home.Store)], o.Home.Unfinished, names[fp(o.Maia)], o.Home.Staged, o.Agent.Connected, o.Agent.Status,
-		o.Home.Instances.State, o.Home.Instances.Read, o.Run.Deadline.Sub(epoch), names[o.Home.Note.Applied])
-	if intent := o.Home.Note.Intent; intent != nil {
+		o.Run.Mode, names[fp(o.Platform.Stored)], o.Platform.Unfinished, names[fp(o.Maia)], o.Platform.Staged, o.Agent.Connected, o.Agent.Status,
+		o.Platform.Instances.State, o.Platform.Instances.Read, o.Run.Deadline.Sub(epoch), names[o.Platform.Note.Applied])
+	if intent := o.Platform.Note.Intent; intent != nil {
 		text += fmt.Sprintf(", intent over %s %s ago", names[intent.Over], epoch.Sub(intent.At))
 	}
-	if paused := o.Home.Note.Paused; paused != nil {
+	if paused := o.Platform.Note.Paused; paused != nil {
 		text += fmt.Sprintf(", paused by us (confirmed %t until %s, Maia says %s)", paused.Confirmed, paused.Until, o.Agent.PausedUntil)
 	}
-	if rotated := o.Home.Note.Rotated; rotated != nil {
+	if rotated := o.Platform.Note.LastRotation; rotated != nil {
 		text += fmt.Sprintf(", rotated %s to %s", names[rotated.Over], names[rotated.New])
 	}
 	return text
@@ -267,9 +267,9 @@ func TestNextDecides(t *testing.T) {
 	// settled is a runner that was rotated an hour ago, is connected, and has nothing due.
 	settled := func() Observation {
 		return Observation{
-			Home: Home{
-				Store: live, Instances: Instances{State: Steady, Read: ReadUnknown},
-				Note: Note{Applied: fp(live), Rotated: &Rotation{At: epoch.Add(-time.Hour), Over: fp(before), New: fp(live)}},
+			Platform: Platform{
+				Stored: live, Instances: Instances{State: Steady, Read: ReadUnknown},
+				Note: Note{Applied: fp(live), LastRotation: &Rotation{At: epoch.Add(-time.Hour), Over: fp(before), New: fp(live)}},
 			},
 			Agent: maia.Agent{Status: maia.StatusRunning, Connected: true},
 			Maia:  live,
@@ -283,64 +283,64 @@ func TestNextDecides(t *testing.T) {
 	}{
 		"nothing is left to do": {change: func(*Observation) {}, want: Done},
 		"one read that says connected is not enough after a restart": {change: func(o *Observation) {
-			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Home.Instances.Read = 1, epoch, 1, ReadCurrent
+			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Platform.Instances.Read = 1, epoch, 1, ReadCurrent
 		}, want: AwaitConnected},
 		"two reads are": {change: func(o *Observation) {
-			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Home.Instances.Read = 1, epoch, 2, ReadCurrent
+			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Platform.Instances.Read = 1, epoch, 2, ReadCurrent
 		}, want: Done},
 		"a store that was mended by hand, the dead instances not restarted": {change: func(o *Observation) {
-			o.Agent.Connected, o.Home.Instances.Read = false, ReadOlder
+			o.Agent.Connected, o.Platform.Instances.Read = false, ReadOlder
 		}, want: Restart},
-		"a reverted store of a connected runner": {change: func(o *Observation) { o.Home.Store = before }, want: Store},
+		"a reverted store of a connected runner": {change: func(o *Observation) { o.Platform.Stored = before }, want: Store},
 		"a reverted store of instances that died of it": {change: func(o *Observation) {
-			o.Home.Store, o.Agent.Connected = before, false
+			o.Platform.Stored, o.Agent.Connected = before, false
 		}, want: Store, owes: true},
 		"a refresh in the console": {change: func(o *Observation) {
 			o.Maia, o.Agent.Connected = made, false
 		}, want: Store, owes: true},
 		"a refresh in the console, noted as owed already": {change: func(o *Observation) {
-			o.Maia, o.Agent.Connected, o.Home.Note.Applied = made, false, AppliedNothing
+			o.Maia, o.Agent.Connected, o.Platform.Note.Applied = made, false, AppliedNothing
 		}, want: Store},
 		"a read that lags behind our refresh": {change: func(o *Observation) { o.Maia = before }, want: Done},
 		"a read that lags, and nobody holds the answer": {change: func(o *Observation) {
-			o.Maia, o.Home.Store = before, before
+			o.Maia, o.Platform.Stored = before, before
 		}, want: AwaitOutcome},
 		"staged and not moved, while the read lags": {change: func(o *Observation) {
-			o.Maia, o.Home.Store, o.Home.Pending, o.Home.Note.Applied = before, before, live, fp(before)
+			o.Maia, o.Platform.Stored, o.Platform.Pending, o.Platform.Note.Applied = before, before, live, fp(before)
 		}, want: Store},
 		"staged, the note not closed, while the read lags": {change: func(o *Observation) {
-			o.Maia, o.Home.Store, o.Home.Pending = before, before, live
-			o.Home.Note = Note{Applied: fp(before), Intent: &Intent{At: epoch, Over: fp(before), By: "another"}}
+			o.Maia, o.Platform.Stored, o.Platform.Pending = before, before, live
+			o.Platform.Note = Note{Applied: fp(before), Intent: &Intent{At: epoch, Over: fp(before), By: "another"}}
 		}, want: Store},
 		"our refresh is stored and the instances are dead, whatever Maia says of the connection": {change: func(o *Observation) {
-			o.Home.Note.Applied, o.Agent.Status = fp(before), maia.StatusUnknown
+			o.Platform.Note.Applied, o.Agent.Status = fp(before), maia.StatusUnknown
 		}, want: Restart},
 		"our refresh is stored, and a runner that came back by itself runs pipelines": {change: func(o *Observation) {
-			o.Home.Note.Applied = fp(before)
+			o.Platform.Note.Applied = fp(before)
 		}, want: Pause},
 		"never rotated, and the connection blinks": {change: func(o *Observation) {
-			o.Home.Note, o.Run.Mode, o.Agent.Connected = Note{}, Rotate, false
+			o.Platform.Note, o.Run.Mode, o.Agent.Connected = Note{}, Rotate, false
 		}, want: Refuse},
 		"the connection blinks while pipelines finish": {change: func(o *Observation) {
-			o.Home.Note, o.Run.Mode, o.Agent.Connected, o.Run.DrainSince = Note{}, Rotate, false, epoch
+			o.Platform.Note, o.Run.Mode, o.Agent.Connected, o.Run.DrainSince = Note{}, Rotate, false, epoch
 		}, want: AwaitDrained},
 		"another secret that a person brought, instances alive": {change: func(o *Observation) {
-			o.Home.Note.Applied, o.Home.Note.Rotated = AppliedNothing, nil
+			o.Platform.Note.Applied, o.Platform.Note.LastRotation = AppliedNothing, nil
 		}, want: Pause},
-		"a deployment of somebody else's, nothing due": {change: func(o *Observation) { o.Home.Instances.State = Rolling }, want: Done},
+		"a deployment of somebody else's, nothing due": {change: func(o *Observation) { o.Platform.Instances.State = Rolling }, want: Done},
 		"a deployment of somebody else's, a rotation due": {change: func(o *Observation) {
-			o.Home.Instances.State, o.Run.Mode = Rolling, Rotate
+			o.Platform.Instances.State, o.Run.Mode = Rolling, Rotate
 		}, want: Refuse},
 		"a rotation is due": {change: func(o *Observation) { o.Run.Mode = Rotate }, want: Check},
 		"an earlier run's refresh was carried out: nothing more is due": {change: func(o *Observation) {
-			o.Run.Mode, o.Home.Note.Rotated = Rotate, nil
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
+			o.Run.Mode, o.Platform.Note.LastRotation = Rotate, nil
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
 			o.Run.ConnectedReads = 2
 		}, want: Done},
 		"the time is up while a refresh may be under way: the pause stays": {change: func(o *Observation) {
 			o.Run.Mode, o.Run.Deadline, o.Agent.Status = Rotate, epoch, maia.StatusPaused
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another"}
-			o.Home.Note.Paused = &OwnPause{At: epoch.Add(-time.Minute), By: "another"}
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another"}
+			o.Platform.Note.Paused = &OwnPause{At: epoch.Add(-time.Minute), By: "another"}
 		}, want: Refuse},
 		"a rotation is due, and the read lags behind the last one": {change: func(o *Observation) {
 			o.Run.Mode, o.Run.Checked, o.Maia, o.Agent.Status = Rotate, true, before, maia.StatusPaused

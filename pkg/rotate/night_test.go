@@ -11,13 +11,13 @@ import (
 )
 
 // showOnce has the next read of the credentials show a secret.
-func (h *home) showOnce(secret string) {
+func (h *platform) showOnce(secret string) {
 	h.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Nth: 1, Kind: maiatest.CustomBody, Status: 200,
 		Body: []byte(`{"clientId":"` + clientID + `","clientSecret":"` + secret + `"}`)})
 }
 
 // mustStay checks that a stale read changes nothing of a runner that is back.
-func (h *home) mustStay(stale string) {
+func (h *platform) mustStay(stale string) {
 	h.t.Helper()
 	restarts := h.restarts
 	h.showOnce(stale)
@@ -34,7 +34,7 @@ func TestAConsoleRefreshDuringASlowRolloutIsNotUndone(t *testing.T) {
 	for name, stageFirst := range map[string]bool{"in one run": false, "after a Stage": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				h.starts = 20 * time.Minute
 				if _, err := h.run(rotate.Rotate); err == nil {
 					t.Fatal("the rollout is not slow")
@@ -57,7 +57,7 @@ func TestAConsoleRefreshDuringASlowRolloutIsNotUndone(t *testing.T) {
 // Two console refreshes in a row, and then a read of what our last refresh made.
 func TestTwoAdoptionsDoNotBringAnOlderValueBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		if _, err := h.run(rotate.Rotate); err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestAnOldNoteDoesNotUndoAnOperatorsPause(t *testing.T) {
 		for _, mode := range []rotate.Mode{rotate.Rotate, rotate.Heal} {
 			t.Run(form+", "+string(mode), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					h := newHome(t, maiatest.WithQuirk(form))
+					h := newPlatform(t, maiatest.WithQuirk(form))
 					h.after("save note", 2, h.kill) // the pause is confirmed, nothing else
 					h.runUntilKilled(rotate.Rotate)
 					time.Sleep(time.Hour)
@@ -108,7 +108,7 @@ func TestAnOldNoteDoesNotUndoAnOperatorsPause(t *testing.T) {
 // RESUME is not carried out, its answer tells nothing, and the next read shows a connection that flaps: that is no sign of its effect.
 func TestAHiddenStatusIsNoSignThatARunnerWasResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 1, Kind: maiatest.Status5xx, Status: 503})
 		flapped := false
 		h.maia.OnCall(func(c maiatest.Call) {
@@ -131,7 +131,7 @@ func TestAHiddenStatusIsNoSignThatARunnerWasResumed(t *testing.T) {
 // The end of a pause that is computed anew when pausing becomes paused is still ours.
 func TestAnEndThatChangesWhenTheRunnerIsDrainedIsOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		changed := false
 		h.maia.OnCall(func(c maiatest.Call) {
 			if c.Name == maiatest.Pause && !changed {
@@ -149,7 +149,7 @@ func TestAnEndThatChangesWhenTheRunnerIsDrainedIsOurs(t *testing.T) {
 // A healing run reads a pause twice before it takes one for ours whose end is not the noted one.
 func TestAHealingRunReadsAPauseTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.free = true
 		h.after("save note", 2, h.kill)
 		h.runUntilKilled(rotate.Rotate)
@@ -167,7 +167,7 @@ func TestAHealingRunReadsAPauseTwice(t *testing.T) {
 // RESUME is refused after a slow rollout where the end of the pause moves: the next run resumes.
 func TestARefusedResumeAfterASlowRolloutIsTheNextRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t, maiatest.WithQuirk("paused-until-moves"))
+		h := newPlatform(t, maiatest.WithQuirk("paused-until-moves"))
 		h.starts = 20 * time.Minute
 		_, _ = h.run(rotate.Rotate)
 		time.Sleep(10 * time.Minute)

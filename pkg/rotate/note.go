@@ -29,8 +29,8 @@ type Note struct {
 	Ordered *Order `json:"ordered,omitempty"`
 	// Paused says that a pause of the runner is ours.
 	Paused *OwnPause `json:"paused,omitempty"`
-	// Rotated is the last refresh of ours whose outcome is known.
-	Rotated *Rotation `json:"rotated,omitempty"`
+	// LastRotation is the last refresh of ours whose outcome is known.
+	LastRotation *Rotation `json:"rotated,omitempty"`
 	// Adopted is the last change of the secret by another writer that was brought to the runner.
 	Adopted *Adoption `json:"adopted,omitempty"`
 	// Tried is when a run last paused the runner to rotate it, if that has come to nothing; to the millisecond. A fleet tries
@@ -109,12 +109,12 @@ func (n Note) Of(agentID string) Note {
 
 // Down reports whether by the note alone the runner may be cut off by a refresh of ours, and not seen back since.
 func (n Note) Down() bool {
-	return n.Intent != nil || n.Applied == AppliedNothing || n.Rotated != nil && n.Applied != n.Rotated.New && !n.superseded(n.Rotated.New)
+	return n.Intent != nil || n.Applied == AppliedNothing || n.LastRotation != nil && n.Applied != n.LastRotation.New && !n.superseded(n.LastRotation.New)
 }
 
 // superseded reports whether a secret was replaced by one that was adopted since.
 func (n Note) superseded(secret maia.Fingerprint) bool {
-	adopted, rotated := n.Adopted, n.Rotated
+	adopted, rotated := n.Adopted, n.LastRotation
 	return adopted != nil && secret != adopted.New &&
 		(secret == adopted.Over || rotated != nil && secret == rotated.New && adopted.At.After(rotated.At))
 }
@@ -128,7 +128,7 @@ func (n Note) Equal(other Note) bool {
 		}) &&
 		equal(n.Ordered, other.Ordered, Order.equal) &&
 		equal(n.Adopted, other.Adopted, func(a, b Adoption) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
-		equal(n.Rotated, other.Rotated, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
+		equal(n.LastRotation, other.LastRotation, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
 		n.Tried.Equal(other.Tried)
 }
 

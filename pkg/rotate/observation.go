@@ -8,10 +8,10 @@ import (
 
 // Observation is all that [Next] decides by.
 type Observation struct {
-	Home  Home
-	Agent maia.Agent
-	Maia  maia.Credentials // what Maia says it holds; zero if that could not be read
-	Run   RunState
+	Platform Platform
+	Agent    maia.Agent
+	Maia     maia.Credentials // what Maia says it holds; zero if that could not be read
+	Run      RunState
 }
 
 // RunState is what this run did so far, and how long it may go on. It dies with the run: nothing here is needed by the
@@ -26,7 +26,7 @@ type RunState struct {
 	DrainSince     time.Time        // when waiting for the drain began
 	Sent           *Intent          // the refresh that this run sent
 	Answer         maia.Credentials // its answer; zero if none came
-	Stored         bool             // this run has changed the store, or may have
+	StoreChanged   bool             // this run has changed the store, or may have
 	Restarts       int              // ordered by this run
 	RestartedAt    time.Time        // the last of them
 	ConnectedReads int              // reads in a row that said connected, of instances that had settled
@@ -49,14 +49,14 @@ func (o Observation) Valid() (maia.Credentials, bool) {
 	if answer := o.Run.Answer; !answer.ClientSecret.IsZero() && (unread || o.newest(read) == answer.ClientSecret.Fingerprint()) {
 		return answer, true
 	}
-	if rotated := o.Home.Note.Rotated; rotated != nil && unread {
+	if rotated := o.Platform.Note.LastRotation; rotated != nil && unread {
 		return o.held(o.newest(rotated.Over))
 	}
 	if newest := o.newest(read); newest != read && !unread {
 		return o.held(newest)
 	}
-	if staged := o.staged(); o.Home.Note.Intent != nil && !o.unsent() && !staged.ClientSecret.IsZero() {
-		over := o.Home.Note.Intent.Over
+	if staged := o.staged(); o.Platform.Note.Intent != nil && !o.unsent() && !staged.ClientSecret.IsZero() {
+		over := o.Platform.Note.Intent.Over
 		if (unread || read == over) && staged.ClientSecret.Fingerprint() != over {
 			return staged, true // the outcome was staged, and the note was not closed
 		}
@@ -67,11 +67,11 @@ func (o Observation) Valid() (maia.Credentials, bool) {
 // newest follows a secret to the one that is known to have replaced it last.
 func (o Observation) newest(secret maia.Fingerprint) maia.Fingerprint {
 	for range 3 { // a rotation, an adoption, and this run's refresh, in any order
-		switch note := o.Home.Note; {
+		switch note := o.Platform.Note; {
 		case o.Run.Sent != nil && !o.Run.Answer.ClientSecret.IsZero() && secret == o.Run.Sent.Over:
 			secret = o.Run.Answer.ClientSecret.Fingerprint()
-		case note.Rotated != nil && secret == note.Rotated.Over:
-			secret = note.Rotated.New
+		case note.LastRotation != nil && secret == note.LastRotation.Over:
+			secret = note.LastRotation.New
 		case note.superseded(secret) && o.overrules(*note.Adopted):
 			secret = note.Adopted.New
 		default:
@@ -87,14 +87,14 @@ const goesBack = time.Hour
 // overrules reports whether what was adopted counts more than a read of what was before. It was not made by us: the connection of the
 // runner proves it, and so does a refresh of ours that replaced it; without these it is believed for a while only.
 func (o Observation) overrules(adopted Adoption) bool {
-	note := o.Home.Note
-	return o.Agent.Connected && note.Applied == adopted.New || note.Rotated != nil && note.Rotated.Over == adopted.New ||
+	note := o.Platform.Note
+	return o.Agent.Connected && note.Applied == adopted.New || note.LastRotation != nil && note.LastRotation.Over == adopted.New ||
 		o.Run.Started.Before(adopted.At.Add(goesBack))
 }
 
 // held is the credentials with a fingerprint, if the store holds them or they are staged.
 func (o Observation) held(secret maia.Fingerprint) (maia.Credentials, bool) {
-	for _, held := range []maia.Credentials{o.Home.Store, o.Home.Pending} {
+	for _, held := range []maia.Credentials{o.Platform.Stored, o.Platform.Pending} {
 		if held.ClientSecret.Fingerprint() == secret {
 			return held, true
 		}
@@ -108,16 +108,16 @@ const doubtTime = time.Minute
 // doubtful reports whether what Maia shows is more likely a stale read than a refresh by another writer: that would have cut the
 // runner off, which is connected with what the store holds.
 func (o Observation) doubtful(valid maia.Fingerprint) bool {
-	return o.Agent.Connected && !o.ours(valid) && o.Home.Note.Applied == o.Home.Store.ClientSecret.Fingerprint() && o.Home.Note.Applied != valid
+	return o.Agent.Connected && !o.ours(valid) && o.Platform.Note.Applied == o.Platform.Stored.ClientSecret.Fingerprint() && o.Platform.Note.Applied != valid
 }
 
 // adoption is what the note is to say of a value of Maia's that no refresh of ours has made; nil if it says so already, or
 // nothing is known of what was before.
 func (o Observation) adoption(valid maia.Fingerprint, at time.Time) *Adoption {
-	note := o.Home.Note
+	note := o.Platform.Note
 	over := note.Applied
 	if over == "" || over == AppliedNothing {
-		over = o.Home.Store.ClientSecret.Fingerprint()
+		over = o.Platform.Stored.ClientSecret.Fingerprint()
 	}
 	over = o.newest(over)
 	if over == valid || o.ours(valid) || note.Adopted != nil && note.Adopted.New == valid {
@@ -126,43 +126,43 @@ func (o Observation) adoption(valid maia.Fingerprint, at time.Time) *Adoption {
 	return &Adoption{At: at, Over: over, New: valid}
 }
 
-// stored says that the store holds the valid credentials, in all its places.
-func (o Observation) stored(valid maia.Credentials) bool {
-	return o.Home.Store.Equal(valid) && !o.Home.Unfinished
+// storeHolds reports whether the store holds the valid credentials, in all its places.
+func (o Observation) storeHolds(valid maia.Credentials) bool {
+	return o.Platform.Stored.Equal(valid) && !o.Platform.Unfinished
 }
 
 // staged is the value that this rotation has staged; zero if there is none.
 func (o Observation) staged() maia.Credentials {
 	switch {
-	case o.Home.Staged:
-		return o.Home.Store
+	case o.Platform.Staged:
+		return o.Platform.Stored
 	case o.Run.Mode == Finish:
-		return o.Home.Pending
+		return o.Platform.Pending
 	}
 	return maia.Credentials{}
 }
 
 // unsent says that the open intent is this run's own and its refresh has not been sent.
 func (o Observation) unsent() bool {
-	intent := o.Home.Note.Intent
+	intent := o.Platform.Note.Intent
 	return intent != nil && intent.By == o.Run.ID && o.Run.Sent == nil
 }
 
 // resolved says that an open intent has been carried out: Maia holds something else than it did.
 func (o Observation) resolved(valid maia.Fingerprint) bool {
-	intent := o.Home.Note.Intent
+	intent := o.Platform.Note.Intent
 	return intent != nil && !o.unsent() && intent.Over != valid
 }
 
 // unresolved says that a refresh may have been sent, and Maia holds what it did before.
 func (o Observation) unresolved(valid maia.Fingerprint) bool {
-	intent := o.Home.Note.Intent
+	intent := o.Platform.Note.Intent
 	return intent != nil && !o.unsent() && intent.Over == valid
 }
 
 // quiet is when the quiet time of the open intent is over.
 func (o Observation) quiet(p Policy) (until time.Time, open bool) {
-	intent := o.Home.Note.Intent
+	intent := o.Platform.Note.Intent
 	if intent == nil {
 		return time.Time{}, false
 	}
@@ -171,7 +171,7 @@ func (o Observation) quiet(p Policy) (until time.Time, open bool) {
 
 // ours says that a refresh of ours made this secret: whatever instances ran before it are dead.
 func (o Observation) ours(valid maia.Fingerprint) bool {
-	rotated := o.Home.Note.Rotated
+	rotated := o.Platform.Note.LastRotation
 	return o.Run.Sent != nil && o.Run.Answer.ClientSecret.Fingerprint() == valid ||
 		o.resolved(valid) ||
 		rotated != nil && rotated.New == valid
@@ -179,39 +179,39 @@ func (o Observation) ours(valid maia.Fingerprint) bool {
 
 // agreed says that what Maia says it holds has been seen to be what a store held and a runner connected with.
 func (o Observation) agreed() bool {
-	note := o.Home.Note
-	return note.Applied != "" || note.Intent != nil || note.Rotated != nil
+	note := o.Platform.Note
+	return note.Applied != "" || note.Intent != nil || note.LastRotation != nil
 }
 
 // unseen says that no instances have been seen running with the valid secret, and that the ones before are dead or to be
 // replaced.
-func (o Observation) unseen(valid maia.Fingerprint) bool {
-	applied := o.Home.Note.Applied
+func (o Observation) restartOwed(valid maia.Fingerprint) bool {
+	applied := o.Platform.Note.Applied
 	return applied != valid && (o.ours(valid) || applied == AppliedNothing)
 }
 
 // fresh says that the instances run with the valid secret, or are on the way to. The note knows; where it does not, the
 // cloud's clocks tell; where they are not certain, the connection does.
 func (o Observation) fresh(valid maia.Fingerprint) bool {
-	read := o.Home.Instances.Read
+	read := o.Platform.Instances.Read
 	if read == ReadCurrent {
 		return true
 	}
-	return !o.unseen(valid) && (o.Agent.Connected || read != ReadOlder)
+	return !o.restartOwed(valid) && (o.Agent.Connected || read != ReadOlder)
 }
 
 // owed says that the runner has yet to be seen back with the valid secret.
 func (o Observation) owed(valid maia.Fingerprint) bool {
-	return o.Run.Restarts > 0 || o.unseen(valid)
+	return o.Run.Restarts > 0 || o.restartOwed(valid)
 }
 
 // due says that a refresh is wanted.
 func (o Observation) due(valid maia.Fingerprint, p Policy, now time.Time) bool {
-	if !o.Run.Mode.mayRefresh() || o.Home.Staged || o.Home.Unrecorded != "" || o.Run.Sent != nil || o.resolved(valid) {
+	if !o.Run.Mode.mayRefresh() || o.Platform.Staged || o.Platform.Unrecorded != "" || o.Run.Sent != nil || o.resolved(valid) {
 		return false
 	}
-	rotated := o.Home.Note.Rotated
-	if rotated != nil && rotated.New == valid && o.Home.Note.Applied != valid {
+	rotated := o.Platform.Note.LastRotation
+	if rotated != nil && rotated.New == valid && o.Platform.Note.Applied != valid {
 		return false // this run ends the rotation that an earlier one has begun
 	}
 	return p.Every == 0 || rotated == nil || now.Sub(rotated.At) >= p.Every
@@ -219,25 +219,25 @@ func (o Observation) due(valid maia.Fingerprint, p Policy, now time.Time) bool {
 
 // onlyPending says that what our refresh made is pending and was never where instances read: none can be connected.
 func (o Observation) onlyPending() bool {
-	rotated := o.Home.Note.Rotated
-	return rotated != nil && o.Home.Note.Applied != rotated.New &&
-		o.Home.Pending.ClientSecret.Fingerprint() == rotated.New && o.Home.Store.ClientSecret.Fingerprint() == rotated.Over
+	rotated := o.Platform.Note.LastRotation
+	return rotated != nil && o.Platform.Note.Applied != rotated.New &&
+		o.Platform.Pending.ClientSecret.Fingerprint() == rotated.New && o.Platform.Stored.ClientSecret.Fingerprint() == rotated.Over
 }
 
-// besideRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until
+// concurrentRefresh says, to a healing run, that the run which noted an intent may be in the middle of its refresh, and until
 // when at most. It stores the answer itself, sooner than anybody else could. A home where that takes longer has a lock,
 // by which the two do not meet.
-func (o Observation) besideRefresh() (until time.Time, underWay bool) {
-	intent := o.Home.Note.Intent
-	if o.Run.Mode != Heal || intent == nil || o.Home.Free {
+func (o Observation) concurrentRefresh() (until time.Time, underWay bool) {
+	intent := o.Platform.Note.Intent
+	if o.Run.Mode != Heal || intent == nil || o.Platform.Free {
 		return time.Time{}, false
 	}
 	return intent.At.Add(maia.RefreshTimeout + storeTimeout), true
 }
 
-// darkSince is when a refresh of ours cut off the runner that has not been seen back since; zero if none did.
-func (o Observation) darkSince() time.Time {
-	note := o.Home.Note
+// downSince is when a refresh of ours cut off the runner that has not been seen back since; zero if none did.
+func (o Observation) downSince() time.Time {
+	note := o.Platform.Note
 	valid, known := o.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
 	switch {
@@ -247,8 +247,8 @@ func (o Observation) darkSince() time.Time {
 		return o.Run.Sent.At
 	case known && o.resolved(fingerprint):
 		return note.Intent.At
-	case note.Rotated != nil && note.Applied != note.Rotated.New && !note.superseded(note.Rotated.New) && (!known || note.Rotated.New == fingerprint):
-		return note.Rotated.At
+	case note.LastRotation != nil && note.Applied != note.LastRotation.New && !note.superseded(note.LastRotation.New) && (!known || note.LastRotation.New == fingerprint):
+		return note.LastRotation.At
 	}
 	return time.Time{}
 }
@@ -265,24 +265,24 @@ func (o Observation) state(p Policy, now time.Time) State {
 	valid, known := o.Valid()
 	fingerprint := valid.ClientSecret.Fingerprint()
 	pause := o.pause(p, now)
-	settled := o.Run.Mode == Finish || o.Run.Sent != nil || o.Run.Stored || o.Run.Restarts > 0
+	settled := o.Run.Mode == Finish || o.Run.Sent != nil || o.Run.StoreChanged || o.Run.Restarts > 0
 	switch {
 	case !known:
 		return NotStored
-	case o.Home.Store.ClientID != valid.ClientID && o.Run.Sent == nil:
-		return Unseen
+	case o.Platform.Stored.ClientID != valid.ClientID && o.Run.Sent == nil:
+		return NotObserved
 	case o.Run.Sent != nil && o.unresolved(fingerprint):
 		return Unresolved
-	case o.Home.Staged && o.Home.Store.Equal(valid), o.Home.Pending.Equal(valid):
+	case o.Platform.Staged && o.Platform.Stored.Equal(valid), o.Platform.Pending.Equal(valid):
 		return OnlyStaged
-	case !o.stored(valid):
+	case !o.storeHolds(valid):
 		return NotStored
 	case !o.fresh(fingerprint):
 		return NotMoved
 	case !o.Agent.Connected && o.owed(fingerprint):
 		return NotBack
 	case !o.Agent.Connected:
-		return Dark
+		return Down
 	case !settled && (o.mayBePaused(pause) || pause == pauseOurs && !o.concurrentRotation(p, now)):
 		return PausedOnly
 	case !settled:

@@ -58,7 +58,7 @@ func (r PauseReads) next(until, at time.Time, drained bool) PauseReads {
 // stand still, the note alone says whose the pause is, for no longer than a rotation may take. A note that was never confirmed claims a
 // pause for as long as that may take to show.
 func (o Observation) pause(p Policy, now time.Time) pauseState {
-	own := o.Home.Note.Paused
+	own := o.Platform.Note.Paused
 	switch {
 	case !o.paused() && own != nil && o.Agent.Status != maia.StatusRunning:
 		return pauseHidden
@@ -117,7 +117,7 @@ func (o Observation) pausedSince(now time.Time) time.Time {
 // pauseUndecided reports whether one more read would show whether the end of a pause that we have noted stands still elsewhere, as
 // an operator's does, or moves.
 func (o Observation) pauseUndecided() bool {
-	own, reads := o.Home.Note.Paused, o.Run.PauseReads
+	own, reads := o.Platform.Note.Paused, o.Run.PauseReads
 	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
 	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !until.IsZero() && !o.Run.PauseHeld &&
 		!own.Until.Equal(until) && !o.drainedTo(own.Until, until) && !reads.Stands && reads.Changes < 2
@@ -129,11 +129,11 @@ func (o Observation) pausedByUs(p Policy, now time.Time) bool { return o.pause(p
 // cutOffSince reports whether a refresh or a restart of ours has cut the runner off after a time, within a rotation's, and it was not
 // seen back.
 func (o Observation) cutOffSince(at time.Time, p Policy) bool {
-	note, within := o.Home.Note, func(when time.Time) bool { return !when.Before(at) && when.Before(at.Add(p.rotationBudget())) }
+	note, within := o.Platform.Note, func(when time.Time) bool { return !when.Before(at) && when.Before(at.Add(p.rotationBudget())) }
 	if ordered := note.Ordered; ordered != nil && within(ordered.At) {
 		return true
 	}
-	if rotated := note.Rotated; rotated != nil && within(rotated.At) && note.Applied != rotated.New {
+	if rotated := note.LastRotation; rotated != nil && within(rotated.At) && note.Applied != rotated.New {
 		return true
 	}
 	valid, known := o.Valid()
@@ -143,32 +143,32 @@ func (o Observation) cutOffSince(at time.Time, p Policy) bool {
 
 // mayBePaused reports whether the runner is paused by this run, or a PAUSE of its may still take effect.
 func (o Observation) mayBePaused(pause pauseState) bool {
-	own := o.Home.Note.Paused
+	own := o.Platform.Note.Paused
 	return o.Run.Pauses > 0 && own != nil && pause != pauseOperators && (pause != notPaused || !own.shown())
 }
 
 // concurrentPause reports whether another run has noted that it pauses the runner, and may be about to. A second PAUSE would
 // give the pause another end than the one that the other run confirms: it would be nobody's, and stay.
 func (o Observation) concurrentPause(now time.Time) bool {
-	paused := o.Home.Note.Paused
+	paused := o.Platform.Note.Paused
 	return paused != nil && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
 }
 
 // concurrentRotation reports whether another run has noted its pause, and may still be about to refresh. Where this run's own
 // intent stands, it is not.
 func (o Observation) concurrentRotation(p Policy, now time.Time) bool {
-	note := o.Home.Note
-	if note.Paused == nil || o.Home.Free || note.Paused.By == o.Run.ID || o.unsent() {
+	note := o.Platform.Note
+	if note.Paused == nil || o.Platform.Free || note.Paused.By == o.Run.ID || o.unsent() {
 		return false
 	}
 	valid, known := o.Valid()
-	refreshed := note.Rotated != nil && !note.Rotated.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
+	refreshed := note.LastRotation != nil && !note.LastRotation.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
 	return !refreshed && now.Before(note.Paused.At.Add(p.rotationBudget()))
 }
 
 // confirmed is our pause as Maia shows it now.
 func (o Observation) confirmed() *OwnPause {
-	paused, until := *o.Home.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
+	paused, until := *o.Platform.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
 	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
 	paused.Confirmed, paused.Until = true, until
 	return &paused
@@ -176,15 +176,15 @@ func (o Observation) confirmed() *OwnPause {
 
 // leftPaused is the error of a run that would end over a pause of which it cannot tell whose it is, or whether it is.
 func (o Observation) leftPaused() *Error {
-	own := o.Home.Note.Paused
+	own := o.Platform.Note.Paused
 	if !o.paused() {
 		return Errorf(NotReady, "the runner may be left paused: it was paused by us at %s, and Maia says that its status is %q",
 			own.At.UTC().Format(time.RFC3339), o.Agent.Status).
-			WithTodo("nothing: the next run reads it again; if this repeats, "+resumeByHand, o.Agent.ID)
+			WithHint("nothing: the next run reads it again; if this repeats, "+resumeByHand, o.Agent.ID)
 	}
 	return Errorf(NotReady, "the runner is left paused: a pause was sent at %s by a run of ours, and whether this is that pause or an operator's cannot be told",
 		own.At.UTC().Format(time.RFC3339)).
-		WithTodo("if no operator has paused it, "+resumeByHand, o.Agent.ID)
+		WithHint("if no operator has paused it, "+resumeByHand, o.Agent.ID)
 }
 
 // resumeByHand is what a person does about a runner that is left paused; it wants the agent's ID.

@@ -18,18 +18,18 @@ var pauseForms = []string{
 	"paused-until-epoch", "paused-until-nanoseconds", "paused-until-changes-on-reconnect",
 }
 
-func (h *home) status() maia.AgentStatus {
+func (h *platform) status() maia.AgentStatus {
 	status, _ := h.maia.Actual(agentID)
 	return status
 }
 
 // After a rotation the runner is back and running, whatever pausedUntil looks like.
-func TestRotationEndsRunningWhateverPausedUntilLooksLike(t *testing.T) {
+func TestRotationEndsRunningWhateverPausedUntilShows(t *testing.T) {
 	for _, form := range pauseForms {
 		for name, tasks := range map[string]time.Duration{"pipelines run": 30500 * time.Millisecond, "none runs": time.Millisecond} {
 			t.Run(form+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					h := newBusyHome(t, tasks, maiatest.WithQuirk(form))
+					h := newBusyPlatform(t, tasks, maiatest.WithQuirk(form))
 					report, err := h.run(rotate.Rotate)
 					if err != nil || report.Outcome != rotate.Rotated || report.LeftPaused {
 						t.Errorf("outcome %q, left paused %t, error %v", report.Outcome, report.LeftPaused, err)
@@ -44,11 +44,11 @@ func TestRotationEndsRunningWhateverPausedUntilLooksLike(t *testing.T) {
 }
 
 // An operator's pause from before the rotation stays, whatever pausedUntil looks like.
-func TestAnOperatorsPauseFromBeforeStaysWhateverPausedUntilLooksLike(t *testing.T) {
+func TestAnOperatorsPauseFromBeforeStaysWhateverPausedUntilShows(t *testing.T) {
 	for _, form := range pauseForms {
 		t.Run(form, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t, maiatest.WithQuirk(form))
+				h := newPlatform(t, maiatest.WithQuirk(form))
 				h.maia.ConsolePause(agentID, 9*time.Hour)
 				if report, err := h.run(rotate.Rotate); err != nil || report.LeftPaused {
 					t.Errorf("left paused %t, error %v", report.LeftPaused, err)
@@ -73,7 +73,7 @@ func TestNoRunEndsInSilenceOverAPausedRunner(t *testing.T) {
 						if form != "" {
 							options = append(options, maiatest.WithQuirk(form))
 						}
-						h := newHome(t, options...)
+						h := newPlatform(t, options...)
 						h.before("save note", nth, h.kill)
 						h.runUntilKilled(rotate.Rotate)
 						time.Sleep(wait)
@@ -108,21 +108,21 @@ func TestNoRunEndsInSilenceOverAPausedRunner(t *testing.T) {
 
 // A pause that was sent and never shown claims nothing hours later.
 func TestAnOperatorsPauseLongAfterAPauseOfOursThatNeverShowedStays(t *testing.T) {
-	for name, meet := range map[string]func(h *home){
-		"PAUSE got a 503": func(h *home) {
+	for name, meet := range map[string]func(h *platform){
+		"PAUSE got a 503": func(h *platform) {
 			h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.Status5xx})
 			if _, err := h.run(rotate.Rotate); err == nil {
 				h.t.Fatal("the rotation went well")
 			}
 		},
-		"the run died before it": func(h *home) {
+		"the run died before it": func(h *platform) {
 			h.after("save note", 1, h.kill)
 			h.runUntilKilled(rotate.Rotate)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				meet(h)
 				time.Sleep(2 * time.Hour)
 				h.maia.ConsolePause(agentID, 9*time.Hour)
@@ -144,7 +144,7 @@ func TestResumeIsNotRepeatedBlindly(t *testing.T) {
 	for name, operator := range map[string]bool{"it was carried out": false, "and an operator paused it anew": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				resumes := 0
 				h.maia.OnCall(func(call maiatest.Call) {
 					if call.Name == maiatest.Resume {
@@ -179,7 +179,7 @@ func TestARefusedResumeIsTheNextRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Status5xx, Status: 403})
 				h.maia.Inject(fault)
 				report, err := h.run(rotate.Rotate)
@@ -202,8 +202,8 @@ func TestARefusedResumeIsTheNextRuns(t *testing.T) {
 // The end of our pause stood still, and then moves on with the clock, as one that is cached or rounded does, or one of an operator's
 // pause of the usual length: nobody can tell, so the runner is left paused, and that is reported.
 func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
-	for name, play := range map[string]func(h *home){
-		"while it drains": func(h *home) {
+	for name, play := range map[string]func(h *platform){
+		"while it drains": func(h *platform) {
 			paused := false
 			h.maia.OnCall(func(c maiatest.Call) {
 				if c.Name == maiatest.Pause && !paused {
@@ -212,7 +212,7 @@ func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
 				}
 			})
 		},
-		"before the next run": func(h *home) {
+		"before the next run": func(h *platform) {
 			h.after("save note", 3, h.kill) // the intent is noted, nothing is sent
 			h.runUntilKilled(rotate.Rotate)
 			time.Sleep(20 * time.Minute)
@@ -222,7 +222,7 @@ func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newBusyHome(t, 50500*time.Millisecond)
+				h := newBusyPlatform(t, 50500*time.Millisecond)
 				play(h)
 				report, err := h.run(rotate.Rotate)
 				if err == nil || !report.LeftPaused || !strings.Contains(err.Error(), `{"command":"RESUME"}`) {
@@ -245,7 +245,7 @@ func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
 // A PAUSE that Maia has accepted is known to the next run, though Maia could not be read again.
 func TestAnAcceptedPauseThatCouldNotBeReadIsTheNextRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.OnCall(func(c maiatest.Call) {
 			if c.Name == maiatest.Pause {
 				for nth := range 2 { // while the pause is awaited, and while the run cleans up
@@ -270,7 +270,7 @@ func TestGivingUpBeforeTheRefreshResumes(t *testing.T) {
 		for name, tasks := range map[string]time.Duration{"the drain does not end": 0, "the refresh is refused": 30500 * time.Millisecond} {
 			t.Run(form+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					h := newBusyHome(t, tasks, maiatest.WithQuirk(form))
+					h := newBusyPlatform(t, tasks, maiatest.WithQuirk(form))
 					h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Status5xx, Status: 403})
 					report, err := h.run(rotate.Rotate)
 					if err == nil || report.State != rotate.Unchanged || report.LeftPaused {
@@ -289,7 +289,7 @@ func TestGivingUpBeforeTheRefreshResumes(t *testing.T) {
 func TestNobodyIsWaitedForWhereTheLockIsFree(t *testing.T) {
 	for _, free := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			h.free = free
 			h.after("save note", 3, h.kill) // the intent is noted, nothing is sent
 			h.runUntilKilled(rotate.Rotate)
@@ -305,7 +305,7 @@ func TestNobodyIsWaitedForWhereTheLockIsFree(t *testing.T) {
 // A run may not take a pause back that an operator made between its read and the RESUME.
 func TestTakingAPauseOverReadsTheAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t, maiatest.WithPauseLength(4*time.Hour))
+		h := newPlatform(t, maiatest.WithPauseLength(4*time.Hour))
 		h.after("save note", 3, h.kill) // the intent is noted, and nothing sent
 		h.runUntilKilled(rotate.Rotate)
 		time.Sleep(time.Hour)

@@ -43,7 +43,7 @@ func (o Observation) after(step Step, now time.Time) Observation {
 			o.Agent.Status, o.Agent.PausedUntil = maia.StatusPausing, time.Time{}
 			o.Run.Pauses++
 		}
-		o.Home.Note.Paused = &OwnPause{At: now, By: o.Run.ID, Confirmed: true, Until: o.Agent.PausedUntil.Truncate(time.Millisecond)}
+		o.Platform.Note.Paused = &OwnPause{At: now, By: o.Run.ID, Confirmed: true, Until: o.Agent.PausedUntil.Truncate(time.Millisecond)}
 	case AwaitDrained:
 		o.Agent.Status, o.Agent.Connected = maia.StatusPaused, true
 		o.Run.PauseReads = PauseReads{Since: now, Until: o.Agent.PausedUntil.Truncate(time.Millisecond), At: now, Stands: true}
@@ -52,28 +52,28 @@ func (o Observation) after(step Step, now time.Time) Observation {
 		o.Run.Answer = maia.Credentials{ClientID: valid.ClientID, ClientSecret: maia.NewSecret("the secret that Maia will make")}
 		o.Maia, o.Agent.Connected = o.Run.Answer, false
 	case Store:
-		o.Home.Staged = o.Run.Mode == Stage
-		if !o.Home.Store.Equal(valid) {
-			o.Home.Instances.Read = ReadUnknown
+		o.Platform.Staged = o.Run.Mode == Stage
+		if !o.Platform.Stored.Equal(valid) {
+			o.Platform.Instances.Read = ReadUnknown
 		}
-		o.Home.Store, o.Home.Pending, o.Home.Unfinished = valid, maia.Credentials{}, false
+		o.Platform.Stored, o.Platform.Pending, o.Platform.Unfinished = valid, maia.Credentials{}, false
 		if step.Owes {
-			o.Home.Note.Applied = AppliedNothing
+			o.Platform.Note.Applied = AppliedNothing
 		}
 	case Restart:
 		o.Run.Restarts++
 		o.Run.RestartedAt = now
-		o.Home.Instances.State, o.Home.Instances.Read = Rolling, ReadCurrent
+		o.Platform.Instances.State, o.Platform.Instances.Read = Rolling, ReadCurrent
 	case AwaitConnected:
 		o.Run.PauseHeld = o.Run.PauseHeld || o.pauseUndecided()
-		if !o.paused() && o.Home.Note.Paused != nil {
+		if !o.paused() && o.Platform.Note.Paused != nil {
 			o.Agent.Status = maia.StatusPaused
 		}
-		o.Home.Instances.State, o.Agent.Connected, o.Run.ConnectedReads = Steady, true, 2
+		o.Platform.Instances.State, o.Agent.Connected, o.Run.ConnectedReads = Steady, true, 2
 	case Resume:
 		o.Run.Resumes++
 		o.Run.Refusal = step.Refusal
-		o.Agent.Status, o.Agent.PausedUntil, o.Home.Note.Paused = maia.StatusRunning, time.Time{}, nil
+		o.Agent.Status, o.Agent.PausedUntil, o.Platform.Note.Paused = maia.StatusRunning, time.Time{}, nil
 	}
 	return o
 }
@@ -84,12 +84,12 @@ func (o Observation) finishing(now time.Time) Observation {
 	fingerprint := valid.ClientSecret.Fingerprint()
 	sent := o.Run.Sent
 	if sent == nil && o.resolved(fingerprint) {
-		sent = o.Home.Note.Intent
+		sent = o.Platform.Note.Intent
 	}
 	if sent != nil {
-		o.Home.Note.Intent, o.Home.Note.Rotated = nil, &Rotation{At: sent.At, Over: sent.Over, New: fingerprint}
+		o.Platform.Note.Intent, o.Platform.Note.LastRotation = nil, &Rotation{At: sent.At, Over: sent.Over, New: fingerprint}
 	}
-	o.Home.Staged = false
+	o.Platform.Staged = false
 	o.Run = RunState{ID: o.Run.ID, Mode: Finish, Started: now, Deadline: o.Run.Deadline, ConnectedReads: o.Run.ConnectedReads}
 	return o
 }

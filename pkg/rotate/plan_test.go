@@ -11,32 +11,35 @@ import (
 func TestPlanForesees(t *testing.T) {
 	healthy := func() Observation {
 		return Observation{
-			Home:  Home{Store: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
-			Agent: maia.Agent{Status: maia.StatusRunning, Connected: true},
-			Maia:  live,
-			Run:   RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(time.Hour)},
+			Platform: Platform{Stored: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
+			Agent:    maia.Agent{Status: maia.StatusRunning, Connected: true},
+			Maia:     live,
+			Run:      RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(time.Hour)},
 		}
 	}
 	tests := map[string]struct {
 		change func(*Observation)
 		want   string
 	}{
-		"a rotation":             {func(*Observation) {}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
-		"one in two parts":       {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
-		"healing with no need":   {func(o *Observation) { o.Run.Mode = Heal }, "done"},
-		"an operator's pause":    {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await connected; done"},
-		"reverted, connected":    {func(o *Observation) { o.Home.Store, o.Home.Note.Applied = before, fp(live); o.Run.Mode = Heal }, "store; done"},
-		"reverted, in two parts": {func(o *Observation) { o.Home.Store, o.Home.Note.Applied = before, fp(live); o.Run.Mode = Stage }, "store; done"},
+		"a rotation":           {func(*Observation) {}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"one in two parts":     {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"healing with no need": {func(o *Observation) { o.Run.Mode = Heal }, "done"},
+		"an operator's pause":  {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await connected; done"},
+		"reverted, connected":  {func(o *Observation) { o.Platform.Stored, o.Platform.Note.Applied = before, fp(live); o.Run.Mode = Heal }, "store; done"},
+		"reverted, in two parts": {func(o *Observation) {
+			o.Platform.Stored, o.Platform.Note.Applied = before, fp(live)
+			o.Run.Mode = Stage
+		}, "store; done"},
 		"reverted, down": {func(o *Observation) {
-			o.Home.Store, o.Home.Note.Applied, o.Agent.Connected = before, fp(live), false
+			o.Platform.Stored, o.Platform.Note.Applied, o.Agent.Connected = before, fp(live), false
 			o.Run.Mode = Heal
 		}, "store; restart; await connected; done"},
 		"a refresh that was carried out": {func(o *Observation) {
-			o.Run.Mode, o.Home.Note.Intent = Stage, &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
+			o.Run.Mode, o.Platform.Note.Intent = Stage, &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
 		}, "await connected; done"},
-		"scaled to zero": {func(o *Observation) { o.Home.Instances.State = Stopped }, "refuse"},
+		"scaled to zero": {func(o *Observation) { o.Platform.Instances.State = Stopped }, "refuse"},
 		"a refresh that is not due": {func(o *Observation) {
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}
 		}, "await outcome"},
 	}
 	for name, test := range tests {
@@ -68,10 +71,10 @@ func TestStoreTimeoutIsSetAside(t *testing.T) {
 		"a short pause": {time.Hour, needed - time.Second, Refuse},
 	} {
 		step := Next(Observation{
-			Home:  Home{Store: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
-			Agent: maia.Agent{Status: maia.StatusPaused, Connected: true, PausedUntil: epoch.Add(test.pause)},
-			Maia:  live,
-			Run:   RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), Checked: true},
+			Platform: Platform{Stored: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
+			Agent:    maia.Agent{Status: maia.StatusPaused, Connected: true, PausedUntil: epoch.Add(test.pause)},
+			Maia:     live,
+			Run:      RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), Checked: true},
 		}, policy, epoch)
 		if step.Kind != test.want {
 			t.Errorf("%s: %s (%s), want %s", name, step.Kind, step.Reason, test.want)

@@ -79,13 +79,13 @@ func (p Policy) budget(mode Mode) time.Duration {
 	return budget
 }
 
-// darkBudget is the time from the sending of a refresh until the runner is back, at most: a pause must outlast it.
-func (p Policy) darkBudget() time.Duration {
+// downtimeBudget is the time from the sending of a refresh until the runner is back, at most: a pause must outlast it.
+func (p Policy) downtimeBudget() time.Duration {
 	return maia.RefreshTimeout + p.StoreTimeout + p.ConnectTimeout
 }
 
 // rotationBudget is how long a rotation may take from its pause until the runner is back, unless instances are slow.
-func (p Policy) rotationBudget() time.Duration { return p.DrainTimeout + p.darkBudget() }
+func (p Policy) rotationBudget() time.Duration { return p.DrainTimeout + p.downtimeBudget() }
 
 // Mode says how far a run may go.
 type Mode string

@@ -28,14 +28,14 @@ type Report struct {
 	Reason    string        `json:"reason"`               // of the last step
 	Steps     []StepReport  `json:"steps"`                // in order; waiting that repeats is one step
 	Refreshed bool          `json:"refreshed"`            // this run sent a refresh that was carried out
-	Dark      time.Duration `json:"dark_ns,omitempty"`    // from the sending of the refresh until connected, across runs; 0 if this run did not end it
-	DarkSince *time.Time    `json:"dark_since,omitempty"` // when a refresh of ours cut the runner off; nil once it was seen back
+	Downtime  time.Duration `json:"dark_ns,omitempty"`    // from the sending of the refresh until connected, across runs; 0 if this run did not end it
+	DownSince *time.Time    `json:"dark_since,omitempty"` // when a refresh of ours cut the runner off; nil once it was seen back
 	Connected bool          `json:"connected"`            // as Maia said last
 	// LeftPaused says that the runner is paused, by us or by what cannot be told from us, and the run could not resume it.
 	LeftPaused bool          `json:"left_paused,omitempty"`
 	Took       time.Duration `json:"took_ns"`              //
-	Rotated    *time.Time    `json:"rotated_at,omitempty"` // when the last refresh of ours whose outcome is known was sent
-	Tried      *time.Time    `json:"tried_at,omitempty"`   // when a run last paused the runner to rotate it, if that has come to nothing
+	RotatedAt  *time.Time    `json:"rotated_at,omitempty"` // when the last refresh of ours whose outcome is known was sent
+	TriedAt    *time.Time    `json:"tried_at,omitempty"`   // when a run last paused the runner to rotate it, if that has come to nothing
 }
 
 // StepReport is one step that was taken, or, in a dry run, would be.
@@ -49,8 +49,8 @@ type StepReport struct {
 // Attributes are those of the line "report" in a function's log.
 func (r Report) Attributes() []any {
 	attributes := []any{"outcome", r.Outcome, "state", r.State, "took", r.Took.String()}
-	if r.Dark > 0 {
-		attributes = append(attributes, "dark", r.Dark.String())
+	if r.Downtime > 0 {
+		attributes = append(attributes, "dark", r.Downtime.String())
 	}
 	if r.LeftPaused {
 		attributes = append(attributes, "left_paused", true)

@@ -26,7 +26,7 @@ const (
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed, once its time is up,
 	longCleanup  = 90 * time.Second // or while it is not: Maia may ask to wait a minute
-	darkRead     = 10 * time.Second // for what is good to know of a runner that is dark, and not needed
+	downRead     = 10 * time.Second // for what is good to know of a runner that is dark, and not needed
 	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
 	maxFailures  = 3                // in a row, where a person must mend the cause
@@ -47,7 +47,7 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.Policy.DrainTimeout+r.Policy.QuietTime+2*r.Policy.darkBudget())
+		ctx, cancel = context.WithTimeout(ctx, r.Policy.DrainTimeout+r.Policy.QuietTime+2*r.Policy.downtimeBudget())
 		defer cancel()
 	}
 	deadline, _ := ctx.Deadline()
@@ -75,14 +75,14 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 		report.State, report.Took = run.state(), time.Since(started)
 		report.Connected = run.seen.Agent.Connected
 		report.LeftPaused = run.observed && run.leftPaused(err)
-		if since := run.seen.darkSince(); run.observed && !since.IsZero() {
-			report.DarkSince = &since
+		if since := run.seen.downSince(); run.observed && !since.IsZero() {
+			report.DownSince = &since
 		}
-		if rotated := run.seen.Home.Note.Rotated; rotated != nil {
-			report.Rotated = &rotated.At
+		if rotated := run.seen.Platform.Note.LastRotation; rotated != nil {
+			report.RotatedAt = &rotated.At
 		}
-		if tried := run.seen.Home.Note.Tried; !tried.IsZero() {
-			report.Tried = &tried
+		if tried := run.seen.Platform.Note.Tried; !tried.IsZero() {
+			report.TriedAt = &tried
 		}
 	}()
 	err = run.loop()
@@ -111,7 +111,7 @@ type run struct {
 	pauseSeen     bool      // a PAUSE of this run's has shown
 	ordered       *Order    // by this run, as long as the instances were not seen back
 	adopted       *Adoption // by this run
-	mended        bool      // something was stored, restarted or resumed
+	repaired      bool      // something was stored, restarted or resumed
 	counts        bool      // by a rotation of ours
 	last          StepKind  // announced
 	taken         StepKind  // without an error
@@ -185,7 +185,7 @@ func (r *run) mustProgress(step StepKind) error {
 	}
 	if r.repeats++; r.repeats > maxRepeats {
 		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats).
-			WithTodo("look who else changes what this run changes; the next run tries again")
+			WithHint("look who else changes what this run changes; the next run tries again")
 	}
 	return nil
 }
@@ -219,7 +219,7 @@ func (r *run) endCritical() {
 }
 
 // dark says that the runner may be down by a refresh of ours.
-func (r *run) dark() bool {
+func (r *run) mayBeDown() bool {
 	return r.cancel != nil || r.seen.Run.Restarts > 0 || r.seen.Run.Mode == Finish
 }
 
@@ -245,7 +245,7 @@ func (r *run) state() State {
 	if r.observed {
 		return r.seen.state(r.rotator.Policy, time.Now())
 	}
-	return Unseen
+	return NotObserved
 }
 
 // announce logs a step when it is another than the last.

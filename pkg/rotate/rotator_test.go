@@ -15,7 +15,7 @@ import (
 
 func TestRotationTakesTheSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		report, err := h.run(rotate.Rotate)
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestPromise2RefreshIsNeverRepeated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				fault.Call, fault.Nth = maiatest.RefreshCredentials, 1
 				h.maia.Inject(fault)
 				report, err := h.run(rotate.Rotate)
@@ -72,7 +72,7 @@ func TestPromise2RefreshIsNeverRepeated(t *testing.T) {
 
 func TestPromise2AnUnknownOutcomeWaitsForTheQuietTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.DropBefore})
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.UnknownOutcome, rotate.Unresolved)
@@ -93,7 +93,7 @@ func TestPromise2AnUnknownOutcomeWaitsForTheQuietTime(t *testing.T) {
 
 func TestPromise2ConcurrentRunFindsNothingDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		if _, err := h.run(rotate.Rotate, every(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestPromise2ConcurrentRunFindsNothingDue(t *testing.T) {
 // Another run that notes its intent first keeps this one from refreshing, and what this one has changed is taken back.
 func TestPromise2NoteOfAnotherRunStopsThisOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.before("save note", 3, func() error { return rotate.Errorf(rotate.NotReady, "another run is about to refresh") })
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.NotReady, rotate.Unchanged)
@@ -121,34 +121,34 @@ func TestPromise2NoteOfAnotherRunStopsThisOne(t *testing.T) {
 
 func TestPromise3NothingIsRevokedBeforeTheWayIsClear(t *testing.T) {
 	tests := map[string]struct {
-		prepare func(h *home)
+		prepare func(h *platform)
 		endless bool // pipelines never finish
 		kind    rotate.Kind
 		says    string
 	}{
-		"a check fails":         {prepare: func(h *home) { h.checkErr = rotate.Errorf(rotate.Permission, "may not restart") }, kind: rotate.Permission, says: "may not restart"},
-		"the deployment runs":   {prepare: func(h *home) { h.state = rotate.Rolling }, kind: rotate.NotReady, says: "rolling"},
-		"the deployment failed": {prepare: func(h *home) { h.state = rotate.Failed }, kind: rotate.NotReady, says: "failed"},
-		"scaled to zero":        {prepare: func(h *home) { h.state = rotate.Stopped }, kind: rotate.NotReady, says: "scaled to zero"},
-		"an unknown status":     {prepare: func(h *home) { h.maia.SetStatus(agentID, "hibernating") }, kind: rotate.NotReady, says: "hibernating"},
-		"the note is read-only": {prepare: func(h *home) {
+		"a check fails":         {prepare: func(h *platform) { h.checkErr = rotate.Errorf(rotate.Permission, "may not restart") }, kind: rotate.Permission, says: "may not restart"},
+		"the deployment runs":   {prepare: func(h *platform) { h.state = rotate.Rolling }, kind: rotate.NotReady, says: "rolling"},
+		"the deployment failed": {prepare: func(h *platform) { h.state = rotate.Failed }, kind: rotate.NotReady, says: "failed"},
+		"scaled to zero":        {prepare: func(h *platform) { h.state = rotate.Stopped }, kind: rotate.NotReady, says: "scaled to zero"},
+		"an unknown status":     {prepare: func(h *platform) { h.maia.SetStatus(agentID, "hibernating") }, kind: rotate.NotReady, says: "hibernating"},
+		"the note is read-only": {prepare: func(h *platform) {
 			h.before("save note", 1, func() error { return rotate.Errorf(rotate.Permission, "read-only") })
 		}, kind: rotate.Permission, says: "read-only"},
-		"pipelines do not end": {endless: true, prepare: func(*home) {}, kind: rotate.NotReady, says: "still running after 5m"},
-		"somebody resumes": {endless: true, prepare: func(h *home) {
+		"pipelines do not end": {endless: true, prepare: func(*platform) {}, kind: rotate.NotReady, says: "still running after 5m"},
+		"somebody resumes": {endless: true, prepare: func(h *platform) {
 			time.AfterFunc(time.Minute, func() { h.maia.ConsoleResume(agentID) })
 		}, kind: rotate.NotReady, says: "resumed by somebody else"},
-		"the API credential is refused": {prepare: func(h *home) {
+		"the API credential is refused": {prepare: func(h *platform) {
 			h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Status5xx, Status: 403})
 		}, kind: rotate.Permission, says: "Admin"},
-		"the pause does not last": {prepare: func(h *home) { h.maia.ConsolePause(agentID, 3*time.Minute) }, kind: rotate.NotReady, says: "before it could be back"},
+		"the pause does not last": {prepare: func(h *platform) { h.maia.ConsolePause(agentID, 3*time.Minute) }, kind: rotate.NotReady, says: "before it could be back"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				if test.endless {
-					h = newBusyHome(t, 0)
+					h = newBusyPlatform(t, 0)
 				}
 				test.prepare(h)
 				report, err := h.run(rotate.Rotate)
@@ -173,7 +173,7 @@ func TestPromise3NothingIsRevokedBeforeTheWayIsClear(t *testing.T) {
 
 func TestPromise3TooLittleTimeIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		_, err := h.runWith(ctx, rotate.Stage)
@@ -187,7 +187,7 @@ func TestPromise3TooLittleTimeIsLeft(t *testing.T) {
 
 func TestPromise4NothingIsCalledBetweenRefreshStoreAndRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		var order []string
 		h.maia.OnCall(func(call maiatest.Call) { order = append(order, string(call.Name)) })
 		for _, call := range []string{"observe", "check", "save note", "store", "restart"} {
@@ -203,15 +203,15 @@ func TestPromise4NothingIsCalledBetweenRefreshStoreAndRestart(t *testing.T) {
 		if !strings.Contains(all, "GetAgent observe save note observe GetAgent GetCredentials RefreshCredentials store restart") {
 			t.Errorf("calls %s", all)
 		}
-		if report.Dark < h.starts || report.Dark > h.starts+2*time.Second {
-			t.Errorf("dark for %s, want about the %s that instances take to start", report.Dark, h.starts)
+		if report.Downtime < h.starts || report.Downtime > h.starts+2*time.Second {
+			t.Errorf("dark for %s, want about the %s that instances take to start", report.Downtime, h.starts)
 		}
 	})
 }
 
-func TestPromise4CancellationIsNotHeardWhileDark(t *testing.T) {
+func TestPromise4CancellationIsNotHeardWhileDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, After: cancel})
@@ -229,7 +229,7 @@ func TestPromise4CancellationIsNotHeardWhileDark(t *testing.T) {
 
 func TestPromise4CancellationBeforeTheRefreshTakesEverythingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		time.AfterFunc(10*time.Second, cancel) // while it drains
@@ -244,20 +244,20 @@ func TestPromise4CancellationBeforeTheRefreshTakesEverythingBack(t *testing.T) {
 
 func TestPromise5SuccessMeansBack(t *testing.T) {
 	tests := map[string]struct {
-		prepare  func(h *home)
+		prepare  func(h *platform)
 		restarts int
 		fails    bool
 		kind     rotate.Kind
 		state    rotate.State
 	}{
-		"the first restart fails":      {prepare: func(h *home) { h.brokenFor = 1 }, restarts: 2},
-		"every restart fails":          {prepare: func(h *home) { h.brokenFor = 9 }, restarts: 2, fails: true, kind: rotate.Vendor, state: rotate.NotBack},
-		"instances start for too long": {prepare: func(h *home) { h.starts = 9 * time.Minute }, restarts: 1, fails: true, kind: rotate.NotReady, state: rotate.NotBack},
+		"the first restart fails":      {prepare: func(h *platform) { h.brokenFor = 1 }, restarts: 2},
+		"every restart fails":          {prepare: func(h *platform) { h.brokenFor = 9 }, restarts: 2, fails: true, kind: rotate.Vendor, state: rotate.NotBack},
+		"instances start for too long": {prepare: func(h *platform) { h.starts = 9 * time.Minute }, restarts: 1, fails: true, kind: rotate.NotReady, state: rotate.NotBack},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				test.prepare(h)
 				_, err := h.run(rotate.Rotate)
 				if test.fails {
@@ -283,7 +283,7 @@ func TestPromise5SuccessMeansBack(t *testing.T) {
 // Maia's word alone does not count: it lags.
 func TestPromise5ALaggingConnectionIsNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t, maiatest.WithConnectedLag(15*time.Second), maiatest.WithReadLag(time.Minute))
+		h := newPlatform(t, maiatest.WithConnectedLag(15*time.Second), maiatest.WithReadLag(time.Minute))
 		time.Sleep(time.Minute)
 		if _, err := h.run(rotate.Rotate); err != nil {
 			t.Fatal(err)
@@ -296,7 +296,7 @@ func TestPromise5ALaggingConnectionIsNotBelieved(t *testing.T) {
 // A store that somebody reverts at once must not be filled for ever.
 func TestPromise6AStoreThatDoesNotKeepIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		if _, err := h.run(rotate.Rotate); err != nil {
 			t.Fatal(err)
 		}
@@ -321,8 +321,8 @@ func TestPromise6AStoreThatDoesNotKeepIsGivenUp(t *testing.T) {
 }
 
 func TestPromise6HealsGently(t *testing.T) {
-	rotated := func(t *testing.T) *home {
-		h := newHome(t)
+	rotated := func(t *testing.T) *platform {
+		h := newPlatform(t)
 		if _, err := h.run(rotate.Rotate); err != nil {
 			t.Fatal(err)
 		}
@@ -361,13 +361,13 @@ func TestPromise6HealsGently(t *testing.T) {
 	t.Run("a refresh in the console is adopted, does not count, and the disconnected runner is not paused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := rotated(t)
-			at := h.note.Rotated.At
+			at := h.note.LastRotation.At
 			h.maia.ConsoleRefresh(agentID)
 			report, err := h.run(rotate.Heal)
 			if err != nil || report.Outcome != rotate.Healed || strings.Contains(kinds(report), "pause") {
 				t.Errorf("outcome %q by %s, error %v", report.Outcome, kinds(report), err)
 			}
-			if !h.note.Rotated.At.Equal(at) {
+			if !h.note.LastRotation.At.Equal(at) {
 				t.Errorf("the healing counts as a rotation")
 			}
 			h.mustBeBack()
@@ -376,7 +376,7 @@ func TestPromise6HealsGently(t *testing.T) {
 	})
 	t.Run("what was never seen to agree is not adopted while the runner is connected", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			h.put("another-secret-altogether")
 			_, err := h.run(rotate.Heal)
 			mustFail(t, err, rotate.Vendor, rotate.NotStored)
@@ -392,7 +392,7 @@ func TestPromise6HealsGently(t *testing.T) {
 			h.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.WrongAgent})
 			store := h.store
 			_, err := h.run(rotate.Heal)
-			mustFail(t, err, rotate.Configuration, rotate.Unseen)
+			mustFail(t, err, rotate.Configuration, rotate.NotObserved)
 			if h.store != store || h.restarts != 0 {
 				t.Errorf("the store changed or %d restarts", h.restarts)
 			}
@@ -405,7 +405,7 @@ func TestPromise6HealsGently(t *testing.T) {
 			h.maia.ConsoleRefresh(agentID)
 			h.maia.Inject(maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Masked})
 			_, err := h.run(rotate.Heal)
-			mustFail(t, err, rotate.Vendor, rotate.Unseen)
+			mustFail(t, err, rotate.Vendor, rotate.NotObserved)
 			if h.store != store {
 				t.Errorf("the store was changed")
 			}
@@ -430,7 +430,7 @@ func TestPromise6HealsGently(t *testing.T) {
 
 func TestPromise7NothingLeaksFromAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.before("store", 1, func() error { panic("the secret is " + h.maia.LiveSecret(agentID)) })
 		report, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.Internal, rotate.NotStored)
@@ -442,7 +442,7 @@ func TestPromise7NothingLeaksFromAPanic(t *testing.T) {
 }
 
 func TestPromise8AnOperatorsPauseStays(t *testing.T) {
-	paused := func(h *home) maia.AgentStatus {
+	paused := func(h *platform) maia.AgentStatus {
 		agent, err := h.maia.Client(h.t).Agent(h.t.Context(), agentID)
 		if err != nil {
 			h.t.Fatal(err)
@@ -451,7 +451,7 @@ func TestPromise8AnOperatorsPauseStays(t *testing.T) {
 	}
 	t.Run("before the rotation", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			h.maia.ConsolePause(agentID, 2*time.Hour)
 			report, err := h.run(rotate.Rotate)
 			if err != nil || report.Outcome != rotate.Rotated {
@@ -465,7 +465,7 @@ func TestPromise8AnOperatorsPauseStays(t *testing.T) {
 	})
 	t.Run("after ours", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			time.AfterFunc(12*time.Second, func() { h.maia.ConsolePause(agentID, 3*time.Hour) })
 			if _, err := h.run(rotate.Rotate); err != nil {
 				t.Fatal(err)
@@ -477,7 +477,7 @@ func TestPromise8AnOperatorsPauseStays(t *testing.T) {
 	})
 	t.Run("ours from a run that was killed is taken back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Nth: 1, After: func() { _ = h.kill() }})
 			h.runUntilKilled(rotate.Rotate)
 			if got := paused(h); got != maia.StatusPausing {
@@ -501,7 +501,7 @@ func TestPromise8AnOperatorsPauseStays(t *testing.T) {
 // A Maia that is asked too much asks to wait for up to a minute, also for the RESUME of a run that gives up.
 func TestAPauseIsTakenBackWhereMaiaIsAskedTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
 		_, err := h.run(rotate.Rotate)
@@ -516,7 +516,7 @@ func TestAPauseIsTakenBackWhereMaiaIsAskedTooMuch(t *testing.T) {
 // A caller that has gone does not wait for that long.
 func TestACancelledRunCleansUpInSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.RateLimited, RetryAfter: "50", Before: func() { time.AfterFunc(time.Second, cancel) }})
@@ -532,7 +532,7 @@ func TestACancelledRunCleansUpInSeconds(t *testing.T) {
 // One Rotator serves two runners at a time, and one's failure is neither the other's nor hidden by it.
 func TestPromise9AFailureStaysWithItsRunner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad, good := newHome(t), newHome(t)
+		bad, good := newPlatform(t), newPlatform(t)
 		bad.maia.Close()
 		bad.maia, bad.id = good.maia, "ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f"
 		bad.maia.AddAgent(maiatest.AgentSpec{ID: bad.id, ClientID: clientID, Secret: first})
@@ -561,7 +561,7 @@ func TestPromise9AFailureStaysWithItsRunner(t *testing.T) {
 // A run that is killed between RESUME and its end must not have the next one restart a runner at work.
 func TestPromise5AResumedRunnerIsNotRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Nth: 1, After: func() { _ = h.kill() }})
 		h.runUntilKilled(rotate.Rotate)
 		h.maia.SetRunningTasks(agentID, 1)
@@ -579,7 +579,7 @@ func TestPromise5AResumedRunnerIsNotRestarted(t *testing.T) {
 // While Maia still shows the secret before last, what a refresh did could not be told from what is shown.
 func TestPromise2NoRefreshWhileReadsLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t, maiatest.WithReadLag(10*time.Minute))
+		h := newPlatform(t, maiatest.WithReadLag(10*time.Minute))
 		time.Sleep(11 * time.Minute)
 		if _, err := h.run(rotate.Rotate); err != nil {
 			t.Fatal(err)
@@ -600,15 +600,15 @@ func TestPromise2NoRefreshWhileReadsLag(t *testing.T) {
 }
 
 // A run that only finds the runner back does not know when it came back.
-func TestPromise4DarkTimeIsNotGuessed(t *testing.T) {
+func TestPromise4DowntimeIsNotGuessed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.after("restart", 1, h.kill)
 		h.runUntilKilled(rotate.Rotate)
 		time.Sleep(time.Hour)
 		report, err := h.run(rotate.Finish)
-		if err != nil || report.Outcome != rotate.Rotated || report.Dark != 0 {
-			t.Errorf("outcome %q, dark %s, error %v", report.Outcome, report.Dark, err)
+		if err != nil || report.Outcome != rotate.Rotated || report.Downtime != 0 {
+			t.Errorf("outcome %q, dark %s, error %v", report.Outcome, report.Downtime, err)
 		}
 		h.mustBeBack()
 	})
@@ -617,7 +617,7 @@ func TestPromise4DarkTimeIsNotGuessed(t *testing.T) {
 // A command that Maia accepts and does not carry out must not be waited for without end.
 func TestCommandsThatDoNotShow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsoleResume(agentID) }})
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.NotReady, rotate.PausedOnly)
@@ -632,7 +632,7 @@ func TestCommandsThatDoNotShow(t *testing.T) {
 		h.mustBeBack()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsolePause(agentID, time.Until(h.note.Paused.Until)) }})
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.Vendor, rotate.StillPaused)
@@ -642,7 +642,7 @@ func TestCommandsThatDoNotShow(t *testing.T) {
 
 func TestDrainNoneDoesNotPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		report, err := h.run(rotate.Rotate, drainNone)
 		if err != nil || strings.Contains(kinds(report), "pause") {
 			t.Errorf("steps %s, error %v", kinds(report), err)
@@ -653,7 +653,7 @@ func TestDrainNoneDoesNotPause(t *testing.T) {
 
 func TestDryRunChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		report, err := h.run(rotate.Rotate, func(r *rotate.Rotator) { r.Policy.DryRun = true })
 		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; await drained; refresh; store; restart; await connected; resume; done; " {
 			t.Errorf("outcome %q, steps %s, error %v", report.Outcome, kinds(report), err)
@@ -683,7 +683,7 @@ func TestBadPolicyAndMode(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				policy := good
 				test.change(&policy)
 				_, err := h.run(test.mode, func(r *rotate.Rotator) { r.Policy = policy })
@@ -702,7 +702,7 @@ func TestBadPolicyAndMode(t *testing.T) {
 // that of the note, and the one that shows would be taken for an operator's.
 func TestPromise8APauseThatIsCarriedOutLateIsOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second})
 		report, err := h.run(rotate.Rotate)
 		if err != nil || report.Outcome != rotate.Rotated {
@@ -716,7 +716,7 @@ func TestPromise8APauseThatIsCarriedOutLateIsOurs(t *testing.T) {
 func TestPromise4ARefreshThatWasPutOffIsFollowedByTheStore(t *testing.T) {
 	for putOff := range 5 {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			for n := range putOff {
 				h.after("save note", 3+n, func() error { time.Sleep(time.Minute + 300*time.Millisecond); return nil })
 			}

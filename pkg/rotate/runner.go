@@ -22,7 +22,7 @@ type Runner interface {
 
 	// Observe reads the store, the instances and the note. It changes nothing. What it returns must be no older than
 	// the last change that this Runner made: a home with lagging reads remembers its own writes.
-	Observe(ctx context.Context) (Home, error)
+	Observe(ctx context.Context) (Platform, error)
 
 	// Check proves, without any effect, all that can be proved about what a rotation will do in this home: that the
 	// store can be written, a restart is permitted, the deployment can come back. It is called once in a run, before
@@ -63,14 +63,14 @@ type Locker interface {
 }
 
 // Home is what Observe found.
-type Home struct {
-	// Store is what an instance that starts now would read; where the home stages a new value first (Secrets
+type Platform struct {
+	// Stored is what an instance that starts now would read; where the home stages a new value first (Secrets
 	// Manager's AWSPENDING), the staged value during [Stage].
-	Store maia.Credentials
+	Stored maia.Credentials
 	// Pending is a value that was staged and is not what an instance reads yet; zero if there is none.
 	Pending maia.Credentials
 	// Unfinished says that a change of the store was begun and not completed, or that the places which should hold one
-	// value hold several: Store then is what an instance would read, Pending the other, and storing makes it whole, also
+	// value hold several: Stored then is what an instance would read, Pending the other, and storing makes it whole, also
 	// where Store is the valid value already.
 	Unfinished bool
 	// Unrecorded says why what the platform keeps beside the store (the values of a Helm release) does not hold what is stored

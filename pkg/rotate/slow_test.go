@@ -19,15 +19,15 @@ func TestSlowRolloutIsOneRestart(t *testing.T) {
 		for _, clockless := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, clockless %t", starts, clockless), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					h := newHome(t)
+					h := newPlatform(t)
 					h.starts, h.clockless = starts, clockless
 					report, err := h.run(rotate.Rotate)
-					if !errors.Is(err, rotate.ErrStarting) || report.Outcome != rotate.Starting || report.DarkSince == nil || rotate.KindOf(err) != rotate.NotReady {
-						t.Errorf("outcome %q, down since %v, error %v", report.Outcome, report.DarkSince, err)
+					if !errors.Is(err, rotate.ErrStarting) || report.Outcome != rotate.Starting || report.DownSince == nil || rotate.KindOf(err) != rotate.NotReady {
+						t.Errorf("outcome %q, down since %v, error %v", report.Outcome, report.DownSince, err)
 					}
 					for until := time.Now().Add(starts); time.Now().Before(until); time.Sleep(30 * time.Minute) {
-						if report, err := h.run(rotate.Heal); err != nil && (report.Outcome != rotate.Starting || report.DarkSince == nil) {
-							t.Errorf("a healing run meanwhile: outcome %q, down since %v, error %v", report.Outcome, report.DarkSince, err)
+						if report, err := h.run(rotate.Heal); err != nil && (report.Outcome != rotate.Starting || report.DownSince == nil) {
+							t.Errorf("a healing run meanwhile: outcome %q, down since %v, error %v", report.Outcome, report.DownSince, err)
 						}
 					}
 					if _, err := h.run(rotate.Heal); err != nil {
@@ -49,7 +49,7 @@ func TestSlowRolloutIsOneRestart(t *testing.T) {
 // A note of the order that could not be written is written while the run waits.
 func TestOrderIsNotedWhenTheNoteCanBeWrittenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.clockless, h.starts = true, 15*time.Minute
 		h.after("restart", 1, func() error {
 			h.before("save note", 1, func() error { return errors.New("the platform is away") })
@@ -73,7 +73,7 @@ func TestOrderIsNotedWhenTheNoteCanBeWrittenAgain(t *testing.T) {
 func TestFailingInstancesAreGivenTheConnectTimeout(t *testing.T) {
 	play := func(t *testing.T, cameUp time.Duration, want int) {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			h.starts, h.failing = cameUp, true
 			_, err := h.run(rotate.Rotate)
 			if cameUp > 8*time.Minute && (err == nil || rotate.KindOf(err) != rotate.Vendor || !strings.Contains(err.Error(), "CrashLoopBackOff")) {
@@ -100,7 +100,7 @@ func TestFailingInstancesAreGivenTheConnectTimeout(t *testing.T) {
 func TestStoppedIsNotBelievedOfAConnectedRunner(t *testing.T) {
 	for _, mode := range []rotate.Mode{rotate.Rotate, rotate.Heal} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHome(t)
+			h := newPlatform(t)
 			h.state = rotate.Stopped
 			_, err := h.run(mode)
 			if err == nil || errors.Is(err, rotate.ErrStopped) || rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "is connected") {
@@ -114,7 +114,7 @@ func TestStoppedIsNotBelievedOfAConnectedRunner(t *testing.T) {
 // Agents of type streaming are refused by name before anything is changed.
 func TestStreamingAgentsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.maia.AddAgent(maiatest.AgentSpec{ID: secondAgentID, ClientID: clientID, Secret: first, Type: "streaming"})
 		h.id = secondAgentID
 		h.login()
@@ -133,7 +133,7 @@ const secondAgentID = "1c5a1a5e-5c1f-4b0a-9a55-0c6f3a1d2e40"
 // What was adopted stays, though a read goes back to what was before.
 func TestReadThatGoesBackDoesNotUndoAnAdoption(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		if _, err := h.run(rotate.Rotate); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestReadThatGoesBackDoesNotUndoAnAdoption(t *testing.T) {
 // A single read of a secret that the note does not know, of a runner that is connected, changes nothing; one that stays is adopted.
 func TestASecretThatNothingExplainsIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		for range 2 {
 			if _, err := h.run(rotate.Rotate); err != nil {
 				t.Fatal(err)
@@ -195,7 +195,7 @@ func TestASecretThatNothingExplainsIsReadAgain(t *testing.T) {
 // A value that was adopted from one bad read does not hold for ever: the runner that is down with it is brought what Maia holds.
 func TestAdoptionFromABadReadIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.note.Applied = maia.NewSecret(first).Fingerprint()
 		h.note.Adopted = &rotate.Adoption{At: time.Now(), Over: maia.NewSecret(first).Fingerprint(), New: maia.NewSecret("never-valid").Fingerprint()}
 		h.put("never-valid")
@@ -211,7 +211,7 @@ func TestAdoptionFromABadReadIsUndone(t *testing.T) {
 // What is delivered and not recorded is completed at the end of a run, and told until then; nothing is refreshed meanwhile.
 func TestUnrecordedIsDeliveredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.after("store", 1, func() error { h.unrecorded = "the quota of Secrets has no room"; return nil })
 		report, err := h.run(rotate.Rotate)
 		if rotate.KindOf(err) != rotate.Configuration || report.State != rotate.Back || !strings.Contains(err.Error(), "quota") {

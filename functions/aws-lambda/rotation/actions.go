@@ -50,15 +50,15 @@ func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byt
 	if len(secrets) == 0 {
 		log.WarnContext(ctx, "no secret names this function as its rotation function: nothing to do")
 	}
-	looked, err := ecs.Look(ctx, h.ecs, h.config.places())
+	services, err := ecs.ReadServices(ctx, h.ecs, h.config.places())
 	if err != nil {
 		return nil, err
 	}
 	do := h.plan
 	if event.Action == actionHeal {
-		onlyKnown := h.agentUnknown(looked, secrets)
-		do = func(ctx context.Context, looked *ecs.Services, arn string, log *slog.Logger) SecretResult {
-			return h.heal(ctx, looked, arn, onlyKnown, log)
+		onlyKnown := h.agentUnknown(services, secrets)
+		do = func(ctx context.Context, services *ecs.Services, arn string, log *slog.Logger) SecretResult {
+			return h.heal(ctx, services, arn, onlyKnown, log)
 		}
 	}
 	result := Result{Action: event.Action, Secrets: make([]SecretResult, len(secrets))}
@@ -68,7 +68,7 @@ func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byt
 		free <- struct{}{} // here, so that there are no more goroutines than have something to do
 		working.Go(func() {
 			defer func() { <-free }()
-			result.Secrets[i] = do(ctx, looked, arn, log.With("secret", arn))
+			result.Secrets[i] = do(ctx, services, arn, log.With("secret", arn))
 		})
 	}
 	working.Wait()
@@ -133,21 +133,21 @@ func unqualified(functionARN string) string {
 
 // agentUnknown reports whether it cannot be told, of one of the secrets that the function serves, whose it is. Another that names
 // the same agent may be the wrong one then: nothing is adopted into one that has no note.
-func (h *Handler) agentUnknown(looked *ecs.Services, secrets []string) bool {
+func (h *Handler) agentUnknown(services *ecs.Services, secrets []string) bool {
 	if len(h.config.Secrets) > 0 {
 		secrets = h.config.Secrets
 	}
 	return slices.ContainsFunc(secrets, func(arn string) bool {
-		_, err := looked.Runner(h.secrets, h.config.of(arn))
+		_, err := services.Runner(h.secrets, h.config.of(arn))
 		return err != nil
 	})
 }
 
 // heal finishes or mends what an earlier run, a person or a tool has left of one runner. It never refreshes.
-func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, onlyKnown bool, log *slog.Logger) (result SecretResult) {
+func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, onlyKnown bool, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
 	defer func() { result.close(ctx, recover(), log) }()
-	runner, rotator, err := h.wire(ctx, looked, h.config.of(arn), log)
+	runner, rotator, err := h.wire(ctx, services, h.config.of(arn), log)
 	if err != nil {
 		result.err = err
 		return result
@@ -156,14 +156,14 @@ func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, on
 	report, err := rotator.Run(ctx, runner, rotate.Heal)
 	result.Services, result.Report, result.err = runner.Services(), &report, err
 	if errors.Is(err, rotate.ErrStopped) {
-		report.DarkSince = nil // it is down because somebody wants it so
+		report.DownSince = nil // it is down because somebody wants it so
 	}
 	h.metrics.run(actionHeal, report)
-	if since := runner.CurrentSince(); report.State != rotate.Unseen && !since.IsZero() {
-		if report.Rotated != nil {
-			since = *report.Rotated
+	if since := runner.CurrentSince(); report.State != rotate.NotObserved && !since.IsZero() {
+		if report.RotatedAt != nil {
+			since = *report.RotatedAt
 		}
-		h.metrics.look(report.AgentID, report.Connected, time.Since(since))
+		h.metrics.observed(report.AgentID, report.Connected, time.Since(since))
 	}
 	if report.Outcome != rotate.NoOp {
 		logReport(ctx, rotator.Log, report)
@@ -183,12 +183,12 @@ func (h *Handler) heal(ctx context.Context, looked *ecs.Services, arn string, on
 }
 
 // plan tells what a rotation of one runner would do now, and changes nothing.
-func (h *Handler) plan(ctx context.Context, looked *ecs.Services, arn string, log *slog.Logger) (result SecretResult) {
+func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
 	defer func() { result.close(ctx, recover(), log) }()
 	config := h.config.of(arn)
 	config.Stage = true
-	runner, rotator, err := h.wire(ctx, looked, config, log)
+	runner, rotator, err := h.wire(ctx, services, config, log)
 	if err != nil {
 		result.err = err
 		return result
@@ -207,7 +207,7 @@ func (r *SecretResult) close(ctx context.Context, panicked any, log *slog.Logger
 	if r.err == nil {
 		return
 	}
-	typed := rotate.AsError(r.err, rotate.Unseen)
+	typed := rotate.AsError(r.err, rotate.NotObserved)
 	r.Error = typed.Error()
 	log.ErrorContext(ctx, "the action failed for this secret", "kind", typed.Kind, "state", typed.State, "error", r.Error)
 }
@@ -226,9 +226,9 @@ func (h *Handler) Plan(ctx context.Context, arn string) (SecretResult, error) {
 	if err := h.connect(ctx); err != nil {
 		return SecretResult{}, err
 	}
-	looked, err := ecs.Look(ctx, h.ecs, h.config.places())
+	services, err := ecs.ReadServices(ctx, h.ecs, h.config.places())
 	if err != nil {
 		return SecretResult{}, err
 	}
-	return h.plan(ctx, looked, arn, h.log), nil
+	return h.plan(ctx, services, arn, h.log), nil
 }

@@ -51,7 +51,7 @@ func rotateOnce(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.A
 
 // Every call of a rotation is where the process is killed, or gets no answer however often it is tried, and nobody
 // retries the rotation. Two healing events bring the runner back.
-func TestPromise1TwoHealingEventsMendEveryState(t *testing.T) {
+func TestPromise1TwoHealingEventsRepairEveryState(t *testing.T) {
 	scenarios := 0
 	for _, c := range rotationCalls(t) {
 		for _, fault := range c.faults() {
@@ -79,7 +79,7 @@ func TestPromise1TwoHealingEventsMendEveryState(t *testing.T) {
 }
 
 // A healing event may come at any moment of a rotation. Both end well, and there is one refresh.
-func TestPromise2HealingBesideARotation(t *testing.T) {
+func TestPromise2HealingDuringARotation(t *testing.T) {
 	for after := 100 * time.Millisecond; after < 110*time.Second; after += 1700 * time.Millisecond {
 		t.Run(after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -270,7 +270,7 @@ func TestPromise9HealingOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
-func TestDarkTimeIsMeasuredWhileItLasts(t *testing.T) {
+func TestDowntimeIsMeasuredWhileItLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
 		w.hook = func(step string) error {
@@ -287,8 +287,8 @@ func TestDarkTimeIsMeasuredWhileItLasts(t *testing.T) {
 			t.Fatal("the runner cannot be back")
 		}
 		var line struct {
-			DarkSeconds float64
-			Step        string
+			DowntimeSeconds float64
+			Step            string
 		}
 		for text := range strings.Lines(w.output.String()) {
 			if strings.Contains(text, `"DarkSeconds"`) {
@@ -297,7 +297,7 @@ func TestDarkTimeIsMeasuredWhileItLasts(t *testing.T) {
 				}
 			}
 		}
-		if line.Step != actionHeal || line.DarkSeconds < 1200 || line.DarkSeconds > 2400 {
+		if line.Step != actionHeal || line.DowntimeSeconds < 1200 || line.DowntimeSeconds > 2400 {
 			t.Errorf("the last metric is %+v, want the time since the refresh", line)
 		}
 	})
@@ -421,7 +421,7 @@ func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
 }
 
 // A spare service at zero beside the one that works is no reason to leave that one down.
-func TestPromise1HealingBesideASpareServiceAtZero(t *testing.T) {
+func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
 		w.ecs.RegisterTaskDefinition("spare", runnerContainer(w.arn))
@@ -444,7 +444,7 @@ func TestPromise1HealingBesideASpareServiceAtZero(t *testing.T) {
 }
 
 // What could not be looked at is not measured: a zero would end an alarm.
-func TestMetricsOfARunnerThatCannotBeLookedAt(t *testing.T) {
+func TestMetricsOfARunnerThatCannotBeObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.rotate()
@@ -455,7 +455,7 @@ func TestMetricsOfARunnerThatCannotBeLookedAt(t *testing.T) {
 			t.Fatal("no error")
 		}
 		text := w.output.String()[before:]
-		for _, metric := range []string{MetricDarkNow, MetricAge, MetricConnected} {
+		for _, metric := range []string{MetricDownNow, MetricAge, MetricConnected} {
 			if strings.Contains(text, metric) {
 				t.Errorf("%s is written: %s", metric, text)
 			}

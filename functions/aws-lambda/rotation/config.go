@@ -117,7 +117,7 @@ func (c *Config) serves(arn string) error {
 		return nil
 	}
 	return settings.Errorf("secret %s is not among those that this function serves", arn).
-		WithTodo("add it to %s if it is yours; if not, find out who asked for it", envSecrets)
+		WithHint("add it to %s if it is yours; if not, find out who asked for it", envSecrets)
 }
 
 // parseServiceRef takes cluster/service, or arn:…:service/cluster/service.

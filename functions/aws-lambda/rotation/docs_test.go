@@ -64,8 +64,8 @@ func writtenMetrics(t *testing.T) map[string]string {
 	t.Helper()
 	var out bytes.Buffer
 	m := newMetrics(nil, &out)
-	m.run(stepFinish, rotate.Report{AgentID: agentID, Outcome: rotate.Rotated, State: rotate.Back, Dark: time.Second})
-	m.look(agentID, true, time.Hour)
+	m.run(stepFinish, rotate.Report{AgentID: agentID, Outcome: rotate.Rotated, State: rotate.Back, Downtime: time.Second})
+	m.observed(agentID, true, time.Hour)
 	written := map[string]string{}
 	for line := range strings.Lines(out.String()) {
 		var parsed struct {

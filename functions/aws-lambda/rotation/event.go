@@ -83,7 +83,7 @@ func (e event) checkStep() error {
 
 func eventError(format string, args ...any) error {
 	return rotate.Errorf(rotate.Configuration, "the event "+format, args...).
-		WithTodo(`the function takes the rotation events of Secrets Manager: Step (%s, %s, %s or %s), SecretId, ClientRequestToken; and {"action":"%s"} or {"action":"%s"}, with or without "secret"`,
+		WithHint(`the function takes the rotation events of Secrets Manager: Step (%s, %s, %s or %s), SecretId, ClientRequestToken; and {"action":"%s"} or {"action":"%s"}, with or without "secret"`,
 			stepCreate, stepSet, stepTest, stepFinish, actionHeal, actionPlan)
 }
 

@@ -104,7 +104,7 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	typed := rotate.AsError(err, rotate.Unseen)
+	typed := rotate.AsError(err, rotate.NotObserved)
 	log.ErrorContext(ctx, "the invocation failed", "kind", kind, "state", typed.State, "error", typed.Error())
 	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
 }
@@ -136,8 +136,8 @@ func (h *Handler) connect(ctx context.Context) error {
 }
 
 // wire finds the runner of a secret and makes what works on it.
-func (h *Handler) wire(ctx context.Context, looked *ecs.Services, config ecs.Config, log *slog.Logger) (*ecs.Runner, *rotate.Rotator, error) {
-	runner, err := looked.Runner(h.secrets, config)
+func (h *Handler) wire(ctx context.Context, services *ecs.Services, config ecs.Config, log *slog.Logger) (*ecs.Runner, *rotate.Rotator, error) {
+	runner, err := services.Runner(h.secrets, config)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,8 +16,8 @@ const MetricsNamespace = "MaiaRotate"
 const (
 	MetricOutcome   = "RotationOutcome"         // 1 for every run; [Function, Outcome] and [Function, Runner, Step, Outcome]
 	MetricDuration  = "RotationDurationSeconds" // of every run; [Function, Runner, Step]
-	MetricDark      = "RotationDarkSeconds"     // from refresh to connected, when a run has ended the dark
-	MetricDarkNow   = "DarkSeconds"             // for how long the runner has been dark by a refresh of ours; 0: it is not
+	MetricDowntime  = "RotationDarkSeconds"     // from refresh to connected, when a run has ended the dark
+	MetricDownNow   = "DarkSeconds"             // for how long the runner has been dark by a refresh of ours; 0: it is not
 	MetricPaused    = "LeftPaused"              // 1 if the run left the runner paused and could not tell that it should, else 0
 	MetricAge       = "CredentialAgeDays"       // since the last rotation, or, before the first, since the stored value was made; by heal
 	MetricConnected = "RunnerConnected"         // 1 or 0, as Maia says; by heal
@@ -62,24 +62,24 @@ func (m metrics) run(step string, report rotate.Report) {
 		{MetricsNamespace, [][]string{{"Function", "Runner", "Step"}}, []emfMetric{{MetricDuration, "Seconds"}}},
 		{MetricsNamespace, [][]string{{"Function", "Outcome"}, {"Function", "Runner", "Step", "Outcome"}}, []emfMetric{{MetricOutcome, "Count"}}},
 	}
-	if report.State != rotate.Unseen { // a runner that could not be looked at is not told to be back
-		dark := 0.0
-		if report.DarkSince != nil {
-			dark = time.Since(*report.DarkSince).Seconds()
+	if report.State != rotate.NotObserved { // a runner that could not be looked at is not told to be back
+		downtime := 0.0
+		if report.DownSince != nil {
+			downtime = time.Since(*report.DownSince).Seconds()
 		}
-		values[MetricDarkNow], values[MetricPaused] = dark, count(report.LeftPaused)
+		values[MetricDownNow], values[MetricPaused] = downtime, count(report.LeftPaused)
 		directives = append(directives,
-			emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDarkNow, "Seconds"}, {MetricPaused, "Count"}}})
+			emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDownNow, "Seconds"}, {MetricPaused, "Count"}}})
 	}
-	if report.Dark > 0 {
-		values[MetricDark] = report.Dark.Seconds()
-		directives = append(directives, emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDark, "Seconds"}}})
+	if report.Downtime > 0 {
+		values[MetricDowntime] = report.Downtime.Seconds()
+		directives = append(directives, emfDirective{MetricsNamespace, byRunner, []emfMetric{{MetricDowntime, "Seconds"}}})
 	}
 	m.write(report.AgentID, values, directives)
 }
 
 // look tells what a healing run saw of a runner.
-func (m metrics) look(agentID string, connected bool, age time.Duration) {
+func (m metrics) observed(agentID string, connected bool, age time.Duration) {
 	values := map[string]any{MetricAge: age.Hours() / 24, MetricConnected: count(connected)}
 	m.write(agentID, values, []emfDirective{{MetricsNamespace, byRunner, []emfMetric{{Name: MetricAge}, {MetricConnected, "Count"}}}})
 }

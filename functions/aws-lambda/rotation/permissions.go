@@ -26,7 +26,7 @@ func Permissions(config Config, secrets []string, found Found) []Permission {
 	if len(secrets) == 0 {
 		return nil
 	}
-	home := homeOf(secrets[0])
+	platform := platformOf(secrets[0])
 	var all []Permission
 	add := func(resource string, context map[string]string, actions ...string) {
 		for _, action := range actions {
@@ -41,27 +41,27 @@ func Permissions(config Config, secrets []string, found Found) []Permission {
 		add(secret, rotated, "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue",
 			"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
 		if key := found.Keys[secret]; key != "" {
-			add(key, home.encryption(secret), "kms:Decrypt", "kms:GenerateDataKey")
+			add(key, platform.encryption(secret), "kms:Decrypt", "kms:GenerateDataKey")
 		}
 	}
 	if credential := config.CredentialsSecretARN; credential != "" {
 		add(credential, nil, "secretsmanager:GetSecretValue")
 		if key := found.Keys[credential]; key != "" {
-			add(key, home.encryption(credential), "kms:Decrypt")
+			add(key, platform.encryption(credential), "kms:Decrypt")
 		}
 	}
 	if len(config.Secrets) == 0 {
 		add("*", nil, "secretsmanager:ListSecrets") // of an action whose event names no secret
 	}
 	for _, cluster := range config.Clusters {
-		add("*", map[string]string{"ecs:cluster": home.cluster(cluster)}, "ecs:ListServices")
+		add("*", map[string]string{"ecs:cluster": platform.cluster(cluster)}, "ecs:ListServices")
 	}
 	services := found.Services
 	if services == nil {
-		services = home.services(config)
+		services = platform.services(config)
 	}
 	for _, service := range services {
-		add(service, map[string]string{"ecs:cluster": home.cluster(clusterOf(service))}, "ecs:DescribeServices")
+		add(service, map[string]string{"ecs:cluster": platform.cluster(clusterOf(service))}, "ecs:DescribeServices")
 		add(service, nil, "ecs:UpdateService") // it has no such key
 	}
 	add("*", nil, "ecs:DescribeTaskDefinition")
@@ -69,27 +69,27 @@ func Permissions(config Config, secrets []string, found Found) []Permission {
 }
 
 // home is where a function is: a partition, a region and an account, which are those of its secrets.
-type home struct{ partition, region, account string }
+type platform struct{ partition, region, account string }
 
-func homeOf(secretARN string) home {
+func platformOf(secretARN string) platform {
 	parts := append(strings.Split(secretARN, ":"), make([]string, 5)...)
-	return home{parts[1], parts[3], parts[4]}
+	return platform{parts[1], parts[3], parts[4]}
 }
 
 // encryption is what Secrets Manager says when it uses a key on the role's behalf.
-func (h home) encryption(secret string) map[string]string {
+func (h platform) encryption(secret string) map[string]string {
 	return map[string]string{
 		"kms:EncryptionContext:SecretARN": secret,
 		"kms:ViaService":                  "secretsmanager." + h.region + ".amazonaws.com",
 	}
 }
 
-func (h home) ecs(resource string) string {
+func (h platform) ecs(resource string) string {
 	return strings.Join([]string{"arn", h.partition, "ecs", h.region, h.account, resource}, ":")
 }
 
 // cluster is the ARN of a cluster that is given by its name or ARN.
-func (h home) cluster(name string) string {
+func (h platform) cluster(name string) string {
 	if strings.HasPrefix(name, "arn:") {
 		return name
 	}
@@ -97,7 +97,7 @@ func (h home) cluster(name string) string {
 }
 
 // services are the ARNs of those that a configuration names, or of all that may be in a cluster that it names.
-func (h home) services(config Config) []string {
+func (h platform) services(config Config) []string {
 	var all []string
 	for _, cluster := range config.Clusters {
 		all = append(all, strings.Replace(h.cluster(cluster), ":cluster/", ":service/", 1)+"/*")

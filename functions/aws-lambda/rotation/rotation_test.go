@@ -115,9 +115,9 @@ func (c serviceCall) faults() []callFault {
 	}
 }
 
-// mustBeToldThatItIsLeftPaused checks what is true where a process was killed between its PAUSE and the note of it, and the next
+// mustReportThatItIsLeftPaused checks what is true where a process was killed between its PAUSE and the note of it, and the next
 // try came so late that the pause can be anybody's: the runner is back, a person is told, and resumes it.
-func (w *world) mustBeToldThatItIsLeftPaused(fault string) {
+func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	w.t.Helper()
 	if agent := w.agent(); !strings.HasPrefix(fault, "killed") || !agent.Connected || agent.Status != maia.StatusPaused {
 		w.t.Errorf("the agent is %q, connected %t", agent.Status, agent.Connected)
@@ -146,7 +146,7 @@ func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
 					fault.inject(w)
 					got := w.rotate()
 					if strings.Contains(strings.Join(w.errors, ""), "the runner is left paused") {
-						w.mustBeToldThatItIsLeftPaused(fault.name)
+						w.mustReportThatItIsLeftPaused(fault.name)
 					} else if got != smemulator.RotationSucceeded {
 						t.Errorf("%s: %v", got, w.errors)
 					}
@@ -251,7 +251,7 @@ func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 			t.Run(fmt.Sprintf("%d runs %s apart", runs, apart), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
-					beside := make(chan error, runs)
+					concurrent := make(chan error, runs)
 					started := 0
 					w.hook = func(step string) error {
 						if step != stepCreate || started > 0 {
@@ -263,7 +263,7 @@ func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 							go func() {
 								time.Sleep(after)
 								_, err := w.handler().Invoke(t.Context(), event)
-								beside <- err
+								concurrent <- err
 							}()
 						}
 						return nil
@@ -272,7 +272,7 @@ func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 						t.Errorf("%s: %v", got, w.errors)
 					}
 					for range runs - 1 {
-						if err := <-beside; err != nil && errorType(err) != "NotReadyError" && errorType(err) != "UnknownOutcomeError" {
+						if err := <-concurrent; err != nil && errorType(err) != "NotReadyError" && errorType(err) != "UnknownOutcomeError" {
 							t.Errorf("error of a run beside: %v", err)
 						}
 					}

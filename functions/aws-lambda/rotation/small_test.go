@@ -101,7 +101,7 @@ func (w *world) serve(services string) {
 }
 
 // The vendor's examples put a region of the cloud where Maia's belongs.
-func TestARegionThatIsNotMaiasIsToldWhereItStands(t *testing.T) {
+func TestARegionThatIsNotMaiasIsReportedWithWhereItStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		container := runnerContainer(w.arn)
@@ -123,12 +123,12 @@ func TestARegionThatIsNotMaiasIsToldWhereItStands(t *testing.T) {
 // The store of a runner that was never looked after lacks what Maia holds. While the agent of another secret is not known, that
 // one could be the runner's.
 func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
-	for name, twin := range map[string]bool{"all are known": false, "one cannot be opened": true} {
+	for name, duplicate := range map[string]bool{"all are known": false, "one cannot be opened": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				secrets := w.arn
-				if twin {
+				if duplicate {
 					secrets += "," + w.secrets.AddSecret("twin", document)
 				}
 				w.environ = append(w.environ, "MAIA_SECRET_ARNS="+secrets)
@@ -137,7 +137,7 @@ func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
 				}
 				_, err := w.heal()
 				adopted := strings.Contains(w.current(), w.maia.LiveSecret(agentID))
-				if adopted == twin || (err != nil) != twin {
+				if adopted == duplicate || (err != nil) != duplicate {
 					t.Errorf("adopted %t, error %v", adopted, err)
 				}
 			})

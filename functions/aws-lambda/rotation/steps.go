@@ -83,7 +83,7 @@ func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecr
 	}
 	if _, known := out.VersionIdsToStages[i.event.ClientRequestToken]; !known {
 		return nil, settings.Errorf("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that somebody puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
-			WithTodo("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager rotate-secret, which finishes it")
+			WithHint("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager rotate-secret, which finishes it")
 	}
 	return out, nil
 }
@@ -93,17 +93,17 @@ func (i *invocation) notPending(described *secretsmanager.DescribeSecretOutput) 
 	for id, stages := range described.VersionIdsToStages {
 		if slices.Contains(stages, "AWSPENDING") {
 			return settings.Errorf("version %s of secret %s is not AWSPENDING, version %s is", i.event.ClientRequestToken, i.event.SecretID, id).
-				WithTodo("if no other rotation is under way, clear it: %s", clearPending(i.event.SecretID, id))
+				WithHint("if no other rotation is under way, clear it: %s", clearPending(i.event.SecretID, id))
 		}
 	}
 	return settings.Errorf("version %s of secret %s is not AWSPENDING, and none is", i.event.ClientRequestToken, i.event.SecretID).
-		WithTodo("nothing if the rotation was abandoned; else start one with aws secretsmanager rotate-secret")
+		WithHint("nothing if the rotation was abandoned; else start one with aws secretsmanager rotate-secret")
 }
 
 // noValue is the error of a version that should have one by now.
 func (i *invocation) noValue() error {
 	return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID, i.event.ClientRequestToken).
-		WithTodo("if this repeats, clear it: %s", clearPending(i.event.SecretID, i.event.ClientRequestToken))
+		WithHint("if this repeats, clear it: %s", clearPending(i.event.SecretID, i.event.ClientRequestToken))
 }
 
 func clearPending(secret, version string) string {
@@ -111,7 +111,7 @@ func clearPending(secret, version string) string {
 }
 
 func errNotEnabled(arn string) error {
-	return settings.Errorf("rotation is not enabled for secret %s", arn).WithTodo("enable it with aws secretsmanager rotate-secret")
+	return settings.Errorf("rotation is not enabled for secret %s", arn).WithHint("enable it with aws secretsmanager rotate-secret")
 }
 
 // create brings a new value to AWSPENDING: a refresh of this rotation's, or one that Maia holds already.
@@ -119,11 +119,11 @@ func (i *invocation) create(ctx context.Context) error {
 	if err := i.discover(ctx, true, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	home, err := i.runner.Observe(ctx)
+	platform, err := i.runner.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	if home.Staged {
+	if platform.Staged {
 		return i.confirm(ctx)
 	}
 	return i.run(ctx, rotate.Stage)
@@ -135,14 +135,14 @@ func (i *invocation) confirm(ctx context.Context) error {
 	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	home, err := i.runner.Observe(ctx)
+	platform, err := i.runner.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	if home.Pending.ClientSecret.IsZero() {
+	if platform.Pending.ClientSecret.IsZero() {
 		return i.noValue()
 	}
-	return i.compare(ctx, home)
+	return i.compare(ctx, platform)
 }
 
 // confirmTime is how long Maia may take to confirm: the runner is dark meanwhile, and a Maia that is asked too much lets wait
@@ -150,9 +150,9 @@ func (i *invocation) confirm(ctx context.Context) error {
 const confirmTime = 10 * time.Second
 
 // compare handles cases 6 and 7 of step.
-func (i *invocation) compare(ctx context.Context, home rotate.Home) error {
-	if home.Pending.ClientID != home.Store.ClientID {
-		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, home.Pending.ClientID, home.Store.ClientID)
+func (i *invocation) compare(ctx context.Context, platform rotate.Platform) error {
+	if platform.Pending.ClientID != platform.Stored.ClientID {
+		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, platform.Pending.ClientID, platform.Stored.ClientID)
 	}
 	bounded, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
@@ -161,8 +161,8 @@ func (i *invocation) compare(ctx context.Context, home rotate.Home) error {
 		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
 		return nil
 	}
-	valid, known := rotate.Observation{Home: home, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
-	if !known || home.Pending.Equal(valid) {
+	valid, known := rotate.Observation{Platform: platform, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
+	if !known || platform.Pending.Equal(valid) {
 		i.rotator.Log.InfoContext(ctx, "what is pending is what Maia holds", "state", rotate.OnlyStaged)
 		return nil
 	}
@@ -176,15 +176,15 @@ func (i *invocation) test(ctx context.Context, enabled bool) error {
 	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
 	}
-	home, err := i.runner.Observe(ctx)
+	platform, err := i.runner.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	if !home.Pending.ClientSecret.IsZero() && !home.Pending.Equal(home.Store) {
+	if !platform.Pending.ClientSecret.IsZero() && !platform.Pending.Equal(platform.Stored) {
 		if !enabled {
 			return errNotEnabled(i.event.SecretID)
 		}
-		return i.compare(ctx, home)
+		return i.compare(ctx, platform)
 	}
 	i.log.InfoContext(ctx, "there is nothing new to test: this is a test of the configuration")
 	if err := i.discover(ctx, true, ""); err != nil {
@@ -224,7 +224,7 @@ func (i *invocation) finish(ctx context.Context) error {
 	return &rotate.Error{
 		Kind: rotate.NotReady, State: rotate.Back, Err: errAbandoned,
 		What: "rotation abandoned, runner healed: the secret was changed by somebody else while it rotated; what Maia holds is AWSCURRENT now",
-		Todo: "nothing: the next rotation comes by its schedule",
+		Hint: "nothing: the next rotation comes by its schedule",
 	}
 }
 
@@ -244,10 +244,10 @@ func logReport(ctx context.Context, log *slog.Logger, report rotate.Report) {
 func (i *invocation) discover(ctx context.Context, stage bool, token string) error {
 	config := i.handler.config.of(i.event.SecretID)
 	config.Stage, config.Token, config.RotationToken = stage, token, i.event.RotationToken
-	looked, err := ecs.Look(ctx, i.handler.ecs, config)
+	services, err := ecs.ReadServices(ctx, i.handler.ecs, config)
 	if err != nil {
 		return err
 	}
-	i.runner, i.rotator, err = i.handler.wire(ctx, looked, config, i.log)
+	i.runner, i.rotator, err = i.handler.wire(ctx, services, config, i.log)
 	return err
 }

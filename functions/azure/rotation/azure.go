@@ -41,7 +41,7 @@ type azureAPIs struct {
 func newAzureAPIs(config Config) (*azureAPIs, error) {
 	if !config.ManagedIdentity {
 		return nil, rotate.Errorf(rotate.Permission, "the function app has no managed identity (%s is not set)", envIdentity).
-			WithTodo("turn on its system-assigned identity, and restart it; for a user-assigned one set %s too", envIdentityOwner)
+			WithHint("turn on its system-assigned identity, and restart it; for a user-assigned one set %s too", envIdentityOwner)
 	}
 	options := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second}}}
 	if config.IdentityClientID != "" {
@@ -111,11 +111,11 @@ func (t tokens) GetToken(ctx context.Context, options policy.TokenRequestOptions
 	switch {
 	case status == 0:
 		return token, rotate.Errorf(rotate.NotReady, "no token was issued to the function's identity: it could not be asked for one").
-			WithTodo("nothing: the next run tries again; if this repeats, check that the function app has its identity still")
+			WithHint("nothing: the next run tries again; if this repeats, check that the function app has its identity still")
 	case status == http.StatusTooManyRequests, status >= 500:
 		return token, rotate.Errorf(rotate.NotReady, "no token was issued to the function's identity (HTTP %d)", status).
-			WithTodo("nothing: the next run tries again")
+			WithHint("nothing: the next run tries again")
 	}
 	return token, rotate.Errorf(rotate.Permission, "no token was issued to the function's identity (HTTP %d)", status).
-		WithTodo("check that the function app has the identity, and %s, if it is set, its client ID", envIdentityOwner)
+		WithHint("check that the function app has the identity, and %s, if it is set, its client ID", envIdentityOwner)
 }

@@ -112,7 +112,7 @@ func unresolved(env settings.Environment) error {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if strings.HasPrefix(strings.ToLower(env[name]), reference) {
 			return settings.Errorf("%s is a Key Vault reference that Azure has not resolved, expected the value of the secret", name).
-				WithTodo("look at the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
+				WithHint("look at the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func resourceIDs(env settings.Environment, name string, valid func(string) bool,
 		switch {
 		case strings.Contains(strings.ToLower(id), "/microsoft.containerinstance/"):
 			return nil, settings.Errorf("item %d of %s is %q, which is on Container Instances, expected %s", i+1, name, id, form).
-				WithTodo("move the runner to Container Apps: the secret of a container group cannot be read back, so it cannot be rotated safely")
+				WithHint("move the runner to Container Apps: the secret of a container group cannot be read back, so it cannot be rotated safely")
 		case !valid(id):
 			return nil, settings.Errorf("item %d of %s is %q, expected %s", i+1, name, id, form)
 		case slices.ContainsFunc(ids[:i], func(other string) bool { return strings.EqualFold(other, id) }):

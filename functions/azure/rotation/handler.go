@@ -62,7 +62,7 @@ func (h *Handler) RotateRunnerSecrets(ctx context.Context, timer TimerInfo) erro
 // invoke does the work of one invocation, and says what came of each app.
 func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo) (lines []string, err error) {
 	if ctx.Err() != nil {
-		return nil, refuse(ctx, log, rotate.Errorf(rotate.NotReady, "the function is ending").WithTodo("nothing: the next run does it"))
+		return nil, refuse(ctx, log, rotate.Errorf(rotate.NotReady, "the function is ending").WithHint("nothing: the next run does it"))
 	}
 	if !h.working.TryLock() {
 		log.WarnContext(ctx, alreadyAtWork)
@@ -85,7 +85,7 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 	if len(h.config.Groups) > 0 {
 		h.warnOfMissing(ctx, log, result)
 	}
-	return told(result)
+	return summary(result)
 }
 
 // Margin is how long before the host would end the process an invocation ends its work, so that the function can still say
@@ -98,7 +98,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // told is a result in words: a line for each app.
-func told(result fleet.Result) (lines []string, err error) {
+func summary(result fleet.Result) (lines []string, err error) {
 	var failed []string
 	for _, target := range result.Targets {
 		line := target.Target + ": " + target.Outcome
@@ -141,7 +141,7 @@ func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) error {
-	typed := rotate.AsError(err, rotate.Unseen)
+	typed := rotate.AsError(err, rotate.NotObserved)
 	log.ErrorContext(ctx, "the invocation failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
 	return typed
 }
@@ -180,7 +180,7 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 			continue
 		}
 		fails(group, settings.Errorf("no Container App in %s has the tag %s", group, tag).
-			WithTodo("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not"))
+			WithHint("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not"))
 	}
 	for _, app := range apps {
 		targets = append(targets, fleet.Target{Name: app, Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {

@@ -94,7 +94,7 @@ func lines(t *testing.T, log []byte) (all []map[string]any) {
 	return all
 }
 
-func TestBadConfigurationIsTold(t *testing.T) {
+func TestBadConfigurationIsReported(t *testing.T) {
 	var log bytes.Buffer
 	h := New([]string{"MAIA_CONTAINER_APPS=x", "MAIA_CLIENT_SECRET=" + apiSecret}, &log)
 	if status, _ := answered(t, h, httptest.NewRequest(http.MethodGet, "/", nil)); status != http.StatusOK {
@@ -105,7 +105,7 @@ func TestBadConfigurationIsTold(t *testing.T) {
 		t.Errorf("got %d, %s", status, said)
 	}
 	failed := lines(t, log.Bytes())[1]
-	if failed["level"] != "ERROR" || failed["msg"] != "the invocation failed" || failed["kind"] != "configuration" || failed["state"] != string(rotate.Unseen) || failed["error"] != said {
+	if failed["level"] != "ERROR" || failed["msg"] != "the invocation failed" || failed["kind"] != "configuration" || failed["state"] != string(rotate.NotObserved) || failed["error"] != said {
 		t.Errorf("the line is %v", failed)
 	}
 	if err := h.RotateRunnerSecrets(t.Context(), TimerInfo{}); rotate.KindOf(err) != rotate.Configuration {

@@ -8,11 +8,11 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 )
 
-// TestARegionThatIsNoneOfMaiasIsToldWithItsPlace: the vendor's own examples set a cloud's region there.
-func TestARegionThatIsNoneOfMaiasIsToldWithItsPlace(t *testing.T) {
+// TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace: the vendor's own examples set a cloud's region there.
+func TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings map[string]string
-		told     bool
+		reported bool
 	}{
 		"as it is":           {map[string]string{"MAIA_REGION": ""}, true},
 		"with MAIA_REGION":   {map[string]string{"MAIA_REGION": "eu1"}, true},
@@ -37,7 +37,7 @@ func TestARegionThatIsNoneOfMaiasIsToldWithItsPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, err = h.open(t.Context(), azure, appID, false, h.log)
-			if !test.told {
+			if !test.reported {
 				if err != nil {
 					t.Error(err)
 				}

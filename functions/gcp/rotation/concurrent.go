@@ -36,7 +36,7 @@ func turnedAway(ctx context.Context, log *slog.Logger, other *work, request *htt
 	}
 	return refuse(ctx, log, rotate.Errorf(rotate.NotReady,
 			"another call of this function has been at work for %s, and %s: nothing was done", time.Since(other.began).Round(time.Second), doubt).
-			WithTodo("look in the function's log how that call ends; if this repeats, let the Cloud Scheduler job wait for as long as the function may take (--attempt-deadline)")),
+			WithHint("look in the function's log how that call ends; if this repeats, let the Cloud Scheduler job wait for as long as the function may take (--attempt-deadline)")),
 		http.StatusServiceUnavailable
 }
 

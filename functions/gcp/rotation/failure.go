@@ -19,7 +19,7 @@ type cause struct {
 	reasons []string // of google.rpc.ErrorInfo, and of the older form
 	words   string   // of the message, where there is no reason
 	kind    rotate.Kind
-	todo    string
+	hint    string
 }
 
 func causes() []cause {
@@ -42,32 +42,32 @@ func causes() []cause {
 func failure(what, permission string, err error) error {
 	var typed *rotate.Error
 	if errors.As(err, &typed) { // of the token, without the address that it was for
-		return rotate.Errorf(typed.Kind, "%s: %s", what, typed.What).WithTodo("%s", typed.Todo)
+		return rotate.Errorf(typed.Kind, "%s: %s", what, typed.What).WithHint("%s", typed.Hint)
 	}
 	var api *googleapi.Error
 	if !errors.As(err, &api) {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) { // its text holds the reply
 			return rotate.Errorf(rotate.Permission, "%s: no access token was issued: %s", what, refused.ErrorCode).
-				WithTodo("check the function's service account")
+				WithHint("check the function's service account")
 		}
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	kind, todo := rotate.Internal, ""
+	kind, hint := rotate.Internal, ""
 	switch code, known := api.Code, causeOf(api); {
 	case known != nil:
-		kind, todo = known.kind, known.todo
+		kind, hint = known.kind, known.hint
 	case code == http.StatusForbidden, code == http.StatusUnauthorized:
-		kind, todo = rotate.Permission, fmt.Sprintf("allow the function's service account %s", permission)
+		kind, hint = rotate.Permission, fmt.Sprintf("allow the function's service account %s", permission)
 	case code == http.StatusNotFound:
-		kind, todo = rotate.Configuration, "check its name in the function's configuration"
+		kind, hint = rotate.Configuration, "check its name in the function's configuration"
 	case code == http.StatusBadRequest:
-		kind, todo = rotate.Configuration, "check the function's configuration"
+		kind, hint = rotate.Configuration, "check the function's configuration"
 	case code == http.StatusTooManyRequests, code >= 500:
-		kind, todo = rotate.NotReady, "nothing: the next call tries again"
+		kind, hint = rotate.NotReady, "nothing: the next call tries again"
 	}
 	failed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, api.Message, api.Code)
-	failed.Todo = todo
+	failed.Hint = hint
 	return failed
 }
 

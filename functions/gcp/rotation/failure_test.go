@@ -20,7 +20,7 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  googleapi.Error
 		kind rotate.Kind
-		todo string
+		hint string
 	}{
 		"a right": {googleapi.Error{Code: http.StatusForbidden, Message: "Required permission",
 			Details: reason("IAM_PERMISSION_DENIED")}, rotate.Permission, "allow the function's service account " + AccessSecret},
@@ -49,8 +49,8 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 			"the next call tries again"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			typed := rotate.AsError(failure("read", AccessSecret, &test.err), rotate.Unseen)
-			if typed.Kind != test.kind || !strings.Contains(typed.Todo, test.todo) ||
+			typed := rotate.AsError(failure("read", AccessSecret, &test.err), rotate.NotObserved)
+			if typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) ||
 				!strings.Contains(typed.What, test.err.Message) {
 				t.Errorf("got %v", typed)
 			}

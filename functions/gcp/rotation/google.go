@@ -46,7 +46,7 @@ func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
 		return nil, err
 	} else if err != nil {
 		return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud: %w", err).
-			WithTodo("run the function as a service account; elsewhere, gcloud auth application-default login")
+			WithHint("run the function as a service account; elsewhere, gcloud auth application-default login")
 	}
 	tokens = timedTokens{tokens}
 	return &googleAPIs{options: []option.ClientOption{option.WithTokenSource(tokens)}, tokens: tokens}, nil
@@ -88,7 +88,7 @@ func (g *googleAPIs) cluster(ctx context.Context, name string) (*rest.Config, er
 	}
 	if len(authority) == 0 || found.Endpoint == "" {
 		return nil, rotate.Errorf(rotate.NotReady, "cluster %s has no endpoint yet, or no certificate (status %s)", name, found.Status).
-			WithTodo("wait until it is running")
+			WithHint("wait until it is running")
 	}
 	config.Host, config.CAData = "https://"+found.Endpoint, authority
 	return config, nil
@@ -119,7 +119,7 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	payload := cmp.Or(found.Payload, new(secretmanager.SecretPayload))
 	data, err := base64.StdEncoding.DecodeString(payload.Data)
 	if sum := payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
-		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithTodo("nothing: the next call reads it again")
+		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithHint("nothing: the next call reads it again")
 	}
 	return parseCredential(data, version)
 }

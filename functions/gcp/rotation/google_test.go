@@ -126,8 +126,8 @@ func TestClusterFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := fakeGoogle(t, "/v1/"+cluster, test.status, test.document).cluster(t.Context(), cluster)
-			if rotate.AsError(err, rotate.Unseen).Kind != test.kind || !strings.Contains(err.Error(), test.words) {
-				t.Errorf("got %v (%s), expected %s with %q", err, rotate.AsError(err, rotate.Unseen).Kind, test.kind, test.words)
+			if rotate.AsError(err, rotate.NotObserved).Kind != test.kind || !strings.Contains(err.Error(), test.words) {
+				t.Errorf("got %v (%s), expected %s with %q", err, rotate.AsError(err, rotate.NotObserved).Kind, test.kind, test.words)
 			}
 		})
 	}
@@ -180,8 +180,8 @@ func TestAPICredential(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := fakeGoogle(t, "/v1/"+version+":access", test.status, test.document).apiCredential(t.Context(), version)
-			if rotate.AsError(err, rotate.Unseen).Kind != test.kind || !strings.Contains(err.Error(), test.words) {
-				t.Fatalf("got %v (%s), expected %s with %q", err, rotate.AsError(err, rotate.Unseen).Kind, test.kind, test.words)
+			if rotate.AsError(err, rotate.NotObserved).Kind != test.kind || !strings.Contains(err.Error(), test.words) {
+				t.Fatalf("got %v (%s), expected %s with %q", err, rotate.AsError(err, rotate.NotObserved).Kind, test.kind, test.words)
 			}
 			if strings.Contains(err.Error(), apiSecret) {
 				t.Errorf("a secret is in: %v", err)

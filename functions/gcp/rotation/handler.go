@@ -147,7 +147,7 @@ func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, 
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
-	typed := rotate.AsError(err, rotate.Unseen)
+	typed := rotate.AsError(err, rotate.NotObserved)
 	log.ErrorContext(ctx, "the call failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
 	return Answer{Error: typed.Error(), Kind: typed.Kind}
 }

@@ -43,7 +43,7 @@ func lines(t *testing.T, log []byte) (all []map[string]any) {
 
 // noGoogle is a function that cannot log in.
 func noGoogle(context.Context) (*googleAPIs, error) {
-	return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud").WithTodo("run the function as a service account")
+	return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud").WithHint("run the function as a service account")
 }
 
 // unread is a body that must not be read.
@@ -80,7 +80,7 @@ func withHeader(request *http.Request, name, value string) *http.Request {
 	return request
 }
 
-func TestBadConfigurationIsTold(t *testing.T) {
+func TestBadConfigurationIsReported(t *testing.T) {
 	var log bytes.Buffer
 	status, answer := answered(t, New([]string{"MAIA_HELM_RELEASES=x"}, &log), httptest.NewRequest(http.MethodPost, "/", nil))
 	if status != http.StatusInternalServerError || answer.Kind != rotate.Configuration || !strings.Contains(answer.Error, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {

@@ -17,7 +17,7 @@ const (
 	tokenTimeout = 5 * time.Second  // of what the clients cannot be told to give up
 )
 
-const hungTodo = "nothing: the next call tries again; if this repeats, check the function's routes to Google's APIs and to the metadata server"
+const hungHint = "nothing: the next call tries again; if this repeats, check the function's routes to Google's APIs and to the metadata server"
 
 // read does a read of a Google API, for which a permission is needed. One that has not been answered in time is tried once more.
 func read[T any](ctx context.Context, what, permission string, do func(context.Context) (T, error)) (T, error) {
@@ -35,7 +35,7 @@ func read[T any](ctx context.Context, what, permission string, do func(context.C
 			return found, failure(what, permission, err)
 		case try == readTries:
 			return found, rotate.Errorf(rotate.NotReady, "%s: no answer within %s, %d times", what, readTimeout, readTries).
-				WithTodo(hungTodo)
+				WithHint(hungHint)
 		}
 	}
 }
@@ -66,6 +66,6 @@ func inTime[T any](what string, do func() (T, error)) (T, error) {
 		return got.value, got.err
 	case <-timer.C:
 		var none T
-		return none, rotate.Errorf(rotate.NotReady, "%s: no answer within %s", what, tokenTimeout).WithTodo(hungTodo)
+		return none, rotate.Errorf(rotate.NotReady, "%s: no answer within %s", what, tokenTimeout).WithHint(hungHint)
 	}
 }

@@ -77,7 +77,7 @@ type run struct {
 	policy      *iampolicy.Policy // of the function
 	ownPolicy   *iampolicy.Policy // of the secret
 	runner      *ecs.Runner
-	home        *rotate.Home
+	platform    *rotate.Platform
 	credential  *secretsmanager.DescribeSecretOutput // the secret of the API credential
 	held        *maia.Credentials                    // by Maia
 }

@@ -297,7 +297,7 @@ func TestCheck(t *testing.T) {
 			}
 			if t.Failed() {
 				for _, finding := range report.Findings {
-					t.Logf("%s %s: %s -> %s", finding.Level, finding.Check, finding.Text, finding.Todo)
+					t.Logf("%s %s: %s -> %s", finding.Level, finding.Check, finding.Text, finding.Hint)
 				}
 			}
 		})

@@ -22,7 +22,7 @@ const (
 	wantConcurrency = 10 // at least, as AWS advises, where any is reserved
 
 	// beside is what a rotation needs beside the time in which the runner connects: the refresh, and storing its answer.
-	beside = maia.RefreshTimeout + 20*time.Second
+	concurrent = maia.RefreshTimeout + 20*time.Second
 )
 
 // checkFunction looks at the rotation function, and reads its environment as the function does.
@@ -81,14 +81,14 @@ func (r *run) checkConcurrency(ctx context.Context) error {
 	if err != nil {
 		return r.untested(check, "lambda:GetFunctionConcurrency", err)
 	}
-	todo := "reserve none, or at least 10:\n" + r.cli("lambda delete-function-concurrency --function-name %s", r.functionName())
+	hint := "reserve none, or at least 10:\n" + r.cli("lambda delete-function-concurrency --function-name %s", r.functionName())
 	switch reserved := out.ReservedConcurrentExecutions; {
 	case reserved == nil:
 		r.report.OK(check, "none is reserved, so that of the account is there")
 	case *reserved == 0:
-		r.report.Problem(check, todo, "the reserved concurrency is 0: it cannot be invoked at all")
+		r.report.Problem(check, hint, "the reserved concurrency is 0: it cannot be invoked at all")
 	case *reserved < wantConcurrency:
-		r.report.Warn(check, todo, "the reserved concurrency is %d: a step that is throttled fails the rotation", *reserved)
+		r.report.Warn(check, hint, "the reserved concurrency is %d: a step that is throttled fails the rotation", *reserved)
 	default:
 		r.report.OK(check, "%d are reserved", *reserved)
 	}
@@ -113,7 +113,7 @@ func (r *run) readEnvironment(function *lambda.GetFunctionConfigurationOutput) {
 	config, err := rotation.ParseConfig(r.environ)
 	if err != nil {
 		typed := words(err)
-		r.report.Problem(check, cmp.Or(typed.Todo, "correct the function's environment"), "%s", typed.What)
+		r.report.Problem(check, cmp.Or(typed.Hint, "correct the function's environment"), "%s", typed.What)
 		return
 	}
 	r.environment = &config
@@ -144,17 +144,17 @@ func environment(function *lambda.GetFunctionConfigurationOutput) ([]string, err
 func (r *run) judgeTimeout(function *lambda.GetFunctionConfigurationOutput) {
 	const check = "function-timeout"
 	timeout := time.Duration(aws.ToInt32(function.Timeout)) * time.Second
-	todo := "give it 15 minutes:\n" + r.cli("lambda update-function-configuration --function-name %s --timeout 900", aws.ToString(function.FunctionName))
+	hint := "give it 15 minutes:\n" + r.cli("lambda update-function-configuration --function-name %s --timeout 900", aws.ToString(function.FunctionName))
 	if r.environment != nil {
 		connect := r.environment.Policy.ConnectTimeout
-		if needed := connect + beside; timeout-margin(timeout) < needed {
-			r.report.Problem(check, todo, "its time-out is %s, and a rotation needs %s: %s until the runner is connected, and %s for the refresh",
-				timeout, needed, connect, beside)
+		if needed := connect + concurrent; timeout-margin(timeout) < needed {
+			r.report.Problem(check, hint, "its time-out is %s, and a rotation needs %s: %s until the runner is connected, and %s for the refresh",
+				timeout, needed, connect, concurrent)
 			return
 		}
 	}
 	if timeout < wantTimeout {
-		r.report.Warn(check, todo, "its time-out is %s, expected %s: pipelines that run may have too little time to finish", timeout, wantTimeout)
+		r.report.Warn(check, hint, "its time-out is %s, expected %s: pipelines that run may have too little time to finish", timeout, wantTimeout)
 		return
 	}
 	r.report.OK(check, "%s", timeout)

@@ -93,7 +93,7 @@ func (r *run) readCredential(ctx context.Context) (*maia.Credentials, error) {
 	document, err := ecs.ParseDocument(aws.ToString(out.SecretString))
 	if err != nil {
 		typed := words(err)
-		r.report.Problem(check, typed.Todo, "%s: %s", arn, typed.What)
+		r.report.Problem(check, typed.Hint, "%s: %s", arn, typed.What)
 		return nil, nil
 	}
 	r.report.OK(check, "it is JSON with client_id and client_secret")
@@ -136,7 +136,7 @@ func (r *run) maiaRegion() (region string, ok bool) {
 
 // judgeMaia reports an error of Maia's.
 func (r *run) judgeMaia(check string, err error) {
-	todo := rotate.AsError(err, rotate.Unseen).Todo
+	hint := rotate.AsError(err, rotate.NotObserved).Hint
 	var failed *maia.Error
 	switch {
 	case errors.Is(err, maia.ErrUnavailable), errors.Is(err, maia.ErrRateLimited), errors.As(err, &failed) && failed.Kind == "":
@@ -144,9 +144,9 @@ func (r *run) judgeMaia(check string, err error) {
 	case errors.Is(err, maia.ErrForbidden):
 		r.report.Problem("maia-role", "give the Maia API credential the role Admin (or Super Admin)", "the role of the API credential is not sufficient: %v", err)
 	case errors.Is(err, maia.ErrUnauthorized):
-		r.report.Problem("maia-token", todo, "%v", err)
+		r.report.Problem("maia-token", hint, "%v", err)
 	default:
-		r.report.Problem(check, todo, "%v", err)
+		r.report.Problem(check, hint, "%v", err)
 	}
 }
 
@@ -187,7 +187,7 @@ func (r *run) judgeAgent(agent maia.Agent) {
 		status += " until " + minute(agent.PausedUntil)
 	}
 	switch {
-	case r.home != nil && r.home.Instances.State == rotate.Stopped:
+	case r.platform != nil && r.platform.Instances.State == rotate.Stopped:
 		r.report.Skip("the service is scaled to zero", check)
 	case !agent.Connected:
 		r.report.Problem(check, "look at the runner's logs and network; nothing is refreshed while it is down", "Maia says that the runner is not connected (%s)", status)
@@ -202,15 +202,15 @@ func (r *run) judgeAgent(agent maia.Agent) {
 func (r *run) compare(ctx context.Context, client *maia.Client, held maia.Credentials) {
 	const check = "maia-secret"
 	switch {
-	case r.home == nil:
+	case r.platform == nil:
 		r.report.Skip("the secret could not be read", check)
 		return
-	case r.home.Store.Equal(held):
+	case r.platform.Stored.Equal(held):
 		r.report.OK(check, "AWSCURRENT is what Maia holds")
 		return
-	case r.home.Store.ClientID != held.ClientID:
+	case r.platform.Stored.ClientID != held.ClientID:
 		r.report.Problem(check, "check that the secret and the agent ID belong to the same runner",
-			"the secret is for client %q, and Maia says that the runner's is %q", r.home.Store.ClientID, held.ClientID)
+			"the secret is for client %q, and Maia says that the runner's is %q", r.platform.Stored.ClientID, held.ClientID)
 		return
 	}
 	policy := r.environment.Policy
@@ -219,7 +219,7 @@ func (r *run) compare(ctx context.Context, client *maia.Client, held maia.Creden
 	report, err := rotator.Run(ctx, r.runner, rotate.Heal)
 	if err != nil {
 		typed := words(err)
-		r.report.Problem(check, typed.Todo, "AWSCURRENT is not what Maia holds: %s", typed.What)
+		r.report.Problem(check, typed.Hint, "AWSCURRENT is not what Maia holds: %s", typed.What)
 		return
 	}
 	r.report.Warn(check, "nothing, or have it done now:\n"+r.heal(),

@@ -43,11 +43,11 @@ func (r *run) checkPlan(ctx context.Context) error {
 		r.report.OK(check, "a rotation would: %s", doctor.Steps(*result.Report))
 		return nil
 	}
-	what, todo := doctor.CutTodo(result.Error)
+	what, hint := doctor.CutHint(result.Error)
 	if strings.HasPrefix(what, string(rotate.NotReady)+": ") {
-		r.report.Warn(check, todo, "in the way of a rotation now: %s", what)
+		r.report.Warn(check, hint, "in the way of a rotation now: %s", what)
 	} else {
-		r.report.Problem(check, todo, "in the way of a rotation: %s", what)
+		r.report.Problem(check, hint, "in the way of a rotation: %s", what)
 	}
 	return nil
 }
@@ -63,28 +63,28 @@ type Plan struct {
 func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 	plan := Plan{SecretResult: rotation.SecretResult{Secret: secretARN}}
 	inTheWay := func(err *rotate.Error) (Plan, error) {
-		plan.Error = rotate.AsError(err, rotate.Unseen).Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved).Error()
 		return plan, nil
 	}
 	described, err := c.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &secretARN})
 	switch {
 	case missing(err):
-		return inTheWay(rotate.Errorf(rotate.Configuration, "there is no secret %s", secretARN).WithTodo("check the ARN, its region and account"))
+		return inTheWay(rotate.Errorf(rotate.Configuration, "there is no secret %s", secretARN).WithHint("check the ARN, its region and account"))
 	case err != nil:
 		return plan, failure("secretsmanager:DescribeSecret", err)
 	case described.RotationLambdaARN == nil:
-		return inTheWay(rotate.Errorf(rotate.Configuration, "the secret has no rotation function").WithTodo("enable rotation with it"))
+		return inTheWay(rotate.Errorf(rotate.Configuration, "the secret has no rotation function").WithHint("enable rotation with it"))
 	}
 	secretARN = aws.ToString(described.ARN) // what was given may lack the end
 	plan.Secret, plan.Function = secretARN, *described.RotationLambdaARN
 	function, err := c.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &plan.Function})
 	switch {
 	case missing(err):
-		return inTheWay(rotate.Errorf(rotate.Configuration, "there is no function %s", plan.Function).WithTodo("deploy it"))
+		return inTheWay(rotate.Errorf(rotate.Configuration, "there is no function %s", plan.Function).WithHint("deploy it"))
 	case err != nil:
 		return plan, failure("lambda:GetFunctionConfiguration", err)
 	case !aws.ToBool(described.RotationEnabled):
-		return inTheWay(rotate.Errorf(rotate.Configuration, "rotation is not enabled for secret %s", secretARN).WithTodo("enable it with aws secretsmanager rotate-secret"))
+		return inTheWay(rotate.Errorf(rotate.Configuration, "rotation is not enabled for secret %s", secretARN).WithHint("enable it with aws secretsmanager rotate-secret"))
 	}
 	timeout := time.Duration(aws.ToInt32(function.Timeout)) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout-margin(timeout))

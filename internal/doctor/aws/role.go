@@ -98,7 +98,7 @@ func (r *run) judgePermission(permission rotation.Permission, results []types.Ev
 	const check = "role"
 	role := shortRole(aws.ToString(r.function.Role))
 	what := permission.Action + " on " + permission.Resource
-	todo := fmt.Sprintf("allow the role %s on %s", permission.Action, permission.Resource)
+	hint := fmt.Sprintf("allow the role %s on %s", permission.Action, permission.Resource)
 	for _, result := range results {
 		switch decision := result.EvalDecision; {
 		case decision == types.PolicyEvaluationDecisionTypeAllowed:
@@ -106,12 +106,12 @@ func (r *run) judgePermission(permission rotation.Permission, results []types.Ev
 			r.report.Problem(check, "remove the statement that denies it", "%s is denied %s, by a statement of its own, its boundary or the organization", role, what)
 		case r.allowsRole(permission):
 		case strings.HasPrefix(permission.Action, "kms:"):
-			r.report.Warn(check, todo+", unless the key's own policy does", "the policies of %s do not allow %s; the key's own policy was not looked at", role, what)
+			r.report.Warn(check, hint+", unless the key's own policy does", "the policies of %s do not allow %s; the key's own policy was not looked at", role, what)
 		case len(missingKeys(permission, result)) > 0:
 			r.report.Warn(check, "look at the role's policies", "whether %s may %s could not be tested: it depends on %s",
 				role, what, strings.Join(missingKeys(permission, result), ", "))
 		default:
-			r.report.Problem(check, todo, "%s may not %s", role, what)
+			r.report.Problem(check, hint, "%s may not %s", role, what)
 		}
 	}
 }

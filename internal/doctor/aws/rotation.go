@@ -71,12 +71,12 @@ func (r *run) judgeSchedule(secret *secretsmanager.DescribeSecretOutput, now tim
 
 func (r *run) judgeDates(secret *secretsmanager.DescribeSecretOutput, schedule schedule, now time.Time) {
 	last, next := secret.LastRotatedDate, secret.NextRotationDate
-	const look = "look into the function's log why rotations fail; the checks below may show it"
+	const read = "look into the function's log why rotations fail; the checks below may show it"
 	switch {
 	case next != nil && next.Before(now):
-		r.report.Warn("last-rotation", look, "a rotation was due by %s, and has not succeeded", minute(*next))
+		r.report.Warn("last-rotation", read, "a rotation was due by %s, and has not succeeded", minute(*next))
 	case last != nil && schedule.longest > 0 && now.Sub(*last) > 2*schedule.longest:
-		r.report.Warn("last-rotation", look, "the last rotation was at %s, more than two intervals ago", minute(*last))
+		r.report.Warn("last-rotation", read, "the last rotation was at %s, more than two intervals ago", minute(*last))
 	case last == nil && next == nil:
 		r.report.OK("last-rotation", "it was not rotated yet")
 	case last == nil:

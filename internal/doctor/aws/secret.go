@@ -92,7 +92,7 @@ func (r *run) readSecret(ctx context.Context) error {
 	document, err := ecs.ParseDocument(*value.SecretString)
 	if err != nil {
 		typed := words(err)
-		r.report.Problem("secret-value", typed.Todo, "%s", typed.What)
+		r.report.Problem("secret-value", typed.Hint, "%s", typed.What)
 		return nil
 	}
 	r.current.document = &document
@@ -101,7 +101,7 @@ func (r *run) readSecret(ctx context.Context) error {
 }
 
 // words is an error of the function's code, with its advice apart.
-func words(err error) *rotate.Error { return rotate.AsError(err, rotate.Unseen) }
+func words(err error) *rotate.Error { return rotate.AsError(err, rotate.NotObserved) }
 
 // holder is the version that has the label; "" if none has.
 func holder(stages map[string][]string, label string) string {

@@ -40,7 +40,7 @@ func (r *run) checkSecretPolicy(ctx context.Context) error {
 
 func (r *run) judgeSecretPolicy(policy iampolicy.Policy) {
 	const check = "secret-policy"
-	const todo = "except the role from the statement"
+	const hint = "except the role from the statement"
 	role := aws.ToString(r.function.Role)
 	var refused, perhaps []string
 	for _, request := range r.secretRequests() {
@@ -60,10 +60,10 @@ func (r *run) judgeSecretPolicy(policy iampolicy.Policy) {
 	switch {
 	case len(refused) > 0:
 		slices.Sort(refused)
-		r.report.Problem(check, todo, "the secret's policy denies the role %s %s", shortRole(role), strings.Join(slices.Compact(refused), ", "))
+		r.report.Problem(check, hint, "the secret's policy denies the role %s %s", shortRole(role), strings.Join(slices.Compact(refused), ", "))
 	case len(perhaps) > 0:
 		slices.Sort(perhaps)
-		r.report.Warn(check, todo+", if they do not let it through", "the secret's policy may deny the role %s, depending on %s", shortRole(role), strings.Join(slices.Compact(perhaps), ", "))
+		r.report.Warn(check, hint+", if they do not let it through", "the secret's policy may deny the role %s, depending on %s", shortRole(role), strings.Join(slices.Compact(perhaps), ", "))
 	default:
 		r.report.OK(check, "the secret's policy denies the function's role nothing")
 	}

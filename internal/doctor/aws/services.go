@@ -33,15 +33,15 @@ func (r *run) checkServices(ctx context.Context) error {
 		r.report.Skip("the secret could not be read", "the state of the services", "note")
 		return nil
 	}
-	home, err := runner.Observe(ctx)
+	platform, err := runner.Observe(ctx)
 	if err != nil {
 		r.report.Skip("the runner could not be observed", "note")
 		return r.refused(check, err)
 	}
-	r.home = &home
-	r.judgeInstances(home.Instances)
+	r.platform = &platform
+	r.judgeInstances(platform.Instances)
 	r.judgeServices()
-	r.judgeNote(home.Note)
+	r.judgeNote(platform.Note)
 	return nil
 }
 
@@ -60,9 +60,9 @@ func (r *run) refused(check string, err error) error {
 	case denied(err):
 		r.report.Warn(check, "check with credentials that allow it", "could not be tested: your credentials are not enough: %s", typed.What)
 	case typed.Kind == rotate.Configuration:
-		r.report.Problem(check, typed.Todo, "%s", typed.What)
+		r.report.Problem(check, typed.Hint, "%s", typed.What)
 	default:
-		r.report.Warn(check, typed.Todo, "could not be tested: %s", typed.What)
+		r.report.Warn(check, typed.Hint, "could not be tested: %s", typed.What)
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (r *run) judgeServices() {
 	}
 	if err := r.runner.CanMove(); err != nil {
 		typed := words(err)
-		r.report.Problem(check, typed.Todo, "%s", typed.What)
+		r.report.Problem(check, typed.Hint, "%s", typed.What)
 	}
 }
 
@@ -124,9 +124,9 @@ func (r *run) judgeNote(note rotate.Note) {
 	}
 	switch {
 	case !clean:
-	case note.Rotated == nil:
+	case note.LastRotation == nil:
 		r.report.OK(check, "nothing is left of an earlier run; the function has not refreshed this secret yet")
 	default:
-		r.report.OK(check, "nothing is left of an earlier run; the last refresh was at %s", minute(note.Rotated.At))
+		r.report.OK(check, "nothing is left of an earlier run; the last refresh was at %s", minute(note.LastRotation.At))
 	}
 }

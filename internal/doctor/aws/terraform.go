@@ -21,11 +21,11 @@ func (r *run) checkTerraform(context.Context) error {
 	}
 	r.judgeTags(r.secret.Tags)
 	switch {
-	case r.home == nil || r.current == nil || r.current.document == nil:
+	case r.platform == nil || r.current == nil || r.current.document == nil:
 		r.report.Skip("what the function has noted is not known", check)
 	case r.putByOthers():
 		text := "somebody put a value after the last rotation (Terraform?), at " + minute(aws.ToTime(r.current.CreatedDate))
-		if r.home.Store.ClientSecret.Fingerprint() == r.home.Note.Rotated.Over {
+		if r.platform.Stored.ClientSecret.Fingerprint() == r.platform.Note.LastRotation.Over {
 			text += ": the one that the rotation has revoked"
 		}
 		r.report.Warn(check, "keep it from doing so again, see "+terraformPage, "%s", text)
@@ -38,9 +38,9 @@ func (r *run) checkTerraform(context.Context) error {
 // putByOthers says that AWSCURRENT is newer than the last rotation of ours and holds something else than it made, which
 // is neither what Maia holds nor what was seen running since: those are brought by the function itself.
 func (r *run) putByOthers() bool {
-	note, stored := r.home.Note, r.home.Store
+	note, stored := r.platform.Note, r.platform.Stored
 	fingerprint := stored.ClientSecret.Fingerprint()
-	return note.Rotated != nil && fingerprint != note.Rotated.New && aws.ToTime(r.current.CreatedDate).After(note.Rotated.At) &&
+	return note.LastRotation != nil && fingerprint != note.LastRotation.New && aws.ToTime(r.current.CreatedDate).After(note.LastRotation.At) &&
 		(note.Applied == rotate.AppliedNothing || note.Applied != fingerprint) && (r.held == nil || !r.held.Equal(stored))
 }
 

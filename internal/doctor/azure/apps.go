@@ -75,11 +75,11 @@ func (r *run) checkApps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		todo := ""
+		hint := ""
 		if lacks := (refused{}); errors.As(err, &lacks) {
-			todo = checkWith + lacks.action
+			hint = checkWith + lacks.action
 		}
-		r.report.Warn(appCheck, todo, "the apps and Maia could not be looked at: %v", err)
+		r.report.Warn(appCheck, hint, "the apps and Maia could not be looked at: %v", err)
 		return nil
 	}
 	if len(r.config.Groups) > 0 {
@@ -102,18 +102,18 @@ func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
 		r.report.OK(appCheck, "%s: a call %s", name, doctor.Would(target, r.config.Policy.Every, time.Now()))
 		return
 	}
-	what, todo := doctor.CutTodo(target.Error)
+	what, hint := doctor.CutHint(target.Error)
 	switch {
-	case target.Kind == rotate.Permission && strings.HasPrefix(todo, forIdentity): // which is whoever looks, here
-		lacks := strings.TrimPrefix(todo, forIdentity)
+	case target.Kind == rotate.Permission && strings.HasPrefix(hint, forIdentity): // which is whoever looks, here
+		lacks := strings.TrimPrefix(hint, forIdentity)
 		if all, err := r.mayNot(ctx, target.Target); err == nil && len(all) > 0 {
 			lacks = strings.Join(all, ", ") + " on it"
 		}
 		r.report.Warn(appCheck, checkWith+lacks, "%s: could not be tested with your rights: %s", name, what)
 	case target.Kind == rotate.NotReady:
-		r.report.Warn(appCheck, todo, "%s: in the way of a rotation: %s", name, what)
+		r.report.Warn(appCheck, hint, "%s: in the way of a rotation: %s", name, what)
 	default:
-		r.report.Problem(appCheck, todo, "%s: in the way of a rotation: %s", name, what)
+		r.report.Problem(appCheck, hint, "%s: in the way of a rotation: %s", name, what)
 	}
 }
 

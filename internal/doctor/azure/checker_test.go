@@ -212,7 +212,7 @@ func TestCheck(t *testing.T) {
 		"rotated yesterday": {
 			func(i *installation) {
 				secret := maia.NewSecret(i.Maia.LiveSecret(azuretest.AgentID)).Fingerprint()
-				note, err := json.Marshal(rotate.Note{Applied: secret, Rotated: &rotate.Rotation{At: time.Now().Add(-24 * time.Hour), New: secret}})
+				note, err := json.Marshal(rotate.Note{Applied: secret, LastRotation: &rotate.Rotation{At: time.Now().Add(-24 * time.Hour), New: secret}})
 				if err != nil {
 					panic(err)
 				}

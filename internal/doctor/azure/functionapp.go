@@ -79,14 +79,14 @@ func (r *run) principal() string {
 func (r *run) judgeIdentity() {
 	const check = "identity"
 	client, principal := r.settings[identityName], r.principal()
-	todo := "turn it on, and give it the roles, as deploy/azure does:\naz functionapp identity assign " + r.flags()
+	hint := "turn it on, and give it the roles, as deploy/azure does:\naz functionapp identity assign " + r.flags()
 	switch {
 	case client != "" && principal == "":
 		r.report.Problem(check, "correct the setting, or delete it and use the system-assigned one", "%s is %q, which is none of the app's identities: the function gets no token for Azure", identityName, client)
 	case client != "":
 		r.report.OK(check, "user-assigned, principal %s", principal)
 	case principal == "":
-		r.report.Problem(check, todo, "it has no system-assigned identity: the function gets no token for Azure")
+		r.report.Problem(check, hint, "it has no system-assigned identity: the function gets no token for Azure")
 	default:
 		r.report.OK(check, "system-assigned, principal %s", principal)
 	}
@@ -112,10 +112,10 @@ func (r *run) checkFunction(ctx context.Context) {
 	)
 	var found function
 	err := r.manager.get(ctx, r.id+"/functions/"+rotation.FunctionName, webVersion, action, &found)
-	todo := "deploy the package:\nmaia-rotate package azure -o function.zip\naz functionapp deployment source config-zip " + r.flags() + " --src function.zip"
+	hint := "deploy the package:\nmaia-rotate package azure -o function.zip\naz functionapp deployment source config-zip " + r.flags() + " --src function.zip"
 	switch {
 	case missing(err):
-		r.report.Problem(check, todo, "it has no function %s: its package is not deployed, or the host does not start", rotation.FunctionName)
+		r.report.Problem(check, hint, "it has no function %s: its package is not deployed, or the host does not start", rotation.FunctionName)
 		return
 	case err != nil:
 		r.report.Warn(check, checkWith+action, "could not be tested: %v", err)
@@ -137,7 +137,7 @@ func (r *run) checkFunction(ctx context.Context) {
 	case len(bindings) == 0: // Azure does not say
 		r.report.OK(check, "%s is there, and enabled", rotation.FunctionName)
 	case len(bindings) > 1 || !strings.EqualFold(bindings[0].Type, "timerTrigger") || bindings[0].Schedule != "%"+scheduleSetting+"%":
-		r.report.Problem(check, todo, "%s is not called by a timer with the schedule %%%s%%: it is of another package than this project's", rotation.FunctionName, scheduleSetting)
+		r.report.Problem(check, hint, "%s is not called by a timer with the schedule %%%s%%: it is of another package than this project's", rotation.FunctionName, scheduleSetting)
 	default:
 		r.report.OK(check, "%s is called by a timer, and enabled", rotation.FunctionName)
 	}

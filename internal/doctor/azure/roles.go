@@ -148,11 +148,11 @@ func (r *run) judgeRole(ctx context.Context, want wanted, principal string) {
 		return
 	}
 	none, conditional := lacking(grants, want.actions, want.allows)
-	todo := fmt.Sprintf("assign it the role, and wait some minutes:\naz role assignment create --assignee-object-id %s --assignee-principal-type ServicePrincipal --role '%s' --scope %s",
+	hint := fmt.Sprintf("assign it the role, and wait some minutes:\naz role assignment create --assignee-object-id %s --assignee-principal-type ServicePrincipal --role '%s' --scope %s",
 		principal, want.role, want.scope)
 	switch {
 	case len(none) > 0:
-		r.report.Problem(roleCheck, todo, "the function's identity may not %s: no role of it allows %s", want.what, strings.Join(none, ", "))
+		r.report.Problem(roleCheck, hint, "the function's identity may not %s: no role of it allows %s", want.what, strings.Join(none, ", "))
 	case len(conditional) > 0:
 		r.report.Warn(roleCheck, "look at the conditions of its role assignments", "whether the function's identity may %s depends on a condition, for %s", want.what, strings.Join(conditional, ", "))
 	default:

@@ -59,21 +59,21 @@ const (
 func (r *run) judgeSchedule() {
 	const check = "schedule"
 	schedule, set := r.settings[scheduleSetting]
-	todo := "call it every half an hour:\naz functionapp config appsettings set " + r.flags() + " --settings '" + scheduleSetting + "=0 */30 * * * *'"
+	hint := "call it every half an hour:\naz functionapp config appsettings set " + r.flags() + " --settings '" + scheduleSetting + "=0 */30 * * * *'"
 	if !set || schedule == "" {
-		r.report.Problem(check, todo, "%s is not set: the host cannot index the function, and nothing calls it", scheduleSetting)
+		r.report.Problem(check, hint, "%s is not set: the host cannot index the function, and nothing calls it", scheduleSetting)
 		return
 	}
 	shortest, longest, err := gapsOf(schedule)
 	switch {
 	case err != nil:
-		r.report.Problem(check, todo, "%s is %q, which is not a schedule: %v", scheduleSetting, schedule, err)
+		r.report.Problem(check, hint, "%s is %q, which is not a schedule: %v", scheduleSetting, schedule, err)
 	case longest == 0:
-		r.report.Problem(check, todo, "%s is %q: it never comes, or once in four years", scheduleSetting, schedule)
+		r.report.Problem(check, hint, "%s is %q: it never comes, or once in four years", scheduleSetting, schedule)
 	case longest > rarest:
-		r.report.Warn(check, todo, "%s is %q: up to %s pass between two calls, for so long a runner that is dark waits", scheduleSetting, schedule, longest)
+		r.report.Warn(check, hint, "%s is %q: up to %s pass between two calls, for so long a runner that is dark waits", scheduleSetting, schedule, longest)
 	case shortest < oftener:
-		r.report.Warn(check, todo, "%s is %q: it comes after %s, and each call asks Azure and Maia for every runner", scheduleSetting, schedule, shortest)
+		r.report.Warn(check, hint, "%s is %q: it comes after %s, and each call asks Azure and Maia for every runner", scheduleSetting, schedule, shortest)
 	default:
 		r.report.OK(check, "%s, in UTC", schedule)
 	}

@@ -118,7 +118,7 @@ func (r *run) judgeEnvironment() {
 	config, err := rotation.ParseConfig(r.environ(nil))
 	if err != nil {
 		typed := rotate.AsError(err, "")
-		r.report.Problem(check, cmp.Or(typed.Todo, "correct the function app's settings"), "%s", typed.What)
+		r.report.Problem(check, cmp.Or(typed.Hint, "correct the function app's settings"), "%s", typed.What)
 		return
 	}
 	r.config = &config

@@ -132,7 +132,7 @@ func (r *run) checkReferences(ctx context.Context) {
 		}
 		resolved[name] = true
 		if !strings.EqualFold(status, "Resolved") {
-			r.report.Problem(check, r.vaultTodo(status), "Azure does not resolve the reference of %s: %s", name, strings.TrimSuffix(status+": "+one.Properties.Details, ": "))
+			r.report.Problem(check, r.vaultHint(status), "Azure does not resolve the reference of %s: %s", name, strings.TrimSuffix(status+": "+one.Properties.Details, ": "))
 		}
 	}
 	var names []string
@@ -150,8 +150,8 @@ func (r *run) checkReferences(ctx context.Context) {
 	}
 }
 
-// vaultTodo is what to do about a status of a reference.
-func (r *run) vaultTodo(status string) string {
+// vaultHint is what to do about a status of a reference.
+func (r *run) vaultHint(status string) string {
 	restart := ", and restart the app:\naz functionapp restart " + r.flags()
 	switch status {
 	case "AccessToKeyVaultDenied", "UnauthorizedClient":

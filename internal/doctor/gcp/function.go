@@ -81,7 +81,7 @@ func (r *run) readEnvironment() {
 	config, err := rotation.ParseConfig(r.environ)
 	if err != nil {
 		typed := rotate.AsError(err, "")
-		r.report.Problem(check, cmp.Or(typed.Todo, "correct the function's environment"), "%s", typed.What)
+		r.report.Problem(check, cmp.Or(typed.Hint, "correct the function's environment"), "%s", typed.What)
 		return
 	}
 	r.config = &config
@@ -99,7 +99,7 @@ func (r *run) readEnvironment() {
 func (r *run) judgeTimeout() {
 	const check = "timeout"
 	timeout := time.Duration(r.service.GetTimeoutSeconds()) * time.Second
-	todo := "deploy it with --timeout 1800 (timeout_seconds of the Terraform module)"
+	hint := "deploy it with --timeout 1800 (timeout_seconds of the Terraform module)"
 	policy := rotate.DefaultPolicy()
 	if r.config != nil {
 		policy = r.config.Policy
@@ -107,9 +107,9 @@ func (r *run) judgeTimeout() {
 	needed := fleet.Fleet{Policy: policy}.Needed()
 	switch {
 	case timeout-rotation.Margin(timeout) <= needed:
-		r.report.Problem(check, todo, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout, needed)
+		r.report.Problem(check, hint, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout, needed)
 	case timeout > longestWait:
-		r.report.Warn(check, todo, "its time-out is %s, and Cloud Scheduler waits 30 minutes at most: how a longer call ends is only in the function's log", timeout)
+		r.report.Warn(check, hint, "its time-out is %s, and Cloud Scheduler waits 30 minutes at most: how a longer call ends is only in the function's log", timeout)
 	default:
 		r.report.OK(check, "%s, of which a rotation may take %s", timeout, needed)
 	}

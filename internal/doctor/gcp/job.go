@@ -53,8 +53,8 @@ func (r *run) judgeJob(job *cloudscheduler.Job) {
 		return strings.TrimSpace(fmt.Sprintf("gcloud scheduler jobs %s %s --project %s --location %s %s", verb, name, r.part(1), r.part(2), flags))
 	}
 	bad := false
-	problem := func(todo, text string) { r.report.Problem(jobCheck, todo, "%s: %s", name, text); bad = true }
-	warn := func(todo, text string) { r.report.Warn(jobCheck, todo, "%s: %s", name, text); bad = true }
+	problem := func(hint, text string) { r.report.Problem(jobCheck, hint, "%s: %s", name, text); bad = true }
+	warn := func(hint, text string) { r.report.Warn(jobCheck, hint, "%s: %s", name, text); bad = true }
 
 	deadline := defaultDeadline
 	if given, err := time.ParseDuration(job.AttemptDeadline); err == nil {

@@ -41,14 +41,14 @@ func (r *run) judgeRelease(target fleet.TargetResult) {
 		r.report.OK(releaseCheck, "%s: a call %s", target.Target, doctor.Would(target, r.config.Policy.Every, time.Now()))
 		return
 	}
-	what, todo := doctor.CutTodo(target.Error)
+	what, hint := doctor.CutHint(target.Error)
 	text := fmt.Sprintf("%s: in the way of a rotation: %s", target.Target, what)
 	switch {
 	case target.Kind == rotate.NotReady:
-		r.report.Warn(releaseCheck, todo, "%s", text)
+		r.report.Warn(releaseCheck, hint, "%s", text)
 	case target.Kind == rotate.Permission && r.checker.Impersonate == nil:
 		r.report.Warn(releaseCheck, "check with --as-function, which looks at it with the function's rights", "%s: could not be tested with your rights: %s", target.Target, what)
 	default:
-		r.report.Problem(releaseCheck, todo, "%s", text)
+		r.report.Problem(releaseCheck, hint, "%s", text)
 	}
 }

@@ -91,16 +91,16 @@ func (s *Server) each(f func(*service)) {
 }
 
 // addDraining adds a service that is being deleted beside another one.
-func (s *Server) addDraining(beside *service) {
-	spec := beside.spec
-	spec.Name, spec.Status, spec.DesiredCount = beside.name+"-old", "DRAINING", 0
+func (s *Server) addDraining(concurrent *service) {
+	spec := concurrent.spec
+	spec.Name, spec.Status, spec.DesiredCount = concurrent.name+"-old", "DRAINING", 0
 	now := time.Now()
-	d := &deployment{id: fmt.Sprintf("ecs-svc/%d", s.nextID()), status: "PRIMARY", definition: beside.definition, created: now}
+	d := &deployment{id: fmt.Sprintf("ecs-svc/%d", s.nextID()), status: "PRIMARY", definition: concurrent.definition, created: now}
 	d.set("COMPLETED", fmt.Sprintf("ECS deployment %s completed.", d.id))
-	c := beside.cluster
+	c := concurrent.cluster
 	c.services = append(c.services, &service{
 		spec: spec, cluster: c, name: spec.Name, arn: s.serviceARN(c.name, spec.Name), created: now,
-		definition: beside.definition, deployments: []*deployment{d},
+		definition: concurrent.definition, deployments: []*deployment{d},
 	})
 }
 

@@ -182,12 +182,12 @@ func TestBodies(t *testing.T) {
 
 func TestRetries(t *testing.T) {
 	for fail, tries := range map[string]int{"": 1, "x": 2, "xx": 3, "xxx": 3} {
-		var told []string
+		var reported []string
 		host := started(t, functionshost.Options{
 			Settings: []string{"FAIL=" + fail}, RetryDelay: time.Millisecond,
-			BeforeTry: func(try int) { told = append(told, fmt.Sprint("before ", try)) },
+			BeforeTry: func(try int) { reported = append(reported, fmt.Sprint("before ", try)) },
 			AfterTry: func(try int, result functionshost.Result) {
-				told = append(told, fmt.Sprint("after ", try, result.Failure != ""))
+				reported = append(reported, fmt.Sprint("after ", try, result.Failure != ""))
 			},
 		})
 		results, err := host.Fire(t.Context(), "Fn", functionshost.Timer{})
@@ -195,8 +195,8 @@ func TestRetries(t *testing.T) {
 			t.Fatalf("%q: %+v, %v", fail, results, err)
 		}
 		for i, result := range results {
-			if want := []string{fmt.Sprint("before ", i), fmt.Sprint("after ", i, result.Failure != "")}; !slices.Equal(told[2*i:2*i+2], want) {
-				t.Errorf("told is %q, expected %q", told, want)
+			if want := []string{fmt.Sprint("before ", i), fmt.Sprint("after ", i, result.Failure != "")}; !slices.Equal(reported[2*i:2*i+2], want) {
+				t.Errorf("told is %q, expected %q", reported, want)
 			}
 			body := echoed(t, result).Body
 			if want := fmt.Sprintf(`,"RetryContext":{"RetryCount":%d,"MaxRetryCount":2}}}`, i); strings.HasSuffix(body, want) != (i > 0) {

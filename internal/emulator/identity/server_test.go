@@ -109,14 +109,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestAnEndpointThatIsMendedIsAskedAgain(t *testing.T) {
+func TestAnEndpointThatIsRepairedIsAskedAgain(t *testing.T) {
 	resource := fresh()
 	server, credential := newCredential(t, header, map[string]string{resource: "token"}, azidentity.ManagedIdentityCredentialOptions{})
-	mend := server.Inject(wire.Fault{Kind: wire.Status5xx})
+	repair := server.Inject(wire.Fault{Kind: wire.Status5xx})
 	if _, err := ask(t, credential, resource); err == nil {
 		t.Error("no error")
 	}
-	mend()
+	repair()
 	if token, err := ask(t, credential, resource); err != nil || token.Token != "token" {
 		t.Errorf("%q, %v", token.Token, err)
 	}

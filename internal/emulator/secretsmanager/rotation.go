@@ -194,11 +194,11 @@ var errAbandoned = errors.New("secretsmanager: the rotation was abandoned")
 
 // attempt goes through the steps once.
 func (s *Server) attempt(sec *secret, r *rotation) error {
-	todo := steps
+	hint := steps
 	if r.test {
-		todo = []string{"testSecret"}
+		hint = []string{"testSecret"}
 	}
-	for _, step := range todo {
+	for _, step := range hint {
 		payload, err := json.Marshal(struct {
 			Step, SecretId, ClientRequestToken string
 			RotationToken                      string `json:",omitempty"`

@@ -91,7 +91,7 @@ var faults = []Fault{
 	{
 		Name: "secret-changed-beside", Refreshes: 1,
 		What: "Another person changes another secret of the app, between the list of the secrets and their change.",
-		play: secretChangedBeside,
+		play: otherSecretChanged,
 	},
 	{
 		Name: "change-in-progress", Refreshes: 1,
@@ -200,7 +200,7 @@ func patchFails(w *World) {
 
 func patchEndsFailed(w *World) {
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() { w.Apps.FailUpdates(App, 1) }, After: func() {
-		w.trial.Strike("change-fails", "the change of the app's secrets is accepted, and will fail")
+		w.trial.Inject("change-fails", "the change of the app's secrets is accepted, and will fail")
 	}})
 }
 
@@ -212,25 +212,25 @@ func conflict(w *World) {
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Kind: wire.Conflict, Times: 2, After: w.trial.Happened})
 }
 
-// secretChangedBeside has another person's change begin when the function has listed the secrets and is about to send them,
+// otherSecretChanged has another person's change begin when the function has listed the secrets and is about to send them,
 // and end when the function has looked at the app again.
-func secretChangedBeside(ctx context.Context, w *World) error {
-	before, after := w.Apps.Secret(App, besideSecret).Value, w.newSecret("another secret of the app")
+func otherSecretChanged(ctx context.Context, w *World) error {
+	before, after := w.Apps.Secret(App, otherSecret).Value, w.newSecret("another secret of the app")
 	var mu sync.Mutex
-	end, looks := func() {}, 0
+	end, reads := func() {}, 0
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() {
-		w.trial.Strike("changed-beside", "another person changes the secret "+besideSecret)
+		w.trial.Inject("changed-beside", "another person changes the secret "+otherSecret)
 		mu.Lock()
 		defer mu.Unlock()
-		looks, end = 2, w.Apps.Begin(App, func() { w.Apps.SetSecret(App, besideSecret, after) })
+		reads, end = 2, w.Apps.Begin(App, func() { w.Apps.SetSecret(App, otherSecret, after) })
 	}})
 	w.Apps.OnCall(func(call wire.Call) {
 		mu.Lock()
 		defer mu.Unlock()
-		if call.Operation != opRead || looks == 0 {
+		if call.Operation != opRead || reads == 0 {
 			return
 		}
-		if looks--; looks == 0 {
+		if reads--; reads == 0 {
 			end()
 			w.journal.Add(stage.FromFault, "change-ended", "the other person's change has ended")
 		}
@@ -238,24 +238,24 @@ func secretChangedBeside(ctx context.Context, w *World) error {
 	if err := callUntilOK(ctx, w); err != nil {
 		return err
 	}
-	w.prove("the other person's change is there still", w.Apps.Secret(App, besideSecret).Value == after, "it is lost")
+	w.prove("the other person's change is there still", w.Apps.Secret(App, otherSecret).Value == after, "it is lost")
 	w.others = strings.Replace(w.others, before, after, 1)
 	return nil
 }
 
 // changeInProgress has somebody's change end when the function has looked some times.
 func changeInProgress(ctx context.Context, w *World) error {
-	w.trial.Strike("change-begun", "somebody changes the app")
+	w.trial.Inject("change-begun", "somebody changes the app")
 	end := w.Apps.Begin(App, nil)
 	var mu sync.Mutex
-	looks := 8
+	reads := 8
 	w.Apps.OnCall(func(call wire.Call) {
 		mu.Lock()
 		defer mu.Unlock()
-		if call.Operation != opRead || looks == 0 {
+		if call.Operation != opRead || reads == 0 {
 			return
 		}
-		if looks--; looks == 0 {
+		if reads--; reads == 0 {
 			w.trial.ProveNothingRefreshed("while it is in progress nothing is refreshed")
 			end()
 			w.journal.Add(stage.FromFault, "change-ended", "somebody's change has ended")
@@ -269,7 +269,7 @@ func restartFails(w *World) {
 	var once sync.Once
 	w.Apps.OnCall(func(call wire.Call) {
 		if call.Operation == opRestart && call.Status == http.StatusOK {
-			once.Do(func() { w.trial.Strike("crash", "the replicas that are started crash") })
+			once.Do(func() { w.trial.Inject("crash", "the replicas that are started crash") })
 		}
 	})
 }
@@ -279,7 +279,7 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 		w.proveFailed(result)
 		w.trial.ProveLeftAsItWas(ctx)
 		w.Maia.FinishTasks(stage.AgentID)
-		w.trial.Strike("pipeline-ended", "the pipeline ends at last")
+		w.trial.Inject("pipeline-ended", "the pipeline ends at last")
 	}
 	return nil
 }
@@ -300,7 +300,7 @@ func leaseHeld(w *World) {
 	until := time.Now().Add(left)
 	w.State.Lease(StateContainer, blob, left)
 	w.trial.Once(maiatest.Pause, func() {
-		w.trial.Strike("lease-ended", "the lease of the run that is gone has ended")
+		w.trial.Inject("lease-ended", "the lease of the run that is gone has ended")
 		w.prove("until it had ended nothing was done to the runner", !time.Now().Before(until), "it was")
 	})
 }
@@ -308,7 +308,7 @@ func leaseHeld(w *World) {
 func leaseLost(w *World) {
 	w.trial.Once(maiatest.Pause, func() {
 		w.State.Break(StateContainer, blob)
-		w.trial.Strike("lease-broken", "somebody breaks the lease of the runner's blob")
+		w.trial.Inject("lease-broken", "somebody breaks the lease of the runner's blob")
 	})
 	w.between = func(result functionshost.Result) { w.proveFailed(result) }
 }
@@ -324,7 +324,7 @@ func timerReplayed(ctx context.Context, w *World) error {
 	}
 	answers := make(chan answer, 2)
 	w.trial.Once(maiatest.Pause, func() {
-		w.trial.Strike("replayed", "the timer is replayed, on the same machine and on another one")
+		w.trial.Inject("replayed", "the timer is replayed, on the same machine and on another one")
 		for _, host := range []*functionshost.Host{w.Host, other} {
 			w.working.Go(func() {
 				result, err := host.Invoke(ctx, function, functionshost.Timer{PastDue: true})
@@ -348,19 +348,19 @@ func timerReplayed(ctx context.Context, w *World) error {
 }
 
 func identityAway(w *World) {
-	mend := w.Identity.Inject(wire.Fault{Kind: wire.Status5xx, After: w.trial.Happened})
+	repair := w.Identity.Inject(wire.Fault{Kind: wire.Status5xx, After: w.trial.Happened})
 	w.between = func(result functionshost.Result) {
 		w.proveFailed(result)
-		mend()
+		repair()
 	}
 }
 
 func rightMissing(w *World) {
-	mend := w.Apps.Inject(wire.Fault{Operation: opRestart, Kind: wire.AccessDenied, After: w.trial.Happened})
+	repair := w.Apps.Inject(wire.Fault{Operation: opRestart, Kind: wire.AccessDenied, After: w.trial.Happened})
 	w.between = func(result functionshost.Result) {
 		w.proveFailed(result)
 		w.prove("it names the action", bytes.Contains(result.Body, []byte("Microsoft.App/containerApps/"+opRestart)), "it does not")
-		mend()
+		repair()
 	}
 }
 
@@ -369,7 +369,7 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := callUntilOK(ctx, w); err != nil {
 		return err
 	}
-	w.trial.Strike("reverted", "somebody applies the Terraform of before: the revoked secret is back in the app")
+	w.trial.Inject("reverted", "somebody applies the Terraform of before: the revoked secret is back in the app")
 	w.Apps.SetSecret(App, Secret, before)
 	w.onStored()
 	replicas := w.fleet.count()

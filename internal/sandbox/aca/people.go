@@ -36,9 +36,9 @@ func (w *World) SetTagged(tagged bool) {
 	w.Apps.SetTag(App, Tag, value)
 }
 
-// ChangeBeside has another person change another secret of the app, which must stay as it is from then on.
-func (w *World) ChangeBeside() {
-	before, after := w.Apps.Secret(App, besideSecret).Value, w.newSecret("another secret of the app")
-	w.Apps.SetSecret(App, besideSecret, after)
+// ConcurrentChange has another person change another secret of the app, which must stay as it is from then on.
+func (w *World) ConcurrentChange() {
+	before, after := w.Apps.Secret(App, otherSecret).Value, w.newSecret("another secret of the app")
+	w.Apps.SetSecret(App, otherSecret, after)
 	w.others = strings.Replace(w.others, before, after, 1)
 }

@@ -75,7 +75,7 @@ func TestProofsCatch(t *testing.T) {
 		}, []string{accepted, same, untouched}},
 		"another secret changed": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
-			w.Apps.SetSecret(App, besideSecret, "another")
+			w.Apps.SetSecret(App, otherSecret, "another")
 		}, []string{untouched}},
 		"a reference that has become a value": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
@@ -117,7 +117,7 @@ func TestProofsCatch(t *testing.T) {
 		}, []string{unleaked}},
 		"another secret in an answer": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
-			w.answers.WriteString(w.Apps.Secret(App, besideSecret).Value)
+			w.answers.WriteString(w.Apps.Secret(App, otherSecret).Value)
 		}, []string{unleaked}},
 		"a token printed": {func(w *World, printed *bytes.Buffer) {
 			rotated(w)

@@ -25,14 +25,14 @@ const (
 
 // Beside it there are these.
 const (
-	otherApp     = Group + "/providers/Microsoft.App/containerApps/dashboard"
-	besideSecret = "registry-password" // of the runner's app, and somebody else's
-	vaultSecret  = "proxy-certificate" // a reference to Key Vault
-	vaultURL     = "https://sandbox.vault.azure.net/secrets/proxy-certificate"
+	otherApp    = Group + "/providers/Microsoft.App/containerApps/dashboard"
+	otherSecret = "registry-password" // of the runner's app, and somebody else's
+	vaultSecret = "proxy-certificate" // a reference to Key Vault
+	vaultURL    = "https://sandbox.vault.azure.net/secrets/proxy-certificate"
 )
 
 // runnerApp is the runner's, as the vendor's templates make it, with more secrets than its own.
-func runnerApp(clientSecret, beside string) containerapps.Spec {
+func runnerApp(clientSecret, other string) containerapps.Spec {
 	plain := func(name, value string) any { return map[string]any{"name": name, "value": value} }
 	secret := func(name, ref string) any { return map[string]any{"name": name, "secretRef": ref} }
 	return containerapps.Spec{
@@ -40,7 +40,7 @@ func runnerApp(clientSecret, beside string) containerapps.Spec {
 		Tags: map[string]string{"team": "data platform", Tag: tagValue},
 		Secrets: []containerapps.Secret{
 			{Name: clientIDSecret, Value: stage.ClientID},
-			{Name: besideSecret, Value: beside},
+			{Name: otherSecret, Value: other},
 			{Name: Secret, Value: clientSecret},
 			{Name: vaultSecret, KeyVaultURL: vaultURL, Identity: "system"},
 		},

@@ -349,7 +349,7 @@ func (w *World) Calls() int {
 }
 
 // Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (w *World) Dark() []time.Duration { return w.Maia.Dark() }
+func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
 
 // Refreshed is when the last refresh was carried out.
 func (w *World) Refreshed() time.Time {

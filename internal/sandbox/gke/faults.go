@@ -155,7 +155,7 @@ func killedInUpgrade(_ context.Context, w *World) error {
 
 func upgradeAnswerLost(_ context.Context, w *World) error {
 	w.proxy.inject(requestFault{of: ofSecret, times: 1, after: func(Request) {
-		w.trial.Strike("answer-lost", "the Secret is changed, and the answer is lost")
+		w.trial.Inject("answer-lost", "the Secret is changed, and the answer is lost")
 	}})
 	return nil
 }
@@ -163,7 +163,7 @@ func upgradeAnswerLost(_ context.Context, w *World) error {
 func apiServerAway(_ context.Context, w *World) error {
 	var once sync.Once
 	w.proxy.inject(requestFault{of: func(Request) bool { return w.Maia.Refreshes(stage.AgentID) > 0 }, times: 8, before: true, after: func(Request) {
-		once.Do(func() { w.trial.Strike("api-away", "the Kubernetes API does not answer") })
+		once.Do(func() { w.trial.Inject("api-away", "the Kubernetes API does not answer") })
 	}})
 	return nil
 }
@@ -181,7 +181,7 @@ func noRoom(ctx context.Context, w *World) error {
 		return err
 	}
 	w.trial.Once(maiatest.RefreshCredentials, func() {
-		w.trial.Strike("no-room", "no node has room for new pods")
+		w.trial.Inject("no-room", "no node has room for new pods")
 		time.AfterFunc(4*time.Second, func() {
 			if w.annotate(ctx, "hang", nil) == nil {
 				w.journal.Add(stage.FromFault, "room", "a node has room again")
@@ -213,7 +213,7 @@ func helmBusyPlay(ctx context.Context, w *World) error {
 		return err
 	}
 	w.prove("somebody's own revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
-	w.trial.Strike("upgrade-ended", "somebody's own upgrade fails")
+	w.trial.Inject("upgrade-ended", "somebody's own upgrade fails")
 	last.SetStatus(release.StatusFailed, "Upgrade failed")
 	if err := w.helm.Releases.Update(last); err != nil {
 		return err
@@ -229,7 +229,7 @@ func calledTwice(ctx context.Context, w *World) error {
 	}
 	answers := make(chan answer, 2)
 	w.trial.Once(maiatest.Pause, func() {
-		w.trial.Strike("called-again", "the call is delivered again, to the same instance and to another one")
+		w.trial.Inject("called-again", "the call is delivered again, to the same instance and to another one")
 		for _, function := range []*Function{w.Function, other} {
 			w.working.Go(func() {
 				status, body := w.call(ctx, function)
@@ -262,7 +262,7 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 	w.trial.ProveNothingRefreshed("it refreshed nothing")
 	w.trial.ProveLeftAsItWas(ctx)
 	w.Maia.FinishTasks(stage.AgentID)
-	w.trial.Strike("pipeline-ended", "the pipeline ends at last")
+	w.trial.Inject("pipeline-ended", "the pipeline ends at last")
 	return w.expect(ctx, http.StatusOK)
 }
 
@@ -274,7 +274,7 @@ func revertedByHelm(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	w.trial.Strike("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
+	w.trial.Inject("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
 	upgrade := action.NewUpgrade(w.helm)
 	upgrade.Namespace = w.namespace
 	if _, err := upgrade.RunWithContext(ctx, Release, before.Chart, before.Config); err != nil {

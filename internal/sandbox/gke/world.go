@@ -427,7 +427,7 @@ func (w *World) Calls() int {
 }
 
 // Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (w *World) Dark() []time.Duration { return w.Maia.Dark() }
+func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
 
 // Requests are those that the function has sent to the API server.
 func (w *World) Requests() []Request { return w.proxy.seen() }

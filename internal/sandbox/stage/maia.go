@@ -49,8 +49,8 @@ type Maia struct {
 	refreshes int       // carried out, as far as calls tell
 	refreshed func()    // called when one is; may be nil
 	operators time.Time // until when an operator has paused the runner
-	darkSince time.Time // zero while the runner is not dark
-	dark      []time.Duration
+	downSince time.Time // zero while the runner is not dark
+	downtimes []time.Duration
 }
 
 // NewMaia starts Maia. The pipeline goes on for a time after the runner is first paused; 0 is for ever.
@@ -180,8 +180,8 @@ func (m *Maia) onStatus(status string) {
 func (m *Maia) Cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.darkSince.IsZero() {
-		m.darkSince = time.Now()
+	if m.downSince.IsZero() {
+		m.downSince = time.Now()
 	}
 }
 
@@ -193,21 +193,21 @@ func (m *Maia) LogIn(name, agentID, clientID, secret string) (*maiatest.Instance
 	switch {
 	case err != nil:
 		m.journal.Fail(FromMaia, "login-refused", "%s is refused: the secret that it read is not valid", name)
-	case m.darkSince.IsZero():
+	case m.downSince.IsZero():
 		m.journal.Add(FromMaia, "connected", "%s connected", name)
 	default:
-		dark := time.Since(m.darkSince)
-		m.dark, m.darkSince = append(m.dark, dark), time.Time{}
-		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was dark for %.1f s", name, dark.Seconds())
+		downtimes := time.Since(m.downSince)
+		m.downtimes, m.downSince = append(m.downtimes, downtimes), time.Time{}
+		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was dark for %.1f s", name, downtimes.Seconds())
 	}
 	return instance, err
 }
 
 // Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (m *Maia) Dark() []time.Duration {
+func (m *Maia) Downtimes() []time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]time.Duration(nil), m.dark...)
+	return append([]time.Duration(nil), m.downtimes...)
 }
 
 // OperatorPauses has an operator pause the runner.

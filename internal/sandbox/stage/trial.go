@@ -15,8 +15,8 @@ type Trial struct {
 	Maia    *Maia
 	Journal *Journal
 
-	mu     sync.Mutex
-	struck bool
+	mu       sync.Mutex
+	injected bool
 }
 
 // Does makes of what is done to a world, and cannot fail, what may fail.
@@ -31,11 +31,11 @@ func Does[W any](inject func(W)) func(context.Context, W) error {
 func (t *Trial) Happened() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.struck = true
+	t.injected = true
 }
 
 // Strike says so where no other event shows it.
-func (t *Trial) Strike(name, text string) {
+func (t *Trial) Inject(name, text string) {
 	t.Happened()
 	t.Journal.Fail(FromFault, name, "%s", text)
 }
@@ -43,9 +43,9 @@ func (t *Trial) Strike(name, text string) {
 // ProveHappened adds that the fault has happened.
 func (t *Trial) ProveHappened() {
 	t.mu.Lock()
-	struck := t.struck
+	injected := t.injected
 	t.mu.Unlock()
-	t.Add("the fault happened", struck, "it did not")
+	t.Add("the fault happened", injected, "it did not")
 }
 
 // maxCalls is how often a function is called until a fault must have been mended.
@@ -92,7 +92,7 @@ func (t *Trial) RefreshLate() {
 	t.Maia.Inject(maiatest.Fault{
 		Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Late, Delay: 3 * time.Second,
 		After: func() {
-			t.Strike("refresh-late", "the refresh that got no answer is carried out now")
+			t.Inject("refresh-late", "the refresh that got no answer is carried out now")
 			t.Maia.OnRefresh(0)
 		},
 	})
@@ -107,7 +107,7 @@ func (t *Trial) KilledAfterRefresh(kill func()) {
 
 // Kill kills the function.
 func (t *Trial) Kill(kill func()) {
-	t.Strike("killed", "the function is killed (SIGKILL)")
+	t.Inject("killed", "the function is killed (SIGKILL)")
 	kill()
 }
 
@@ -115,7 +115,7 @@ func (t *Trial) Kill(kill func()) {
 func (t *Trial) RefreshedInConsole() {
 	t.Maia.ConsoleRefresh(AgentID)
 	t.Maia.Cut()
-	t.Strike("console", "a person refreshes in Maia's console: the runner is cut off")
+	t.Inject("console", "a person refreshes in Maia's console: the runner is cut off")
 }
 
 // PausedByOperator has an operator pause the runner.

@@ -70,7 +70,7 @@ func (s *Server) Inject(fault Fault) {
 func (s *Server) takeFault(call Call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var strikes Fault
+	var injects Fault
 	found := false
 	for _, pending := range s.faults {
 		if pending.Call != "" && pending.Call != call.Name {
@@ -78,14 +78,14 @@ func (s *Server) takeFault(call Call) Fault {
 		}
 		pending.seen++
 		if !found && (pending.Nth == 0 || pending.Nth == pending.seen) {
-			strikes, found = pending.Fault, true
+			injects, found = pending.Fault, true
 		}
 	}
 	if a := s.find(call.AgentID); a != nil && !found {
-		strikes = s.options.behaviour.fault(call.Name, a.asked[call.Name])
+		injects = s.options.behaviour.fault(call.Name, a.asked[call.Name])
 		a.asked[call.Name]++
 	}
-	return strikes
+	return injects
 }
 
 // answer carries the call out, or not, as the fault has it.

@@ -94,10 +94,10 @@ func (r *Runner) readApp(ctx context.Context) error {
 	switch {
 	case reference == nil:
 		return rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", r.id.Name, clientSecretVariable).
-			WithTodo("check that the app is a runner's")
+			WithHint("check that the app is a runner's")
 	case value(reference.SecretRef) == "":
 		return rotate.Errorf(rotate.Configuration, "the variable %s of app %s is no reference to a secret", clientSecretVariable, r.id.Name).
-			WithTodo("put the value into a secret of the app, and refer to it (secretref:NAME)")
+			WithHint("put the value into a secret of the app, and refer to it (secretref:NAME)")
 	}
 	seen.secret = *reference.SecretRef
 	if seen.vault[seen.secret] {
@@ -126,7 +126,7 @@ func (v *view) take(container *armappcontainers.Container) error {
 		if known := v.variables[name]; known != nil && slices.Contains(runnersOwn, name) {
 			if value(known.SecretRef) != value(variable.SecretRef) || value(known.Value) != value(variable.Value) {
 				return rotate.Errorf(rotate.Configuration, "the containers of app %s do not agree on the variable %s", v.name, name).
-					WithTodo("give each runner an app of its own")
+					WithHint("give each runner an app of its own")
 			}
 		}
 		v.variables[name] = variable
@@ -140,10 +140,10 @@ func (v *view) plain(name string) (string, error) {
 	switch {
 	case variable == nil:
 		return "", rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, name).
-			WithTodo("check that the app is a runner's")
+			WithHint("check that the app is a runner's")
 	case value(variable.SecretRef) != "":
 		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value", name, v.name).
-			WithTodo("set the value itself, as the vendor's template does")
+			WithHint("set the value itself, as the vendor's template does")
 	}
 	return value(variable.Value), nil
 }
@@ -157,7 +157,7 @@ func (v *view) credentials() (maia.Credentials, error) {
 	variable := v.variables[clientIDVariable]
 	if variable == nil {
 		return maia.Credentials{}, rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, clientIDVariable).
-			WithTodo("check that the app is a runner's")
+			WithHint("check that the app is a runner's")
 	}
 	id := value(variable.Value)
 	if name := value(variable.SecretRef); name != "" {

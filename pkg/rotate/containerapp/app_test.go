@@ -125,7 +125,7 @@ func TestARevisionOfWhichAnInitContainerUsesTheSecretIsRestarted(t *testing.T) {
 	})
 }
 
-func TestAChangeThatHasFailedIsMendedFirst(t *testing.T) {
+func TestAChangeThatHasFailedIsRepairedFirst(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.apps.FailUpdates(appID, 1)
 		runner := w.runner()
@@ -268,8 +268,8 @@ func TestRestartsAreSeenInWhateverWayTheyShow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, options, nil)
-				if report := w.mustRotate(); report.Dark == 0 || report.Dark > time.Minute {
-					t.Errorf("dark for %s", report.Dark)
+				if report := w.mustRotate(); report.Downtime == 0 || report.Downtime > time.Minute {
+					t.Errorf("dark for %s", report.Downtime)
 				}
 			})
 		})
@@ -313,9 +313,9 @@ func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
 				w.apps.RestartAll(appID)
 				time.Sleep(2 * time.Second)
 				w.alter = items(listOfRevisions, change)
-				home, err := w.runner().Observe(t.Context())
-				if err != nil || home.Instances.State != rotate.Rolling {
-					t.Errorf("%+v, %v", home.Instances, err)
+				platform, err := w.runner().Observe(t.Context())
+				if err != nil || platform.Instances.State != rotate.Rolling {
+					t.Errorf("%+v, %v", platform.Instances, err)
 				}
 			})
 		})
@@ -326,7 +326,7 @@ func scale(revision map[string]any) map[string]any {
 	return revision["template"].(map[string]any)["scale"].(map[string]any)
 }
 
-func TestARevisionThatIsScaledToZeroBesideOthersIsLeftAlone(t *testing.T) {
+func TestARevisionThatIsScaledToZeroAmongOthersIsLeftAlone(t *testing.T) {
 	inWorld(t, func(spec *containerapps.Spec) {
 		spec.Others = []containerapps.Revision{{Name: "runner--idle", Replicas: 0}}
 	}, func(w *world) {
@@ -345,9 +345,9 @@ func TestARevisionWhoseActivationFailedHasFailed(t *testing.T) {
 		w.alter = items(listOfRevisions, func(revision map[string]any) {
 			revision["runningState"], revision["healthState"] = "ActivationFailed", "None"
 		})
-		home, err := w.runner().Observe(w.t.Context())
-		if err != nil || home.Instances.State != rotate.Failed {
-			t.Errorf("%+v, %v", home.Instances, err)
+		platform, err := w.runner().Observe(w.t.Context())
+		if err != nil || platform.Instances.State != rotate.Failed {
+			t.Errorf("%+v, %v", platform.Instances, err)
 		}
 	})
 }

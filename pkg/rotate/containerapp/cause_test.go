@@ -25,7 +25,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 		status int
 		code   string
 		kind   rotate.Kind
-		todo   string
+		hint   string
 	}{
 		{403, "AuthorizationFailed", rotate.Permission, "allow the function's identity " + actionWrite},
 		{403, "AuthorizationPermissionMismatch", rotate.Permission, "allow the function's identity"},
@@ -52,7 +52,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 	} {
 		err := failure("change app runner", actionWrite, &azcore.ResponseError{StatusCode: test.status, ErrorCode: test.code})
 		var typed *rotate.Error
-		if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Todo, test.todo) || !strings.Contains(typed.What, fmt.Sprint(test.status)) {
+		if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) || !strings.Contains(typed.What, fmt.Sprint(test.status)) {
 			t.Errorf("%d %s is %v", test.status, test.code, err)
 		}
 	}

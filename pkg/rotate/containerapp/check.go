@@ -26,10 +26,10 @@ func (r *Runner) Check(ctx context.Context) error {
 	switch state := r.seen.state; {
 	case r.seen.changing():
 		return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress", r.id.Name).
-			WithTodo("nothing: the next run looks again")
+			WithHint("nothing: the next run looks again")
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
 		return rotate.Errorf(rotate.NotReady, "the provisioning state of app %s is %s, expected Succeeded", r.id.Name, state).
-			WithTodo("look at the app in the portal: its last change has failed; mend it and try again")
+			WithHint("look at the app in the portal: its last change has failed; mend it and try again")
 	}
 	if len(r.seen.strays) > 0 {
 		return r.seen.strayedError()
@@ -49,7 +49,7 @@ func (v *view) strayedError() error {
 	return rotate.Errorf(rotate.Configuration,
 		"the active revision %s of app %s has its client secret from %s, the app's template from %s: it would be cut off for good",
 		v.strays[0].revision, v.name, v.strays[0].secret, v.secret).
-		WithTodo("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
+		WithHint("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
 }
 
 // What is asked for below cannot be done, whoever asks.
@@ -129,7 +129,7 @@ func (r *Runner) askOnce(ctx context.Context, observed string) error {
 		return err
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
 		ended := rotate.Errorf(rotate.NotReady, "a change of app %s that alters nothing ended as %s", r.id.Name, state).
-			WithTodo("look at the app's activity log: Azure would not carry out the change of the secret either; mend it and try again")
+			WithHint("look at the app's activity log: Azure would not carry out the change of the secret either; mend it and try again")
 		ended.Err = errFailed
 		return ended
 	case !holds:
@@ -141,7 +141,7 @@ func (r *Runner) askOnce(ctx context.Context, observed string) error {
 
 func (r *Runner) changedMeanwhile() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "the secrets of app %s have been changed since this run looked at them", r.id.Name).
-		WithTodo("nothing: the next run looks again")
+		WithHint("nothing: the next run looks again")
 }
 
 // refusal is the error of a question. One that may have been carried out all the same is not ready: it is not to arrive after a

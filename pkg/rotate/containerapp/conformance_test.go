@@ -30,7 +30,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	quirks := slices.Concat(rotatetest.QuirksOf("apps", containerapps.Quirks()), rotatetest.QuirksOf("blobs", blobs.Quirks()))
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAzure(t, setup) }, rotatetest.WithQuirks(quirks))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAzure(t, setup) }, rotatetest.WithQuirks(quirks))
 }
 
 const (
@@ -49,17 +49,17 @@ func (identity) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Ac
 	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(24 * time.Hour)}, nil
 }
 
-// azureHome is a runner in the emulated Azure: an app with two replicas in each of two active revisions. Beside its own secret are others, one of
+// azurePlatform is a runner in the emulated Azure: an app with two replicas in each of two active revisions. Beside its own secret are others, one of
 // them Key Vault's, and another app.
-type azureHome struct {
+type azurePlatform struct {
 	t     *testing.T
 	setup rotatetest.Setup
 	apps  *containerapps.Server
 	state *blobs.Server
 }
 
-func newAzure(t *testing.T, setup rotatetest.Setup) *azureHome {
-	h := &azureHome{t: t, setup: setup, state: blobs.New(token)}
+func newAzure(t *testing.T, setup rotatetest.Setup) *azurePlatform {
+	h := &azurePlatform{t: t, setup: setup, state: blobs.New(token)}
 	h.apps = containerapps.New(containerapps.Options{
 		Token: token, Provision: 1300 * time.Millisecond, Hang: 10 * time.Minute, Start: 1100 * time.Millisecond, Roll: 1700 * time.Millisecond,
 		StartReplica: func(app string, environment map[string]string) (func(), error) {
@@ -116,7 +116,7 @@ func nameOf(request *http.Request) string {
 }
 
 // Runner implements rotatetest.Home.
-func (h *azureHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+func (h *azurePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) }, h.apps, h.state)
 	config.AgentIDs = []string{h.setup.AgentID}
 	runner, err := containerapp.Discover(ctx, config)
@@ -142,22 +142,22 @@ func configuration(transport func(http.Handler) http.RoundTripper, apps, state h
 }
 
 // Stored implements rotatetest.Home.
-func (h *azureHome) Stored() maia.Credentials {
+func (h *azurePlatform) Stored() maia.Credentials {
 	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value, ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
 }
 
 // Put implements rotatetest.Home.
-func (h *azureHome) Put(secret string) { h.apps.SetSecret(appID, clientSecret, secret) }
+func (h *azurePlatform) Put(secret string) { h.apps.SetSecret(appID, clientSecret, secret) }
 
 // Replace implements rotatetest.Home.
-func (h *azureHome) Replace() { h.apps.RestartAll(appID) }
+func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 
 // BreakRestarts implements rotatetest.Home: of both revisions.
-func (h *azureHome) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
+func (h *azurePlatform) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
 
 // Kept implements rotatetest.Home. When the app was changed last is not kept: the question before a refresh is a change that alters nothing.
 // Neither is a blob that is empty: it is only the lock.
-func (h *azureHome) Kept() string {
+func (h *azurePlatform) Kept() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")
 	delete(document["properties"].(map[string]any), "provisioningState")
@@ -167,7 +167,7 @@ func (h *azureHome) Kept() string {
 }
 
 // Foreign implements rotatetest.Home.
-func (h *azureHome) Foreign() string {
+func (h *azurePlatform) Foreign() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")
 	delete(document["properties"].(map[string]any), "provisioningState")

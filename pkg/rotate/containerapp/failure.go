@@ -46,7 +46,7 @@ const (
 type cause struct {
 	code string // of Azure's; a part of it where it ends in "…"
 	kind rotate.Kind
-	todo string
+	hint string
 }
 
 // causes are looked through before the status is. The first that fits counts.
@@ -82,7 +82,7 @@ func causeOf(answered *azcore.ResponseError) *cause {
 }
 
 // byStatus is the kind of an answer that has no cause of its own, and what to do about it.
-func byStatus(status int, action string) (kind rotate.Kind, todo string) {
+func byStatus(status int, action string) (kind rotate.Kind, hint string) {
 	switch {
 	case status == http.StatusForbidden:
 		return rotate.Permission, "allow the function's identity " + action
@@ -113,9 +113,9 @@ func failure(what, action string, err error) error {
 	if !errors.As(err, &answered) {
 		return notAnswered(what, err)
 	}
-	kind, todo := byStatus(answered.StatusCode, action)
+	kind, hint := byStatus(answered.StatusCode, action)
 	if cause := causeOf(answered); cause != nil {
-		kind, todo = cause.kind, cause.todo
+		kind, hint = cause.kind, cause.hint
 	}
 	code := strings.Map(func(r rune) rune { // a word, whatever was sent in its place
 		if r == '_' || r == '-' || r == '.' || r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
@@ -125,7 +125,7 @@ func failure(what, action string, err error) error {
 	}, answered.ErrorCode)
 	code = cmp.Or(code[:min(len(code), longestCode)], http.StatusText(answered.StatusCode))
 	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, code, answered.StatusCode)
-	typed.Todo = todo
+	typed.Hint = hint
 	if late := new(tooLate); errors.As(err, &late) {
 		typed.What, typed.Err = typed.What+", until the time was up", late.err
 	}
@@ -147,10 +147,10 @@ func notAnswered(what string, err error) error {
 		}
 	}
 	text, network := connectionText(err)
-	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithTodo("look at the function's log; the next run tries again")
+	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithHint("look at the function's log; the next run tries again")
 	if network {
 		failed.Kind = rotate.NotReady
-		failed.Todo = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its storage account"
+		failed.Hint = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its storage account"
 	}
 	if late.err != nil {
 		failed.What, failed.Err = failed.What+", until the time was up", late.err

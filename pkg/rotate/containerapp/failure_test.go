@@ -38,7 +38,7 @@ func TestPromise3NothingIsRefreshedWithoutARight(t *testing.T) {
 	}
 }
 
-func TestARightThatIsTakenAwayWhileTheRunnerIsDark(t *testing.T) {
+func TestARightThatIsTakenAwayWhileTheRunnerIsDown(t *testing.T) {
 	for _, operation := range operations {
 		t.Run(operation, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
@@ -50,7 +50,7 @@ func TestARightThatIsTakenAwayWhileTheRunnerIsDark(t *testing.T) {
 				})
 				_, err := w.run(rotate.Rotate)
 				w.mustFail(err, rotate.Permission, "Microsoft.App/containerApps/"+operation)
-				if state := stateOf(err); state == rotate.Unchanged || state == rotate.Unseen {
+				if state := stateOf(err); state == rotate.Unchanged || state == rotate.NotObserved {
 					t.Errorf("state %q after a refresh", state)
 				}
 				allow()
@@ -71,11 +71,11 @@ func TestPromise3NothingIsRefreshedWhileAzureFails(t *testing.T) {
 		for kind, tells := range map[wire.Kind]string{wire.Status5xx: "HTTP 500", wire.Throttle: "HTTP 429", wire.DropBefore: "reset"} {
 			t.Run(fmt.Sprint(operation, " ", kind), func(t *testing.T) {
 				inWorld(t, nil, func(w *world) {
-					mend := w.apps.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
+					repair := w.apps.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
 					_, err := w.run(rotate.Rotate)
 					w.mustFail(err, rotate.NotReady, tells)
 					w.mustBeUntouched()
-					mend()
+					repair()
 					w.mustRotate()
 				})
 			})
@@ -116,7 +116,7 @@ func TestPromise1A5xxOrALostAnswerAfterTheRefreshIsOvercome(t *testing.T) {
 
 func TestConflictForEver(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		mend := w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Kind: wire.Conflict})
+		repair := w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Kind: wire.Conflict})
 		_, err := w.run(rotate.Rotate)
 		w.mustFail(err, rotate.NotReady, "write the secrets of app runner")
 		if !strings.Contains(w.logged(), "the change was not carried out, or undone") {
@@ -128,7 +128,7 @@ func TestConflictForEver(t *testing.T) {
 		if w.writes > 0 {
 			t.Error("the change was carried out")
 		}
-		mend()
+		repair()
 		if _, err := w.run(rotate.Heal); err != nil {
 			w.t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestConflictForEver(t *testing.T) {
 	})
 }
 
-func TestAChangeOfSomebodyElsesBeforeTheRefreshIsLeftToEnd(t *testing.T) {
+func TestAChangeOfAnotherWriterBeforeTheRefreshIsLeftToEnd(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		end := w.apps.Begin(appID, nil)
 		_, err := w.run(rotate.Rotate)

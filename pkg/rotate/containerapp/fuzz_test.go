@@ -67,7 +67,7 @@ func FuzzApp(f *testing.F) {
 		config := Config{Credential: azure, App: fuzzApp, Client: arm.ClientOptions{ClientOptions: policy.ClientOptions{Transport: azure, Retry: policy.RetryOptions{MaxRetries: -1}}}}
 		mustBeTyped := func(err error) {
 			t.Helper()
-			if text := rotate.AsError(err, rotate.Unseen).Error(); bytes.Contains(secrets, []byte(`"`+fuzzSecret)) && strings.Contains(text, fuzzSecret) {
+			if text := rotate.AsError(err, rotate.NotObserved).Error(); bytes.Contains(secrets, []byte(`"`+fuzzSecret)) && strings.Contains(text, fuzzSecret) {
 				t.Errorf("the error holds the secret: %v", text)
 			}
 		}

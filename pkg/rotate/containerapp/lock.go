@@ -118,15 +118,15 @@ func (l *lock) read(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return rotate.Errorf(rotate.Configuration, "the blob %s in %s cannot be read: %w", l.name, l.container.URL(), err).
-			WithTodo("find out who has changed it; if the runner is connected and its app holds what Maia does, delete the blob")
+			WithHint("find out who has changed it; if the runner is connected and its app holds what Maia does, delete the blob")
 	case held.App != "" && !strings.EqualFold(held.App, l.app):
 		// Whoever names another runner's agent in an app of theirs would have its live secret healed into it.
 		return rotate.Errorf(rotate.Configuration, "the blob %s in %s says that the runner is at home in %s, not in %s", l.name, l.container.URL(), held.App, l.app).
-			WithTodo("if the runner has moved, delete the blob; if not, find out who names its agent in another app")
+			WithHint("if the runner has moved, delete the blob; if not, find out who names its agent in another app")
 	}
 	if value(found.ETag) == "" {
 		return rotate.Errorf(rotate.NotReady, "the blob %s in %s was read without an ETag, by which alone it can be written safely", l.name, l.container.URL()).
-			WithTodo("look what is between the function and its storage account")
+			WithHint("look what is between the function and its storage account")
 	}
 	l.note, l.etag, l.leased = held.Note, *found.ETag, value(found.LeaseState) == lease.StateTypeLeased
 	l.endless = l.leased && value(found.LeaseDuration) == lease.DurationTypeInfinite
@@ -243,7 +243,7 @@ func (l *lock) taken(err error) *rotate.Error {
 func (l *lock) deleted() *rotate.Error {
 	l.till, l.etag = time.Time{}, ""
 	return rotate.Errorf(rotate.NotReady, "the blob %s in %s has been deleted since this run looked at it", l.name, l.container.URL()).
-		WithTodo("nothing: it is made again; if this repeats, find out who deletes it")
+		WithHint("nothing: it is made again; if this repeats, find out who deletes it")
 }
 
 // enter makes sure that the lease is ours, and that nobody has written the note since it was seen.
@@ -369,7 +369,7 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	}
 	if left := l.left(); left < d {
 		return rotate.Errorf(rotate.NotReady, "the lock on the runner is this run's for %s more, a refresh may take %s", left.Round(time.Second), d).
-			WithTodo("nothing: the next run tries again; if this repeats, the storage account answers too slowly")
+			WithHint("nothing: the next run tries again; if this repeats, the storage account answers too slowly")
 	}
 	return nil
 }
@@ -404,10 +404,10 @@ var errOtherRun = errors.New("another run")
 func (l *lock) busy() *rotate.Error {
 	if l.endless {
 		return rotate.Errorf(rotate.NotReady, "the blob %s in %s is leased without an end, which no run does", l.name, l.container.URL()).
-			WithTodo("find out who holds it; end it with az storage blob lease break")
+			WithHint("find out who holds it; end it with az storage blob lease break")
 	}
 	other := rotate.Errorf(rotate.NotReady, "another run is at work on this runner, or has been since this one looked").
-		WithTodo("nothing: that run goes on, or the next one does")
+		WithHint("nothing: that run goes on, or the next one does")
 	other.Err = errOtherRun
 	return other
 }

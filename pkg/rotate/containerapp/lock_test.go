@@ -28,7 +28,7 @@ func TestTheContainerAndTheBlobAreMade(t *testing.T) {
 			rotate.Note
 		}
 		err := json.Unmarshal([]byte(w.state.Blobs(stateName)[blobName]), &note)
-		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.Rotated == nil {
+		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.LastRotation == nil {
 			t.Errorf("note %+v, %v", note, err)
 		}
 		w.mustRotate() // in the same
@@ -148,7 +148,7 @@ func TestPromise2NoRefreshWithoutTheLease(t *testing.T) {
 	}
 }
 
-func TestALeaseThatIsLostAfterTheRefreshDoesNotKeepTheRunnerDark(t *testing.T) {
+func TestALeaseThatIsLostAfterTheRefreshDoesNotKeepTheRunnerDown(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.maia.OnCall(func(call maiatest.Call) {
 			if call.Name == maiatest.RefreshCredentials {
@@ -273,12 +273,12 @@ func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
-				mend := func() {}
+				repair := func() {}
 				w.once("read", func() {
 					for _, fault := range faults {
-						also := mend
+						also := repair
 						remove := w.state.Inject(fault)
-						mend = func() { also(); remove() }
+						repair = func() { also(); remove() }
 					}
 					w.state.Break(stateName, blobName)
 					time.Sleep(25 * time.Second)
@@ -292,7 +292,7 @@ func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
 				if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--1:1 runner--2:1]" {
 					t.Errorf("restarts %v", got)
 				}
-				mend()
+				repair()
 				if _, err := w.run(rotate.Heal); err != nil {
 					t.Error(err)
 				}
@@ -303,7 +303,7 @@ func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
 }
 
 // A lock that another run has is that run's, dark or not.
-func TestNothingIsRestartedBesideAnotherRun(t *testing.T) {
+func TestNothingIsRestartedDuringAConcurrentRun(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		runner := w.runner()
 		if _, err := runner.Observe(w.t.Context()); err != nil {
@@ -321,7 +321,7 @@ func TestNothingIsRestartedBesideAnotherRun(t *testing.T) {
 
 // A run that has listed the secrets and then hangs, until another has taken over and people have gone on, must not send what
 // it listed.
-func TestPromise8NothingIsStoredBesideAnotherRun(t *testing.T) {
+func TestPromise8NothingIsStoredDuringAConcurrentRun(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		hung := false
 		w.apps.Inject(wire.Fault{Operation: "listSecrets/action", After: func() {
@@ -331,9 +331,9 @@ func TestPromise8NothingIsStoredBesideAnotherRun(t *testing.T) {
 			hung = true
 			w.state.Break(stateName, blobName)
 			other := w.runner()
-			home, err := other.Observe(w.t.Context())
-			home.Note.Applied = rotate.AppliedNothing
-			if err := errors.Join(err, other.SaveNote(w.t.Context(), home.Note), other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
+			platform, err := other.Observe(w.t.Context())
+			platform.Note.Applied = rotate.AppliedNothing
+			if err := errors.Join(err, other.SaveNote(w.t.Context(), platform.Note), other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
 				t.Error(err)
 			}
 			other.Release(w.t.Context())
@@ -366,9 +366,9 @@ func TestALeaseThatIsTakenAgainIsKept(t *testing.T) {
 			}
 		}
 		save("aaaaaaaaaaaa")
-		mend := w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Status5xx})
+		repair := w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Status5xx})
 		time.Sleep(2 * time.Minute)
-		mend()
+		repair()
 		save("bbbbbbbbbbbb")
 		time.Sleep(2 * time.Minute)
 		if _, busy, err := w.runner().Busy(w.t.Context()); !busy || err != nil {
@@ -436,11 +436,11 @@ func TestPromise3NothingIsRefreshedWhileTheAccountFails(t *testing.T) {
 		for _, operation := range []string{"get", "put", "acquire"} {
 			t.Run(operation+" "+kind.String(), func(t *testing.T) {
 				inWorld(t, nil, func(w *world) {
-					mend := w.state.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
+					repair := w.state.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
 					_, err := w.run(rotate.Rotate)
 					w.mustFail(err, rotate.NotReady, "blob "+blobName)
 					w.mustBeUntouched()
-					mend()
+					repair()
 					w.mustRotate()
 				})
 			})

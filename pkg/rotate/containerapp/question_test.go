@@ -175,11 +175,11 @@ func TestRestartsAreSentOnce(t *testing.T) {
 // TestACallAfterAFailedOneWaitsForNobody: the lease was given back, so that nobody is at work.
 func TestACallAfterAFailedOneWaitsForNobody(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		mend := w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Kind: wire.BadRequest})
+		repair := w.apps.Inject(wire.Fault{Operation: "write", Match: w.ownChange, Kind: wire.BadRequest})
 		if _, err := w.run(rotate.Rotate); err == nil {
 			t.Fatal("no error")
 		}
-		mend()
+		repair()
 		began := time.Now()
 		if _, err := w.run(rotate.Heal); err != nil {
 			t.Fatal(err)
@@ -196,9 +196,9 @@ func TestFree(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		mustBeFree := func(runner *containerapp.Runner, want bool) {
 			t.Helper()
-			home, err := runner.Observe(w.t.Context())
-			if err != nil || home.Free != want {
-				t.Errorf("free %t, %v", home.Free, err)
+			platform, err := runner.Observe(w.t.Context())
+			if err != nil || platform.Free != want {
+				t.Errorf("free %t, %v", platform.Free, err)
 			}
 		}
 		one, other := w.runner(), w.runner()

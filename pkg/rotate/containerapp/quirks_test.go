@@ -99,7 +99,7 @@ func TestRolloutsThatAreSlowAreOneRestart(t *testing.T) {
 					time.Sleep(test.every)
 					report, err = w.run(rotate.Heal)
 				}
-				if err != nil || report.Dark == 0 && report.Outcome != rotate.Rotated {
+				if err != nil || report.Downtime == 0 && report.Outcome != rotate.Rotated {
 					t.Errorf("%+v, %v", report, err)
 				}
 				w.mustBeBack()
@@ -129,13 +129,13 @@ func TestARevisionThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) {
 	for name, fault := range siblingFaults {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(spec *containerapps.Spec) { spec.Revisions = []string{"runner--1", "runner--2", "runner--3"} }, func(w *world) {
-				mend := w.refuseRestarts(fault.status, fault.code, "runner--1", "runner--3")
+				repair := w.refuseRestarts(fault.status, fault.code, "runner--1", "runner--3")
 				_, err := w.run(rotate.Rotate)
 				w.mustFail(err, fault.kind, "2 of 2 revisions were not restarted", "restart revision runner--1: "+fault.code, "restart revision runner--3: "+fault.code)
 				if restarts := fmt.Sprint(w.apps.Restarts(appID)); restarts != "map[runner--1:0 runner--2:1 runner--3:0]" {
 					t.Errorf("restarts %s", restarts)
 				}
-				mend()
+				repair()
 				if _, err := w.run(rotate.Heal); err != nil {
 					t.Fatal(err)
 				}

@@ -48,7 +48,7 @@ func (r *Runner) nothingToRestart() error {
 		return r.seen.strayedError()
 	}
 	return rotate.Errorf(rotate.NotReady, "app %s has no active revision that could be restarted", r.id.Name).
-		WithTodo("activate one: az containerapp revision activate; it reads what the store holds when it starts")
+		WithHint("activate one: az containerapp revision activate; it reads what the store holds when it starts")
 }
 
 // joined is one error that names each that failed. Its kind and its advice are those of the worst: what a person must do comes

@@ -337,17 +337,17 @@ func (r *Runner) restarted(found revision, ordered order, n count, wanted int) (
 
 // unordered is the state of a revision of which no restart is known: what Azure says of it counts as well.
 func (v *view) unordered(found revision, n count, wanted int) (state rotate.InstanceState, more string) {
-	const lookAtIt = ": look at it with az containerapp revision show"
+	const examine = ": look at it with az containerapp revision show"
 	up := n.ready >= n.all && n.ready >= wanted
 	switch {
 	case v.idle(found):
 		return rotate.Stopped, ""
 	case up && found.unwell():
-		return rotate.Failing, lookAtIt
+		return rotate.Failing, examine
 	case up:
 		return rotate.Steady, ""
 	case found.failed() && n.ready < max(1, n.all), found.unwell() && n.crashed:
-		return rotate.Failed, lookAtIt
+		return rotate.Failed, examine
 	}
 	return rotate.Rolling, ""
 }

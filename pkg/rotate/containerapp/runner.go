@@ -104,11 +104,11 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	}
 	if err := maia.CheckAgentID(r.agentID); err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID).
-			WithTodo("check that the app is a runner's")
+			WithHint("check that the app is a runner's")
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "app %s names agent %s, which this function may not serve", id.Name, r.agentID).
-			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the app")
+			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the app")
 	}
 	region, _ := r.seen.plain("MATILLION_REGION") // one that is not there is the caller's to know
 	r.region = strings.ToLower(region)
@@ -125,7 +125,7 @@ func parseApp(text string) (*arm.ResourceID, error) {
 		return nil, rotate.Errorf(rotate.Configuration, "%q is not a resource ID, %s", text, expected)
 	case strings.EqualFold(id.ResourceType.Namespace, "Microsoft.ContainerInstance"):
 		return nil, rotate.Errorf(rotate.Configuration, "%q is a runner on Container Instances, which cannot be rotated: a secure value of a container group cannot be read back", text).
-			WithTodo("move the runner to Container Apps, as the vendor's templates do")
+			WithHint("move the runner to Container Apps, as the vendor's templates do")
 	case !strings.EqualFold(id.ResourceType.String(), "Microsoft.App/containerApps"), id.ResourceGroupName == "", id.SubscriptionID == "":
 		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a Container App, %s", text, expected)
 	}
@@ -159,30 +159,30 @@ func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error)
 }
 
 // Observe implements [rotate.Runner].
-func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
+func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	if err := r.readApp(ctx); err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	if err := r.readSecrets(ctx); err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	if err := r.remember(ctx); err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	if err := r.readRevisions(ctx); err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	note, free, err := r.readNote(ctx)
 	if err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	store, err := r.seen.credentials()
 	if err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	r.note = note.Of(r.agentID)
 	r.recall(r.note, store)
-	return rotate.Home{Store: store, Free: free, Instances: r.instances(), Note: r.note}, nil
+	return rotate.Platform{Stored: store, Free: free, Instances: r.instances(), Note: r.note}, nil
 }
 
 // readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that

@@ -53,12 +53,12 @@ func (v *view) stored(name string) (string, error) {
 	switch {
 	case secret == nil:
 		return "", rotate.Errorf(rotate.Configuration, "app %s has no secret %s, to which its variables refer", v.name, name).
-			WithTodo("bring it back: az containerapp secret set")
+			WithHint("bring it back: az containerapp secret set")
 	case value(secret.KeyVaultURL) != "":
 		return "", v.inVault(name)
 	case value(secret.Value) == "":
 		return "", rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty", name, v.name).
-			WithTodo("set it: az containerapp secret set")
+			WithHint("set it: az containerapp secret set")
 	}
 	return *secret.Value, nil
 }
@@ -67,9 +67,9 @@ func (v *view) stored(name string) (string, error) {
 func (v *view) inVault(name string) *rotate.Error {
 	refused := rotate.Errorf(rotate.Configuration, "the secret %s of app %s is a reference to Key Vault", name, v.name)
 	if name != v.secret {
-		return refused.WithTodo("make the client ID a secret of the app itself, or a plain variable: no secret of Key Vault is read here")
+		return refused.WithHint("make the client ID a secret of the app itself, or a plain variable: no secret of Key Vault is read here")
 	}
-	return refused.WithTodo("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
+	return refused.WithHint("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
 }
 
 // all are the secrets in the form in which they are sent.
@@ -84,7 +84,7 @@ func (v *view) all() ([]*armappcontainers.Secret, error) {
 			sent[i].Value = secret.Value
 		default:
 			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets beside it", value(secret.Name), v.name).
-				WithTodo("set it, or remove it: az containerapp secret remove")
+				WithHint("set it, or remove it: az containerapp secret remove")
 		}
 	}
 	return sent, nil
@@ -104,7 +104,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 			return failure("write the secrets of app "+r.id.Name, actionWrite, err)
 		case err == nil && try == storeTries:
 			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value", r.id.Name, try).
-				WithTodo("look who else changes the secrets; the next run tries again")
+				WithHint("look who else changes the secrets; the next run tries again")
 		}
 		r.log.WarnContext(ctx, "the change was not carried out, or undone: the secrets are listed again", "try", try,
 			"error", failure("write the secrets of app "+r.id.Name, actionWrite, err))
@@ -171,7 +171,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	}
 	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
 		failed := rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
-			WithTodo("look at the app's activity log; the next run tries again")
+			WithHint("look at the app's activity log; the next run tries again")
 		if !holds {
 			return false, failed
 		}
@@ -271,7 +271,7 @@ func (r *Runner) awaitNoChange(ctx context.Context) error {
 			return nil
 		case time.Since(began) > provisionTime:
 			return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress for more than %s", r.id.Name, provisionTime).
-				WithTodo("nothing: the next run looks again")
+				WithHint("nothing: the next run looks again")
 		}
 		if err := wait(ctx, provisionPoll); err != nil {
 			return err

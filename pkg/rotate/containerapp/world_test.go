@@ -358,7 +358,7 @@ var siblingFaults = map[string]struct {
 }
 
 // refuseRestarts has the restarts of revisions be refused.
-func (w *world) refuseRestarts(status int, code string, revisions ...string) (mend func()) {
+func (w *world) refuseRestarts(status int, code string, revisions ...string) (repair func()) {
 	w.setIntercept(func(request *http.Request) *http.Response {
 		for _, name := range revisions {
 			if nameOf(request) == "POST app restart" && strings.Contains(request.URL.Path, "/"+name+"/") {
@@ -371,7 +371,7 @@ func (w *world) refuseRestarts(status int, code string, revisions ...string) (me
 }
 
 // loseRestarts has Azure accept restarts and forget them.
-func (w *world) loseRestarts() (mend func()) {
+func (w *world) loseRestarts() (repair func()) {
 	w.setIntercept(func(request *http.Request) *http.Response {
 		if nameOf(request) == "POST app restart" && strings.Contains(request.URL.Path, "/runner--") {
 			return answerOf(request, http.StatusOK, `"Restarted"`)

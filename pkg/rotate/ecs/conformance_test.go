@@ -28,16 +28,16 @@ import (
 
 func TestConformance(t *testing.T) {
 	quirks := slices.Concat(rotatetest.QuirksOf("ecs", ecsemulator.Quirks()), rotatetest.QuirksOf("secretsmanager", smemulator.Quirks()))
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newAWS(t, setup) }, rotatetest.WithQuirks(quirks))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAWS(t, setup) }, rotatetest.WithQuirks(quirks))
 }
 
 // readLag is how long reads of the labels and of new versions lag behind writes.
 const readLag = 900 * time.Millisecond
 
-// awsHome is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside
+// awsPlatform is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside
 // of a rotation by Secrets Manager. Beside them is what is somebody else's: a label, other keys of the document, another
 // service with its own secret.
-type awsHome struct {
+type awsPlatform struct {
 	t        *testing.T
 	setup    rotatetest.Setup
 	secrets  *smemulator.Server
@@ -55,8 +55,8 @@ type awsHome struct {
 // runnerServices are the services of the runner.
 var runnerServices = []string{"runner", "runner-b"}
 
-func newAWS(t *testing.T, setup rotatetest.Setup) *awsHome {
-	h := &awsHome{t: t, setup: setup, stops: map[string]func(){}, breaks: map[string]int{}, broken: map[string]bool{}}
+func newAWS(t *testing.T, setup rotatetest.Setup) *awsPlatform {
+	h := &awsPlatform{t: t, setup: setup, stops: map[string]func(){}, breaks: map[string]int{}, broken: map[string]bool{}}
 	h.secrets = smemulator.New(smemulator.Options{Invoke: nobody, Attempts: 1, ReadLag: readLag})
 	h.direct = secretsmanager.NewFromConfig(config(wire.Transport(h.secrets)))
 	h.services = ecsemulator.New(ecsemulator.Options{
@@ -93,7 +93,7 @@ func newAWS(t *testing.T, setup rotatetest.Setup) *awsHome {
 }
 
 // label attaches a label of somebody else's to the current version.
-func (h *awsHome) label(name string) {
+func (h *awsPlatform) label(name string) {
 	_, err := h.direct.UpdateSecretVersionStage(h.t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
 		SecretId: &h.arn, VersionStage: &name, MoveToVersionId: &h.secrets.Versions(h.arn)[0].ID,
 	})
@@ -109,7 +109,7 @@ type shown struct {
 }
 
 // changing remembers what is shown before a change.
-func (h *awsHome) changing() {
+func (h *awsPlatform) changing() {
 	out, err := h.direct.DescribeSecret(h.t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &h.arn})
 	if err != nil {
 		h.t.Error(err)
@@ -122,7 +122,7 @@ func (h *awsHome) changing() {
 // lagging has DescribeSecret answer as it was before the changes of the last moments.
 type lagging struct {
 	*secretsmanager.Client
-	h *awsHome
+	h *awsPlatform
 }
 
 func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput, options ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
@@ -157,7 +157,7 @@ func config(transport http.RoundTripper) aws.Config {
 var errBroken = errors.New("the image does not start")
 
 // start logs the runner of a task in, unless its deployment is to fail.
-func (h *awsHome) start(task ecsemulator.Task) error {
+func (h *awsPlatform) start(task ecsemulator.Task) error {
 	if !slices.Contains(runnerServices, task.Service) {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (h *awsHome) start(task ecsemulator.Task) error {
 	return nil
 }
 
-func (h *awsHome) stop(task ecsemulator.Task) {
+func (h *awsPlatform) stop(task ecsemulator.Task) {
 	h.mu.Lock()
 	stop := h.stops[task.ARN]
 	delete(h.stops, task.ARN)
@@ -186,7 +186,7 @@ func (h *awsHome) stop(task ecsemulator.Task) {
 }
 
 // Runner implements rotatetest.Home.
-func (h *awsHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	operation := func(request *http.Request) string {
 		_, operation, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
 		return operation
@@ -203,7 +203,7 @@ func (h *awsHome) Runner(ctx context.Context, process *rotatetest.Process) (rota
 	return runner, nil
 }
 
-func (h *awsHome) document() string {
+func (h *awsPlatform) document() string {
 	value, err := h.secrets.Value(h.arn, "AWSCURRENT", "")
 	if err != nil {
 		h.t.Error(err)
@@ -212,26 +212,26 @@ func (h *awsHome) document() string {
 }
 
 // Stored implements rotatetest.Home.
-func (h *awsHome) Stored() maia.Credentials {
+func (h *awsPlatform) Stored() maia.Credentials {
 	document := gjson.Parse(h.document())
 	return maia.Credentials{ClientID: document.Get("client_id").String(), ClientSecret: maia.NewSecret(document.Get("client_secret").String())}
 }
 
 // Put implements rotatetest.Home: it makes a version, as Terraform does.
-func (h *awsHome) Put(secret string) {
+func (h *awsPlatform) Put(secret string) {
 	h.changing()
 	h.secrets.Put(h.arn, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), secret))
 }
 
 // Replace implements rotatetest.Home.
-func (h *awsHome) Replace() {
+func (h *awsPlatform) Replace() {
 	for _, name := range runnerServices {
 		h.services.Deploy("matillion", name)
 	}
 }
 
 // BreakRestarts implements rotatetest.Home.
-func (h *awsHome) BreakRestarts(n int) {
+func (h *awsPlatform) BreakRestarts(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, name := range runnerServices {
@@ -240,7 +240,7 @@ func (h *awsHome) BreakRestarts(n int) {
 }
 
 // Kept implements rotatetest.Home.
-func (h *awsHome) Kept() string {
+func (h *awsPlatform) Kept() string {
 	var text strings.Builder
 	for _, version := range h.secrets.Versions(h.arn) {
 		fmt.Fprintln(&text, version.ID, version.Stages)
@@ -252,7 +252,7 @@ func (h *awsHome) Kept() string {
 }
 
 // Foreign implements rotatetest.Home.
-func (h *awsHome) Foreign() string {
+func (h *awsPlatform) Foreign() string {
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), "…"))
 	for _, version := range h.secrets.Versions(h.arn) {

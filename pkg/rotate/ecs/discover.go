@@ -48,16 +48,16 @@ type Services struct {
 	definitions map[string]*types.TaskDefinition // by ARN
 }
 
-// Look looks up the services that a configuration names: its SecretARN and what follows it do not matter.
-func Look(ctx context.Context, api ecsAPI, config Config) (*Services, error) {
+// ReadServices reads the services that a configuration names: its SecretARN and what follows it do not matter.
+func ReadServices(ctx context.Context, api ecsAPI, config Config) (*Services, error) {
 	described, err := findServices(ctx, api, config)
 	if err != nil {
 		return nil, err
 	}
-	looked := &Services{api: api, places: config.places(), described: described, definitions: map[string]*types.TaskDefinition{}}
+	services := &Services{api: api, places: config.places(), described: described, definitions: map[string]*types.TaskDefinition{}}
 	for _, service := range described {
 		arn := aws.ToString(service.TaskDefinition)
-		if !runs(service) || looked.definitions[arn] != nil {
+		if !runs(service) || services.definitions[arn] != nil {
 			continue
 		}
 		out, err := api.DescribeTaskDefinition(ctx, &awsecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
@@ -67,9 +67,9 @@ func Look(ctx context.Context, api ecsAPI, config Config) (*Services, error) {
 		if out.TaskDefinition == nil {
 			return nil, rotate.Errorf(rotate.Internal, "DescribeTaskDefinition %s: the reply holds no task definition", shortName(arn))
 		}
-		looked.definitions[arn] = out.TaskDefinition
+		services.definitions[arn] = out.TaskDefinition
 	}
-	return looked, nil
+	return services, nil
 }
 
 // runs reports whether the service can have tasks of a task definition.
@@ -77,13 +77,13 @@ func runs(service types.Service) bool {
 	return aws.ToString(service.TaskDefinition) != "" && aws.ToString(service.Status) != "INACTIVE"
 }
 
-// Discover is [Look] and [Services.Runner] for one secret.
-func Discover(ctx context.Context, secrets secretsAPI, services ecsAPI, config Config) (*Runner, error) {
-	looked, err := Look(ctx, services, config)
+// Discover is [ReadServices] and [Services.Runner] for one secret.
+func Discover(ctx context.Context, secrets secretsAPI, api ecsAPI, config Config) (*Runner, error) {
+	services, err := ReadServices(ctx, api, config)
 	if err != nil {
 		return nil, err
 	}
-	return looked.Runner(secrets, config)
+	return services.Runner(secrets, config)
 }
 
 // Runner finds the runner of a secret among the services. Everything that would keep a rotation from reaching it is a
@@ -133,7 +133,7 @@ func (s *Services) Runner(secrets secretsAPI, config Config) (*Runner, error) {
 	}
 	if !slices.ContainsFunc(users, func(u user) bool { return u.whole }) {
 		return nil, rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret, but no container takes %s from it", users[0].service, envClientSecret).
-			WithTodo("set the valueFrom of %s to %s:%s:: in the runner's task definition, or name the runner's service", envClientSecret, config.SecretARN, keyClientSecret)
+			WithHint("set the valueFrom of %s to %s:%s:: in the runner's task definition, or name the runner's service", envClientSecret, config.SecretARN, keyClientSecret)
 	}
 	if err := runner.identify(users, others); err != nil {
 		return nil, err
@@ -145,10 +145,10 @@ func (s *Services) Runner(secrets secretsAPI, config Config) (*Runner, error) {
 func (s *Services) noService(inactive []string, config Config) error {
 	if len(inactive) > 0 {
 		return rotate.Errorf(rotate.Configuration, "no ACTIVE service takes a variable from secret %s: %s", config.SecretARN, strings.Join(inactive, ", ")).
-			WithTodo("name the service that the runner runs as now in the function's configuration")
+			WithHint("name the service that the runner runs as now in the function's configuration")
 	}
 	return rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(s.described), s.places).
-		WithTodo("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
+		WithHint("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
 }
 
 // usersIn are the containers of a service that take variables from the secret, and the agents of those that take theirs from
@@ -231,7 +231,7 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 		from, ok := parseValueFrom(text)
 		if region := from.replicaOf(secretARN); ok && region != "" {
 			return false, rotate.Errorf(rotate.Configuration, "variable %s reads the replica of the secret in %s, which follows a rotation later or, if it is stuck, not at all", name, region).
-				WithTodo("set its valueFrom to the secret itself, %s", secretARN)
+				WithHint("set its valueFrom to the secret itself, %s", secretARN)
 		}
 		if !ok || !from.names(secretARN) {
 			if name == envClientSecret {
@@ -245,7 +245,7 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 		}
 		if name == envClientSecret && from.key != keyClientSecret {
 			return false, rotate.Errorf(rotate.Configuration, "variable %s takes the JSON key %q of the secret, expected %q", name, from.key, keyClientSecret).
-				WithTodo("set its valueFrom to %s:%s::", secretARN, keyClientSecret)
+				WithHint("set its valueFrom to %s:%s::", secretARN, keyClientSecret)
 		}
 	}
 	if slices.ContainsFunc(container.Environment, func(v types.KeyValuePair) bool { return aws.ToString(v.Name) == envClientSecret }) {
@@ -253,7 +253,7 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 	}
 	if uses && elsewhere != "" {
 		return false, rotate.Errorf(rotate.Configuration, "the container takes a variable from the secret, but %s from %s, which no rotation reaches", envClientSecret, elsewhere).
-			WithTodo("set the valueFrom of %s to %s:%s::", envClientSecret, secretARN, keyClientSecret)
+			WithHint("set the valueFrom of %s to %s:%s::", envClientSecret, secretARN, keyClientSecret)
 	}
 	return uses, nil
 }
@@ -270,7 +270,7 @@ func environment(container types.ContainerDefinition, name string) string {
 func checkController(ref ServiceRef, described types.Service) error {
 	if controller := described.DeploymentController; controller != nil && controller.Type != "" && controller.Type != types.DeploymentControllerTypeEcs {
 		return rotate.Errorf(rotate.Configuration, "service %s has the deployment controller %s, expected %s (rolling update)", ref, controller.Type, types.DeploymentControllerTypeEcs).
-			WithTodo("restarting it is not possible from here: recreate the service with the rolling deployment controller")
+			WithHint("restarting it is not possible from here: recreate the service with the rolling deployment controller")
 	}
 	return nil
 }
@@ -283,7 +283,7 @@ func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 			continue
 		case r.agentID != "" && !strings.EqualFold(r.agentID, user.agentID):
 			return rotate.Errorf(rotate.Configuration, "services on secret %s name two agents, %s and %s", r.config.SecretARN, r.agentID, user.agentID).
-				WithTodo("give each runner a secret of its own")
+				WithHint("give each runner a secret of its own")
 		case r.region != "" && user.region != "" && !strings.EqualFold(r.region, user.region):
 			return rotate.Errorf(rotate.Configuration, "services on secret %s name two regions, %s and %s", r.config.SecretARN, r.region, user.region)
 		}
@@ -294,15 +294,15 @@ func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	}
 	if r.agentID == "" {
 		return rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret but has no plain variable %s", users[0].service, envAgentID).
-			WithTodo("set %s in the task definition's environment, as the vendor's templates do", envAgentID)
+			WithHint("set %s in the task definition's environment, as the vendor's templates do", envAgentID)
 	}
 	if len(r.config.AgentIDs) > 0 && !slices.ContainsFunc(r.config.AgentIDs, func(allowed string) bool { return strings.EqualFold(allowed, r.agentID) }) {
 		return rotate.Errorf(rotate.Configuration, "service %s names agent %s, which is not among the agents that this function may serve", users[0].service, r.agentID).
-			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who changed the task definition")
+			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who changed the task definition")
 	}
 	if other, found := others[strings.ToLower(r.agentID)]; found {
 		return rotate.Errorf(rotate.Configuration, "agent %s is named by service %s too, which takes its secret from elsewhere: neither is served", r.agentID, other).
-			WithTodo("remove the wrong one")
+			WithHint("remove the wrong one")
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func stringField(text, key string) (string, error) {
 
 func documentError(what string) error {
 	return rotate.Errorf(rotate.Configuration, "the secret's value %s", what).
-		WithTodo(`store {"client_id":"…","client_secret":"…"} in it`)
+		WithHint(`store {"client_id":"…","client_secret":"…"} in it`)
 }
 
 // Credentials are the client_id and client_secret of the document.

@@ -89,7 +89,7 @@ func (c *cloud) discover(change ...func(*ecs.Config)) (*ecs.Runner, error) {
 }
 
 // runner is a discovered runner that has been observed.
-func (c *cloud) runner(change ...func(*ecs.Config)) (*ecs.Runner, rotate.Home) {
+func (c *cloud) runner(change ...func(*ecs.Config)) (*ecs.Runner, rotate.Platform) {
 	c.t.Helper()
 	runner, err := c.discover(change...)
 	if err != nil {
@@ -98,13 +98,13 @@ func (c *cloud) runner(change ...func(*ecs.Config)) (*ecs.Runner, rotate.Home) {
 	return runner, c.observe(runner)
 }
 
-func (c *cloud) observe(runner *ecs.Runner) rotate.Home {
+func (c *cloud) observe(runner *ecs.Runner) rotate.Platform {
 	c.t.Helper()
-	home, err := runner.Observe(c.t.Context())
+	platform, err := runner.Observe(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return home
+	return platform
 }
 
 func (c *cloud) labels() (labels []string) {
@@ -129,15 +129,15 @@ func TestDiscover(t *testing.T) {
 			c.service("another-"+strings.ToLower(time.Now().Format("150405.000000000")), func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
 			time.Sleep(time.Millisecond)
 		}
-		runner, home := c.runner()
+		runner, platform := c.runner()
 		if runner.AgentID() != agentID || runner.Region() != "eu1" || !slices.Equal(runner.Services(), []string{"matillion/runner", "matillion/runner-b"}) {
 			t.Errorf("agent %s, region %s, services %v", runner.AgentID(), runner.Region(), runner.Services())
 		}
-		if home.Store.ClientID != "client" || home.Store.ClientSecret.Reveal() != "the-first-secret" || home.Staged {
-			t.Errorf("home %+v", home)
+		if platform.Stored.ClientID != "client" || platform.Stored.ClientSecret.Reveal() != "the-first-secret" || platform.Staged {
+			t.Errorf("home %+v", platform)
 		}
-		if home.Instances.State != rotate.Steady || !strings.Contains(home.Instances.Detail, "service matillion/runner: 1 of 1 running") {
-			t.Errorf("instances %+v", home.Instances)
+		if platform.Instances.State != rotate.Steady || !strings.Contains(platform.Instances.Detail, "service matillion/runner: 1 of 1 running") {
+			t.Errorf("instances %+v", platform.Instances)
 		}
 	})
 }
@@ -273,25 +273,25 @@ func TestNoteSurvivesInLabels(t *testing.T) {
 		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd"}},
 		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour + 123*time.Millisecond)}},
 		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true}, Intent: &rotate.Intent{At: at, Over: "aaaaaaaaaaaa", By: "0123abcd"}},
-		{Applied: rotate.AppliedNothing, Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
-		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
+		{Applied: rotate.AppliedNothing, LastRotation: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
+		{Applied: "bbbbbbbbbbbb", LastRotation: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{},
 	}
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
-		runner, home := c.runner()
-		if !home.Note.Equal(rotate.Note{}) {
-			t.Errorf("the note of an untouched secret is %+v", home.Note)
+		runner, platform := c.runner()
+		if !platform.Note.Equal(rotate.Note{}) {
+			t.Errorf("the note of an untouched secret is %+v", platform.Note)
 		}
 		for i, note := range notes {
 			if err := runner.SaveNote(t.Context(), note); err != nil {
 				t.Fatal(err)
 			}
 			_, fresh := c.runner()
-			for _, home := range []rotate.Home{c.observe(runner), fresh} {
-				if !home.Note.Equal(note) {
-					t.Errorf("note %d: read %+v, want %+v; labels %v", i, home.Note, note, c.labels())
+			for _, platform := range []rotate.Platform{c.observe(runner), fresh} {
+				if !platform.Note.Equal(note) {
+					t.Errorf("note %d: read %+v, want %+v; labels %v", i, platform.Note, note, c.labels())
 				}
 			}
 		}
@@ -315,11 +315,11 @@ func TestNoteAfterACrashBetweenLabels(t *testing.T) {
 		if err := runner.SaveNote(t.Context(), rotate.Note{Applied: "bbbbbbbbbbbb"}); rotate.KindOf(err) != rotate.Permission {
 			t.Errorf("error %v", err)
 		}
-		next, home := c.runner()
-		if home.Note.Applied != "bbbbbbbbbbbb" {
-			t.Errorf("applied %s, want the newer one of %v", home.Note.Applied, c.labels())
+		next, platform := c.runner()
+		if platform.Note.Applied != "bbbbbbbbbbbb" {
+			t.Errorf("applied %s, want the newer one of %v", platform.Note.Applied, c.labels())
 		}
-		if err := next.SaveNote(t.Context(), home.Note); err != nil {
+		if err := next.SaveNote(t.Context(), platform.Note); err != nil {
 			t.Fatal(err)
 		}
 		if labels := c.labels(); len(labels) != 1 {
@@ -344,8 +344,8 @@ func TestPromise2OfTwoIntentsAtMostOneStands(t *testing.T) {
 		if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "another run") {
 			t.Errorf("error %v", err)
 		}
-		if home := c.observe(two); home.Note.Intent == nil || home.Note.Intent.By != "one" {
-			t.Errorf("the intent is %+v, want the first run's", home.Note.Intent)
+		if platform := c.observe(two); platform.Note.Intent == nil || platform.Note.Intent.By != "one" {
+			t.Errorf("the intent is %+v, want the first run's", platform.Note.Intent)
 		}
 		// An intent that was there before is no obstacle: the engine has judged it.
 		three, _ := c.runner()
@@ -391,15 +391,15 @@ func TestPromise8ThePauseOfAnotherRunStaysInTheNote(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.label("maia-rotate/pausing/" + time.Now().UTC().Add(time.Second).Format("20060102T150405.000Z") + "/two")
-		two, home := c.runner()
-		if home.Note.Paused == nil || home.Note.Paused.By != "two" {
-			t.Fatalf("the pause is %+v, want the newer one", home.Note.Paused)
+		two, platform := c.runner()
+		if platform.Note.Paused == nil || platform.Note.Paused.By != "two" {
+			t.Fatalf("the pause is %+v, want the newer one", platform.Note.Paused)
 		}
 		if err := two.SaveNote(t.Context(), rotate.Note{}); err != nil {
 			t.Fatal(err)
 		}
-		if home := c.observe(two); home.Note.Paused == nil || home.Note.Paused.By != "one" || !home.Note.Paused.Confirmed {
-			t.Errorf("the pause is %+v, want the other run's", home.Note.Paused)
+		if platform := c.observe(two); platform.Note.Paused == nil || platform.Note.Paused.By != "one" || !platform.Note.Paused.Confirmed {
+			t.Errorf("the pause is %+v, want the other run's", platform.Note.Paused)
 		}
 	})
 }
@@ -427,20 +427,20 @@ func TestStoreOutsideOfARotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
-		runner, home := c.runner()
+		runner, platform := c.runner()
 		next := maia.Credentials{ClientID: "client", ClientSecret: maia.NewSecret("the-second-secret")}
 		for range 2 {
 			if err := runner.Store(t.Context(), next); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := runner.Store(t.Context(), home.Store); err != nil {
+		if err := runner.Store(t.Context(), platform.Stored); err != nil {
 			t.Fatal(err)
 		}
 		if err := runner.Store(t.Context(), next); err != nil {
 			t.Fatal(err)
 		}
-		if got := c.observe(runner).Store; !got.Equal(next) {
+		if got := c.observe(runner).Stored; !got.Equal(next) {
 			t.Errorf("the store was not changed")
 		}
 		if got := len(c.secrets.Versions(c.arn)); got != 4 {
@@ -457,33 +457,33 @@ func TestClocksTellWhatInstancesRead(t *testing.T) {
 		c := newCloud(t)
 		time.Sleep(time.Hour)
 		c.service("runner")
-		runner, home := c.runner()
-		if home.Instances.Read != rotate.ReadCurrent {
-			t.Errorf("a deployment after the value: %s", home.Instances.Read)
+		runner, platform := c.runner()
+		if platform.Instances.Read != rotate.ReadCurrent {
+			t.Errorf("a deployment after the value: %s", platform.Instances.Read)
 		}
 		time.Sleep(time.Hour)
 		if err := runner.SaveNote(t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, home := c.runner(); home.Instances.Read != rotate.ReadUnknown {
-			t.Errorf("after a change of a label: %s", home.Instances.Read)
+		if _, platform := c.runner(); platform.Instances.Read != rotate.ReadUnknown {
+			t.Errorf("after a change of a label: %s", platform.Instances.Read)
 		}
 		time.Sleep(time.Hour)
 		c.secrets.Put(c.arn, strings.ReplaceAll(value, "first", "second"))
-		if _, home := c.runner(); home.Instances.Read != rotate.ReadOlder {
-			t.Errorf("a deployment before the value: %s", home.Instances.Read)
+		if _, platform := c.runner(); platform.Instances.Read != rotate.ReadOlder {
+			t.Errorf("a deployment before the value: %s", platform.Instances.Read)
 		}
 		time.Sleep(time.Hour)
 		c.observe(runner)
 		if _, err := runner.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if home := c.observe(runner); home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Rolling {
-			t.Errorf("right after the order: %+v", home.Instances)
+		if platform := c.observe(runner); platform.Instances.Read != rotate.ReadCurrent || platform.Instances.State != rotate.Rolling {
+			t.Errorf("right after the order: %+v", platform.Instances)
 		}
 		time.Sleep(time.Minute)
-		if home := c.observe(runner); home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Steady {
-			t.Errorf("a minute after the order: %+v", home.Instances)
+		if platform := c.observe(runner); platform.Instances.Read != rotate.ReadCurrent || platform.Instances.State != rotate.Steady {
+			t.Errorf("a minute after the order: %+v", platform.Instances)
 		}
 		if _, err := runner.Restart(t.Context()); err != nil {
 			t.Fatal(err)
@@ -549,8 +549,8 @@ func TestServiceStates(t *testing.T) {
 				c := newCloud(t)
 				c.service("runner")
 				test.prepare(c)
-				if _, home := c.runner(); home.Instances.State != test.want {
-					t.Errorf("%+v, want %s", home.Instances, test.want)
+				if _, platform := c.runner(); platform.Instances.State != test.want {
+					t.Errorf("%+v, want %s", platform.Instances, test.want)
 				}
 			})
 		})

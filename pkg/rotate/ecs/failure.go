@@ -34,7 +34,7 @@ func Failure(operation, resource string, err error, secrets ...maia.Secret) erro
 	}
 	cause := causeOf(operation, resource, api)
 	typed := rotate.Errorf(cause.kind, "%s %s: %s", operation, resource, ErrorText(err, secrets...))
-	typed.Todo, typed.Err = cause.todo, err
+	typed.Hint, typed.Err = cause.hint, err
 	return typed
 }
 
@@ -55,7 +55,7 @@ func ErrorText(err error, secrets ...maia.Secret) string {
 // cause is what is behind an error of AWS, and what to do about it.
 type cause struct {
 	kind rotate.Kind
-	todo string
+	hint string
 }
 
 func causeOf(operation, resource string, api smithy.APIError) cause {
@@ -138,18 +138,18 @@ func join(failed []error) error {
 	}
 	kinds := []rotate.Kind{rotate.Permission, rotate.Configuration, rotate.NotReady}
 	kind := len(kinds)
-	var texts, todos []string
+	var texts, hints []string
 	for _, err := range failed {
 		typed := rotate.AsError(err, "")
 		texts = append(texts, typed.What)
 		if i := slices.Index(kinds, typed.Kind); i >= 0 {
 			kind = min(kind, i)
 		}
-		if !slices.Contains(todos, typed.Todo) {
-			todos = append(todos, typed.Todo)
+		if !slices.Contains(hints, typed.Hint) {
+			hints = append(hints, typed.Hint)
 		}
 	}
-	joined := rotate.Errorf(append(kinds, rotate.Internal)[kind], "%s", strings.Join(texts, "; ")).WithTodo("%s", strings.Join(todos, "; "))
+	joined := rotate.Errorf(append(kinds, rotate.Internal)[kind], "%s", strings.Join(texts, "; ")).WithHint("%s", strings.Join(hints, "; "))
 	joined.Err = errors.Join(failed...)
 	return joined
 }

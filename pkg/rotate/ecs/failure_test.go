@@ -21,7 +21,7 @@ func TestErrorsOfAWSByTheirCause(t *testing.T) {
 	for name, test := range map[string]struct {
 		operation, code, message string
 		kind                     rotate.Kind
-		todo                     string
+		hint                     string
 	}{
 		"denied by IAM": {"GetSecretValue", "AccessDeniedException",
 			"User: x is not authorized to perform: secretsmanager:GetSecretValue on resource: " + arn + " because no identity-based policy allows it",
@@ -60,8 +60,8 @@ func TestErrorsOfAWSByTheirCause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := Failure(test.operation, arn, &smithy.GenericAPIError{Code: test.code, Message: test.message})
 			var typed *rotate.Error
-			if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Todo, test.todo) || (test.todo == "") != (typed.Todo == "") {
-				t.Errorf("%v, want kind %q and the advice %q", err, test.kind, test.todo)
+			if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) || (test.hint == "") != (typed.Hint == "") {
+				t.Errorf("%v, want kind %q and the advice %q", err, test.kind, test.hint)
 			}
 			if !strings.Contains(err.Error(), test.operation+" "+arn+": "+test.code) || !hasCode(err, test.code) {
 				t.Errorf("%v does not say what failed", err)

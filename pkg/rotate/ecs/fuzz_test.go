@@ -160,7 +160,7 @@ func FuzzLabelsOfNote(f *testing.F) {
 			}
 		}
 		if parts&16 != 0 {
-			note.Rotated = &rotate.Rotation{At: when, Over: mark, New: mark}
+			note.LastRotation = &rotate.Rotation{At: when, Over: mark, New: mark}
 		}
 		if read := noteOf(labelsOf(note, nil), ""); !read.Equal(note) {
 			t.Errorf("written as %q, read as %+v", labelsOf(note, nil), read)

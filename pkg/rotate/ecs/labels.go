@@ -46,7 +46,7 @@ func noteOf(labels []string, own string) rotate.Note {
 			note.Applied = maia.Fingerprint(fields[0])
 		case kind == "rotated" && len(fields) == 3 && !times[2].Before(rotated):
 			rotated = times[2]
-			note.Rotated = &rotate.Rotation{Over: maia.Fingerprint(fields[0]), New: maia.Fingerprint(fields[1]), At: times[2]}
+			note.LastRotation = &rotate.Rotation{Over: maia.Fingerprint(fields[0]), New: maia.Fingerprint(fields[1]), At: times[2]}
 		case kind == "intent" && len(fields) == 3:
 			found := &rotate.Intent{Over: maia.Fingerprint(fields[0]), At: times[1], By: fields[2]}
 			if note.Intent == nil || found.By == own || note.Intent.By != own && found.At.After(note.Intent.At) {
@@ -116,7 +116,7 @@ func labelsOf(note rotate.Note, present []string) []string {
 	} else if paused != nil {
 		labels = append(labels, labelPrefix+"pausing/"+stamp(paused.At)+"/"+paused.By)
 	}
-	if rotated := note.Rotated; rotated != nil {
+	if rotated := note.LastRotation; rotated != nil {
 		labels = append(labels, labelPrefix+"rotated/"+string(rotated.Over)+"/"+string(rotated.New)+"/"+stamp(rotated.At))
 	}
 	if ordered := note.Ordered; ordered != nil {

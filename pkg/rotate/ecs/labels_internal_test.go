@@ -8,7 +8,7 @@ import (
 )
 
 // A process that is killed between the label of the confirmation and the removal of the one before leaves both: the pause is confirmed.
-func TestAConfirmationCountsBesideTheLabelThatItReplaces(t *testing.T) {
+func TestAConfirmationCountsWithTheLabelThatItReplaces(t *testing.T) {
 	labels := []string{
 		"maia-rotate/paused/20260301T120000.000Z/20260301T130000.000Z/0123abcd",
 		"maia-rotate/pausing/20260301T120000.000Z/0123abcd",

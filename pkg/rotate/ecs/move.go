@@ -30,7 +30,7 @@ func (s *service) canMove() error {
 	if strategy := config.Strategy; strategy != "" && strategy != types.DeploymentStrategyRolling {
 		return rotate.Errorf(rotate.Configuration, "service %s has the deployment strategy %s, expected %s: it keeps tasks with the revoked secret, and may go back to them",
 			s.ServiceRef, strategy, types.DeploymentStrategyRolling).
-			WithTodo("set the strategy of its deployment configuration to %s", types.DeploymentStrategyRolling)
+			WithHint("set the strategy of its deployment configuration to %s", types.DeploymentStrategyRolling)
 	}
 	most, least := s.bounds(config)
 	desired := int(s.seen.DesiredCount)
@@ -40,7 +40,7 @@ func (s *service) canMove() error {
 	return rotate.Errorf(rotate.Configuration,
 		"service %s can never be restarted: with maximumPercent %d and minimumHealthyPercent %d of %d tasks ECS may neither start one nor stop one",
 		s.ServiceRef, most, least, desired).
-		WithTodo("raise maximumPercent (200 lets ECS start the new task first) or lower minimumHealthyPercent (0 lets it stop the old one first)")
+		WithHint("raise maximumPercent (200 lets ECS start the new task first) or lower minimumHealthyPercent (0 lets it stop the old one first)")
 }
 
 // bounds are maximumPercent and minimumHealthyPercent, with the defaults of the API for the scheduling strategy.

@@ -67,17 +67,17 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 		for _, after := range []time.Duration{0, 10 * time.Second, 50 * time.Second, 25 * time.Minute} {
 			time.Sleep(after)
 			c.label("somebody's-" + after.String()) // moves LastChangedDate
-			later, home := c.runner()
-			if home.Instances.Read != rotate.ReadCurrent {
-				t.Errorf("after %s: %+v", after, home.Instances)
+			later, platform := c.runner()
+			if platform.Instances.Read != rotate.ReadCurrent {
+				t.Errorf("after %s: %+v", after, platform.Instances)
 			}
 			if _, err := later.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		c.services.Deploy("matillion", "runner") // by somebody else: newer, and so it reads the same
-		if _, home := c.runner(); home.Instances.Read != rotate.ReadCurrent {
-			t.Errorf("after a newer deployment: %+v", home.Instances)
+		if _, platform := c.runner(); platform.Instances.Read != rotate.ReadCurrent {
+			t.Errorf("after a newer deployment: %+v", platform.Instances)
 		}
 		if got := c.updates(); got != 2 {
 			t.Errorf("%d restarts were ordered, want one of each service", got)
@@ -100,8 +100,8 @@ func TestAnOrderForAnotherValueCountsForNothing(t *testing.T) {
 		c.restart(runner)
 		time.Sleep(time.Hour)
 		c.secrets.Put(c.arn, strings.ReplaceAll(value, "first", "third"))
-		if _, home := c.runner(); home.Instances.Read != rotate.ReadOlder {
-			t.Errorf("%+v", home.Instances)
+		if _, platform := c.runner(); platform.Instances.Read != rotate.ReadOlder {
+			t.Errorf("%+v", platform.Instances)
 		}
 	})
 }
@@ -119,16 +119,16 @@ func TestAnOrderThatDoesNotShowYetIsRolling(t *testing.T) {
 				later, _ := c.runner()
 				for range 20 {
 					for _, r := range []*ecs.Runner{runner, later} {
-						home := c.observe(r)
-						if home.Instances.Read != rotate.ReadCurrent || home.Instances.State != rotate.Rolling && home.Instances.State != rotate.Short {
-							t.Fatalf("%+v", home.Instances)
+						platform := c.observe(r)
+						if platform.Instances.Read != rotate.ReadCurrent || platform.Instances.State != rotate.Rolling && platform.Instances.State != rotate.Short {
+							t.Fatalf("%+v", platform.Instances)
 						}
 					}
 					time.Sleep(time.Second)
 				}
 				time.Sleep(time.Minute)
-				if home := c.observe(later); home.Instances.State != rotate.Steady || home.Instances.Read != rotate.ReadCurrent {
-					t.Errorf("in the end %+v", home.Instances)
+				if platform := c.observe(later); platform.Instances.State != rotate.Steady || platform.Instances.Read != rotate.ReadCurrent {
+					t.Errorf("in the end %+v", platform.Instances)
 				}
 			})
 		})
@@ -149,12 +149,12 @@ func TestAnOrderThatNeverShowsIsForgotten(t *testing.T) {
 		if err := runner.SaveNote(t.Context(), rotate.Note{Ordered: &ordered}); err != nil {
 			t.Fatal(err)
 		}
-		if _, home := c.runner(); home.Instances.State != rotate.Rolling || home.Instances.Read != rotate.ReadCurrent {
-			t.Errorf("at first %+v", home.Instances)
+		if _, platform := c.runner(); platform.Instances.State != rotate.Rolling || platform.Instances.Read != rotate.ReadCurrent {
+			t.Errorf("at first %+v", platform.Instances)
 		}
 		time.Sleep(2 * time.Minute)
-		if _, home := c.runner(); home.Instances.State != rotate.Steady || home.Instances.Read != rotate.ReadOlder {
-			t.Errorf("after two minutes %+v", home.Instances)
+		if _, platform := c.runner(); platform.Instances.State != rotate.Steady || platform.Instances.Read != rotate.ReadOlder {
+			t.Errorf("after two minutes %+v", platform.Instances)
 		}
 	})
 }
@@ -190,9 +190,9 @@ func TestEveryServiceIsTriedAndALaterRunRestartsOnlyThoseThatFailed(t *testing.T
 		for _, allow := range allow {
 			allow()
 		}
-		later, home := c.runner()
-		if home.Instances.Read == rotate.ReadCurrent {
-			t.Errorf("two of four were restarted: %+v", home.Instances)
+		later, platform := c.runner()
+		if platform.Instances.Read == rotate.ReadCurrent {
+			t.Errorf("two of four were restarted: %+v", platform.Instances)
 		}
 		all, err := later.Restart(t.Context())
 		if err != nil || len(all) != 4 || c.updates() != 4 || !slices.Contains(all, ids[0]) || !slices.Contains(all, ids[1]) {
@@ -217,14 +217,14 @@ func TestAnOrderOfManyServicesIsSpreadOverLabels(t *testing.T) {
 		if labels := slices.DeleteFunc(c.labels(), func(l string) bool { return !strings.Contains(l, "/ordered/") }); len(labels) != 3 {
 			t.Errorf("labels %v", labels)
 		}
-		later, home := c.runner()
-		if len(home.Note.Ordered.IDs) != 23 || home.Instances.Read != rotate.ReadCurrent {
-			t.Errorf("%d IDs, %+v", len(home.Note.Ordered.IDs), home.Instances)
+		later, platform := c.runner()
+		if len(platform.Note.Ordered.IDs) != 23 || platform.Instances.Read != rotate.ReadCurrent {
+			t.Errorf("%d IDs, %+v", len(platform.Note.Ordered.IDs), platform.Instances)
 		}
-		if err := later.SaveNote(t.Context(), home.Note); err != nil {
+		if err := later.SaveNote(t.Context(), platform.Note); err != nil {
 			t.Error(err)
 		}
-		if again := c.observe(later).Note; !again.Equal(home.Note) {
+		if again := c.observe(later).Note; !again.Equal(platform.Note) {
 			t.Errorf("the note became %+v", again)
 		}
 	})
@@ -249,12 +249,12 @@ func TestAServiceThatIsBeingDeletedIsLeftOut(t *testing.T) {
 		c.service("runner")
 		c.play("draining-sibling")
 		time.Sleep(time.Hour)
-		runner, home := c.runner(func(config *ecs.Config) {
+		runner, platform := c.runner(func(config *ecs.Config) {
 			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "runner-old"}, {Cluster: "matillion", Service: "runner"}}
 		})
-		if home.Instances.State != rotate.Steady || !slices.Equal(runner.LeftOut(), []string{"service matillion/runner-old is DRAINING"}) ||
-			!strings.Contains(home.Instances.Detail, "runner-old is DRAINING and left out") || !slices.Equal(runner.Services(), []string{"matillion/runner"}) {
-			t.Errorf("%+v, left out %v, services %v", home.Instances, runner.LeftOut(), runner.Services())
+		if platform.Instances.State != rotate.Steady || !slices.Equal(runner.LeftOut(), []string{"service matillion/runner-old is DRAINING"}) ||
+			!strings.Contains(platform.Instances.Detail, "runner-old is DRAINING and left out") || !slices.Equal(runner.Services(), []string{"matillion/runner"}) {
+			t.Errorf("%+v, left out %v, services %v", platform.Instances, runner.LeftOut(), runner.Services())
 		}
 		c.restart(runner)
 		if got := c.updates(); got != 1 {
@@ -306,14 +306,14 @@ func TestDetailQuotesTheNewestEventOfARolloutThatIsNotDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
-		if _, home := c.runner(); strings.Contains(home.Instances.Detail, "event") {
-			t.Errorf("a steady service: %s", home.Instances.Detail)
+		if _, platform := c.runner(); strings.Contains(platform.Instances.Detail, "event") {
+			t.Errorf("a steady service: %s", platform.Instances.Detail)
 		}
 		c.play("cannot-move")
 		c.services.Deploy("matillion", "runner")
 		time.Sleep(time.Hour)
-		if _, home := c.runner(); !strings.Contains(home.Instances.Detail, `ECS's newest event: "(service runner) was unable to stop or start tasks during a deployment`) {
-			t.Errorf("one that cannot move: %s", home.Instances.Detail)
+		if _, platform := c.runner(); !strings.Contains(platform.Instances.Detail, `ECS's newest event: "(service runner) was unable to stop or start tasks during a deployment`) {
+			t.Errorf("one that cannot move: %s", platform.Instances.Detail)
 		}
 	})
 }

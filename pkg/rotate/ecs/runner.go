@@ -55,37 +55,37 @@ func (r *Runner) Services() []string {
 }
 
 // Observe implements [rotate.Runner].
-func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
+func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	if err := r.secret.describe(ctx); err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	if r.config.Stage && r.config.Token != "" && (r.secret.labels[awsPending] != r.config.Token || r.Promoted()) {
-		return rotate.Home{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or somebody has abandoned it", r.config.Token).
-			WithTodo("nothing")
+		return rotate.Platform{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or somebody has abandoned it", r.config.Token).
+			WithHint("nothing")
 	}
 	current, err := r.secret.current(ctx)
 	if err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
-	home := rotate.Home{Store: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent).Of(r.agentID)}
+	platform := rotate.Platform{Stored: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent).Of(r.agentID)}
 	pending, staged, err := r.pending(ctx)
 	if err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	if err := r.describeServices(ctx); err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
-	r.note = home.Note
+	r.note = platform.Note
 	r.orders = ordersFor(current.Credentials().ClientSecret.Fingerprint(), r.note, r.services)
-	home.Instances = r.instances(current)
+	platform.Instances = r.instances(current)
 	switch {
 	case staged && r.config.Stage:
-		home.Store, home.Staged = pending.Credentials(), true
-		home.Instances.Read = rotate.ReadOlder // no task reads AWSPENDING
+		platform.Stored, platform.Staged = pending.Credentials(), true
+		platform.Instances.Read = rotate.ReadOlder // no task reads AWSPENDING
 	case staged:
-		home.Pending = pending.Credentials()
+		platform.Pending = pending.Credentials()
 	}
-	return home, nil
+	return platform, nil
 }
 
 // pending is the version under AWSPENDING, if it has a value and is another than AWSCURRENT's.
@@ -133,7 +133,7 @@ func (r *Runner) describeServices(ctx context.Context) error {
 	}
 	if len(r.active()) == 0 {
 		return rotate.Errorf(rotate.Configuration, "no service on secret %s is ACTIVE any more: %s", r.config.SecretARN, strings.Join(r.LeftOut(), ", ")).
-			WithTodo("name the service that the runner runs as now in the function's configuration")
+			WithHint("name the service that the runner runs as now in the function's configuration")
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (r *Runner) Check(ctx context.Context) error {
 	ours := noteLabels + 2*(len(orderedLabels(r.largestOrder()))-1) // while one order is replaced by another there are both
 	if others := len(r.secret.labels) - len(r.secret.ours()); others+ours > maxLabels {
 		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand beside ours", others, max(0, maxLabels-ours)).
-			WithTodo("remove staging labels that nobody uses")
+			WithHint("remove staging labels that nobody uses")
 	}
 	for _, service := range r.active() {
 		if err := service.canMove(); err != nil {
@@ -208,7 +208,7 @@ func (r *Runner) Check(ctx context.Context) error {
 	const growth = 1 << 10 // a new secret may be longer than the one it replaces
 	if length := len(current.Reveal()); length+growth > maxDocument {
 		return rotate.Errorf(rotate.Configuration, "the secret's value is %d bytes long, and a new client_secret might not fit into %d", length, maxDocument).
-			WithTodo("keep something else elsewhere")
+			WithHint("keep something else elsewhere")
 	}
 	return nil
 }
@@ -261,7 +261,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 				}
 				about := map[string]string{"intent": "refresh", "pausing": "pause"}[kind]
 				return rotate.Errorf(rotate.NotReady, "another run is about to %s this runner", about).
-					WithTodo("nothing: that run goes on, or the next one does")
+					WithHint("nothing: that run goes on, or the next one does")
 			}
 		}
 		if kind == "intent" {
@@ -319,7 +319,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 // ours says that the note has a refresh of ours as what made credentials.
 func (r *Runner) ours(credentials maia.Credentials) bool {
 	note, made := noteOf(r.secret.ours(), r.intent), credentials.ClientSecret.Fingerprint()
-	return note.Intent != nil && note.Intent.Over != made || note.Rotated != nil && note.Rotated.New == made
+	return note.Intent != nil && note.Intent.Over != made || note.LastRotation != nil && note.LastRotation.New == made
 }
 
 // Restart implements [rotate.Runner]: every service gets a new deployment, except those that have one for what is stored

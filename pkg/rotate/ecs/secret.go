@@ -52,7 +52,7 @@ func (s *secret) describe(ctx context.Context) error {
 		return s.failure("DescribeSecret", err)
 	}
 	if out.DeletedDate != nil {
-		return rotate.Errorf(rotate.Configuration, "the secret %s is marked for deletion", s.arn).WithTodo("%s", restoreSecret(s.arn))
+		return rotate.Errorf(rotate.Configuration, "the secret %s is marked for deletion", s.arn).WithHint("%s", restoreSecret(s.arn))
 	}
 	labels := map[string]string{}
 	for id, stages := range out.VersionIdsToStages {
@@ -84,7 +84,7 @@ func (s *secret) failure(operation string, err error, secrets ...maia.Secret) er
 // NoValueError is the error of a secret that has no AWSCURRENT version.
 func NoValueError(arn string) error {
 	return rotate.Errorf(rotate.Configuration, "the secret %s has no value yet", arn).
-		WithTodo(`store the runner's {"client_id":"…","client_secret":"…"} in it before rotation is enabled`)
+		WithHint(`store the runner's {"client_id":"…","client_secret":"…"} in it before rotation is enabled`)
 }
 
 // current is the version that tasks read.
@@ -113,7 +113,7 @@ func (s *secret) read(ctx context.Context, id, stage string) (found version, ok 
 		failed := s.failure("GetSecretValue", err)
 		if hasCode(err, "InvalidRequestException") && rotate.KindOf(failed) == rotate.Internal {
 			return version{}, false, rotate.Errorf(rotate.NotReady, "%w", failed).
-				WithTodo("nothing: a label has moved meanwhile, the next run looks again")
+				WithHint("nothing: a label has moved meanwhile, the next run looks again")
 		}
 		return version{}, false, failed
 	}
@@ -161,7 +161,7 @@ func (s *secret) put(ctx context.Context, token, stage string, document Document
 		held, ok, readErr := s.readWritten(ctx, token, stage)
 		if readErr == nil && ok && !held.Equal(document.Secret) {
 			return rotate.Errorf(rotate.Vendor, "version %s of secret %s holds another value already", token, s.arn).
-				WithTodo("nothing: the next run puts what Maia holds under a fresh version")
+				WithHint("nothing: the next run puts what Maia holds under a fresh version")
 		}
 		if readErr == nil && ok {
 			err = nil
@@ -208,7 +208,7 @@ func (s *secret) move(ctx context.Context, label, to string) error {
 			return nil // an earlier try has come through
 		}
 		return rotate.Errorf(rotate.NotReady, "%s of secret %s was moved by somebody else meanwhile", label, s.arn).
-			WithTodo("nothing: the next run looks again")
+			WithHint("nothing: the next run looks again")
 	}
 	if err != nil {
 		return s.failure("UpdateSecretVersionStage", err)

@@ -193,7 +193,7 @@ func describeServices(ctx context.Context, api ecsAPI, cluster string, names []s
 			}
 			return nil, rotate.Errorf(rotate.Configuration, "service %s of cluster %s cannot be described: %s",
 				shortName(aws.ToString(missing.Arn)), shortName(cluster), aws.ToString(missing.Reason)).
-				WithTodo("check the services that the function is configured with")
+				WithHint("check the services that the function is configured with")
 		}
 		all = append(all, out.Services...)
 	}

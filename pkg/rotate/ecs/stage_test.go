@@ -59,31 +59,31 @@ func TestStageThenFinish(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")
 		c.pending()
-		staging, home := c.runner(stage)
-		if home.Staged || home.Store.ClientSecret.Reveal() != "the-first-secret" {
-			t.Errorf("before: %+v", home)
+		staging, platform := c.runner(stage)
+		if platform.Staged || platform.Stored.ClientSecret.Reveal() != "the-first-secret" {
+			t.Errorf("before: %+v", platform)
 		}
 		for range 2 { // as after an answer that was lost
 			if err := staging.Store(t.Context(), second); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if home := c.observe(staging); !home.Staged || !home.Store.Equal(second) || home.Instances.Read != rotate.ReadOlder {
-			t.Errorf("staged: %+v", home)
+		if platform := c.observe(staging); !platform.Staged || !platform.Stored.Equal(second) || platform.Instances.Read != rotate.ReadOlder {
+			t.Errorf("staged: %+v", platform)
 		}
 		if c.current() != value {
 			t.Errorf("staging changed AWSCURRENT")
 		}
-		finishing, home := c.runner(finish)
-		if !home.Pending.Equal(second) || home.Store.Equal(second) || finishing.Promoted() {
-			t.Errorf("before finishing: %+v", home)
+		finishing, platform := c.runner(finish)
+		if !platform.Pending.Equal(second) || platform.Stored.Equal(second) || finishing.Promoted() {
+			t.Errorf("before finishing: %+v", platform)
 		}
 		if err := finishing.Store(t.Context(), second); err != nil {
 			t.Fatal(err)
 		}
-		home = c.observe(finishing)
-		if !home.Store.Equal(second) || !home.Pending.ClientSecret.IsZero() || !finishing.Promoted() {
-			t.Errorf("finished: %+v", home)
+		platform = c.observe(finishing)
+		if !platform.Stored.Equal(second) || !platform.Pending.ClientSecret.IsZero() || !finishing.Promoted() {
+			t.Errorf("finished: %+v", platform)
 		}
 		if got, want := c.current(), strings.ReplaceAll(value, "first", "second"); got != want {
 			t.Errorf("AWSCURRENT is %s, want %s", got, want)
@@ -152,8 +152,8 @@ func TestPutWhoseAnswerIsLostIsASuccessOfTheNextTry(t *testing.T) {
 		if err := staging.Store(t.Context(), second); err == nil {
 			t.Fatal("no error")
 		}
-		if home := c.observe(staging); !home.Staged || !home.Store.Equal(second) {
-			t.Errorf("%+v", home)
+		if platform := c.observe(staging); !platform.Staged || !platform.Stored.Equal(second) {
+			t.Errorf("%+v", platform)
 		}
 	})
 }
@@ -195,8 +195,8 @@ func TestAbandonTakesThePendingLabelOff(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, home := c.runner(finish); !home.Pending.ClientSecret.IsZero() || c.current() != value {
-			t.Errorf("%+v", home)
+		if _, platform := c.runner(finish); !platform.Pending.ClientSecret.IsZero() || c.current() != value {
+			t.Errorf("%+v", platform)
 		}
 	})
 }
@@ -206,8 +206,8 @@ func TestFinishWaitsForAPendingValueThatLags(t *testing.T) {
 		c := newCloud(t, smemulator.Options{ReadLag: 3 * time.Second})
 		c.service("runner")
 		c.put(strings.ReplaceAll(value, "first", "second"), token, "AWSPENDING")
-		if _, home := c.runner(finish); !home.Pending.Equal(second) {
-			t.Errorf("%+v", home)
+		if _, platform := c.runner(finish); !platform.Pending.Equal(second) {
+			t.Errorf("%+v", platform)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func (c *cloud) lonely() (ids []string) {
 }
 
 // What somebody else stores between our look and our change stays, and the next look finds it.
-func TestPromise8AValueThatSomebodyElseStoresMeanwhileStays(t *testing.T) {
+func TestPromise8AValueThatAnotherWriterStoresMeanwhileStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		c.service("runner")

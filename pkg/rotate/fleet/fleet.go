@@ -82,7 +82,7 @@ type TargetResult struct {
 
 // Failed says that a runner failed or is dark.
 func (r Result) Failed() bool {
-	return slices.ContainsFunc(r.Targets, func(t TargetResult) bool { return t.err != nil || t.dark() })
+	return slices.ContainsFunc(r.Targets, func(t TargetResult) bool { return t.err != nil || t.down() })
 }
 
 // Err is the error of the target; nil if there was none.
@@ -97,27 +97,27 @@ func (r TargetResult) last() *rotate.Report {
 }
 
 // dark says that the runner is down by a refresh of ours.
-func (r TargetResult) dark() bool {
+func (r TargetResult) down() bool {
 	report := r.last()
-	return report != nil && report.DarkSince != nil
+	return report != nil && report.DownSince != nil
 }
 
 // dark reports whether the runner is down by a refresh of ours, or may be: of one that is left to another run the note tells, and
 // where that could not be read nothing does.
-func (m *member) dark() bool {
+func (m *member) down() bool {
 	if m.waits && m.Outcome == leftAlone {
 		return m.note == nil || m.note.Down()
 	}
-	return m.TargetResult.dark()
+	return m.TargetResult.down()
 }
 
 // Outcomes of a target for which no run says it.
 const (
-	notLooked   = "not looked at"
+	notObserved = "not looked at"
 	leftAlone   = "left to the run that is at work on it"
 	stopped     = "scaled to zero: there is nothing to heal"
 	stoppedDue  = "due, and not begun: it is scaled to zero"
-	darkWaits   = "due, and not begun: a runner is dark"
+	downWaits   = "due, and not begun: a runner is dark"
 	timeWaits   = "due, and not begun: too little time is left, the next call rotates it"
 	timeNever   = "due, and not begun: no call has the time for it"
 	nothingDone = "nothing was due"
@@ -126,14 +126,14 @@ const (
 // member is one target at work.
 type member struct {
 	TargetResult
-	open    func(context.Context) (Runner, *rotate.Rotator, error)
-	log     *slog.Logger
-	runner  Runner
-	rotator *rotate.Rotator
-	waits   bool // is not to be worked on
-	every   time.Duration
-	note    *rotate.Note // of one that another run is at work on, if it could be read
-	down    atomic.Int64 // since when the run at work may have it cut off, in nanoseconds since 1970; 0: it has not
+	open     func(context.Context) (Runner, *rotate.Rotator, error)
+	log      *slog.Logger
+	runner   Runner
+	rotator  *rotate.Rotator
+	waits    bool // is not to be worked on
+	every    time.Duration
+	note     *rotate.Note // of one that another run is at work on, if it could be read
+	cutOffAt atomic.Int64 // since when the run at work may have it cut off, in nanoseconds since 1970; 0: it has not
 }
 
 // Run serves the targets until ctx's deadline.
@@ -141,7 +141,7 @@ func (f Fleet) Run(ctx context.Context, targets []Target) Result {
 	tooShort := f.tooShort(ctx)
 	members := f.members(targets)
 	f.each(members, atOnce, func(m *member) { m.find(ctx) })
-	refuseTwins(members)
+	refuseDuplicates(members)
 	adoptOnlyKnown(members)
 	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
 	f.rotate(ctx, members, tooShort)
@@ -156,7 +156,7 @@ func (f Fleet) Run(ctx context.Context, targets []Target) Result {
 func (f Fleet) Plan(ctx context.Context, targets []Target) Result {
 	members := f.members(targets)
 	f.each(members, atOnce, func(m *member) { m.find(ctx) })
-	refuseTwins(members)
+	refuseDuplicates(members)
 	adoptOnlyKnown(members)
 	f.each(members, atOnce, func(m *member) {
 		if m.err == nil {
@@ -174,7 +174,7 @@ func (f Fleet) members(targets []Target) []*member {
 	}
 	members := make([]*member, len(targets))
 	for i, target := range targets {
-		members[i] = &member{TargetResult: TargetResult{Target: target.Name, Outcome: notLooked}, open: target.Open, every: f.Policy.Every, log: log.With("target", target.Name)}
+		members[i] = &member{TargetResult: TargetResult{Target: target.Name, Outcome: notObserved}, open: target.Open, every: f.Policy.Every, log: log.With("target", target.Name)}
 	}
 	slices.SortStableFunc(members, func(a, b *member) int { return strings.Compare(a.Target, b.Target) })
 	return members
@@ -208,8 +208,8 @@ func (m *member) find(ctx context.Context) {
 	}
 }
 
-// refuseTwins refuses targets that name the same agent.
-func refuseTwins(members []*member) {
+// refuseDuplicates refuses targets that name the same agent.
+func refuseDuplicates(members []*member) {
 	named := map[string][]*member{}
 	for _, m := range members {
 		if m.err == nil {
@@ -217,17 +217,17 @@ func refuseTwins(members []*member) {
 			named[id] = append(named[id], m)
 		}
 	}
-	for _, twins := range named {
-		if len(twins) < 2 {
+	for _, duplicates := range named {
+		if len(duplicates) < 2 {
 			continue
 		}
-		names := make([]string, len(twins))
-		for i, m := range twins {
+		names := make([]string, len(duplicates))
+		for i, m := range duplicates {
 			names[i] = m.Target
 		}
-		for _, m := range twins {
+		for _, m := range duplicates {
 			m.err = rotate.Errorf(rotate.Configuration, "agent %s is named by %s, and can be at home in one of them only", m.AgentID, strings.Join(names, " and ")).
-				WithTodo("find out which is the agent's, and correct the other: nothing is done for them until then")
+				WithHint("find out which is the agent's, and correct the other: nothing is done for them until then")
 		}
 	}
 }
@@ -254,8 +254,8 @@ func (m *member) heal(ctx context.Context) {
 	case busy:
 		m.log.InfoContext(ctx, "another run is at work on this runner", "holder", holder)
 		m.Outcome, m.waits = leftAlone, true
-		if home, err := m.runner.Observe(ctx); err == nil {
-			m.note = &home.Note // for its age
+		if platform, err := m.runner.Observe(ctx); err == nil {
+			m.note = &platform.Note // for its age
 		}
 		return
 	}
@@ -270,7 +270,7 @@ func (m *member) run(ctx context.Context, mode rotate.Mode) *rotate.Report {
 	if report.Outcome != rotate.NoOp && report.Outcome != rotate.Planned {
 		m.log.InfoContext(ctx, "report", append([]any{"runner", report.AgentID, "mode", mode}, report.Attributes()...)...)
 	}
-	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal && report.DarkSince == nil {
+	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal && report.DownSince == nil {
 		m.log.WarnContext(ctx, "the runner is scaled to zero", "error", err)
 		m.err, m.Outcome, m.waits = nil, stopped, true
 		if m.old(&report) {
@@ -285,7 +285,7 @@ func (m *member) due() bool { return m.err == nil && !m.waits && m.Healing != ni
 
 // old says that a runner's credentials are old enough. Those of one that no run of ours has rotated yet are.
 func (m *member) old(seen *rotate.Report) bool {
-	return seen.Rotated == nil || time.Since(*seen.Rotated) >= m.every
+	return seen.RotatedAt == nil || time.Since(*seen.RotatedAt) >= m.every
 }
 
 // rotate rotates those that are due, in the order that is promised; tooShort says why no call ever does.
@@ -302,8 +302,8 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 	var mu sync.Mutex // of stop and proved
 	stop, proved := "", false
 	for _, m := range members {
-		if m.dark() {
-			stop = fmt.Sprintf("%s (%s)", darkWaits, m.Target)
+		if m.down() {
+			stop = fmt.Sprintf("%s (%s)", downWaits, m.Target)
 		}
 	}
 	free := make(chan struct{}, rotatedAtOnce)
@@ -335,14 +335,14 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 		working.Go(func() {
 			defer func() { <-free }()
 			defer m.contain()
-			m.runner = watched{m.runner, &m.down}
+			m.runner = watched{m.runner, &m.cutOffAt}
 			m.Rotation = m.run(ctx, rotate.Rotate)
-			m.down.Store(0)
+			m.cutOffAt.Store(0)
 			mu.Lock()
 			defer mu.Unlock()
 			proved = proved || m.err == nil && m.Rotation.Refreshed
-			if m.dark() {
-				stop = fmt.Sprintf("%s (%s)", darkWaits, m.Target)
+			if m.down() {
+				stop = fmt.Sprintf("%s (%s)", downWaits, m.Target)
 			}
 		})
 		if alone {
@@ -355,7 +355,7 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 // isSlow reports whether a runner that was refreshed is not back for longer than usual.
 func isSlow(members []*member) bool {
 	return slices.ContainsFunc(members, func(m *member) bool {
-		since := m.down.Load()
+		since := m.cutOffAt.Load()
 		return since != 0 && time.Since(time.Unix(0, since)) > patience
 	})
 }
@@ -405,18 +405,18 @@ func pause(ctx context.Context, d time.Duration) {
 
 // age is since when the credentials of a runner are as they are; that of one that was never rotated is the greatest.
 func age(m *member) time.Duration {
-	if m.Healing.Rotated == nil {
+	if m.Healing.RotatedAt == nil {
 		return 1<<63 - 1
 	}
-	return time.Since(*m.Healing.Rotated)
+	return time.Since(*m.Healing.RotatedAt)
 }
 
 // tried is when a rotation of a runner last came to nothing after its pause; zero if none has since it was rotated.
 func tried(m *member) time.Time {
-	if m.Healing.Tried == nil {
+	if m.Healing.TriedAt == nil {
 		return time.Time{}
 	}
-	return *m.Healing.Tried
+	return *m.Healing.TriedAt
 }
 
 // Needed is how long a rotation may take. One is not begun with less time left.
@@ -437,7 +437,7 @@ func (f Fleet) tooShort(ctx context.Context) error {
 	}
 	deadline, _ := ctx.Deadline()
 	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, store and connect), while a call has %s", f.Needed(), time.Until(deadline).Round(time.Second)).
-		WithTodo("give the function more time, or lower the drain or the connect time-out")
+		WithHint("give the function more time, or lower the drain or the connect time-out")
 }
 
 // resultOf puts errors into words.
@@ -445,7 +445,7 @@ func resultOf(ctx context.Context, members []*member) Result {
 	result := Result{Targets: make([]TargetResult, len(members))}
 	for i, m := range members {
 		if m.err != nil {
-			typed := rotate.AsError(m.err, rotate.Unseen)
+			typed := rotate.AsError(m.err, rotate.NotObserved)
 			m.Error, m.Kind = typed.Error(), typed.Kind
 			m.log.ErrorContext(ctx, "the runner failed", "runner", m.AgentID, "kind", typed.Kind, "state", typed.State, "error", m.Error)
 		} else if m.Healing != nil && m.Rotation == nil && m.Healing.Outcome == rotate.NoOp && m.Outcome == string(rotate.NoOp) {
@@ -464,12 +464,12 @@ func (m *member) summarize(ctx context.Context) {
 	attributes := []any{"runner", m.AgentID, "outcome", m.Outcome}
 	if report := m.last(); report != nil {
 		attributes = append(attributes, "connected", report.Connected, "refreshed", m.Rotation != nil && m.Rotation.Refreshed)
-		if report.State != rotate.Unseen { // one that could not be looked at is not told to be back
-			dark := 0.0
-			if m.dark() {
-				dark = time.Since(*report.DarkSince).Seconds()
+		if report.State != rotate.NotObserved { // one that could not be looked at is not told to be back
+			down := 0.0
+			if m.down() {
+				down = time.Since(*report.DownSince).Seconds()
 			}
-			attributes = append(attributes, "dark_seconds", dark)
+			attributes = append(attributes, "dark_seconds", down)
 		}
 		if report.LeftPaused {
 			attributes = append(attributes, "left_paused", true)
@@ -487,12 +487,12 @@ func (m *member) summarize(ctx context.Context) {
 // rotated is when a run last rotated the runner; nil, if it is known, that none has.
 func (m *member) rotated() (at *time.Time, known bool) {
 	if report := m.last(); report != nil {
-		return report.Rotated, report.State != rotate.Unseen
+		return report.RotatedAt, report.State != rotate.NotObserved
 	}
 	if m.note == nil {
 		return nil, false
 	}
-	if rotation := m.note.Rotated; rotation != nil {
+	if rotation := m.note.LastRotation; rotation != nil {
 		at = &rotation.At
 	}
 	return at, true

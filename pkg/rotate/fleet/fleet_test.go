@@ -44,14 +44,14 @@ func (r *runner) AgentID() string { return r.id }
 
 func (r *runner) Busy(context.Context) (string, bool, error) { return r.busy, r.busy != "", nil }
 
-func (r *runner) Observe(context.Context) (rotate.Home, error) {
+func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	if r.bad != "" {
 		panic(r.bad)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return rotate.Home{
-		Store:     maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(r.secret)},
+	return rotate.Platform{
+		Stored:    maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(r.secret)},
 		Instances: rotate.Instances{State: r.state, Read: r.read}, Note: r.note,
 	}, nil
 }
@@ -185,8 +185,8 @@ func (p *place) refreshes() (n int) {
 func (p *place) aged(ages ...time.Duration) {
 	for i, age := range ages {
 		r := p.runners[i]
-		r.note.Rotated = &rotate.Rotation{At: time.Now().Add(-age), New: maia.NewSecret(r.secret).Fingerprint()}
-		r.note.Applied = r.note.Rotated.New
+		r.note.LastRotation = &rotate.Rotation{At: time.Now().Add(-age), New: maia.NewSecret(r.secret).Fingerprint()}
+		r.note.Applied = r.note.LastRotation.New
 	}
 }
 
@@ -339,7 +339,7 @@ func TestBusyRunnersDoNotStarveTheOthers(t *testing.T) {
 	})
 }
 
-func TestTwinsAreRefused(t *testing.T) {
+func TestDuplicatesAreRefused(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 3)
 		p.runners[2].id = strings.ToUpper(p.runners[0].id)
@@ -372,8 +372,8 @@ func TestDownAndHeldByAnotherCallStopsRefreshes(t *testing.T) {
 		note      rotate.Note
 		refreshes int
 	}{
-		"back":                    {rotate.Note{Applied: "b", Rotated: &rotate.Rotation{Over: "a", New: "b"}}, 1},
-		"refreshed, and not back": {rotate.Note{Applied: "a", Rotated: &rotate.Rotation{Over: "a", New: "b"}}, 0},
+		"back":                    {rotate.Note{Applied: "b", LastRotation: &rotate.Rotation{Over: "a", New: "b"}}, 1},
+		"refreshed, and not back": {rotate.Note{Applied: "a", LastRotation: &rotate.Rotation{Over: "a", New: "b"}}, 0},
 		"about to be refreshed":   {rotate.Note{Applied: "a", Intent: &rotate.Intent{Over: "a"}}, 0},
 		"owed a restart":          {rotate.Note{Applied: rotate.AppliedNothing}, 0},
 	} {
@@ -453,8 +453,8 @@ func TestSlowRunnerHoldsTheOthers(t *testing.T) {
 	})
 }
 
-// TestDarkStopsRefreshes: one that does not come back ends the refreshes of this call; the next call heals it first.
-func TestDarkStopsRefreshes(t *testing.T) {
+// TestDownStopsRefreshes: one that does not come back ends the refreshes of this call; the next call heals it first.
+func TestDownStopsRefreshes(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 6)
 		p.runners[0].broken = true
@@ -479,8 +479,8 @@ func TestDarkStopsRefreshes(t *testing.T) {
 	})
 }
 
-// TestDarkInTheMiddle: those at work together end, and no other begins.
-func TestDarkInTheMiddle(t *testing.T) {
+// TestDownInTheMiddle: those at work together end, and no other begins.
+func TestDownInTheMiddle(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 12)
 		p.runners[1].broken = true
@@ -570,8 +570,8 @@ func TestScaledToZeroIsNoFailure(t *testing.T) {
 	})
 }
 
-// TestScaledToZeroWhileDark: that does not hide that a refresh of ours has cut it off.
-func TestScaledToZeroWhileDark(t *testing.T) {
+// TestScaledToZeroWhileDown: that does not hide that a refresh of ours has cut it off.
+func TestScaledToZeroWhileDown(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 2)
 		first := p.runners[0]
@@ -584,8 +584,8 @@ func TestScaledToZeroWhileDark(t *testing.T) {
 		if !result.Failed() || p.refreshes() != 1 || target.Kind != rotate.NotReady || !strings.Contains(target.Error, "scaled to zero") || !strings.Contains(target.Error, "scale it up") {
 			t.Errorf("failed %t, %d refreshes, %q, %v", result.Failed(), p.refreshes(), target.Error, p.outcomes(result))
 		}
-		if dark, _ := p.lines()["runner"][0]["dark_seconds"].(float64); dark <= 0 {
-			t.Errorf("it is said to be dark for %g s", dark)
+		if down, _ := p.lines()["runner"][0]["dark_seconds"].(float64); down <= 0 {
+			t.Errorf("it is said to be dark for %g s", down)
 		}
 		first.broken, first.state = false, rotate.Steady
 		first.connect()
@@ -665,9 +665,9 @@ func (p *place) lines() map[string][]map[string]any {
 	return lines
 }
 
-// TestAgeIsTold of runners that are not rotated, too, and of those that another run is at work on: by it the alerts tell what
+// TestAgeIsReported of runners that are not rotated, too, and of those that another run is at work on: by it the alerts tell what
 // waits for ever.
-func TestAgeIsTold(t *testing.T) {
+func TestAgeIsReported(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 6)
 		p.aged(40*24*time.Hour, 24*time.Hour)
@@ -687,12 +687,12 @@ func TestAgeIsTold(t *testing.T) {
 			t.Errorf("%d lines", len(lines))
 		}
 		for _, line := range lines {
-			age, told := line["age_days"].(float64)
+			age, reported := line["age_days"].(float64)
 			want, rotated := ages[line["target"]]
-			if told != rotated || int(age+0.01) != int(want) || (line["never_rotated"] == true) == rotated {
+			if reported != rotated || int(age+0.01) != int(want) || (line["never_rotated"] == true) == rotated {
 				t.Errorf("got %v, expected an age of %g days", line, want)
 			}
-			if _, looked := line["dark_seconds"]; looked == (line["outcome"] == "left to the run that is at work on it") {
+			if _, observed := line["dark_seconds"]; observed == (line["outcome"] == "left to the run that is at work on it") {
 				t.Errorf("got %v", line)
 			}
 		}

@@ -33,7 +33,7 @@ func (r *Runner) Check(ctx context.Context) error {
 	for _, d := range r.seen.deployments {
 		if d.Spec.Paused {
 			return rotate.Errorf(rotate.Configuration, "Deployment %s is paused: a restart would not begin", d.Name).
-				WithTodo("kubectl rollout resume deployment %s --namespace %s", d.Name, r.config.Namespace)
+				WithHint("kubectl rollout resume deployment %s --namespace %s", d.Name, r.config.Namespace)
 		}
 		if err := r.checkOverrides(ctx, d); err != nil {
 			return err
@@ -71,7 +71,7 @@ func (r *Runner) objects(trial *rehearsal, manifest string) (kube.ResourceList, 
 	objects, err := trial.helm.Build(strings.NewReader(manifest), false)
 	if meta.IsNoMatchError(err) {
 		return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know a kind of object that release %s has: %s", r.config.Release, r.redact(err.Error())).
-			WithTodo("upgrade the release with a chart for this version of the cluster")
+			WithHint("upgrade the release with a chart for this version of the cluster")
 	} else if err != nil {
 		return nil, r.failure("find the objects of release "+r.config.Release, err)
 	}
@@ -88,7 +88,7 @@ func (r *Runner) checkObjects(ctx context.Context, objects kube.ResourceList) er
 		// Not the object's own Get, which would put the live object in the place of what the release says.
 		if _, err := resource.NewHelper(one.Client, one.Mapping).Get(one.Namespace, one.Name); apierrors.IsNotFound(err) {
 			return rotate.Errorf(rotate.Configuration, "%s of release %s is gone from the cluster", name, r.config.Release).
-				WithTodo("bring it back with helm upgrade --reuse-values; if it is not wanted, have the chart leave it out")
+				WithHint("bring it back with helm upgrade --reuse-values; if it is not wanted, have the chart leave it out")
 		} else if err != nil {
 			return r.failure("read "+name, err)
 		}
@@ -117,7 +117,7 @@ func (r *Runner) checkOtherReaders() error {
 		}
 		if slices.ContainsFunc(pods, func(pod corev1.PodSpec) bool { return reads(pod, r.seen.secretName) }) {
 			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind, one.Name, r.config.Release, r.seen.secretName).
-				WithTodo("run the runner as a Deployment")
+				WithHint("run the runner as a Deployment")
 		}
 	}
 	return nil
@@ -145,7 +145,7 @@ func (r *Runner) dryRunFailure(what string, err error) error {
 	failed := r.failure(what, err)
 	var typed *rotate.Error
 	if errors.As(failed, &typed) && typed.Kind == rotate.Internal {
-		typed.Kind, typed.Todo = rotate.Configuration, "mend what it says; nothing is refreshed until the dry run succeeds"
+		typed.Kind, typed.Hint = rotate.Configuration, "mend what it says; nothing is refreshed until the dry run succeeds"
 	}
 	return failed
 }
@@ -200,7 +200,7 @@ func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) err
 	}
 	if len(missing) > 0 {
 		return rotate.Errorf(rotate.Permission, "the function may not %s in namespace %s", strings.Join(missing, ", "), r.config.Namespace).
-			WithTodo("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule for its script runner commented out)")
+			WithHint("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule for its script runner commented out)")
 	}
 	return nil
 }

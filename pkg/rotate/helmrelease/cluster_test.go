@@ -195,7 +195,7 @@ func (r *rig) refused(kind rotate.Kind, words []string, change ...func(*helmrele
 			r.t.Errorf("%q is missing in: %v", word, err)
 		}
 	}
-	if typed.Todo == "" && !strings.Contains(err.Error(), "expected ") {
+	if typed.Hint == "" && !strings.Contains(err.Error(), "expected ") {
 		r.t.Errorf("it does not say what to do: %v", err)
 	}
 	for _, secret := range append(r.maia.Revoked(rigAgent), r.maia.LiveSecret(rigAgent)) {

@@ -33,7 +33,7 @@ import (
 func TestConformance(t *testing.T) {
 	place := newPlace(t)
 	out := newOutside()
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home {
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform {
 		return newGKE(t, place, out, setup)
 	}, rotatetest.OnceEach(readsOnly), rotatetest.WithQuirks(clusterQuirks()))
 }
@@ -108,10 +108,10 @@ func shippedRole(namespace string) ([]byte, error) {
 	return []byte(strings.NewReplacer("RUNNER_NAMESPACE", namespace, "FUNCTION_SERVICE_ACCOUNT", functionUser).Replace(string(shipped))), err
 }
 
-// gkeHome is a runner of two pods, which the chart says, scaled to three, on a real API server, outside of the bubble in
+// gkePlatform is a runner of two pods, which the chart says, scaled to three, on a real API server, outside of the bubble in
 // which its processes run. What the cluster does takes no time in the bubble; what the runner itself does when its pod has
 // started does.
-type gkeHome struct {
+type gkePlatform struct {
 	t       *testing.T
 	agentID string
 	client  string                                                 // its ID
@@ -129,12 +129,12 @@ type gkeHome struct {
 
 const loginTime = 1300 * time.Millisecond
 
-func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkeHome {
-	return newHomeOf(t, p, out, setup, setup.Start)
+func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkePlatform {
+	return newPlatformOf(t, p, out, setup, setup.Start)
 }
 
-func newHomeOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup, start func(clientID, secret string) (func(), error)) *gkeHome {
-	h := &gkeHome{t: t, agentID: setup.AgentID, client: setup.ClientID, start: start, out: out,
+func newPlatformOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup, start func(clientID, secret string) (func(), error)) *gkePlatform {
+	h := &gkePlatform{t: t, agentID: setup.AgentID, client: setup.ClientID, start: start, out: out,
 		turn: make(chan struct{}, 1), known: map[string]string{}, running: map[string]func(){}}
 	h.knows(setup.Secret)
 	var err error
@@ -162,7 +162,7 @@ func newHomeOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup, sta
 	return h
 }
 
-func (h *gkeHome) knows(secret string) {
+func (h *gkePlatform) knows(secret string) {
 	sum := sha256.Sum256([]byte(secret))
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -170,7 +170,7 @@ func (h *gkeHome) knows(secret string) {
 }
 
 // must has something done with the cluster that cannot fail.
-func (h *gkeHome) must(do func() error) {
+func (h *gkePlatform) must(do func() error) {
 	h.t.Helper()
 	var err error
 	h.out.run(func() { err = do() })
@@ -181,7 +181,7 @@ func (h *gkeHome) must(do func() error) {
 
 // follow waits until the cluster has done what it does by itself, and has the runners of new pods log in, those of gone
 // ones stop.
-func (h *gkeHome) follow(after time.Duration) {
+func (h *gkePlatform) follow(after time.Duration) {
 	h.turn <- struct{}{}
 	defer func() { <-h.turn }()
 	var pods []corev1.Pod
@@ -230,7 +230,7 @@ func (h *gkeHome) follow(after time.Duration) {
 
 // following has the cluster followed after each change.
 type following struct {
-	h    *gkeHome
+	h    *gkePlatform
 	next http.RoundTripper
 }
 
@@ -245,11 +245,11 @@ func (f following) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // Runner implements rotatetest.Home.
-func (h *gkeHome) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
+func (h *gkePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	return h.runner(ctx, func(next http.RoundTripper) http.RoundTripper { return process.Transport(next, nameOf) })
 }
 
-func (h *gkeHome) runner(ctx context.Context, wrap func(http.RoundTripper) http.RoundTripper) (rotate.Runner, error) {
+func (h *gkePlatform) runner(ctx context.Context, wrap func(http.RoundTripper) http.RoundTripper) (rotate.Runner, error) {
 	var next http.RoundTripper
 	var err error
 	h.out.run(func() { next, err = rest.TransportFor(h.user) })
@@ -270,33 +270,33 @@ func (h *gkeHome) runner(ctx context.Context, wrap func(http.RoundTripper) http.
 }
 
 // Stored implements rotatetest.Home.
-func (h *gkeHome) Stored() maia.Credentials {
+func (h *gkePlatform) Stored() maia.Credentials {
 	var secret string
 	h.must(func() (err error) { secret, err = h.cluster.secret(); return err })
 	return maia.Credentials{ClientID: h.client, ClientSecret: maia.NewSecret(secret)}
 }
 
 // Whole implements rotatetest.Whole: the newest revision is the deployed one, and its value is the Secret's.
-func (h *gkeHome) Whole() (wrong string) {
+func (h *gkePlatform) Whole() (wrong string) {
 	h.must(func() (err error) { wrong, err = h.cluster.whole(); return err })
 	return wrong
 }
 
 // Put implements rotatetest.Home: an upgrade with values of one's own.
-func (h *gkeHome) Put(secret string) {
+func (h *gkePlatform) Put(secret string) {
 	h.knows(secret)
 	h.must(func() error { return h.cluster.put(secret) })
 	h.follow(loginTime)
 }
 
 // Replace implements rotatetest.Home, as kubectl rollout restart does.
-func (h *gkeHome) Replace() {
+func (h *gkePlatform) Replace() {
 	h.must(func() error { return h.cluster.rolloutRestart() })
 	h.follow(loginTime)
 }
 
 // BreakRestarts implements rotatetest.Home.
-func (h *gkeHome) BreakRestarts(n int) {
+func (h *gkePlatform) BreakRestarts(n int) {
 	h.must(func() error {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"runner.test/break":"%d"}}}`, n)
 		_, err := h.cluster.clients.CoreV1().Namespaces().Patch(context.Background(), h.cluster.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
@@ -305,13 +305,13 @@ func (h *gkeHome) BreakRestarts(n int) {
 }
 
 // Kept implements rotatetest.Home.
-func (h *gkeHome) Kept() (text string) {
+func (h *gkePlatform) Kept() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.kept(); return err })
 	return text
 }
 
 // Foreign implements rotatetest.Home.
-func (h *gkeHome) Foreign() (text string) {
+func (h *gkePlatform) Foreign() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.foreign(); return err })
 	// What the autoscaler has set is what must be there.
 	return strings.Replace(text, fmt.Sprintf(`"replicas": %d,`, max(scaledTo, h.stage.Scaled())), `"replicas": as set,`, 1)

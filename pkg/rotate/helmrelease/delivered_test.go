@@ -207,11 +207,11 @@ func TestADeploymentThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) 
 				return next.RoundTrip(request)
 			}))
 			r.must(err)
-			home, err := runner.Observe(t.Context())
+			platform, err := runner.Observe(t.Context())
 			r.must(err)
-			credentials := home.Store
+			credentials := platform.Stored
 			credentials.ClientSecret = maia.NewSecret(r.maia.ConsoleRefresh(rigAgent))
-			r.must(runner.SaveNote(t.Context(), rotate.Note{Applied: home.Store.ClientSecret.Fingerprint()}))
+			r.must(runner.SaveNote(t.Context(), rotate.Note{Applied: platform.Stored.ClientSecret.Fingerprint()}))
 			r.must(runner.Store(t.Context(), credentials))
 			ids, err := runner.Restart(t.Context())
 			if rotate.KindOf(err) != test.kind || !strings.Contains(err.Error(), "restart Deployment "+appDeployment) {
@@ -225,9 +225,9 @@ func TestADeploymentThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) 
 			runner.Release(t.Context())
 			later, err := r.discover()
 			r.must(err)
-			home, err = later.Observe(t.Context())
+			platform, err = later.Observe(t.Context())
 			r.must(err)
-			if home.Instances.Read == rotate.ReadCurrent {
+			if platform.Instances.Read == rotate.ReadCurrent {
 				t.Error("all pods are said to have read what is stored")
 			}
 			if ids, err = later.Restart(t.Context()); err != nil || len(ids) != 2 {
@@ -329,8 +329,8 @@ func TestRefusedByWhatTheClusterAllows(t *testing.T) {
 	}
 }
 
-// TestSecretOfSomebodyElse is a live Secret that another tool writes, and a release that holds a placeholder, or knows nothing of it.
-func TestSecretOfSomebodyElse(t *testing.T) {
+// TestSecretOfAnotherWriter is a live Secret that another tool writes, and a release that holds a placeholder, or knows nothing of it.
+func TestSecretOfAnotherWriter(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for name, test := range map[string]struct {
@@ -412,9 +412,9 @@ func TestRestartIsKnownThoughTheSecretHasChanged(t *testing.T) {
 	r.connect()
 	runner, err := r.discover()
 	r.must(err)
-	home, err := runner.Observe(t.Context())
+	platform, err := runner.Observe(t.Context())
 	r.must(err)
-	fingerprint := home.Store.ClientSecret.Fingerprint()
+	fingerprint := platform.Stored.ClientSecret.Fingerprint()
 	at := time.Now()
 	ids, err := runner.Restart(t.Context())
 	r.must(err)
@@ -423,7 +423,7 @@ func TestRestartIsKnownThoughTheSecretHasChanged(t *testing.T) {
 	r.patchSecret(types.MergePatchType, []byte(`{"metadata":{"labels":{"of":"somebody"}}}`), "kubectl-label")
 	later, err := r.discover()
 	r.must(err)
-	if home, err = later.Observe(t.Context()); err != nil || home.Instances.Read != rotate.ReadCurrent {
-		t.Errorf("the pods have read %q, expected %q: %v", home.Instances.Read, rotate.ReadCurrent, err)
+	if platform, err = later.Observe(t.Context()); err != nil || platform.Instances.Read != rotate.ReadCurrent {
+		t.Errorf("the pods have read %q, expected %q: %v", platform.Instances.Read, rotate.ReadCurrent, err)
 	}
 }

@@ -34,7 +34,7 @@ func (r *Runner) failure(what string, err error) error {
 		text = known.means + ": " + text
 	}
 	failed := rotate.Errorf(known.kind, "%s: %s", what, text)
-	failed.Todo = strings.ReplaceAll(known.todo, "NAMESPACE", r.config.Namespace)
+	failed.Hint = strings.ReplaceAll(known.hint, "NAMESPACE", r.config.Namespace)
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, cause) {
 			failed.Kind, failed.Err = rotate.NotReady, cause
@@ -49,7 +49,7 @@ type cause struct {
 	words []string // one of which is in the text
 	kind  rotate.Kind
 	means string // said before the text; empty where that says it itself
-	todo  string
+	hint  string
 }
 
 const notTheRole = "the function's Role is not what is missing"
@@ -87,22 +87,22 @@ func causeOf(err error, text string) cause {
 	switch {
 	case apierrors.IsRequestEntityTooLargeError(err):
 		return cause{kind: rotate.Configuration, means: "it is longer than Kubernetes keeps",
-			todo: "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"}
+			hint: "make the release smaller: Helm keeps chart, values and manifest in one Secret of at most 1 MiB"}
 	case apierrors.IsInvalid(err):
-		return cause{kind: rotate.Configuration, means: "the cluster does not accept it", todo: "correct what it says"}
+		return cause{kind: rotate.Configuration, means: "the cluster does not accept it", hint: "correct what it says"}
 	case strings.Contains(text, " is forbidden: "):
 		return cause{kind: rotate.Configuration, means: "an admission control of the cluster refuses it",
-			todo: "have it admit the change: " + notTheRole}
+			hint: "have it admit the change: " + notTheRole}
 	case apierrors.IsForbidden(err): // in Google's words
-		return cause{kind: rotate.Permission, todo: connect + ", and its Role in namespace NAMESPACE"}
+		return cause{kind: rotate.Permission, hint: connect + ", and its Role in namespace NAMESPACE"}
 	case apierrors.IsUnauthorized(err):
-		return cause{kind: rotate.Permission, todo: connect}
+		return cause{kind: rotate.Permission, hint: connect}
 	case apierrors.IsNotFound(err):
-		return cause{kind: rotate.Configuration, todo: "check the namespace and the release that the function is configured with"}
+		return cause{kind: rotate.Configuration, hint: "check the namespace and the release that the function is configured with"}
 	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsServiceUnavailable(err),
 		apierrors.IsConflict(err), errors.As(err, &network):
 		return cause{kind: rotate.NotReady,
-			todo: "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"}
+			hint: "nothing: the next run goes on; if this repeats, check that the function reaches the cluster's control plane"}
 	}
 	return cause{kind: rotate.Internal}
 }
@@ -110,7 +110,7 @@ func causeOf(err error, text string) cause {
 // busyRelease is the error of a release whose last revision is pending by somebody else's doing.
 func (r *Runner) busyRelease() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
-		WithTodo("nothing while it is; if its process is gone, look at helm history and end it with helm rollback to the last deployed revision: the next run puts the valid secret back")
+		WithHint("nothing while it is; if its process is gone, look at helm history and end it with helm rollback to the last deployed revision: the next run puts the valid secret back")
 }
 
 // known remembers a secret that must not be in an error.

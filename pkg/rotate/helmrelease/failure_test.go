@@ -26,7 +26,7 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
 		kind rotate.Kind
-		todo string
+		hint string
 	}{
 		"a right": {forbidden(`User "f" cannot patch resource "secrets" in API group "" in the namespace "runners"`), rotate.Permission, "add it to the function's Role in namespace runners"},
 		"a quota": {forbidden("exceeded quota: few, requested: count/secrets=1, used: count/secrets=4, limited: count/secrets=4"), rotate.Configuration, "kubectl describe resourcequota --namespace runners"},
@@ -58,8 +58,8 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &Runner{config: Config{Namespace: "runners", Release: "runner"}, secrets: map[maia.Fingerprint]maia.Secret{}}
-			typed := rotate.AsError(r.failure("write", test.err), rotate.Unseen)
-			if typed.Kind != test.kind || !strings.Contains(typed.Todo, test.todo) || strings.Contains(typed.Todo, "%") {
+			typed := rotate.AsError(r.failure("write", test.err), rotate.NotObserved)
+			if typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) || strings.Contains(typed.Hint, "%") {
 				t.Errorf("got %v", typed)
 			}
 		})
@@ -101,7 +101,7 @@ func TestTheLastErrorIsTheLastAnswer(t *testing.T) {
 			began := time.Now()
 			var secret *corev1.Secret
 			secret, err = clients.CoreV1().Secrets("runners").Get(t.Context(), "a", metav1.GetOptions{})
-			typed := rotate.AsError(r.failure("read", err), rotate.Unseen)
+			typed := rotate.AsError(r.failure("read", err), rotate.NotObserved)
 			if secret == nil || typed.Kind != rotate.NotReady || !strings.Contains(typed.What, "the server has too much to do") {
 				t.Errorf("after %s: %v", time.Since(began), typed)
 			}

@@ -19,8 +19,8 @@ func TestObserveTellsWhetherTheLeaseIsFree(t *testing.T) {
 	r.must(err)
 	is := func(when string, runner rotate.Runner, want bool) {
 		t.Helper()
-		if home, err := runner.Observe(t.Context()); err != nil || home.Free != want {
-			t.Errorf("%s: free %t, expected %t; %v", when, home.Free, want, err)
+		if platform, err := runner.Observe(t.Context()); err != nil || platform.Free != want {
+			t.Errorf("%s: free %t, expected %t; %v", when, platform.Free, want, err)
 		}
 	}
 	is("no Lease", one, true)

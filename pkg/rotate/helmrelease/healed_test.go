@@ -131,12 +131,12 @@ func TestPruningFails(t *testing.T) {
 				r.operatorsUpgrade(nil, func(u *action.Upgrade) { u.ReuseValues, u.PostRenderer = true, replicas(scaledTo) })
 			}
 			r.connect()
-			var struck, gone atomic.Bool
+			var injected, gone atomic.Bool
 			report, err := r.run(t.Context(), rotate.Rotate, time.Minute, through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if gone.Load() {
 					return nil, context.Canceled
 				}
-				if request.Method != http.MethodDelete || request.URL.Query().Has("dryRun") || struck.Swap(true) {
+				if request.Method != http.MethodDelete || request.URL.Query().Has("dryRun") || injected.Swap(true) {
 					return next.RoundTrip(request)
 				}
 				if test.after {
@@ -152,8 +152,8 @@ func TestPruningFails(t *testing.T) {
 			if test.cut && err != nil {
 				report, err = r.run(t.Context(), rotate.Heal, time.Minute)
 			}
-			if err != nil || report.Outcome != rotate.Rotated || !struck.Load() {
-				t.Errorf("it ends with %q, %v; the call went wrong: %t", report.Outcome, err, struck.Load())
+			if err != nil || report.Outcome != rotate.Rotated || !injected.Load() {
+				t.Errorf("it ends with %q, %v; the call went wrong: %t", report.Outcome, err, injected.Load())
 			}
 			r.whole()
 			if history, err := r.helm.Releases.History(releaseName); err != nil || len(history) > 10 {
@@ -174,10 +174,10 @@ func TestPodsThatAreNewerThanTheSecret(t *testing.T) {
 		t.Helper()
 		runner, err := r.discover()
 		r.must(err)
-		home, err := runner.Observe(t.Context())
+		platform, err := runner.Observe(t.Context())
 		r.must(err)
-		if home.Instances.Read != want {
-			t.Errorf("the pods have read %q, expected %q", home.Instances.Read, want)
+		if platform.Instances.Read != want {
+			t.Errorf("the pods have read %q, expected %q", platform.Instances.Read, want)
 		}
 	}
 	reads(rotate.ReadCurrent)

@@ -143,7 +143,7 @@ func (l *lock) awaitFree(ctx context.Context) (free bool, err error) {
 		if time.Since(l.from) > leaseDuration+leaseMargin {
 			return false, rotate.Errorf(rotate.NotReady, "Lease %s is held by %s for %s without a renewal: no run does that", l.name,
 				l.holder(), l.lasts()).
-				WithTodo("find out who holds it; if nobody does, delete the Lease's spec.holderIdentity")
+				WithHint("find out who holds it; if nobody does, delete the Lease's spec.holderIdentity")
 		}
 		timer := time.NewTimer(leasePoll)
 		select {
@@ -300,7 +300,7 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	}
 	if left := time.Until(l.till); left < d {
 		return rotate.Errorf(rotate.NotReady, "the lock on the runner is this run's for %s more, a refresh may take %s", left.Round(time.Second), d).
-			WithTodo("nothing: the next run tries again; if this repeats, the cluster's control plane answers too slowly")
+			WithHint("nothing: the next run tries again; if this repeats, the cluster's control plane answers too slowly")
 	}
 	return nil
 }
@@ -335,7 +335,7 @@ func (l *lock) busy() *rotate.Error {
 		who = " (" + holder + ")"
 	}
 	return rotate.Errorf(rotate.NotReady, "another run is at work on this runner%s, or has been since this one looked", who).
-		WithTodo("nothing: that run goes on, or the next one does")
+		WithHint("nothing: that run goes on, or the next one does")
 }
 
 // ours are the annotations of the Lease that are ours.
@@ -369,7 +369,7 @@ func (l *lock) note() (rotate.Note, error) {
 	note, err := rotate.ParseNote([]byte(text))
 	if err != nil {
 		return rotate.Note{}, rotate.Errorf(rotate.Configuration, "the annotation %s of Lease %s cannot be read: %w", noteAnnotation, l.name, err).
-			WithTodo("find out who has changed it; if the runner is connected and its release holds what Maia does, remove the annotation")
+			WithHint("find out who has changed it; if the runner is connected and its release holds what Maia does, remove the annotation")
 	}
 	return note, nil
 }

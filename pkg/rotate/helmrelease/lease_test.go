@@ -90,7 +90,7 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 
 // A run that has lost its Lease to another, which has ended by now, may take it again once it has looked: else it would try in
 // vain until its deadline, and calls of the same instance be turned away meanwhile.
-func TestALeaseThatAnotherHadIsTakenAgainAfterALook(t *testing.T) {
+func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}
 		clients := fake.NewClientset(there)

@@ -50,7 +50,7 @@ func parseManifest(text string) (manifest, error) {
 		one := object{text: documents[key]}
 		if err := syaml.Unmarshal([]byte(one.text), &one); err != nil {
 			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1). // the cause quotes it
-																		WithTodo("upgrade the release with a chart that renders YAML")
+																		WithHint("upgrade the release with a chart that renders YAML")
 		}
 		if one.Kind != "" {
 			parsed = append(parsed, one)
@@ -118,7 +118,7 @@ func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) 
 		}
 	}
 	return "", rotate.Errorf(rotate.Configuration, "the release has no Deployment that reads %s from a Secret of the release which holds the configured value", clientSecretVariable).
-		WithTodo("check that the release is a runner's, and the configured path of its client_secret")
+		WithHint("check that the release is a runner's, and the configured path of its client_secret")
 }
 
 // reads says that a container of the pod gets variables from a Secret.
@@ -185,7 +185,7 @@ func withReplicas(text []byte, replicas map[string]int32) ([]byte, error) {
 		at := offset(text, count.Line, count.Column)
 		if at < done || !bytes.HasPrefix(text[at:], []byte(count.Value)) || count.Style != 0 || count.Value == "" {
 			return nil, rotate.Errorf(rotate.Configuration, "the chart does not state the replicas of Deployment %s as a plain number, so that the live number cannot be kept", name.Value).
-				WithTodo("have the chart render a number without quotes, tag and anchor, or no replicas at all")
+				WithHint("have the chart render a number without quotes, tag and anchor, or no replicas at all")
 		}
 		kept = append(append(kept, text[done:at]...), fmt.Sprint(live)...)
 		done = at + len(count.Value)

@@ -104,5 +104,5 @@ func together(failures []error) error {
 	for i, failure := range failures {
 		texts[i] = rotate.AsError(failure, "").What
 	}
-	return rotate.Errorf(rotate.KindOf(worst), "%s", strings.Join(texts, "; ")).WithTodo("%s", rotate.AsError(worst, "").Todo)
+	return rotate.Errorf(rotate.KindOf(worst), "%s", strings.Join(texts, "; ")).WithHint("%s", rotate.AsError(worst, "").Hint)
 }

@@ -89,7 +89,7 @@ func checkLength(records ...corev1.Secret) error {
 		length, _ := io.Copy(io.Discard, reader)
 		if all += length; length > longestRecord || all > longestRecords {
 			return rotate.Errorf(rotate.Configuration, "Secret %s, which says that it is a record of Helm's, is too long to be read", record.Name).
-				WithTodo("find out who has made it; if no release needs it, remove it")
+				WithHint("find out who has made it; if no release needs it, remove it")
 		}
 	}
 	return nil
@@ -172,5 +172,5 @@ func (r *Runner) checkNextRecord(ctx context.Context) error {
 		return r.failure("read Secret "+name, err)
 	}
 	return rotate.Errorf(rotate.NotReady, "Secret %s is where Helm keeps the next revision of release %s, which there is not yet", name, r.config.Release).
-		WithTodo("nothing if somebody has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and remove it")
+		WithHint("nothing if somebody has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and remove it")
 }

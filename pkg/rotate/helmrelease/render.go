@@ -31,7 +31,7 @@ const (
 	renderTimeout   = 20 * time.Second
 	renderMemory    = 96 << 20 // bytes
 	longestRendered = 2 << 20  // bytes
-	longestLookUp   = 8 << 20  // bytes, of one
+	longestLookup   = 8 << 20  // bytes, of one
 )
 
 // rendered is a chart which renders the same as another does with these values, and of which the templates do nothing.
@@ -124,7 +124,7 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 		return nil, rotate.Errorf(rotate.Configuration,
 			"rendering the chart of release %s takes more than %s, %d MiB of memory or %d MiB of text",
 			r.config.Release, renderTimeout, renderMemory>>20, longestRendered>>20).
-			WithTodo("find out who has changed the chart, and upgrade the release with one that renders less")
+			WithHint("find out who has changed the chart, and upgrade the release with one that renders less")
 	case said.Failed:
 		where := ""
 		if said.Where != "" {
@@ -132,7 +132,7 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 		}
 		return nil, rotate.Errorf(rotate.Configuration, "the chart of release %s cannot be rendered with its values%s",
 			r.config.Release, where).
-			WithTodo("look at what helm upgrade --reuse-values --dry-run says; it is not quoted here, because it may hold values")
+			WithHint("look at what helm upgrade --reuse-values --dry-run says; it is not quoted here, because it may hold values")
 	}
 	return said.Files, nil
 }
@@ -185,11 +185,11 @@ func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
 		return reply{}, apierrors.NewGenericServerResponse(code, "get", schema.GroupResource{}, "",
 			"HTTP "+response.Status+" for "+request.URL.Path, 0, true)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, longestLookUp+1))
-	if err == nil && len(body) > longestLookUp {
+	body, err := io.ReadAll(io.LimitReader(response.Body, longestLookup+1))
+	if err == nil && len(body) > longestLookup {
 		err = rotate.Errorf(rotate.Configuration, "the chart of release %s looks up more than %d MiB at once", r.config.Release,
-			longestLookUp>>20).
-			WithTodo("have it look up single objects")
+			longestLookup>>20).
+			WithHint("have it look up single objects")
 	}
 	return reply{Status: response.StatusCode, Type: response.Header.Get("Content-Type"), Body: body}, err
 }

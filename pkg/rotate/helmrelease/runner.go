@@ -75,7 +75,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	if err := r.look(ctx); err != nil {
+	if err := r.read(ctx); err != nil {
 		return nil, err
 	}
 	r.warnOfHelm4(ctx)
@@ -84,7 +84,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
-			WithTodo("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
+			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
 	}
 	return r, nil
 }
@@ -110,22 +110,22 @@ func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error)
 }
 
 // Observe implements [rotate.Runner].
-func (r *Runner) Observe(ctx context.Context) (rotate.Home, error) {
-	if err := r.look(ctx); err != nil {
-		return rotate.Home{}, err
+func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
+	if err := r.read(ctx); err != nil {
+		return rotate.Platform{}, err
 	}
 	note, err := r.lock.note()
 	if err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
 	r.seen.note = note.Of(r.agentID)
-	home, err := r.agreement()
+	platform, err := r.agreement()
 	if err != nil {
-		return rotate.Home{}, err
+		return rotate.Platform{}, err
 	}
-	home.Note, home.Free = r.seen.note, r.lock.free()
-	home.Instances, err = r.instances(ctx)
-	return home, err
+	platform.Note, platform.Free = r.seen.note, r.lock.free()
+	platform.Instances, err = r.instances(ctx)
+	return platform, err
 }
 
 func (r *Runner) readLease(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	next := r.seen.last.Version + 1
 	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
 	// Where nothing came of it the next revision is somebody else's.
-	carriedOut := note.Rotated != nil && before.Intent != nil && note.Rotated.Over == before.Intent.Over
+	carriedOut := note.LastRotation != nil && before.Intent != nil && note.LastRotation.Over == before.Intent.Over
 	takeBack := note.Intent == nil && before.Intent != nil && !carriedOut && r.lock.revision() == next
 	return r.writeLease(ctx, func(annotations map[string]string) {
 		writeNote(note)(annotations)

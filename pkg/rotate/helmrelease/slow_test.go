@@ -14,7 +14,7 @@ import (
 
 // bubble is a runner on the real cluster, in fake time, and Maia.
 type bubble struct {
-	*gkeHome
+	*gkePlatform
 	t    *testing.T
 	maia *maiatest.Server
 }
@@ -28,7 +28,7 @@ func inBubble(t *testing.T, play func(*bubble), quirks ...string) {
 		t.Cleanup(b.maia.Close)
 		b.maia.AddAgent(maiatest.AgentSpec{ID: rigAgent, Name: "runner", ClientID: rigClient})
 		setup := rotatetest.Setup{AgentID: rigAgent, ClientID: rigClient, Secret: b.maia.LiveSecret(rigAgent), Quirks: quirks}
-		b.gkeHome = newHomeOf(t, p, out, setup, func(clientID, secret string) (func(), error) {
+		b.gkePlatform = newPlatformOf(t, p, out, setup, func(clientID, secret string) (func(), error) {
 			instance, err := b.maia.Connect(rigAgent, clientID, secret)
 			if err != nil {
 				return func() {}, err
@@ -108,8 +108,8 @@ func TestPodsThatCrashAtFirstAreWaitedFor(t *testing.T) {
 	}, "pods-crash-20s")
 }
 
-// TestPodsThatGoOnCrashingAreToldOf quotes the container's reason when the connect time-out is over.
-func TestPodsThatGoOnCrashingAreToldOf(t *testing.T) {
+// TestPodsThatGoOnCrashingAreReported quotes the container's reason when the connect time-out is over.
+func TestPodsThatGoOnCrashingAreReported(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bubble) {
 		b.BreakRestarts(9)

@@ -21,32 +21,32 @@ import (
 //	the Secret holds what we have brought there              Unrecorded
 //	the release holds what the runner had before, or an upgrade of somebody else's has failed   Unfinished
 //	else                                                     an error: somebody else writes the Secret
-func (r *Runner) agreement() (rotate.Home, error) {
-	home := rotate.Home{Store: r.seen.live}
+func (r *Runner) agreement() (rotate.Platform, error) {
+	platform := rotate.Platform{Stored: r.seen.live}
 	cutOff := r.cutOff()
 	if cutOff != nil {
 		if held, err := r.credentialsOf(cutOff); err == nil && !held.Equal(r.seen.live) {
-			home.Pending, home.Unfinished = held, true
-			return home, nil
+			platform.Pending, platform.Unfinished = held, true
+			return platform, nil
 		}
 	}
 	switch {
 	case cutOff == nil && r.seen.declared.Equal(r.seen.live):
 	case cutOff != nil, r.delivered():
-		home.Unrecorded = r.unrecorded()
+		platform.Unrecorded = r.unrecorded()
 	case r.declaredBefore(), r.lastHolds(r.seen.live):
-		home.Pending, home.Unfinished = r.seen.declared, true
+		platform.Pending, platform.Unfinished = r.seen.declared, true
 	default:
-		return rotate.Home{}, r.otherWriter()
+		return rotate.Platform{}, r.otherWriter()
 	}
-	return home, nil
+	return platform, nil
 }
 
 // delivered reports whether the Secret holds what a run of ours has brought there.
 func (r *Runner) delivered() bool {
 	note, live := r.seen.note, r.seen.live.ClientSecret.Fingerprint()
 	return r.lock.delivered() == live ||
-		note.Rotated != nil && note.Rotated.New == live && note.Rotated.Over == r.seen.declared.ClientSecret.Fingerprint() ||
+		note.LastRotation != nil && note.LastRotation.New == live && note.LastRotation.Over == r.seen.declared.ClientSecret.Fingerprint() ||
 		note.Adopted != nil && note.Adopted.New == live && note.Adopted.Over == r.seen.declared.ClientSecret.Fingerprint()
 }
 
@@ -54,8 +54,8 @@ func (r *Runner) delivered() bool {
 func (r *Runner) declaredBefore() bool {
 	note := r.seen.note
 	known := []maia.Fingerprint{note.Applied}
-	if note.Rotated != nil {
-		known = append(known, note.Rotated.Over, note.Rotated.New)
+	if note.LastRotation != nil {
+		known = append(known, note.LastRotation.Over, note.LastRotation.New)
 	}
 	if note.Adopted != nil {
 		known = append(known, note.Adopted.Over, note.Adopted.New)
@@ -132,7 +132,7 @@ func (r *Runner) record(ctx context.Context, credentials maia.Credentials, recor
 	if !r.seen.live.Equal(credentials) {
 		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value",
 			r.config.Release, r.seen.secretName).
-			WithTodo("look who else changes the Secret; the next run tries again")
+			WithHint("look who else changes the Secret; the next run tries again")
 	}
 	return nil
 }

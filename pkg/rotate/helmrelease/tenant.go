@@ -101,7 +101,7 @@ func (r *Runner) outside(err error) error {
 		return nil
 	}
 	return rotate.Errorf(rotate.Configuration, "release %s: %w", r.config.Release, refused).
-		WithTodo("have its chart look up and render nothing outside namespace %s; what others need too belongs into a release of its own", r.config.Namespace)
+		WithHint("have its chart look up and render nothing outside namespace %s; what others need too belongs into a release of its own", r.config.Namespace)
 }
 
 // checkTenancy refuses a release with objects outside its namespace: an upgrade would change them with the function's rights.
@@ -117,7 +117,7 @@ func (r *Runner) checkTenancy(objects kube.ResourceList) error {
 		return rotate.Errorf(rotate.Configuration,
 			"release %s has %s %s, which is %s: only what is in the release's own namespace %s is changed",
 			r.config.Release, one.Mapping.GroupVersionKind.Kind, one.Name, where, r.config.Namespace).
-			WithTodo("move it into a release of its own, and take it out of this one's chart or values")
+			WithHint("move it into a release of its own, and take it out of this one's chart or values")
 	}
 	return nil
 }

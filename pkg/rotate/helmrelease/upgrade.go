@@ -136,7 +136,7 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 	}
 	if last.Version != r.seen.last.Version || base.Version != r.seen.base.Version {
 		return nil, rotate.Errorf(rotate.NotReady, "somebody else has changed release %s, which is at revision %d now", r.config.Release, last.Version).
-			WithTodo("nothing: the next look goes on from what is there")
+			WithHint("nothing: the next look goes on from what is there")
 	}
 	return r.upgradeRendered(context.WithoutCancel(ctx), upgrade, last, base, secret)
 }
@@ -174,7 +174,7 @@ func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.Reso
 	} else if name != r.seen.secretName {
 		return rotate.Errorf(rotate.Configuration, "in a dry run of an upgrade of release %s its value %s does not reach %s of Secret %s",
 			r.config.Release, r.config.SecretPath, clientSecretVariable, r.seen.secretName).
-			WithTodo("check the configured path of the client_secret, and the chart")
+			WithHint("check the configured path of the client_secret, and the chart")
 	}
 	upgraded, err := r.objects(trial, rendered.Manifest)
 	if err != nil {
@@ -182,7 +182,7 @@ func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.Reso
 	}
 	for _, one := range slices.Concat(upgraded.Difference(objects), objects.Difference(upgraded)) {
 		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s", r.config.Release, nameOf(one)).
-			WithTodo("upgrade the release with helm upgrade --reuse-values, so that it is what its chart renders in this cluster")
+			WithHint("upgrade the release with helm upgrade --reuse-values, so that it is what its chart renders in this cluster")
 	}
 	if _, err := trial.helm.Update(objects, upgraded, false); err != nil {
 		return r.dryRunFailure("dry run of the changes by an upgrade of release "+r.config.Release, cmp.Or(trial.lost, err))

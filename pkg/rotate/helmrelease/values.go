@@ -45,7 +45,7 @@ func (v values) text(path string) (string, error) {
 		}
 		if at = table[key]; !ok || at == nil {
 			return "", rotate.Errorf(rotate.Configuration, "release %s has no value %s", v.release, path).
-				WithTodo("check that the release is a runner's, and the configured path of its client_secret")
+				WithHint("check that the release is a runner's, and the configured path of its client_secret")
 		}
 	}
 	text, ok := at.(string)

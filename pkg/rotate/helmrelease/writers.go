@@ -19,12 +19,12 @@ func (r *Runner) checkWriters() error {
 	if owners := r.seen.secretMeta.OwnerReferences; len(owners) > 0 {
 		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s in namespace %s belongs to %s %s, which may write it again",
 			r.seen.secretName, r.config.Release, r.config.Namespace, owners[0].Kind, owners[0].Name).
-			WithTodo("have the release own its Secret: take it out of that tool's hands, and its metadata.ownerReferences away")
+			WithHint("have the release own its Secret: take it out of that tool's hands, and its metadata.ownerReferences away")
 	}
 	if others := r.otherManagers(); len(others) > 0 {
 		return rotate.Errorf(rotate.Configuration, "%s of Secret %s of release %s in namespace %s is managed by %s, which may write it again",
 			clientSecretVariable, r.seen.secretName, r.config.Release, r.config.Namespace, strings.Join(others, ", ")).
-			WithTodo("have that tool leave the Secret to the release; if nothing writes it any more, " +
+			WithHint("have that tool leave the Secret to the release; if nothing writes it any more, " +
 				"take the entry out of the Secret's metadata.managedFields")
 	}
 	return nil
@@ -35,7 +35,7 @@ func (r *Runner) otherWriter() error {
 	return rotate.Errorf(rotate.Configuration,
 		"the values of release %s in namespace %s hold another client_secret than Secret %s, which no rotation explains%s",
 		r.config.Release, r.config.Namespace, r.seen.secretName, r.lastManagers()).
-		WithTodo("if another tool writes the Secret (External Secrets, Sealed Secrets), have it leave the Secret to the release, " +
+		WithHint("if another tool writes the Secret (External Secrets, Sealed Secrets), have it leave the Secret to the release, " +
 			"and its metadata.managedFields; then upgrade the release with the value that the Secret holds")
 }
 

@@ -23,8 +23,8 @@ type snapshot struct {
 	agent     maia.Agent
 }
 
-func (w *world) look() snapshot {
-	s := snapshot{stored: w.home.Stored(), refreshes: w.maia.Refreshes(agentID), agent: w.agent()}
+func (w *world) read() snapshot {
+	s := snapshot{stored: w.platform.Stored(), refreshes: w.maia.Refreshes(agentID), agent: w.agent()}
 	for _, instance := range w.running() {
 		s.instances += fmt.Sprintf("%p ", instance)
 	}
@@ -49,23 +49,23 @@ func paused(agent maia.Agent) bool {
 
 // check checks what must be true after every run that was not cut off.
 func (w *world) check(r *run) {
-	now := w.look()
+	now := w.read()
 	var typed *rotate.Error
 	if r.err != nil && !errors.As(r.err, &typed) {
 		w.broken(9, "the error is no *rotate.Error: %v", r.err)
 		return
 	}
-	if typed != nil && (typed.State == rotate.Unchanged || typed.State == rotate.Unseen) && !w.overlap {
+	if typed != nil && (typed.State == rotate.Unchanged || typed.State == rotate.NotObserved) && !w.overlap {
 		w.checkUnchanged(r, typed.State, now)
 	}
-	if r.err == nil && r.looked() {
+	if r.err == nil && r.observed() {
 		w.checkBack(r, now)
 	}
 	if !w.overlap {
 		w.checkReport(r, now)
 	}
-	w.checkDark(r)
-	if foreign := w.home.Foreign(); foreign != w.foreign {
+	w.checkDowntime(r)
+	if foreign := w.platform.Foreign(); foreign != w.foreign {
 		w.broken(8, "what is not ours was changed:\n%s\nit was\n%s", foreign, w.foreign)
 		w.foreign = foreign
 	}
@@ -73,13 +73,13 @@ func (w *world) check(r *run) {
 
 // looked says that the run has read all that matters after what somebody else did meanwhile: what happens after the
 // last look of a run is the next one's to find.
-func (r *run) looked() bool {
+func (r *run) observed() bool {
 	f := r.process.fault
-	if f == nil || !f.foreign || f.struck == 0 {
+	if f == nil || !f.foreign || f.injected == 0 {
 		return true
 	}
 	calls := r.process.made()
-	return r.lastLook >= f.at && slices.ContainsFunc(calls[r.lastLook:], func(c Call) bool { return c.Name == maiaGetCredentials })
+	return r.lastObservation >= f.at && slices.ContainsFunc(calls[r.lastObservation:], func(c Call) bool { return c.Name == maiaGetCredentials })
 }
 
 // checkReport: what counts as a rotation was one, and a refresh is reported.
@@ -120,11 +120,11 @@ func (w *world) checkBack(r *run, now snapshot) {
 		w.broken(5, "no error, but the store does not hold what Maia holds")
 	}
 	w.checkInstances(5, "no error, but ")
-	if !w.overlap && !w.beside(r) {
+	if !w.overlap && !w.concurrent(r) {
 		w.checkPause(5, "no error, but ", now.agent)
 	}
-	if r.report.DarkSince != nil {
-		w.broken(4, "no error, but the report says that the runner is dark since %s", r.report.DarkSince)
+	if r.report.DownSince != nil {
+		w.broken(4, "no error, but the report says that the runner is dark since %s", r.report.DownSince)
 	}
 }
 
@@ -163,19 +163,19 @@ func (w *world) checkPause(promise int, but string, agent maia.Agent) {
 
 // beside says that the run is one that heals and may leave a pause of ours alone: for as long as a rotation can take it
 // cannot know whether the run that paused is still at work.
-func (w *world) beside(r *run) bool {
+func (w *world) concurrent(r *run) bool {
 	p := policy()
 	rotation := p.DrainTimeout + maia.RefreshTimeout + 20*time.Second + p.ConnectTimeout // until connected, at most
 	return r.mode == rotate.Heal && r.note.Paused != nil && r.ended.Before(r.note.Paused.At.Add(rotation))
 }
 
-// checkDark: the reported dark time lasts from the sending of the refresh until the run saw the runner back. It is no
+// checkDowntime: the reported dark time lasts from the sending of the refresh until the run saw the runner back. It is no
 // shorter than it was for Maia: from the call to the first instance that logged in. And no longer than until the
 // connection showed there and the runner's own instances were steady, and one polling interval more; if another run
 // noted the intent, it counts from that note; if calls failed in between, until the end of the run.
-func (w *world) checkDark(r *run) {
-	dark := r.report.Dark
-	if dark == 0 || w.console > 0 {
+func (w *world) checkDowntime(r *run) {
+	downtime := r.report.Downtime
+	if downtime == 0 || w.console > 0 {
 		return
 	}
 	w.mu.Lock()
@@ -196,8 +196,8 @@ func (w *world) checkDark(r *run) {
 	if !r.report.Refreshed {
 		from = sent.Add(-time.Minute) // no home takes longer to note an intent
 	}
-	if low, high := back.Sub(sent), until.Sub(from)+time.Second; dark < low || dark > high {
-		w.broken(4, "the reported dark time is %s, measured were %s, and it may be %s at most", dark, low, high)
+	if low, high := back.Sub(sent), until.Sub(from)+time.Second; downtime < low || downtime > high {
+		w.broken(4, "the reported dark time is %s, measured were %s, and it may be %s at most", downtime, low, high)
 	}
 }
 
@@ -207,11 +207,11 @@ func (w *world) finish() {
 	for _, r := range w.runs {
 		<-r.done
 	}
-	if stored := w.home.Stored(); stored.ClientSecret.Reveal() != w.maia.LiveSecret(agentID) || stored.ClientID != clientID {
+	if stored := w.platform.Stored(); stored.ClientSecret.Reveal() != w.maia.LiveSecret(agentID) || stored.ClientID != clientID {
 		w.broken(1, "in the end the store does not hold what Maia holds")
 	}
-	if home, ok := w.home.(Whole); ok {
-		if wrong := home.Whole(); wrong != "" {
+	if platform, ok := w.platform.(Whole); ok {
+		if wrong := platform.Whole(); wrong != "" {
 			w.broken(1, "in the end the store is not whole: %s", wrong)
 		}
 	}
@@ -259,8 +259,8 @@ func describe(note rotate.Note) string {
 	if note.Paused != nil {
 		text += fmt.Sprintf(", paused %+v", *note.Paused)
 	}
-	if note.Rotated != nil {
-		text += fmt.Sprintf(", rotated %+v", *note.Rotated)
+	if note.LastRotation != nil {
+		text += fmt.Sprintf(", rotated %+v", *note.LastRotation)
 	}
 	return text
 }
@@ -268,7 +268,7 @@ func describe(note rotate.Note) string {
 // checkLeaks searches all that left the processes, and what the home keeps, for every secret that there ever was: the
 // beginning and the end of it, in clear and as Base64.
 func (w *world) checkLeaks() {
-	kept := w.home.Kept()
+	kept := w.platform.Kept()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	secrets := append(w.maia.Revoked(agentID), w.maia.LiveSecret(agentID))

@@ -23,9 +23,9 @@ func contract() []scenario {
 }
 
 // runner is the Runner of a fresh process, and what it observes, a moment after whatever came before.
-func (w *world) runner() (rotate.Runner, rotate.Home) {
+func (w *world) runner() (rotate.Runner, rotate.Platform) {
 	time.Sleep(soon)
-	runner, err := w.home.Runner(w.t.Context(), newProcess(nil))
+	runner, err := w.platform.Runner(w.t.Context(), newProcess(nil))
 	if err != nil {
 		w.t.Fatalf("Home.Runner: %v", err) // nothing can follow
 	}
@@ -40,12 +40,12 @@ func (w *world) release(runner rotate.Runner) {
 	}
 }
 
-func (w *world) observe(runner rotate.Runner) rotate.Home {
-	home, err := runner.Observe(w.t.Context())
+func (w *world) observe(runner rotate.Runner) rotate.Platform {
+	platform, err := runner.Observe(w.t.Context())
 	if err != nil {
 		w.t.Fatalf("Observe: %v", err)
 	}
-	return home
+	return platform
 }
 
 func (w *world) must(method string, err error) {
@@ -58,9 +58,9 @@ func (w *world) must(method string, err error) {
 func (w *world) mustRestart(runner rotate.Runner) {
 	ids, err := runner.Restart(w.t.Context())
 	w.must("Restart", err)
-	home := w.observe(runner)
-	home.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: home.Store.ClientSecret.Fingerprint(), IDs: ids}
-	w.must("SaveNote", runner.SaveNote(w.t.Context(), home.Note))
+	platform := w.observe(runner)
+	platform.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: platform.Stored.ClientSecret.Fingerprint(), IDs: ids}
+	w.must("SaveNote", runner.SaveNote(w.t.Context(), platform.Note))
 }
 
 func contractSaveNote(w *world) {
@@ -70,18 +70,18 @@ func contractSaveNote(w *world) {
 	stands := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour), Stands: true}
 	endless := rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true}
 	intent := rotate.Intent{At: at.Add(time.Minute), Over: "aaaaaaaaaaaa", By: "0123abcd"}
-	runner, home := w.runner()
-	if !home.Note.Equal(rotate.Note{}) {
-		w.failf("the note of a home that was never touched is not the zero Note: %s", describe(home.Note))
+	runner, platform := w.runner()
+	if !platform.Note.Equal(rotate.Note{}) {
+		w.failf("the note of a home that was never touched is not the zero Note: %s", describe(platform.Note))
 	}
 	for _, note := range []rotate.Note{
 		{Applied: "aaaaaaaaaaaa"},
 		{Applied: "aaaaaaaaaaaa", Paused: &pause},
 		{Applied: "aaaaaaaaaaaa", Paused: &confirmed},
 		{Applied: "aaaaaaaaaaaa", Paused: &confirmed, Intent: &intent},
-		{Applied: rotate.AppliedNothing, Paused: &endless, Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
-		{Applied: "bbbbbbbbbbbb", Rotated: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
-		{Applied: "cccccccccccc", Rotated: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
+		{Applied: rotate.AppliedNothing, Paused: &endless, LastRotation: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
+		{Applied: "bbbbbbbbbbbb", LastRotation: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
+		{Applied: "cccccccccccc", LastRotation: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "cccccccccccc", IDs: []string{"one", "two-2"}}, Paused: &stands},
 		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"}, Adopted: &rotate.Adoption{At: at, Over: "cccccccccccc", New: "dddddddddddd"}},
 		{},
@@ -90,29 +90,29 @@ func contractSaveNote(w *world) {
 		if got := w.observe(runner).Note; !got.Equal(note) {
 			w.failf("SaveNote: the same process reads %s, saved was %s", describe(got), describe(note))
 		}
-		if _, home := w.runner(); !home.Note.Equal(note) {
-			w.failf("SaveNote: a fresh process reads %s, saved was %s", describe(home.Note), describe(note))
+		if _, platform := w.runner(); !platform.Note.Equal(note) {
+			w.failf("SaveNote: a fresh process reads %s, saved was %s", describe(platform.Note), describe(note))
 		}
 	}
 }
 
 // contractTwoIntents: of two runs at most one gets past the note of its intent.
 func contractTwoIntents(w *world) {
-	save := func(runner rotate.Runner, home rotate.Home, by string) error {
-		note := home.Note
+	save := func(runner rotate.Runner, platform rotate.Platform, by string) error {
+		note := platform.Note
 		note.Intent = &rotate.Intent{At: time.Now().UTC().Truncate(time.Millisecond), Over: "aaaaaaaaaaaa", By: by}
 		return runner.SaveNote(w.t.Context(), note)
 	}
 	standing := func() string {
-		if _, home := w.runner(); home.Note.Intent != nil {
-			return home.Note.Intent.By
+		if _, platform := w.runner(); platform.Note.Intent != nil {
+			return platform.Note.Intent.By
 		}
 		return ""
 	}
-	one, home := w.runner()
+	one, platform := w.runner()
 	two, _ := w.runner()
-	w.must("SaveNote", save(one, home, "one"))
-	if err := save(two, home, "two"); rotate.KindOf(err) != rotate.NotReady || err == nil {
+	w.must("SaveNote", save(one, platform, "one"))
+	if err := save(two, platform, "two"); rotate.KindOf(err) != rotate.NotReady || err == nil {
 		w.broken(2, "SaveNote of an intent beside that of another run, which had not been observed: error %v, want one of kind %q", err, rotate.NotReady)
 	}
 	if by := standing(); by != "one" {
@@ -120,18 +120,18 @@ func contractTwoIntents(w *world) {
 	}
 	w.release(one)
 	// What was observed is the engine's to judge: an intent that has grown old is replaced.
-	three, home := w.runner()
-	w.must("SaveNote over an intent that was observed", save(three, home, "three"))
+	three, platform := w.runner()
+	w.must("SaveNote over an intent that was observed", save(three, platform, "three"))
 	if by := standing(); by != "three" {
 		w.broken(2, "the intent that stands is that of %q, want the one that replaced it", by)
 	}
 	w.release(three)
 	// At the very same time both may give up, but not both may stand.
-	four, home := w.runner()
+	four, platform := w.runner()
 	five, _ := w.runner()
 	first := make(chan error, 1)
-	go func() { first <- save(four, home, "four") }()
-	fifth := save(five, home, "five")
+	go func() { first <- save(four, platform, "four") }()
+	fifth := save(five, platform, "five")
 	if err := <-first; err == nil && fifth == nil {
 		w.broken(2, "two runs have both noted an intent at the same time")
 	} else if by := standing(); err == nil && by != "four" || fifth == nil && by != "five" {
@@ -141,23 +141,23 @@ func contractTwoIntents(w *world) {
 
 // contractObserve: looking and proving change nothing.
 func contractObserve(w *world) {
-	was, kept := w.look(), w.home.Kept()
-	runner, home := w.runner()
+	was, kept := w.read(), w.platform.Kept()
+	runner, platform := w.runner()
 	w.must("Check", runner.Check(w.t.Context()))
 	again := w.observe(runner)
 	time.Sleep(rollout) // what was ordered would show
-	if now := w.look(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.home.Kept() != kept || w.home.Foreign() != w.foreign {
+	if now := w.read(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.platform.Kept() != kept || w.platform.Foreign() != w.foreign {
 		w.broken(3, "Observe or Check has changed something")
 	}
 	if runner.AgentID() != agentID {
 		w.failf("AgentID is %q, want %q", runner.AgentID(), agentID)
 	}
-	for _, home := range []rotate.Home{home, again} {
-		if !home.Store.Equal(w.home.Stored()) || !home.Pending.ClientSecret.IsZero() || home.Staged {
+	for _, platform := range []rotate.Platform{platform, again} {
+		if !platform.Stored.Equal(w.platform.Stored()) || !platform.Pending.ClientSecret.IsZero() || platform.Staged {
 			w.failf("Observe does not show what is stored, or something that is staged")
 		}
-		if home.Instances.State != rotate.Steady || home.Instances.Read == rotate.ReadOlder {
-			w.failf("Observe: steady instances that read the store are %+v", home.Instances)
+		if platform.Instances.State != rotate.Steady || platform.Instances.Read == rotate.ReadOlder {
+			w.failf("Observe: steady instances that read the store are %+v", platform.Instances)
 		}
 	}
 }
@@ -169,15 +169,15 @@ func contractStore(w *world) {
 	runner, _ := w.runner()
 	for range 2 { // storing what is stored is a success
 		w.must("Store", runner.Store(w.t.Context(), next))
-		if !w.home.Stored().Equal(next) {
+		if !w.platform.Stored().Equal(next) {
 			w.broken(1, "Store succeeded, and an instance that starts now would read something else")
 		}
 		_, fresh := w.runner()
-		for _, home := range []rotate.Home{w.observe(runner), fresh} {
-			if !home.Store.Equal(next) {
+		for _, platform := range []rotate.Platform{w.observe(runner), fresh} {
+			if !platform.Stored.Equal(next) {
 				w.failf("Observe after Store shows something else")
 			}
-			if home.Instances.Read == rotate.ReadCurrent {
+			if platform.Instances.Read == rotate.ReadCurrent {
 				w.broken(5, "Observe says that the instances have read the store, and they have not")
 			}
 		}
@@ -187,18 +187,18 @@ func contractStore(w *world) {
 	if took := time.Since(ordered); took > time.Minute {
 		w.broken(4, "Restart took %s: it orders, and does not wait", took)
 	}
-	if home := w.observe(runner); home.Instances.State == rotate.Failed || home.Instances.State == rotate.Stopped || home.Instances.Read != rotate.ReadCurrent {
-		w.failf("Observe right after Restart says %+v, want instances on their way that read what is stored", home.Instances)
+	if platform := w.observe(runner); platform.Instances.State == rotate.Failed || platform.Instances.State == rotate.Stopped || platform.Instances.Read != rotate.ReadCurrent {
+		w.failf("Observe right after Restart says %+v, want instances on their way that read what is stored", platform.Instances)
 	}
 	time.Sleep(rollout)
 	w.checkInstances(5, "after Restart ")
-	if home := w.observe(runner); home.Instances.State != rotate.Steady || home.Instances.Read != rotate.ReadCurrent {
-		w.failf("Observe after Restart and %s says %+v", rollout, home.Instances)
+	if platform := w.observe(runner); platform.Instances.State != rotate.Steady || platform.Instances.Read != rotate.ReadCurrent {
+		w.failf("Observe after Restart and %s says %+v", rollout, platform.Instances)
 	}
 	if _, fresh := w.runner(); fresh.Instances.State != rotate.Steady || fresh.Instances.Read == rotate.ReadOlder {
 		w.failf("Observe of a fresh process after a restart and %s says %+v", rollout, fresh.Instances)
 	}
-	if foreign := w.home.Foreign(); foreign != w.foreign {
+	if foreign := w.platform.Foreign(); foreign != w.foreign {
 		w.broken(8, "Store or Restart has changed what is not ours:\n%s\nit was\n%s", foreign, w.foreign)
 	}
 	w.checkLeaks()
@@ -206,15 +206,15 @@ func contractStore(w *world) {
 
 // contractRestartFails: instances that do not come up are not steady, whatever runs beside them.
 func contractRestartFails(w *world) {
-	w.home.BreakRestarts(9)
+	w.platform.BreakRestarts(9)
 	runner, _ := w.runner()
 	w.mustRestart(runner)
 	for range 3 {
 		time.Sleep(rollout)
 		_, fresh := w.runner()
-		for _, home := range []rotate.Home{w.observe(runner), fresh} {
-			if home.Instances.State == rotate.Steady {
-				w.broken(5, "Observe says %+v of instances that have not come up", home.Instances)
+		for _, platform := range []rotate.Platform{w.observe(runner), fresh} {
+			if platform.Instances.State == rotate.Steady {
+				w.broken(5, "Observe says %+v of instances that have not come up", platform.Instances)
 			}
 		}
 	}
@@ -223,12 +223,12 @@ func contractRestartFails(w *world) {
 // contractErrors: a method whose calls do not get through says so, and tells no secret.
 func contractErrors(w *world) {
 	process := newProcess(nil)
-	runner, err := w.home.Runner(w.t.Context(), process)
+	runner, err := w.platform.Runner(w.t.Context(), process)
 	w.must("Home.Runner", err)
 	w.t.Cleanup(func() { w.release(runner) })
 	note := w.observe(runner).Note
 	note.Applied = "aaaaaaaaaaaa"
-	was := w.look()
+	was := w.read()
 	process.kill()
 	for _, method := range []struct {
 		name string
@@ -248,7 +248,7 @@ func contractErrors(w *world) {
 		}
 	}
 	time.Sleep(rollout)
-	if now := w.look(); !now.stored.Equal(was.stored) || now.instances != was.instances {
+	if now := w.read(); !now.stored.Equal(was.stored) || now.instances != was.instances {
 		w.failf("something was changed by a process that was cut off: does every call go through Process?")
 	}
 	w.keepSecret(otherSecret)
@@ -258,7 +258,7 @@ func contractErrors(w *world) {
 // contractLock: of a home with a lock, one Runner at a time changes something.
 func contractLock(w *world) {
 	process := newProcess(nil)
-	one, err := w.home.Runner(w.t.Context(), process)
+	one, err := w.platform.Runner(w.t.Context(), process)
 	w.must("Home.Runner", err)
 	locker, ok := one.(rotate.Locker)
 	if !ok {
@@ -291,7 +291,7 @@ func contractLock(w *world) {
 	if waited := time.Since(began); waited > time.Minute {
 		w.broken(4, "a lock that was given back was waited for, %s", waited)
 	}
-	if !w.home.Stored().Equal(maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(firstSecret)}) {
+	if !w.platform.Stored().Equal(maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(firstSecret)}) {
 		w.broken(2, "something was stored beside the holder of the lock")
 	}
 }

@@ -3,7 +3,7 @@
 // whether the promises of package rotate were kept.
 //
 //	func TestConformance(t *testing.T) {
-//		rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newHome(t, setup) })
+//		rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Home { return newPlatform(t, setup) })
 //	}
 //
 // # What a Home provides

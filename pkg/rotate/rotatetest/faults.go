@@ -70,28 +70,28 @@ func (w *world) thenHeal() {
 func sweep(calls []Call) []scenario {
 	var list []scenario
 	drained := drainedCalls(calls)
-	dark := false // from the refresh to the order of the restart
+	down := false // from the refresh to the order of the restart
 	for i, call := range calls {
 		for _, v := range call.variants() {
 			list = append(list, scenario{name: nameOf(call, v.name), play: v.play(call)})
 		}
 		for _, e := range events(call) {
 			list = append(list, scenario{name: nameOf(call, e.name), play: func(w *world) {
-				w.strike(&fault{call: call.Name, nth: call.Nth, times: 1, event: func() { e.happen(w) }, foreign: e.foreign})
+				w.injection(&fault{call: call.Name, nth: call.Nth, times: 1, event: func() { e.happen(w) }, foreign: e.foreign})
 				w.thenLater()
 				w.finish()
 			}})
 		}
 		if drained[i] {
 			list = append(list, scenario{name: nameOf(call, "resumed"), play: func(w *world) {
-				w.strike(&fault{call: call.Name, nth: call.Nth, times: 1, event: w.operatorResumes, foreign: true})
+				w.injection(&fault{call: call.Name, nth: call.Nth, times: 1, event: w.operatorResumes, foreign: true})
 				w.thenLater()
 				w.finish()
 			}})
 		}
-		dark = dark && call.During != DuringObserve || call.Name == maiaRefresh
+		down = down && call.During != DuringObserve || call.Name == maiaRefresh
 		for _, v := range variants() {
-			if dark && v.fault.cut {
+			if down && v.fault.cut {
 				list = append(list, scenario{name: nameOf(call, v.name+"-lagging"), play: v.play(call), maia: lagging(), connectedLag: connectedLag})
 			}
 		}
@@ -103,7 +103,7 @@ func (v variant) play(call Call) func(*world) {
 	return func(w *world) {
 		f := v.fault
 		f.call, f.nth = call.Name, call.Nth
-		w.strike(&f)
+		w.injection(&f)
 		v.then(w)
 		w.finish()
 	}
@@ -155,7 +155,7 @@ func events(call Call) []event {
 	list := []event{
 		{"console-refresh", true, (*world).consoleRefresh},
 		{"reverted", true, func(w *world) {
-			w.home.Put(firstSecret)
+			w.platform.Put(firstSecret)
 			w.runs[len(w.runs)-1].before.stored.ClientSecret = maia.NewSecret(firstSecret)
 		}},
 	}
@@ -175,15 +175,15 @@ func events(call Call) []event {
 }
 
 // strike is a rotation that a fault strikes.
-func (w *world) strike(f *fault) {
+func (w *world) injection(f *fault) {
 	w.busy(taskDuration)
-	w.strikeIn(rotate.Rotate, f)
+	w.injectIn(rotate.Rotate, f)
 }
 
-func (w *world) strikeIn(mode rotate.Mode, f *fault) {
+func (w *world) injectIn(mode rotate.Mode, f *fault) {
 	time.Sleep(soon)
 	w.wait(w.start(mode, f))
-	if f.struck == 0 {
+	if f.injected == 0 {
 		w.failf("the fault did not strike: there was no call %d of %s; %s", f.nth, f.call, w.runs[len(w.runs)-1])
 	}
 }
@@ -204,7 +204,7 @@ func sweepHealing(calls []Call, what string, prepare func(w *world)) []scenario 
 				prepare(w)
 				f := v.fault
 				f.call, f.nth = call.Name, call.Nth
-				w.strikeIn(rotate.Heal, &f)
+				w.injectIn(rotate.Heal, &f)
 				w.mustEnd(w.run(rotate.Heal), 1, rotate.Healed, rotate.NoOp)
 				if w.maia.Refreshes(agentID) < w.due {
 					w.rotate() // healing is none
@@ -221,7 +221,7 @@ func (w *world) revertedStore() {
 	w.consoleRefresh()
 	w.mustEnd(w.run(rotate.Heal), 6, rotate.Healed)
 	time.Sleep(later)
-	w.home.Put(firstSecret)
+	w.platform.Put(firstSecret)
 }
 
 // refreshedInConsole is a rotated runner whose secret a person has refreshed.
@@ -264,10 +264,10 @@ func nameOf(call Call, what string) string {
 	return fmt.Sprintf("%s-%02d-%s", name, call.Nth, what)
 }
 
-// DarkCalls counts, in the calls of one rotation, those from a refresh's answer to the store's, and from there to the
+// DownCalls counts, in the calls of one rotation, those from a refresh's answer to the store's, and from there to the
 // order of the restart: of what lies there, the runner's dark time is made. It is -1 where other calls are in between,
 // or where there is no such rotation.
-func DarkCalls(calls []Call) (toStored, toRestarted int) {
+func DownCalls(calls []Call) (toStored, toRestarted int) {
 	rest := calls
 	for i, call := range calls {
 		if call.Name == maiaRefresh {

@@ -30,8 +30,8 @@ type memory struct {
 }
 
 // homes makes memories whose Runners are bent.
-func homes(bend func(*memoryRunner) rotate.Runner) func(*testing.T, Setup) Home {
-	return func(t *testing.T, setup Setup) Home {
+func platforms(bend func(*memoryRunner) rotate.Runner) func(*testing.T, Setup) Platform {
+	return func(t *testing.T, setup Setup) Platform {
 		h := &memory{setup: setup, bend: bend, secret: setup.Secret, stored: time.Now(), state: rotate.Steady, read: time.Now()}
 		h.stop, _ = setup.Start(setup.ClientID, setup.Secret)
 		t.Cleanup(func() { h.stop() })
@@ -40,7 +40,7 @@ func homes(bend func(*memoryRunner) rotate.Runner) func(*testing.T, Setup) Home 
 }
 
 func (h *memory) Runner(_ context.Context, process *Process) (rotate.Runner, error) {
-	runner := &memoryRunner{home: h, process: process}
+	runner := &memoryRunner{platform: h, process: process}
 	if h.bend != nil {
 		return h.bend(runner), nil
 	}
@@ -101,21 +101,21 @@ func (h *memory) Foreign() string {
 
 // memoryRunner is the Runner of one process.
 type memoryRunner struct {
-	home    *memory
-	process *Process
-	version int  // of the note, as last seen
-	ordered bool // a restart, which reads what is stored
+	platform *memory
+	process  *Process
+	version  int  // of the note, as last seen
+	ordered  bool // a restart, which reads what is stored
 }
 
-func (r *memoryRunner) AgentID() string { return r.home.setup.AgentID }
+func (r *memoryRunner) AgentID() string { return r.platform.setup.AgentID }
 
-func (r *memoryRunner) Observe(context.Context) (seen rotate.Home, err error) {
-	h := r.home
+func (r *memoryRunner) Observe(context.Context) (seen rotate.Platform, err error) {
+	h := r.platform
 	err = r.process.Do("read", func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		seen = rotate.Home{
-			Store:     maia.Credentials{ClientID: h.setup.ClientID, ClientSecret: maia.NewSecret(h.secret)},
+		seen = rotate.Platform{
+			Stored:    maia.Credentials{ClientID: h.setup.ClientID, ClientSecret: maia.NewSecret(h.secret)},
 			Instances: rotate.Instances{State: h.state, Read: rotate.ReadUnknown, Detail: "one instance"},
 			Note:      h.note,
 		}
@@ -136,7 +136,7 @@ func (r *memoryRunner) Check(context.Context) error {
 }
 
 func (r *memoryRunner) SaveNote(_ context.Context, note rotate.Note) error {
-	h := r.home
+	h := r.platform
 	return r.process.Do("note", func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -152,7 +152,7 @@ func (r *memoryRunner) SaveNote(_ context.Context, note rotate.Note) error {
 func (r *memoryRunner) Store(_ context.Context, credentials maia.Credentials) error {
 	return r.process.Do("store", func() error {
 		r.ordered = false
-		r.home.Put(credentials.ClientSecret.Reveal())
+		r.platform.Put(credentials.ClientSecret.Reveal())
 		return nil
 	})
 }
@@ -160,7 +160,7 @@ func (r *memoryRunner) Store(_ context.Context, credentials maia.Credentials) er
 func (r *memoryRunner) Restart(context.Context) ([]string, error) {
 	return nil, r.process.Do("restart", func() error {
 		r.ordered = true
-		r.home.Replace()
+		r.platform.Replace()
 		return nil
 	})
 }

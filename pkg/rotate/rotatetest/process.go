@@ -82,8 +82,8 @@ type fault struct {
 	event   func() // instead of all that: happens right before the call
 	foreign bool   // and changes what the runner lives with
 
-	struck int // how often
-	at     int // how many calls there had been, the last one struck included
+	injected int // how often
+	at       int // how many calls there had been, the last one struck included
 }
 
 // latency is what every call takes, so that what follows one another does not happen at one instant.
@@ -137,26 +137,26 @@ func (p *Process) Do(name string, call func() error) error {
 // do makes a call, unless the wire has it otherwise. discard is what becomes of a request that is lost on its way.
 func (p *Process) do(name string, discard func(), send func() error) error {
 	time.Sleep(latency)
-	strike, err := p.arrive(name)
+	injection, err := p.arrive(name)
 	if err != nil {
 		return err
 	}
 	switch {
-	case strike == nil:
+	case injection == nil:
 		err = send()
-	case strike.event != nil:
-		strike.event()
+	case injection.event != nil:
+		injection.event()
 		err = send()
-	case strike.after:
+	case injection.after:
 		_ = send()
 		err = reset(name)
-	case strike.early:
+	case injection.early:
 		err = &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s: %w", name, syscall.ECONNREFUSED)}
 	default:
 		discard()
 		err = reset(name)
 	}
-	if strike != nil && strike.cut {
+	if injection != nil && injection.cut {
 		p.kill()
 	}
 	if p.isDead() { // also where it ended while this call was under way
@@ -178,15 +178,15 @@ func (p *Process) arrive(name string) (*fault, error) {
 	switch {
 	case f == nil || f.call != name:
 		p.row = false
-	case f.struck == 0:
+	case f.injected == 0:
 		p.row = p.counts[name] == f.nth
 	default:
-		p.row = p.row && f.struck < f.times
+		p.row = p.row && f.injected < f.times
 	}
 	if !p.row {
 		return nil, nil
 	}
-	f.struck++
+	f.injected++
 	f.at = len(p.calls)
 	return f, nil
 }

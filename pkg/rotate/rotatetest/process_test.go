@@ -98,7 +98,7 @@ func TestProcessReadsWhatIsLostOnItsWay(t *testing.T) {
 
 func TestCallsHaveMaiasNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, homes(nil), scenario{})
+		w := newWorld(t, platforms(nil), scenario{})
 		r := w.start(rotate.Rotate, nil) // its first call is under way
 		var got, want []string
 		w.maia.OnCall(func(call maiatest.Call) { want = append(want, maiaPrefix+string(call.Name)) })
@@ -114,35 +114,35 @@ func TestCallsHaveMaiasNames(t *testing.T) {
 	})
 }
 
-func TestDarkCalls(t *testing.T) {
+func TestDownCalls(t *testing.T) {
 	call := func(name, during string) Call { return Call{Name: name, During: during} }
-	refresh, put, order, look := call(maiaRefresh, ""), call("put", DuringStore), call("order", DuringRestart), call("look", DuringObserve)
+	refresh, put, order, read := call(maiaRefresh, ""), call("put", DuringStore), call("order", DuringRestart), call("look", DuringObserve)
 	tests := map[string]struct {
 		calls                 []Call
 		toStored, toRestarted int
 	}{
-		"as it should be": {[]Call{look, refresh, put, put, order, look}, 2, 1},
-		"a look before":   {[]Call{refresh, look, put, order}, -1, -1},
-		"a look between":  {[]Call{refresh, put, look, order}, 1, -1},
-		"no rotation":     {[]Call{look}, -1, -1},
+		"as it should be": {[]Call{read, refresh, put, put, order, read}, 2, 1},
+		"a look before":   {[]Call{refresh, read, put, order}, -1, -1},
+		"a look between":  {[]Call{refresh, put, read, order}, 1, -1},
+		"no rotation":     {[]Call{read}, -1, -1},
 	}
 	for name, test := range tests {
-		if stored, restarted := DarkCalls(test.calls); stored != test.toStored || restarted != test.toRestarted {
+		if stored, restarted := DownCalls(test.calls); stored != test.toStored || restarted != test.toRestarted {
 			t.Errorf("%s: %d and %d, want %d and %d", name, stored, restarted, test.toStored, test.toRestarted)
 		}
 	}
 }
 
 func TestFold(t *testing.T) {
-	look, save := Call{Name: "look", During: DuringObserve}, Call{Name: "save", During: DuringSaveNote}
-	calls := slices.Concat(slices.Repeat([]Call{look}, maxPolls+3), []Call{save}, slices.Repeat([]Call{look}, maxPolls+1), slices.Repeat([]Call{save}, 20))
+	read, save := Call{Name: "look", During: DuringObserve}, Call{Name: "save", During: DuringSaveNote}
+	calls := slices.Concat(slices.Repeat([]Call{read}, maxPolls+3), []Call{save}, slices.Repeat([]Call{read}, maxPolls+1), slices.Repeat([]Call{save}, 20))
 	if kept, folded := (choice{}).fold(calls); folded != 4 || len(kept) != 2*maxPolls+21 {
 		t.Errorf("%d are kept and %d folded", len(kept), folded)
 	}
 }
 
 func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
-	list, summary := scenarios(t, homes(nil), choice{})
+	list, summary := scenarios(t, platforms(nil), choice{})
 	seen := map[string]bool{}
 	for _, s := range list {
 		if seen[s.name] || strings.ContainsAny(s.name, "/ ") {
@@ -153,10 +153,10 @@ func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
 	t.Log(summary)
 }
 
-func TestAFaultThatDoesNotStrikeIsAFailure(t *testing.T) {
+func TestAFaultThatIsNotInjectedIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := Call{Name: "nothing", Nth: 1}
-		failures, _ := play(t, homes(nil), scenario{play: variants()[0].play(call)})
+		failures, _ := play(t, platforms(nil), scenario{play: variants()[0].play(call)})
 		if len(failures) != 1 || !strings.Contains(failures[0], "the fault did not strike: there was no call 1 of nothing") {
 			t.Errorf("failures %q", failures)
 		}

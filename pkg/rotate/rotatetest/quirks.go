@@ -94,7 +94,7 @@ func maiasQuirks() (all []Quirk) {
 }
 
 // quirkScenarios are those under quirks, and a line about them.
-func (c choice) quirkScenarios(t *testing.T, newHome func(*testing.T, Setup) Home, calls []Call) (list []scenario, summary string) {
+func (c choice) quirkScenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, calls []Call) (list []scenario, summary string) {
 	if !c.quirks {
 		return nil, "no quirks"
 	}
@@ -202,8 +202,8 @@ func (w *world) until(r *run) {
 	}
 	w.checkInstances(1, "in the end ")
 	w.checkRefreshes(w.due)
-	if home, ok := w.home.(Whole); ok {
-		if wrong := home.Whole(); wrong != "" {
+	if platform, ok := w.platform.(Whole); ok {
+		if wrong := platform.Whole(); wrong != "" {
 			w.broken(1, "in the end the store is not whole: %s", wrong)
 		}
 	}
@@ -252,6 +252,6 @@ func (w *world) enoughWork() bool {
 // isBack reports whether the runner is back after a run that said so.
 func (w *world) isBack(r *run) bool {
 	live := w.maia.LiveSecret(agentID)
-	return !r.process.isDead() && r.err == nil && w.maia.Refreshes(agentID) >= w.due && w.home.Stored().ClientSecret.Reveal() == live &&
+	return !r.process.isDead() && r.err == nil && w.maia.Refreshes(agentID) >= w.due && w.platform.Stored().ClientSecret.Reveal() == live &&
 		w.enoughWork() && w.actual() == maia.StatusRunning
 }

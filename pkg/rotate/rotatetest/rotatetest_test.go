@@ -13,19 +13,19 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-func TestAGoodHomePasses(t *testing.T) { Run(t, homes(nil)) }
+func TestAGoodPlatformPasses(t *testing.T) { Run(t, platforms(nil)) }
 
 // bent is a Runner of which one method at a time is replaced.
 type bent struct {
 	rotate.Runner
-	observe  func(context.Context) (rotate.Home, error)
+	observe  func(context.Context) (rotate.Platform, error)
 	check    func() error
 	saveNote func(context.Context, rotate.Note) error
 	store    func(context.Context, maia.Credentials) error
 	restart  func(context.Context) ([]string, error)
 }
 
-func (b bent) Observe(ctx context.Context) (rotate.Home, error) {
+func (b bent) Observe(ctx context.Context) (rotate.Platform, error) {
 	if b.observe != nil {
 		return b.observe(ctx)
 	}
@@ -62,15 +62,15 @@ func (b bent) Restart(ctx context.Context) ([]string, error) {
 
 // locked changes the home.
 func (r *memoryRunner) locked(change func(h *memory)) {
-	r.home.mu.Lock()
-	defer r.home.mu.Unlock()
-	change(r.home)
+	r.platform.mu.Lock()
+	defer r.platform.mu.Unlock()
+	change(r.platform)
 }
 
 // Every way in which a Runner can be wrong must be found, by a scenario that says what is wrong.
 func TestBadRunnersAreFound(t *testing.T) {
 	var all []scenario
-	all, _ = scenarios(t, homes(nil), choice{})
+	all, _ = scenarios(t, platforms(nil), choice{})
 	tests := map[string]struct {
 		bend  func(r *memoryRunner) rotate.Runner
 		found map[string]string // by scenario: what is said
@@ -96,10 +96,10 @@ func TestBadRunnersAreFound(t *testing.T) {
 						note = saved
 						return r.process.Do("note", func() error { return nil })
 					},
-					observe: func(ctx context.Context) (rotate.Home, error) {
-						home, err := r.Observe(ctx)
-						home.Note = note
-						return home, err
+					observe: func(ctx context.Context) (rotate.Platform, error) {
+						platform, err := r.Observe(ctx)
+						platform.Note = note
+						return platform, err
 					},
 				}
 			},
@@ -140,13 +140,13 @@ func TestBadRunnersAreFound(t *testing.T) {
 		"shows what was stored before": {
 			bend: func(r *memoryRunner) rotate.Runner {
 				var first *maia.Credentials
-				return bent{Runner: r, observe: func(ctx context.Context) (rotate.Home, error) {
-					home, err := r.Observe(ctx)
+				return bent{Runner: r, observe: func(ctx context.Context) (rotate.Platform, error) {
+					platform, err := r.Observe(ctx)
 					if first == nil {
-						first = &home.Store
+						first = &platform.Stored
 					}
-					home.Store = *first
-					return home, err
+					platform.Stored = *first
+					return platform, err
 				}}
 			},
 			found: map[string]string{"contract-Store-and-Restart": "Observe after Store shows something else"},
@@ -155,7 +155,7 @@ func TestBadRunnersAreFound(t *testing.T) {
 			bend: func(r *memoryRunner) rotate.Runner {
 				return bent{Runner: r, restart: func(context.Context) ([]string, error) {
 					return nil, r.process.Do("restart", func() error {
-						r.home.replace(func() string { return r.home.setup.Secret })
+						r.platform.replace(func() string { return r.platform.setup.Secret })
 						return nil
 					})
 				}}
@@ -187,10 +187,10 @@ func TestBadRunnersAreFound(t *testing.T) {
 		},
 		"calls always steady what may not be": {
 			bend: func(r *memoryRunner) rotate.Runner {
-				return bent{Runner: r, observe: func(ctx context.Context) (rotate.Home, error) {
-					home, err := r.Observe(ctx)
-					home.Instances.State = rotate.Steady
-					return home, err
+				return bent{Runner: r, observe: func(ctx context.Context) (rotate.Platform, error) {
+					platform, err := r.Observe(ctx)
+					platform.Instances.State = rotate.Steady
+					return platform, err
 				}}
 			},
 			found: map[string]string{"contract-Restart-that-fails": "promise 5 (success means back): Observe says"},
@@ -229,14 +229,14 @@ func TestBadRunnersAreFound(t *testing.T) {
 		},
 		"restarts when it checks": {
 			bend: func(r *memoryRunner) rotate.Runner {
-				return bent{Runner: r, check: func() error { r.home.Replace(); return nil }}
+				return bent{Runner: r, check: func() error { r.platform.Replace(); return nil }}
 			},
 			found: map[string]string{"contract-Observe-and-Check": "promise 3"},
 		},
 		"calls past the wire": {
 			bend: func(r *memoryRunner) rotate.Runner {
 				return bent{Runner: r, store: func(_ context.Context, credentials maia.Credentials) error {
-					r.home.Put(credentials.ClientSecret.Reveal())
+					r.platform.Put(credentials.ClientSecret.Reveal())
 					return nil
 				}}
 			},
@@ -252,7 +252,7 @@ func TestBadRunnersAreFound(t *testing.T) {
 					continue
 				}
 				synctest.Test(t, func(t *testing.T) {
-					failures, story := play(t, homes(test.bend), all[i])
+					failures, story := play(t, platforms(test.bend), all[i])
 					if !strings.Contains(strings.Join(failures, "\n"), says) || len(failures) == 0 {
 						t.Errorf("%s found\n%s\nwant that it says %q; what happened:\n%s", wanted, strings.Join(failures, "\n"), says, story)
 					}

@@ -14,14 +14,14 @@ import (
 )
 
 // Run runs the suite: every scenario is a subtest, in a fresh home, in a bubble of testing/synctest of its own, beside
-// others. newHome is called in the bubble.
-func Run(t *testing.T, newHome func(t *testing.T, setup Setup) Home, options ...Option) {
+// others. newPlatform is called in the bubble.
+func Run(t *testing.T, newPlatform func(t *testing.T, setup Setup) Platform, options ...Option) {
 	t.Helper()
 	var o choice
 	for _, option := range options {
 		option(&o)
 	}
-	list, summary := scenarios(t, newHome, o)
+	list, summary := scenarios(t, newPlatform, o)
 	var played atomic.Int32
 	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
@@ -29,7 +29,7 @@ func Run(t *testing.T, newHome func(t *testing.T, setup Setup) Home, options ...
 			played.Add(1)
 			var failures []string
 			var story string
-			synctest.Test(t, func(t *testing.T) { failures, story = play(t, newHome, s) })
+			synctest.Test(t, func(t *testing.T) { failures, story = play(t, newPlatform, s) })
 			for _, failure := range failures {
 				t.Error(failure)
 			}
@@ -41,18 +41,18 @@ func Run(t *testing.T, newHome func(t *testing.T, setup Setup) Home, options ...
 	t.Cleanup(func() { t.Logf("%d of %s", played.Load(), summary) })
 }
 
-// Calls returns the calls of one rotation that nothing disturbs, in order: what a rotation costs. See [DarkCalls] for
+// Calls returns the calls of one rotation that nothing disturbs, in order: what a rotation costs. See [DownCalls] for
 // those that count.
-func Calls(t *testing.T, newHome func(t *testing.T, setup Setup) Home) []Call {
+func Calls(t *testing.T, newPlatform func(t *testing.T, setup Setup) Platform) []Call {
 	t.Helper()
-	return record(t, newHome, rotate.Rotate, func(w *world) { w.busy(taskDuration) })
+	return record(t, newPlatform, rotate.Rotate, func(w *world) { w.busy(taskDuration) })
 }
 
 // record returns the calls of one run that nothing disturbs.
-func record(t *testing.T, newHome func(*testing.T, Setup) Home, mode rotate.Mode, prepare func(*world)) (calls []Call) {
+func record(t *testing.T, newPlatform func(*testing.T, Setup) Platform, mode rotate.Mode, prepare func(*world)) (calls []Call) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, newHome, scenario{})
+		w := newWorld(t, newPlatform, scenario{})
 		prepare(w)
 		r := w.run(mode)
 		calls = r.process.made()
@@ -64,13 +64,13 @@ func record(t *testing.T, newHome func(*testing.T, Setup) Home, mode rotate.Mode
 }
 
 // scenarios is the whole list, in the order of the calls, and a line about it.
-func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home, o choice) (list []scenario, summary string) {
+func scenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, o choice) (list []scenario, summary string) {
 	t.Helper()
-	calls := Calls(t, newHome)
+	calls := Calls(t, newPlatform)
 	kept, folded := o.fold(calls)
 	list = append(stories(), contract()...)
 	list = append(list, sweep(kept)...)
-	again, more := o.fold(record(t, newHome, rotate.Rotate, func(w *world) {
+	again, more := o.fold(record(t, newPlatform, rotate.Rotate, func(w *world) {
 		w.rotate()
 		time.Sleep(long)
 		w.busy(taskDuration)
@@ -80,12 +80,12 @@ func scenarios(t *testing.T, newHome func(*testing.T, Setup) Home, o choice) (li
 		what    string
 		prepare func(*world)
 	}{{"mending-a-reverted-store", (*world).revertedStore}, {"adopting", (*world).refreshedInConsole}} {
-		calls, more := o.fold(record(t, newHome, rotate.Heal, healing.prepare))
+		calls, more := o.fold(record(t, newPlatform, rotate.Heal, healing.prepare))
 		list, folded = append(list, sweepHealing(calls, healing.what, healing.prepare)...), folded+more
 	}
-	quirky, quirks := o.quirkScenarios(t, newHome, kept)
+	quirky, quirks := o.quirkScenarios(t, newPlatform, kept)
 	list = append(list, quirky...)
-	toStored, toRestarted := DarkCalls(calls)
+	toStored, toRestarted := DownCalls(calls)
 	return list, fmt.Sprintf("%d scenarios, under %s; %d calls in a rotation, %d of them from the refresh to the store and %d to the restart; "+
 		"%d calls were not made to fail: %s", len(list), quirks, len(calls), toStored, toRestarted, folded, o)
 }

@@ -21,8 +21,8 @@ type scenario struct {
 }
 
 // play plays a scenario and returns what is wrong, and, for the reader, what happened.
-func play(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) (failures []string, story string) {
-	w := newWorld(t, newHome, s)
+func play(t *testing.T, newPlatform func(*testing.T, Setup) Platform, s scenario) (failures []string, story string) {
+	w := newWorld(t, newPlatform, s)
 	s.play(w)
 	for _, r := range w.runs {
 		<-r.done
@@ -44,7 +44,7 @@ func (w *world) rotate(change ...func(*run)) *run {
 	w.busy(taskDuration)
 	r := w.run(rotate.Rotate, change...)
 	w.mustEnd(r, 5, rotate.Rotated)
-	if r.err == nil && r.report.Dark == 0 {
+	if r.err == nil && r.report.Downtime == 0 {
 		w.broken(4, "a rotation from end to end reports no dark time")
 	}
 	return r
@@ -97,7 +97,7 @@ func stories() []scenario {
 	list := []scenario{
 		{name: "rotation", play: func(w *world) {
 			r := w.rotate()
-			if toStored, toRestarted := DarkCalls(r.process.made()); toStored < 0 || toRestarted < 0 {
+			if toStored, toRestarted := DownCalls(r.process.made()); toStored < 0 || toRestarted < 0 {
 				w.broken(4, "after the refresh come other calls than those of Store, and then of Restart: %s", names(r.process.made()))
 			}
 			for _, method := range []string{DuringObserve, DuringSaveNote, DuringStore, DuringRestart} {
@@ -121,13 +121,13 @@ func stories() []scenario {
 			w.finish()
 		}},
 		{name: "restart-that-does-not-come-back", play: func(w *world) {
-			w.home.BreakRestarts(9)
+			w.platform.BreakRestarts(9)
 			r := w.run(rotate.Rotate)
 			if r.err == nil {
 				w.broken(5, "no error, though no instance has come up")
 			}
 			w.checkRefreshes(1)
-			w.home.BreakRestarts(0)
+			w.platform.BreakRestarts(0)
 			time.Sleep(later)
 			w.mustEnd(w.run(rotate.Heal), 1, rotate.Rotated, rotate.Healed)
 			w.finish()
@@ -135,18 +135,18 @@ func stories() []scenario {
 		{name: "restart-that-does-not-come-back-while-Maia-shows-the-connection-still",
 			maia: []maiatest.Option{maiatest.WithConnectedLag(longLag)}, connectedLag: longLag,
 			play: func(w *world) {
-				w.home.BreakRestarts(9)
+				w.platform.BreakRestarts(9)
 				if r := w.run(rotate.Rotate); r.err == nil {
 					w.broken(5, "no error, though no instance has come up")
 				}
-				w.home.BreakRestarts(0)
+				w.platform.BreakRestarts(0)
 				time.Sleep(later)
 				w.mustEnd(w.run(rotate.Heal), 1, rotate.Rotated, rotate.Healed)
 				time.Sleep(longLag)
 				w.finish()
 			}},
 		{name: "restart-that-comes-back-when-repeated", play: func(w *world) {
-			w.home.BreakRestarts(1)
+			w.platform.BreakRestarts(1)
 			if r := w.run(rotate.Rotate); r.err != nil {
 				w.mustRefuse(r, rotate.Vendor, rotate.NotReady)
 				time.Sleep(later)
@@ -162,15 +162,15 @@ func stories() []scenario {
 		}},
 		{name: "reverted-store-connected-when-a-rotation-is-due", play: func(w *world) {
 			w.rotate()
-			w.home.Put(firstSecret)
+			w.platform.Put(firstSecret)
 			w.rotateAgain()
 			w.finish()
 		}},
 		{name: "reverted-store-disconnected", play: func(w *world) {
 			w.rotate()
 			time.Sleep(later)
-			w.home.Put(firstSecret)
-			w.home.Replace()
+			w.platform.Put(firstSecret)
+			w.platform.Replace()
 			time.Sleep(rollout)
 			r := w.run(rotate.Heal)
 			w.mustEnd(r, 6, rotate.Healed)
@@ -284,7 +284,7 @@ func stories() []scenario {
 
 // revert has somebody put the first secret back while the runner is connected, and a run mend that.
 func (w *world) revert(mode rotate.Mode) {
-	w.home.Put(firstSecret)
+	w.platform.Put(firstSecret)
 	started := w.started()
 	w.mustEnd(w.run(mode), 6, rotate.Healed)
 	time.Sleep(rollout)

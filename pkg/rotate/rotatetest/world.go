@@ -37,10 +37,10 @@ func policy() rotate.Policy {
 
 // world is one scenario: a home, Maia, and what happened so far. It lives in a bubble.
 type world struct {
-	t     *testing.T
-	maia  *maiatest.Server
-	home  Home
-	setup Setup
+	t        *testing.T
+	maia     *maiatest.Server
+	platform Platform
+	setup    Setup
 
 	quirks    setting
 	wanted    int // instances, in the beginning
@@ -84,7 +84,7 @@ const (
 )
 
 // newWorld makes the home, an hour before anything happens to it.
-func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *world {
+func newWorld(t *testing.T, newPlatform func(*testing.T, Setup) Platform, s scenario) *world {
 	options := append([]maiatest.Option{maiatest.WithAPICredential("api-client", apiSecret)}, s.maia...)
 	w := &world{t: t, maia: maiatest.New(options...), secrets: map[string]bool{apiSecret: true}, lag: s.connectedLag, due: 1, quirks: s.quirks}
 	t.Cleanup(w.maia.Close)
@@ -109,12 +109,12 @@ func newWorld(t *testing.T, newHome func(*testing.T, Setup) Home, s scenario) *w
 	})
 	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret})
 	w.setup = Setup{AgentID: agentID, ClientID: clientID, Secret: firstSecret, Quirks: namesOf(s.quirks.platform), world: w}
-	w.home = newHome(t, w.setup)
+	w.platform = newPlatform(t, w.setup)
 	time.Sleep(time.Hour + 500*time.Millisecond)
 	if len(w.running()) == 0 {
 		w.failf("the home has no instance: its first one calls Setup.Start before newHome returns")
 	}
-	w.foreign, w.wanted = w.home.Foreign(), len(w.running())
+	w.foreign, w.wanted = w.platform.Foreign(), len(w.running())
 	return w
 }
 
@@ -205,21 +205,21 @@ type run struct {
 	before  snapshot
 	done    chan struct{} // closed when the process has ended, or, after it was cut off, what is left of it
 
-	started, ended time.Time
-	report         rotate.Report
-	err            error
-	note           rotate.Note // as last seen or saved
-	noted          time.Time   // when an intent was last noted
-	settled        time.Time   // when, after a restart, the instances were first seen steady
-	lastLook       int         // how many calls there had been when Observe was called last
-	wrote          []string    // methods that change something
-	restarts       int         // ordered of all that runs with the secret
-	pausedAfter    func()      // called when a pause of ours has been confirmed in the note
+	started, ended  time.Time
+	report          rotate.Report
+	err             error
+	note            rotate.Note // as last seen or saved
+	noted           time.Time   // when an intent was last noted
+	settled         time.Time   // when, after a restart, the instances were first seen steady
+	lastObservation int         // how many calls there had been when Observe was called last
+	wrote           []string    // methods that change something
+	restarts        int         // ordered of all that runs with the secret
+	pausedAfter     func()      // called when a pause of ours has been confirmed in the note
 }
 
 // start starts a process with a fault, which may be nil.
 func (w *world) start(mode rotate.Mode, f *fault, change ...func(*run)) *run {
-	r := &run{process: newProcess(f), mode: mode, before: w.look(), done: make(chan struct{}), started: time.Now()}
+	r := &run{process: newProcess(f), mode: mode, before: w.read(), done: make(chan struct{}), started: time.Now()}
 	for _, change := range change {
 		change(r)
 	}
@@ -230,10 +230,10 @@ func (w *world) start(mode rotate.Mode, f *fault, change ...func(*run)) *run {
 		defer cancel()
 		log := slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		leave := r.process.enter(DuringStart)
-		runner, err := w.home.Runner(ctx, r.process)
+		runner, err := w.platform.Runner(ctx, r.process)
 		leave()
 		if err != nil {
-			r.err = &rotate.Error{Kind: rotate.KindOf(err), State: rotate.Unseen, What: err.Error(), Err: err}
+			r.err = &rotate.Error{Kind: rotate.KindOf(err), State: rotate.NotObserved, What: err.Error(), Err: err}
 		} else {
 			rotator := &rotate.Rotator{Maia: w.client(r.process), Policy: policy(), Log: log}
 			r.report, r.err = rotator.Run(ctx, &watched{Runner: runner, w: w, r: r}, mode)
@@ -304,18 +304,18 @@ type watched struct {
 }
 
 // Observe implements rotate.Runner.
-func (o *watched) Observe(ctx context.Context) (rotate.Home, error) {
+func (o *watched) Observe(ctx context.Context) (rotate.Platform, error) {
 	defer o.r.process.enter(DuringObserve)()
-	o.r.lastLook = len(o.r.process.made())
-	home, err := o.Runner.Observe(ctx)
+	o.r.lastObservation = len(o.r.process.made())
+	platform, err := o.Runner.Observe(ctx)
 	if err == nil {
-		o.w.tell(home.Instances.Detail)
-		o.r.note = home.Note
-		if home.Instances.State == rotate.Steady && o.r.settled.IsZero() && o.r.ordered() {
+		o.w.tell(platform.Instances.Detail)
+		o.r.note = platform.Note
+		if platform.Instances.State == rotate.Steady && o.r.settled.IsZero() && o.r.ordered() {
 			o.r.settled = time.Now()
 		}
 	}
-	return home, err
+	return platform, err
 }
 
 // Check implements rotate.Runner.

@@ -119,25 +119,25 @@ const retryAfter = 100 * time.Millisecond
 
 // see does the next thing for a pod, as it is now: what is told of it may be old, and may be told twice.
 func (k *kubelet) see(ctx context.Context, o any) {
-	told, ok := o.(*corev1.Pod)
+	seen, ok := o.(*corev1.Pod)
 	if !ok {
 		return
 	}
 	go func() {
-		state := k.state(told.UID)
+		state := k.state(seen.UID)
 		state.mu.Lock()
 		defer state.mu.Unlock()
-		pod, err := k.clients.CoreV1().Pods(told.Namespace).Get(ctx, told.Name, metav1.GetOptions{})
-		if err == nil && pod.UID == told.UID {
+		pod, err := k.clients.CoreV1().Pods(seen.Namespace).Get(ctx, seen.Name, metav1.GetOptions{})
+		if err == nil && pod.UID == seen.UID {
 			err = k.step(ctx, pod, state)
 		}
 		if err == nil || apierrors.IsNotFound(err) || ctx.Err() != nil {
 			return
 		}
 		if !apierrors.IsConflict(err) {
-			fmt.Fprintln(os.Stderr, "kubelet:", told.Namespace, told.Name, err)
+			fmt.Fprintln(os.Stderr, "kubelet:", seen.Namespace, seen.Name, err)
 		}
-		k.again(ctx, told, retryAfter)
+		k.again(ctx, seen, retryAfter)
 	}()
 }
 

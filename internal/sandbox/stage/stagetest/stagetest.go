@@ -15,7 +15,7 @@ type World interface {
 	Play(context.Context) error
 	Proofs(printed ...*bytes.Buffer) []stage.Proof
 	Due() int
-	Dark() []time.Duration
+	Downtimes() []time.Duration
 }
 
 // Play plays the world's fault and checks that all proofs hold. If not, it logs what the function printed.
@@ -32,7 +32,7 @@ func Play(ctx context.Context, t *testing.T, world World, maia *stage.Maia, outp
 	if got, due := maia.Refreshes(stage.AgentID), world.Due(); got != due {
 		t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", got, due)
 	}
-	if len(world.Dark()) == 0 {
+	if len(world.Downtimes()) == 0 {
 		t.Error("no dark time was measured")
 	}
 	if t.Failed() {

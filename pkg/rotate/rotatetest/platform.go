@@ -12,7 +12,7 @@ import (
 //
 // Clean up with t.Cleanup. All that the home does must be in memory and end by then, for it lives in a bubble of
 // testing/synctest: an idle network connection would stop its clock.
-type Home interface {
+type Platform interface {
 	// Runner makes the Runner anew, clients and all, as a new process does. Every call that it makes to its cloud, now
 	// or later, goes through process. What a Runner knows must come from such calls, not from the Home's memory.
 	Runner(ctx context.Context, process *Process) (rotate.Runner, error)
@@ -51,7 +51,7 @@ type Setup struct {
 }
 
 // Start logs an instance in that has started with what it read from the store. Every instance of the home calls it, the
-// first one before newHome returns. Err says that Maia refuses it; what the instance does then is the home's business.
+// first one before newPlatform returns. Err says that Maia refuses it; what the instance does then is the home's business.
 // stop ends the instance, logged in or not: call it when the instance stops or is told to.
 func (s Setup) Start(clientID, secret string) (stop func(), err error) {
 	return s.world.startInstance(clientID, secret)

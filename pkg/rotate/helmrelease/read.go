@@ -52,7 +52,7 @@ func (s sight) names() []string {
 }
 
 // look reads everything.
-func (r *Runner) look(ctx context.Context) error {
+func (r *Runner) read(ctx context.Context) error {
 	if err := r.readLease(ctx); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	history, err := r.helm.Releases.History(r.config.Release)
 	if errors.Is(err, driver.ErrReleaseNotFound) || err == nil && len(history) == 0 {
 		return nil, nil, rotate.Errorf(rotate.Configuration, "there is no %s, or no revision of it that Helm can read", where).
-			WithTodo("check the namespace and the release that the function is configured with: helm list --namespace %s --all", r.config.Namespace)
+			WithHint("check the namespace and the release that the function is configured with: helm list --namespace %s --all", r.config.Namespace)
 	} else if err != nil {
 		return nil, nil, r.failure("read "+where, err)
 	}
@@ -101,30 +101,30 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	for _, revision := range history {
 		if revision.Info == nil {
 			return nil, nil, rotate.Errorf(rotate.Configuration, "revision %d of %s says nothing of its state", revision.Version, where).
-				WithTodo("upgrade the release with Helm 3 once")
+				WithHint("upgrade the release with Helm 3 once")
 		}
 	}
 	switch deployed := slices.IndexFunc(history, func(r *release.Release) bool { return r.Info.Status == release.StatusDeployed }); {
 	case last.Info.Status == release.StatusUninstalled, last.Info.Status == release.StatusUninstalling:
 		return nil, nil, rotate.Errorf(rotate.Configuration, "%s is %s", where, last.Info.Status).
-			WithTodo("take it out of MAIA_HELM_RELEASES, or install it again")
+			WithHint("take it out of MAIA_HELM_RELEASES, or install it again")
 	case deployed >= 0:
 		base = history[deployed]
 	case last.Info.Status == release.StatusFailed, last.Info.Status == release.StatusSuperseded, r.began(last):
 		base = last
 	default:
 		return nil, nil, rotate.Errorf(rotate.NotReady, "%s is %s and has no deployed revision", where, last.Info.Status).
-			WithTodo("wait until its installation has ended, or end it with helm uninstall or helm rollback")
+			WithHint("wait until its installation has ended, or end it with helm uninstall or helm rollback")
 	}
 	for _, needed := range []*release.Release{last, base} {
 		if needed.Chart == nil || needed.Chart.Metadata == nil {
 			return nil, nil, rotate.Errorf(rotate.Configuration, "revision %d of %s holds no chart", needed.Version, where).
-				WithTodo("upgrade the release with Helm 3 once")
+				WithHint("upgrade the release with Helm 3 once")
 		}
 	}
 	if len(base.Chart.Metadata.Dependencies) > 0 || len(base.Chart.Dependencies()) > 0 {
 		return nil, nil, rotate.Errorf(rotate.Configuration, "the chart of %s has subcharts, which Helm does not keep with the release: an upgrade would remove what they made", where).
-			WithTodo("install the runner by a chart without dependencies")
+			WithHint("install the runner by a chart without dependencies")
 	}
 	return last, base, nil
 }
@@ -170,14 +170,14 @@ func (r *Runner) readSecret(ctx context.Context) error {
 	found, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, r.seen.secretName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s is gone from namespace %s", r.seen.secretName, r.config.Release, r.config.Namespace).
-			WithTodo("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
+			WithHint("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
 	} else if err != nil {
 		return r.failure("read Secret "+r.seen.secretName, err)
 	}
 	value := string(found.Data[clientSecretVariable])
 	if value == "" {
 		return rotate.Errorf(rotate.Configuration, "Secret %s in namespace %s has no %s", r.seen.secretName, r.config.Namespace, clientSecretVariable).
-			WithTodo("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
+			WithHint("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
 	}
 	r.seen.live = maia.Credentials{ClientID: r.seen.declared.ClientID, ClientSecret: secretIn(found)}
 	if id, ok := found.Data[clientIDVariable]; ok {
@@ -186,7 +186,7 @@ func (r *Runner) readSecret(ctx context.Context) error {
 	if r.seen.live.ClientID != r.seen.declared.ClientID {
 		return rotate.Errorf(rotate.Configuration, "Secret %s holds the client ID %q, and the values of release %s say %q",
 			r.seen.secretName, r.seen.live.ClientID, r.config.Release, r.seen.declared.ClientID).
-			WithTodo("find out which is the runner's, and upgrade the release with it")
+			WithHint("find out which is the runner's, and upgrade the release with it")
 	}
 	r.see(found)
 	return nil
@@ -234,7 +234,7 @@ func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment
 	}
 	if len(r.seen.deployments) == 0 {
 		return rotate.Errorf(rotate.Configuration, "no Deployment of release %s reads Secret %s any more, though its manifest says so", r.config.Release, r.seen.secretName).
-			WithTodo("upgrade the release")
+			WithHint("upgrade the release")
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func (r *Runner) deployment(ctx context.Context, name string) (*appsv1.Deploymen
 	if apierrors.IsNotFound(err) {
 		return nil, rotate.Errorf(rotate.Configuration, "Deployment %s of release %s is gone from namespace %s", name, r.config.Release,
 			r.config.Namespace).
-			WithTodo("bring it back with helm upgrade --reuse-values")
+			WithHint("bring it back with helm upgrade --reuse-values")
 	} else if err != nil {
 		return nil, r.failure("read Deployment "+name, err)
 	}
@@ -272,7 +272,7 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 		if variable {
 			return rotate.Errorf(rotate.Configuration, "container %s of Deployment %s gets %s from elsewhere than Secret %s, so that the release's value has no effect",
 				container.Name, d.Name, clientSecretVariable, r.seen.secretName).
-				WithTodo("take %s out of env and env.fromSecret of the release's values", clientSecretVariable)
+				WithHint("take %s out of env and env.fromSecret of the release's values", clientSecretVariable)
 		}
 	}
 	return nil
@@ -293,7 +293,7 @@ func (r *Runner) identity() (agentID, region string, err error) {
 		agentID = said
 	case err == nil && maia.CheckAgentID(said) == nil && !strings.EqualFold(said, agentID):
 		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods are told %s", r.config.Release, said, agentID).
-			WithTodo("find out which is the runner's, and upgrade the release with it")
+			WithHint("find out which is the runner's, and upgrade the release with it")
 	}
 	if maia.CheckAgentID(agentID) != nil {
 		return "", "", rotate.Errorf(rotate.Configuration, "release %s names agent %q (variable %s, value %s), expected an agent ID (a UUID)", r.config.Release, agentID, agentIDVariable, agentIDPath)
@@ -320,7 +320,7 @@ func (r *Runner) variable(name string) (value string, err error) {
 				}
 				if value != "" && !strings.EqualFold(value, e.Value) {
 					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s are told several values of %s: %s and %s", r.config.Release, name, value, e.Value).
-						WithTodo("give each runner a release of its own")
+						WithHint("give each runner a release of its own")
 				}
 				value = e.Value
 			}

@@ -8,13 +8,13 @@ import (
 )
 
 // What internal/model has found: decisions of a run that is not alone, or not the first.
-func TestNextDecidesBesideOthers(t *testing.T) {
+func TestNextDecidesAmongConcurrentRuns(t *testing.T) {
 	until := epoch.Add(time.Hour)
 	due := func() Observation {
 		return Observation{
-			Home: Home{
-				Store: live, Instances: Instances{State: Steady, Read: ReadUnknown},
-				Note: Note{Applied: fp(live), Rotated: &Rotation{At: epoch.Add(-24 * time.Hour), Over: fp(before), New: fp(live)}},
+			Platform: Platform{
+				Stored: live, Instances: Instances{State: Steady, Read: ReadUnknown},
+				Note: Note{Applied: fp(live), LastRotation: &Rotation{At: epoch.Add(-24 * time.Hour), Over: fp(before), New: fp(live)}},
 			},
 			Agent: maia.Agent{Status: maia.StatusRunning, Connected: true},
 			Maia:  live,
@@ -22,11 +22,11 @@ func TestNextDecidesBesideOthers(t *testing.T) {
 		}
 	}
 	pausing := func(o *Observation, age time.Duration) {
-		o.Home.Note.Paused = &OwnPause{At: epoch.Add(-age), By: "another-run"}
+		o.Platform.Note.Paused = &OwnPause{At: epoch.Add(-age), By: "another-run"}
 	}
 	paused := func(o *Observation, age time.Duration) {
 		o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, until
-		o.Home.Note.Paused = &OwnPause{At: epoch.Add(-age), By: "another-run", Confirmed: true, Until: until}
+		o.Platform.Note.Paused = &OwnPause{At: epoch.Add(-age), By: "another-run", Confirmed: true, Until: until}
 	}
 	tests := map[string]struct {
 		change func(o *Observation)
@@ -34,45 +34,45 @@ func TestNextDecidesBesideOthers(t *testing.T) {
 	}{
 		"another run is about to pause":                 {func(o *Observation) { pausing(o, time.Second) }, AwaitDrained},
 		"another run was, and is no more":               {func(o *Observation) { pausing(o, pauseTime) }, Pause},
-		"this run's own note of a pause":                {func(o *Observation) { pausing(o, time.Second); o.Home.Note.Paused.By = "this-run" }, Pause},
-		"another run is about to confirm its pause":     {func(o *Observation) { paused(o, time.Second); o.Home.Note.Paused.Confirmed = false }, AwaitDrained},
-		"another run has not confirmed it, and is gone": {func(o *Observation) { paused(o, pauseTime); o.Home.Note.Paused.Confirmed = false }, Refresh},
+		"this run's own note of a pause":                {func(o *Observation) { pausing(o, time.Second); o.Platform.Note.Paused.By = "this-run" }, Pause},
+		"another run is about to confirm its pause":     {func(o *Observation) { paused(o, time.Second); o.Platform.Note.Paused.Confirmed = false }, AwaitDrained},
+		"another run has not confirmed it, and is gone": {func(o *Observation) { paused(o, pauseTime); o.Platform.Note.Paused.Confirmed = false }, Refresh},
 		"it gives up, and the pause is another run's":   {func(o *Observation) { paused(o, time.Minute); o.Run.Deadline = epoch }, Refuse},
 		"it gives up, and that run must be over":        {func(o *Observation) { paused(o, time.Hour); o.Run.Deadline = epoch }, Resume},
 		"it gives up, and the pause is its own": {func(o *Observation) {
 			paused(o, time.Minute)
-			o.Run.Deadline, o.Home.Note.Paused.By = epoch, "this-run"
+			o.Run.Deadline, o.Platform.Note.Paused.By = epoch, "this-run"
 		}, Resume},
 		"it gives up, and its own intent stands": {func(o *Observation) {
 			paused(o, time.Minute)
 			o.Run.Deadline = epoch
-			o.Home.Note.Intent = &Intent{At: epoch, Over: fp(live), By: "this-run"}
+			o.Platform.Note.Intent = &Intent{At: epoch, Over: fp(live), By: "this-run"}
 		}, Resume},
 		"an old pause, and a refresh may be under way": {func(o *Observation) {
 			o.Run.Mode = Heal
 			paused(o, time.Hour)
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another-run"}
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another-run"}
 		}, Done},
 		"the store may hold what a refresh made": {func(o *Observation) {
-			o.Home.Store = made
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another-run"}
+			o.Platform.Stored = made
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another-run"}
 		}, AwaitOutcome},
 		"… as well if nothing is to be refreshed": {func(o *Observation) {
 			o.Run.Mode = Heal
-			o.Home.Store = made
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another-run"}
+			o.Platform.Stored = made
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Minute), Over: fp(live), By: "another-run"}
 		}, AwaitOutcome},
 		"… and it does not, once the quiet time is over": {func(o *Observation) {
-			o.Home.Store = made
-			o.Home.Note.Intent = &Intent{At: epoch.Add(-time.Hour), Over: fp(live), By: "another-run"}
+			o.Platform.Stored = made
+			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Hour), Over: fp(live), By: "another-run"}
 		}, Store},
 		"its own instances, at work again, run with what was put back meanwhile": {func(o *Observation) {
 			o.Run.Sent, o.Run.Answer, o.Run.Restarts = &Intent{At: epoch, Over: fp(before)}, live, 1
-			o.Home.Note.Applied, o.Home.Instances.Read = fp(before), ReadOlder
+			o.Platform.Note.Applied, o.Platform.Instances.Read = fp(before), ReadOlder
 		}, Pause},
 		"its own instances, which failed to start, while Maia shows the connection of the former ones": {func(o *Observation) {
 			o.Run.Sent, o.Run.Answer, o.Run.Restarts = &Intent{At: epoch, Over: fp(before)}, live, 1
-			o.Home.Note.Applied, o.Home.Instances.Read, o.Home.Instances.State = fp(before), ReadOlder, Failed
+			o.Platform.Note.Applied, o.Platform.Instances.Read, o.Platform.Instances.State = fp(before), ReadOlder, Failed
 		}, Restart},
 	}
 	for name, test := range tests {

@@ -50,26 +50,26 @@ var (
 const lateBy = 3 * time.Second
 
 // strike is what happens to one call, and to its repetitions.
-type strike struct {
+type injection struct {
 	name, phase string // of the call
 	nth         int
 	kind        kind
 	times       int    // in a row: the next calls of the name
 	do          func() // of meanwhile and halts
 	then        func() // of halts: when the answer is on its way; may be nil
-	struck      int
+	injected    int
 }
 
 // hits says whether a call is struck.
-func (s *strike) hits(made call) bool {
-	if s.struck == 0 {
+func (s *injection) hits(made call) bool {
+	if s.injected == 0 {
 		return made.name == s.name && made.phase == s.phase && made.nth == s.nth
 	}
-	return s.struck < s.times && made.name == s.name
+	return s.injected < s.times && made.name == s.name
 }
 
 // String names it: call, phase, count and kind.
-func (s *strike) String() string {
+func (s *injection) String() string {
 	text := fmt.Sprintf("%s@%s#%d/%s", s.name, s.phase, s.nth, s.kind)
 	switch s.times {
 	case 1:
@@ -82,7 +82,7 @@ func (s *strike) String() string {
 }
 
 // happen makes it happen to a request.
-func (s *strike) happen(w *wire, to service, body []byte, next http.Handler, writer http.ResponseWriter, request *http.Request) {
+func (s *injection) happen(w *wire, to service, body []byte, next http.Handler, writer http.ResponseWriter, request *http.Request) {
 	abort := func() { panic(http.ErrAbortHandler) }
 	done := func() answer { return carryOut(request.Context(), body, next, request) }
 	switch s.kind {
@@ -173,7 +173,7 @@ const (
 )
 
 // hostility is an answer of a Maia that is broken or malicious.
-func (s *strike) hostility(w *wire, done func() answer, writer http.ResponseWriter, request *http.Request) {
+func (s *injection) hostility(w *wire, done func() answer, writer http.ResponseWriter, request *http.Request) {
 	switch s.kind {
 	case redirect:
 		answer{http.StatusTemporaryRedirect, http.Header{"Location": {w.thief.url + stolen + request.URL.Path}}, nil}.send(writer)

@@ -25,7 +25,7 @@ const (
 )
 
 // home is a runner's cloud in memory, and Maia beside it. It outlives the runs on it, as the real ones do.
-type home struct {
+type platform struct {
 	t      *testing.T
 	maia   *maiatest.Server
 	id     string       // of the agent
@@ -55,15 +55,15 @@ type home struct {
 	free       bool
 }
 
-// newHome is a connected runner with running pipelines that finish within the drain time-out. No time is a multiple of
+// newPlatform is a connected runner with running pipelines that finish within the drain time-out. No time is a multiple of
 // the polling interval: what happens at one instant happens in any order.
-func newHome(t *testing.T, options ...maiatest.Option) *home {
-	return newBusyHome(t, 30500*time.Millisecond, options...)
+func newPlatform(t *testing.T, options ...maiatest.Option) *platform {
+	return newBusyPlatform(t, 30500*time.Millisecond, options...)
 }
 
-// newBusyHome is one whose pipelines take so long; 0 is for ever.
-func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) *home {
-	h := &home{
+// newBusyPlatform is one whose pipelines take so long; 0 is for ever.
+func newBusyPlatform(t *testing.T, tasks time.Duration, options ...maiatest.Option) *platform {
+	h := &platform{
 		t: t, maia: maiatest.New(options...), id: agentID, client: clientID, store: first, state: rotate.Steady, starts: 20500 * time.Millisecond,
 		hooks: map[string][]func() error{}, afterwards: map[string][]func() error{},
 	}
@@ -75,7 +75,7 @@ func newBusyHome(t *testing.T, tasks time.Duration, options ...maiatest.Option) 
 	return h
 }
 
-func (h *home) login() {
+func (h *platform) login() {
 	if h.start != nil {
 		h.stop, _ = h.start(h.client, h.store)
 		return
@@ -84,11 +84,11 @@ func (h *home) login() {
 }
 
 // run does one run.
-func (h *home) run(mode rotate.Mode, change ...func(*rotate.Rotator)) (rotate.Report, error) {
+func (h *platform) run(mode rotate.Mode, change ...func(*rotate.Rotator)) (rotate.Report, error) {
 	return h.runWith(h.t.Context(), mode, change...)
 }
 
-func (h *home) runWith(ctx context.Context, mode rotate.Mode, change ...func(*rotate.Rotator)) (rotate.Report, error) {
+func (h *platform) runWith(ctx context.Context, mode rotate.Mode, change ...func(*rotate.Rotator)) (rotate.Report, error) {
 	rotator := &rotate.Rotator{
 		Maia: h.maia.Client(h.t), Policy: rotate.DefaultPolicy(),
 		Log: slog.New(slog.NewJSONHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -102,7 +102,7 @@ func (h *home) runWith(ctx context.Context, mode rotate.Mode, change ...func(*ro
 }
 
 // runUntilKilled does one run in which something calls kill, and returns when the run is no more.
-func (h *home) runUntilKilled(mode rotate.Mode) {
+func (h *platform) runUntilKilled(mode rotate.Mode) {
 	done := make(chan struct{})
 	h.killable = true
 	go func() {
@@ -114,7 +114,7 @@ func (h *home) runUntilKilled(mode rotate.Mode) {
 }
 
 // kill ends the goroutine of a run on the spot, as a SIGKILL ends a process. Where none runs it does nothing.
-func (h *home) kill() error {
+func (h *platform) kill() error {
 	if h.killable {
 		h.killable = false
 		runtime.Goexit()
@@ -123,8 +123,8 @@ func (h *home) kill() error {
 }
 
 // before and after have something done at the nth call (from 1) of a method; an error is the method's.
-func (h *home) before(call string, nth int, do func() error) { insert(h.hooks, call, nth, do) }
-func (h *home) after(call string, nth int, do func() error)  { insert(h.afterwards, call, nth, do) }
+func (h *platform) before(call string, nth int, do func() error) { insert(h.hooks, call, nth, do) }
+func (h *platform) after(call string, nth int, do func() error)  { insert(h.afterwards, call, nth, do) }
 
 func insert(hooks map[string][]func() error, call string, nth int, do func() error) {
 	for len(hooks[call]) < nth {
@@ -133,7 +133,7 @@ func insert(hooks map[string][]func() error, call string, nth int, do func() err
 	hooks[call][nth-1] = do
 }
 
-func (h *home) hook(hooks map[string][]func() error, call string) error {
+func (h *platform) hook(hooks map[string][]func() error, call string) error {
 	if len(hooks[call]) == 0 {
 		return nil
 	}
@@ -146,7 +146,7 @@ func (h *home) hook(hooks map[string][]func() error, call string) error {
 }
 
 // do counts a call and carries it out between its hooks.
-func (h *home) do(ctx context.Context, call string, act func()) error {
+func (h *platform) do(ctx context.Context, call string, act func()) error {
 	h.mu.Lock()
 	h.calls = append(h.calls, call)
 	h.mu.Unlock()
@@ -162,9 +162,9 @@ func (h *home) do(ctx context.Context, call string, act func()) error {
 	return h.hook(h.afterwards, call)
 }
 
-func (h *home) AgentID() string { return h.id }
+func (h *platform) AgentID() string { return h.id }
 
-func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
+func (h *platform) Observe(ctx context.Context) (seen rotate.Platform, err error) {
 	err = h.do(ctx, "observe", func() {
 		read := rotate.ReadOlder
 		ordered := h.note.Ordered
@@ -174,9 +174,9 @@ func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
 		case h.readAt.After(h.storedAt):
 			read = rotate.ReadCurrent
 		}
-		seen = rotate.Home{
+		seen = rotate.Platform{
 			Unrecorded: h.unrecorded, Free: h.free,
-			Store:     h.stored(),
+			Stored:    h.stored(),
 			Instances: rotate.Instances{State: h.state, Read: read, Detail: h.detail()},
 			Note:      h.note,
 		}
@@ -184,26 +184,26 @@ func (h *home) Observe(ctx context.Context) (seen rotate.Home, err error) {
 	return seen, err
 }
 
-func (h *home) Check(ctx context.Context) error {
+func (h *platform) Check(ctx context.Context) error {
 	if err := h.do(ctx, "check", func() {}); err != nil {
 		return err
 	}
 	return h.checkErr
 }
 
-func (h *home) SaveNote(ctx context.Context, note rotate.Note) error {
+func (h *platform) SaveNote(ctx context.Context, note rotate.Note) error {
 	return h.do(ctx, "save note", func() { h.note = note })
 }
 
-func (h *home) Store(ctx context.Context, credentials maia.Credentials) error {
+func (h *platform) Store(ctx context.Context, credentials maia.Credentials) error {
 	return h.do(ctx, "store", func() { h.put(credentials.ClientSecret.Reveal()) })
 }
 
-func (h *home) stored() maia.Credentials {
+func (h *platform) stored() maia.Credentials {
 	return maia.Credentials{ClientID: h.client, ClientSecret: maia.NewSecret(h.store)}
 }
 
-func (h *home) detail() string {
+func (h *platform) detail() string {
 	if h.state == rotate.Failing {
 		return "container runner: CrashLoopBackOff"
 	}
@@ -211,9 +211,9 @@ func (h *home) detail() string {
 }
 
 // put changes the store, as anybody may.
-func (h *home) put(secret string) { h.store, h.storedAt = secret, time.Now() }
+func (h *platform) put(secret string) { h.store, h.storedAt = secret, time.Now() }
 
-func (h *home) Restart(ctx context.Context) (ids []string, err error) {
+func (h *platform) Restart(ctx context.Context) (ids []string, err error) {
 	err = h.do(ctx, "restart", func() {
 		h.replace()
 		ids = []string{fmt.Sprint("deployment-", h.restarts)}
@@ -222,7 +222,7 @@ func (h *home) Restart(ctx context.Context) (ids []string, err error) {
 }
 
 // replace starts a new instance and then stops the old one. The new one reads the store when it is ordered.
-func (h *home) replace() {
+func (h *platform) replace() {
 	h.restarts++
 	h.state, h.readAt = rotate.Rolling, time.Now().Add(time.Millisecond)
 	if h.failing {
@@ -249,10 +249,10 @@ func (h *home) replace() {
 }
 
 // conforming is home for the conformance suite.
-type conforming struct{ *home }
+type conforming struct{ *platform }
 
-func newConforming(t *testing.T, setup rotatetest.Setup) rotatetest.Home {
-	h := &home{
+func newConforming(t *testing.T, setup rotatetest.Setup) rotatetest.Platform {
+	h := &platform{
 		t: t, id: setup.AgentID, client: setup.ClientID, store: setup.Secret, start: setup.Start,
 		state: rotate.Steady, starts: 2500 * time.Millisecond, storedAt: time.Now().Add(-time.Hour), readAt: time.Now(),
 	}
@@ -262,7 +262,7 @@ func newConforming(t *testing.T, setup rotatetest.Setup) rotatetest.Home {
 
 // Runner implements rotatetest.Home.
 func (h conforming) Runner(_ context.Context, process *rotatetest.Process) (rotate.Runner, error) {
-	return &wired{home: h.home, process: process}, nil
+	return &wired{platform: h.platform, process: process}, nil
 }
 
 // Stored implements rotatetest.Home.
@@ -292,27 +292,27 @@ func (h conforming) BreakRestarts(n int) {
 // Kept implements rotatetest.Home.
 func (h conforming) Kept() string {
 	defer h.lock()()
-	return fmt.Sprintf("%+v %+v %+v %+v", h.note, h.note.Intent, h.note.Paused, h.note.Rotated)
+	return fmt.Sprintf("%+v %+v %+v %+v", h.note, h.note.Intent, h.note.Paused, h.note.LastRotation)
 }
 
 // Foreign implements rotatetest.Home. There is nothing else.
 func (h conforming) Foreign() string { return "" }
 
-func (h *home) lock() (unlock func()) {
+func (h *platform) lock() (unlock func()) {
 	h.mu.Lock()
 	return h.mu.Unlock
 }
 
 // wired is the Runner of one process. It saves a note only over the one that it has seen.
 type wired struct {
-	*home
+	*platform
 	process *rotatetest.Process
 	seen    rotate.Note
 }
 
-func (w *wired) Observe(ctx context.Context) (seen rotate.Home, err error) {
+func (w *wired) Observe(ctx context.Context) (seen rotate.Platform, err error) {
 	err = w.process.Do("observe", func() (err error) {
-		seen, err = w.home.Observe(ctx)
+		seen, err = w.platform.Observe(ctx)
 		return err
 	})
 	if err == nil {
@@ -322,7 +322,7 @@ func (w *wired) Observe(ctx context.Context) (seen rotate.Home, err error) {
 }
 
 func (w *wired) Check(ctx context.Context) error {
-	return w.process.Do("check", func() error { return w.home.Check(ctx) })
+	return w.process.Do("check", func() error { return w.platform.Check(ctx) })
 }
 
 func (w *wired) SaveNote(ctx context.Context, note rotate.Note) error {
@@ -340,19 +340,19 @@ func (w *wired) SaveNote(ctx context.Context, note rotate.Note) error {
 }
 
 func (w *wired) Store(ctx context.Context, credentials maia.Credentials) error {
-	return w.process.Do("store", func() error { return w.home.Store(ctx, credentials) })
+	return w.process.Do("store", func() error { return w.platform.Store(ctx, credentials) })
 }
 
 func (w *wired) Restart(ctx context.Context) (ids []string, err error) {
 	err = w.process.Do("restart", func() (err error) {
-		ids, err = w.home.Restart(ctx)
+		ids, err = w.platform.Restart(ctx)
 		return err
 	})
 	return ids, err
 }
 
 // mustBeBack checks what is true of every runner at the end of a rotation that went well.
-func (h *home) mustBeBack() {
+func (h *platform) mustBeBack() {
 	h.t.Helper()
 	live := h.maia.LiveSecret(agentID)
 	if h.store != live {
@@ -383,7 +383,7 @@ func (h *home) mustBeBack() {
 }
 
 // mustNotLeak searches everything that was logged for every secret that there ever was.
-func (h *home) mustNotLeak() {
+func (h *platform) mustNotLeak() {
 	h.t.Helper()
 	_, api := h.maia.APICredential()
 	for _, secret := range append(h.maia.Revoked(agentID), h.maia.LiveSecret(agentID), api) {
@@ -393,7 +393,7 @@ func (h *home) mustNotLeak() {
 	}
 }
 
-func (h *home) mustRefresh(times int) {
+func (h *platform) mustRefresh(times int) {
 	h.t.Helper()
 	if got := h.maia.Refreshes(agentID); got != times {
 		h.t.Errorf("%d refreshes were carried out, want %d", got, times)

@@ -23,7 +23,7 @@ func (w *World) stale(r *Run) bool {
 }
 
 // look reads the home.
-func (m *Model) look(w *World, i int) bool {
+func (m *Model) read(w *World, i int) bool {
 	r := &w.Runs[i]
 	if w.stale(r) {
 		return false
@@ -114,8 +114,8 @@ func (n *note) mergeRest(seen, want note) {
 	if want.Applied != seen.Applied {
 		n.Applied = want.Applied
 	}
-	if want.Rotated != seen.Rotated {
-		n.Rotated = want.Rotated
+	if want.LastRotation != seen.LastRotation {
+		n.LastRotation = want.LastRotation
 	}
 	if want.Adopted != seen.Adopted {
 		n.Adopted = want.Adopted
@@ -198,7 +198,7 @@ func (m *Model) saveFirst(w *World, i int, f fault, n note, then PC) {
 	r := &w.Runs[i]
 	n = r.withPending(n)
 	if f != fails {
-		if then == lookForIntents {
+		if then == readIntents {
 			w.Note.mergePauses(r.Seen.Note, n)
 			w.Note.addIntent(n.Intents[0])
 		} else {
@@ -211,13 +211,13 @@ func (m *Model) saveFirst(w *World, i int, f fault, n note, then PC) {
 		m.failed(w, i)
 		return
 	}
-	if r.Seen.Note.mergeRest(r.Seen.Note, n); then == lookForIntents {
+	if r.Seen.Note.mergeRest(r.Seen.Note, n); then == readIntents {
 		r.Seen.Note.Pauses = n.Pauses
 	}
 	r.PC = then
 }
 
-func (m *Model) lookForIntents(w *World, i int, f fault) {
+func (m *Model) readIntents(w *World, i int, f fault) {
 	r := &w.Runs[i]
 	if f != fine {
 		m.failed(w, i)
@@ -245,10 +245,10 @@ func (m *Model) lookForIntents(w *World, i int, f fault) {
 	w.moved(i)
 	r.Own = true
 	r.Seen.Note.Intents = [2]intent{mine}
-	r.PC = readHome
+	r.PC = readPlatform
 }
 
-func (m *Model) lookForPauses(w *World, i int, f fault) {
+func (m *Model) readPauses(w *World, i int, f fault) {
 	r := &w.Runs[i]
 	if f != fine {
 		m.failed(w, i)
@@ -284,7 +284,7 @@ func (m *Model) lookForPauses(w *World, i int, f fault) {
 
 // conflict is a step that fails because of another run: it is tried again, if at all, after a while.
 func (m *Model) conflict(w *World, i int) {
-	if m.failed(w, i); w.Runs[i].PC == readHome {
+	if m.failed(w, i); w.Runs[i].PC == readPlatform {
 		w.Runs[i].PC, w.Runs[i].Backoff = await, true
 	}
 }
@@ -317,7 +317,7 @@ func (m *Model) refresh(w *World, i int, f fault) {
 	case fails:
 		w.Open = quietTicks
 	}
-	r.PC = readHome
+	r.PC = readPlatform
 }
 
 func (m *Model) store(w *World, i int, f fault) {
@@ -367,9 +367,9 @@ func (m *Model) store(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
-	r.Mended = true
+	r.Repaired = true
 	if held || r.Mode != modeStage && r.Seen.Connected && r.Seen.Note.Applied == valid {
-		r.PC = readHome
+		r.PC = readPlatform
 		return
 	}
 	r.Seen.Store, r.Seen.Pending, r.Seen.Staged, r.Seen.Read = valid, 0, r.Mode == modeStage, readOlder
@@ -428,7 +428,7 @@ func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
 // restarted goes on after a restart whose order was noted, or was not.
 func (m *Model) restarted(w *World, i int) {
 	r := &w.Runs[i]
-	r.Mended, r.Ordered = true, true
+	r.Repaired, r.Ordered = true, true
 	r.Restarts, r.RestAge, r.Reads = min(r.Restarts+1, 2), 0, 0
 	r.Seen.State, r.Seen.Read = rolling, readCurrent
 	r.Critical = false

@@ -52,9 +52,9 @@ func (r *rig) announced() string {
 	return lease.Annotations["maia-rotate/helm-revision"]
 }
 
-// TestAnnouncedRevisionOfSomebodyElse has an operator's upgrade, of nothing but the chart, come to the revision that a run of
+// TestAnnouncedRevisionOfAnotherWriter has an operator's upgrade, of nothing but the chart, come to the revision that a run of
 // ours had announced before it was aborted.
-func TestAnnouncedRevisionOfSomebodyElse(t *testing.T) {
+func TestAnnouncedRevisionOfAnotherWriter(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	t.Run("pending", func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // observe reads everything. After a refresh the answer counts more than a read of Maia that fails.
 func (r *run) observe() error {
 	r.alive = wall()
-	if err := r.readHomeAndAgent(); err != nil {
+	if err := r.readPlatformAndAgent(); err != nil {
 		return err
 	}
 	if r.seen.Run.Sent == nil { // else what was read last may be newer than the answer, and nothing is refreshed by it
@@ -18,22 +18,22 @@ func (r *run) observe() error {
 	}
 	_, known := r.seen.Valid()
 	ctx, cancel := r.ctx, context.CancelFunc(func() {})
-	if known && r.dark() && r.seen.Run.Restarts == 0 {
+	if known && r.mayBeDown() && r.seen.Run.Restarts == 0 {
 		// A Maia that is asked too much lets wait for minutes, and the restart with it. After that there is time.
-		ctx, cancel = context.WithTimeout(ctx, darkRead)
+		ctx, cancel = context.WithTimeout(ctx, downRead)
 	}
 	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
 	cancel()
 	if err == nil {
 		r.seen.Maia = read
-	} else if !known || !r.dark() {
+	} else if !known || !r.mayBeDown() {
 		return err
 	} else {
 		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
 	}
-	if !r.dark() && !r.seen.Home.Store.Equal(r.seen.Maia) {
+	if !r.mayBeDown() && !r.seen.Platform.Stored.Equal(r.seen.Maia) {
 		// The secret may have been refreshed between the reads: what was read before does not go with it.
-		if err := r.readHomeAndAgent(); err != nil {
+		if err := r.readPlatformAndAgent(); err != nil {
 			return err
 		}
 	}
@@ -43,7 +43,7 @@ func (r *run) observe() error {
 }
 
 func (r *run) countConnectedReads() {
-	if !r.seen.Agent.Connected || !r.seen.Home.Instances.up() {
+	if !r.seen.Agent.Connected || !r.seen.Platform.Instances.up() {
 		r.seen.Run.ConnectedReads, r.down = 0, true
 		return
 	}
@@ -52,20 +52,20 @@ func (r *run) countConnectedReads() {
 	}
 }
 
-func (r *run) readHome() error {
-	home, err := r.runner.Observe(r.ctx)
+func (r *run) readPlatform() error {
+	platform, err := r.runner.Observe(r.ctx)
 	if err != nil {
 		return err
 	}
-	if home.Store.ClientSecret.IsZero() {
+	if platform.Stored.ClientSecret.IsZero() {
 		return Errorf(Internal, "the store was read and holds no secret")
 	}
-	r.seen.Home = home
+	r.seen.Platform = platform
 	return nil
 }
 
-func (r *run) readHomeAndAgent() error {
-	if err := r.readHome(); err != nil {
+func (r *run) readPlatformAndAgent() error {
+	if err := r.readPlatform(); err != nil {
 		return err
 	}
 	// Where the runner is dark by our doing, what to do next is known without Maia.
@@ -74,7 +74,7 @@ func (r *run) readHomeAndAgent() error {
 		return nil
 	}
 	if err := r.readAgent(); err != nil {
-		if !r.dark() {
+		if !r.mayBeDown() {
 			return err
 		}
 		r.seen.Agent = maia.Agent{}
@@ -93,14 +93,14 @@ func (r *run) readAgent() error {
 }
 
 // wait pauses for one interval and then looks, if look is not nil; else the loop does.
-func (r *run) wait(look func() error) error {
+func (r *run) wait(read func() error) error {
 	if err := sleep(r.ctx, pollInterval); err != nil {
 		return err
 	}
-	if look == nil {
+	if read == nil {
 		return nil
 	}
-	return look()
+	return read()
 }
 
 // awaitAgent looks at the agent until a condition on what was seen holds.
@@ -114,7 +114,7 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 		}
 		if !time.Now().Before(until) {
 			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
-				WithTodo("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
+				WithHint("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {
 			return err

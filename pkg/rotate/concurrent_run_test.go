@@ -17,7 +17,7 @@ func fingerprintOf(secret string) maia.Fingerprint { return maia.NewSecret(secre
 // noted over what it revokes.
 func TestPromise2TheIntentIsOverWhatIsRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.before("save note", 3, func() error { h.maia.ConsoleRefresh(agentID); return nil })
 		var over, held maia.Fingerprint
 		var age time.Duration
@@ -45,7 +45,7 @@ func TestPromise2TheIntentIsOverWhatIsRevoked(t *testing.T) {
 // anew.
 func TestPromise2AnIntentOfSomeTimeAgoDoesNotStand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		slow := true
 		h.after("save note", 3, func() error {
 			insert(h.hooks, "observe", 1, func() error {
@@ -76,7 +76,7 @@ func TestPromise2AnIntentOfSomeTimeAgoDoesNotStand(t *testing.T) {
 // An operator pauses the runner after the run has looked; the run notes that it will, and never does.
 func TestPromise8AnOperatorWhoWasQuicker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.before("save note", 1, func() error { h.maia.ConsolePause(agentID, 9*time.Hour); return nil })
 		h.after("save note", 1, func() error { return errors.New("the answer is lost") })
 		if _, err := h.run(rotate.Rotate); err == nil {
@@ -95,7 +95,7 @@ func TestPromise8AnOperatorWhoWasQuicker(t *testing.T) {
 // What takes a minute to note is not done any more: another run takes it for abandoned.
 func TestPromise8NoPauseAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.before("save note", 1, func() error { time.Sleep(time.Minute + 300*time.Millisecond); return nil })
 		h.maia.OnCall(func(call maiatest.Call) {
 			if call.Name == maiatest.Pause {
@@ -112,24 +112,24 @@ func TestPromise8NoPauseAfterAMinute(t *testing.T) {
 
 // A healing run is about to take back the pause of a run that is no more, and another run goes on with it.
 func TestPromise3APauseThatAnotherRunGoesOnWithIsNotTakenBack(t *testing.T) {
-	intent := func(h *home) {
+	intent := func(h *platform) {
 		h.note.Intent = &rotate.Intent{At: time.Now().UTC().Truncate(time.Millisecond), Over: fingerprintOf(first), By: "another"}
 	}
-	for name, beside := range map[string]func(h *home){
-		"its note is refused": func(h *home) {
+	for name, concurrent := range map[string]func(h *platform){
+		"its note is refused": func(h *platform) {
 			h.before("save note", 2, func() error { intent(h); return rotate.Errorf(rotate.NotReady, "another run has changed the note") })
 		},
-		"its note stands beside the other's": func(h *home) {
+		"its note stands beside the other's": func(h *platform) {
 			h.after("save note", 2, func() error { intent(h); return nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHome(t)
+				h := newPlatform(t)
 				h.maia.ConsolePause(agentID, 9*time.Hour)
 				h.note.Paused = &rotate.OwnPause{At: time.Now().UTC().Truncate(time.Millisecond), By: "gone"}
 				time.Sleep(time.Hour)
-				beside(h)
+				concurrent(h)
 				_, err := h.run(rotate.Heal)
 				mustFail(t, err, rotate.NotReady, rotate.Unchanged)
 				if agent, _ := h.maia.Client(t).Agent(t.Context(), agentID); agent.Status != maia.StatusPaused {
@@ -143,7 +143,7 @@ func TestPromise3APauseThatAnotherRunGoesOnWithIsNotTakenBack(t *testing.T) {
 // The run has seen that somebody refreshed after it; then Maia cannot be read. What it saw last counts more than its answer.
 func TestPromise1TheAnswerOfARefreshGrowsOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newPlatform(t)
 		h.after("restart", 1, func() error { h.maia.ConsoleRefresh(agentID); return nil })
 		var stored []string
 		h.after("restart", 2, func() error {
