@@ -36,7 +36,7 @@ func (m *Model) read(w *World, i int) bool {
 	}
 	noted := w.Note.Ordered
 	switch {
-	case r.Ordered, !r.Wrote && noted.For == w.Store && !noted.Second:
+	case r.Ordered, noted.For == w.Store && !noted.Second:
 		s.Read = readCurrent
 	case m.staged && w.Older, r.Wrote:
 		s.Read = readOlder
@@ -387,7 +387,7 @@ func (m *Model) restart(w *World, i int, f fault) {
 		m.conflict(w, i)
 		return
 	}
-	covered := w.Two && (r.Partly || !r.Wrote && r.Seen.Note.Ordered.For == r.Seen.Store) // the second service
+	covered := w.Two && (r.Partly || r.Seen.Note.Ordered.For == r.Seen.Store) // the second service
 	if !covered {
 		m.checkRestart(w, i)
 	}

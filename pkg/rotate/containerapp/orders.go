@@ -107,12 +107,12 @@ func parseTime(text string, ok bool) (time.Time, bool) {
 	return at, err == nil
 }
 
-// recall takes the restarts that a note tells of, if they stand for what the app holds: not once this Runner has stored
-// something since.
+// recall takes the restarts that a note has, if they stand for what the app holds: not those that were ordered before this Runner
+// stored it.
 func (r *Runner) recall(note rotate.Note, store maia.Credentials) {
 	r.noted = map[string]order{}
 	ordered := note.Ordered
-	if ordered == nil || r.stored || ordered.At.Equal(r.void) || ordered.For != store.ClientSecret.Fingerprint() {
+	if ordered == nil || ordered.At.Equal(r.void) || ordered.For != store.ClientSecret.Fingerprint() {
 		return
 	}
 	for _, id := range ordered.IDs {
@@ -144,11 +144,11 @@ func (r *Runner) since() time.Time {
 // covered reports whether a restart of a revision stands for what the app holds: one that was ordered, or one of somebody
 // else's that certainly came after the value was stored.
 func (r *Runner) covered(found revision) bool {
-	if r.stored {
-		return false
-	}
 	if _, was := r.order(found.name); was {
 		return true
+	}
+	if r.stored {
+		return false
 	}
 	since := r.since()
 	return !since.IsZero() && found.startedAfter(since.Add(dateMargin))

@@ -175,7 +175,7 @@ func (r *Runner) instances() rotate.Instances {
 func (r *Runner) read() rotate.ReadState {
 	running := r.running()
 	switch {
-	case r.stored:
+	case r.stored && len(r.noted) == 0:
 		return rotate.ReadOlder
 	case len(r.ordered)+len(r.noted) > 0:
 		if !slices.ContainsFunc(running, func(found revision) bool { return !r.covered(found) }) {

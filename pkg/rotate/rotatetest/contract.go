@@ -16,6 +16,7 @@ func contract() []scenario {
 		{name: "contract-SaveNote-of-two-runs", play: contractTwoIntents},
 		{name: "contract-Observe-and-Check", play: contractObserve},
 		{name: "contract-Store-and-Restart", play: contractStore},
+		{name: "contract-Restart-by-another-run", play: contractRestartedMeanwhile},
 		{name: "contract-Restart-that-fails", play: contractRestartFails},
 		{name: "contract-errors", play: contractErrors},
 		{name: "contract-lock", play: contractLock},
@@ -217,6 +218,32 @@ func contractRestartFails(w *world) {
 				w.broken(5, "Observe says %+v of instances that have not come up", platform.Instances)
 			}
 		}
+	}
+}
+
+// contractRestartedMeanwhile: a Runner that has stored, and has slept while another run restarted what runs with the secret, orders no
+// other restart.
+func contractRestartedMeanwhile(w *world) {
+	next := maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(otherSecret)}
+	w.keepSecret(otherSecret)
+	slow, platform := w.runner()
+	platform.Note.Applied = rotate.AppliedNothing
+	w.must("SaveNote", slow.SaveNote(w.t.Context(), platform.Note))
+	w.must("Store", slow.Store(w.t.Context(), next))
+	w.release(slow)
+	other, _ := w.runner()
+	w.mustRestart(other)
+	w.release(other)
+	time.Sleep(rollout)
+	if seen := w.observe(slow).Instances; seen.Read != rotate.ReadCurrent {
+		w.broken(6, "Observe says %+v of instances that another run has restarted since this one stored", seen)
+	}
+	was := w.read()
+	_, err := slow.Restart(w.t.Context())
+	w.must("Restart", err)
+	time.Sleep(rollout)
+	if now := w.read(); now.instances != was.instances {
+		w.broken(6, "what another run has restarted since this one stored is restarted again")
 	}
 }
 

@@ -105,6 +105,7 @@ type memoryRunner struct {
 	process  *Process
 	version  int  // of the note, as last seen
 	ordered  bool // a restart, which reads what is stored
+	covered  bool // another process has ordered it, as the note says
 }
 
 func (r *memoryRunner) AgentID() string { return r.platform.setup.AgentID }
@@ -119,8 +120,10 @@ func (r *memoryRunner) Observe(context.Context) (seen rotate.Platform, err error
 			Instances: rotate.Instances{State: h.state, Read: rotate.ReadUnknown, Detail: "one instance"},
 			Note:      h.note,
 		}
+		noted := h.note.Ordered
+		r.covered = noted != nil && noted.For == fingerprint(h.secret) && !h.read.Before(h.stored) && h.state != rotate.Failed
 		switch {
-		case r.ordered:
+		case r.ordered, r.covered:
 			seen.Instances.Read = rotate.ReadCurrent
 		case h.read.Before(h.stored):
 			seen.Instances.Read = rotate.ReadOlder
@@ -151,13 +154,16 @@ func (r *memoryRunner) SaveNote(_ context.Context, note rotate.Note) error {
 
 func (r *memoryRunner) Store(_ context.Context, credentials maia.Credentials) error {
 	return r.process.Do("store", func() error {
-		r.ordered = false
+		r.ordered, r.covered = false, false
 		r.platform.Put(credentials.ClientSecret.Reveal())
 		return nil
 	})
 }
 
 func (r *memoryRunner) Restart(context.Context) ([]string, error) {
+	if r.covered {
+		return nil, nil
+	}
 	return nil, r.process.Do("restart", func() error {
 		r.ordered = true
 		r.platform.Replace()
