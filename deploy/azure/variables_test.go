@@ -73,7 +73,7 @@ func TestTimeoutsTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if needed := (fleet.Fleet{Policy: config.Policy}).Needed(); (needed < rotation.FunctionTimeout-rotation.Margin) != good {
+		if needed := (fleet.Fleet{Policy: config.Policy}).Needed(); (needed < rotation.WorkTime()) != good {
 			t.Errorf("20m and %s: a rotation needs %s", minutes, needed)
 		}
 		if why := loadModule(t, variables).Refused(); (len(why) == 0) != good {

@@ -15,7 +15,7 @@ import (
 	"weak"
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
-	"github.com/maia-rotate/maia-rotate/internal/settings"
+	harness "github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -192,7 +192,7 @@ func newCluster(t *testing.T, n int) *cluster {
 		t.Fatal(err)
 	}
 	// One for all calls, as an instance of the function keeps it.
-	c.client, err = c.config.Endpoints.Client("", settings.Place{}, c.config.Credentials, "load")
+	c.client, err = c.config.Client("", maia.Config{ClientID: c.config.Credentials.ClientID, ClientSecret: c.config.Credentials.ClientSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func newCluster(t *testing.T, n int) *cluster {
 const scheduler = 30 * time.Minute // the longest that Cloud Scheduler waits
 
 func (c *cluster) call() (said string, failed bool) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), scheduler-rotation.Margin(scheduler))
+	ctx, cancel := context.WithTimeout(c.t.Context(), harness.WorkTime(scheduler))
 	defer cancel()
 	c.opened = nil
 	targets := make([]fleet.Target, len(c.releases))

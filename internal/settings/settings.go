@@ -90,6 +90,29 @@ func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	return maia.Credentials{ClientID: id, ClientSecret: maia.NewSecret(secret)}, nil
 }
 
+// Shared is what all functions take from their environment, checked.
+type Shared struct {
+	AgentIDs    []string         // the agents that may be served; empty: whichever the deployments name
+	Credentials maia.Credentials // of the Maia API; zero where a variable names the secret that holds them
+	Endpoints
+	Policy rotate.Policy
+}
+
+// Shared reads it: see [Environment.Credential] for the reference, and [Environment.Policy] for the limit.
+func (e Environment) Shared(reference string, limit time.Duration) (shared Shared, err error) {
+	if shared.Credentials, err = e.Credential(reference); err != nil {
+		return shared, err
+	}
+	if shared.AgentIDs, err = e.Agents(); err != nil {
+		return shared, err
+	}
+	if shared.Endpoints, err = e.Endpoints(); err != nil {
+		return shared, err
+	}
+	shared.Policy, err = e.Policy(limit)
+	return shared, err
+}
+
 // Agents are the agents that the function may serve.
 func (e Environment) Agents() ([]string, error) {
 	ids := e.List(AgentIDs)
@@ -144,80 +167,6 @@ func (e Environment) Age() (time.Duration, error) {
 		return 0, Errorf("%s is %q, expected a duration like 720h, %s or more", Every, text, shortestEvery)
 	}
 	return parsed, nil
-}
-
-// Endpoints say where Maia is.
-type Endpoints struct{ Region, APIURL, TokenURL string }
-
-// Endpoints are checked, but for a region that is the runner's own and not known yet.
-func (e Environment) Endpoints(userAgent string) (Endpoints, error) {
-	endpoints := Endpoints{strings.ToLower(e[Region]), e[APIURL], e[TokenURL]}
-	if endpoints.Region != "" && endpoints.APIURL != "" {
-		return Endpoints{}, Errorf("%s and %s are both set, expected one of the two", Region, APIURL)
-	}
-	region := endpoints.Region
-	if region == "" {
-		region = "eu1" // any that is valid
-	}
-	_, err := endpoints.client(region, unread, userAgent)
-	return endpoints, err
-}
-
-// Place is where the deployment of a runner says in which region it is.
-type Place struct {
-	Name  string // such as "task definition"
-	Lacks string // what it is told if it does not say, such as "has no MATILLION_REGION"
-}
-
-// Client is one of the Maia API for a runner, with the region that its deployment says; empty if it says nothing.
-func (e Endpoints) Client(discovered string, place Place, credentials maia.Credentials, userAgent string) (*maia.Client, error) {
-	region, err := e.RegionOf(discovered, place)
-	if err != nil {
-		return nil, err
-	}
-	return e.client(region, credentials, userAgent)
-}
-
-// RegionOf is the region of a runner; empty if the configured URL makes it needless.
-func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
-	switch {
-	case e.APIURL != "":
-		return "", nil
-	case e.Region == "" && discovered == "":
-		return "", Errorf("the runner's %s %s, and %s is not set", place.Name, place.Lacks, Region)
-	case discovered != "" && !e.isRegion(discovered):
-		return "", Errorf("MATILLION_REGION in the runner's %s is %q, which is no region of Maia's (eu1, us1, au1)", place.Name,
-			discovered).
-			WithHint("correct it there; if the runner works with it, set %s of this function to that of the account's region, such as https://eu1.api.matillion.com/dpc", APIURL)
-	case e.Region == "":
-		return discovered, nil
-	case discovered != "" && discovered != e.Region:
-		return "", Errorf("%s is %s, but that in the runner's %s is %s", Region, e.Region, place.Name, discovered)
-	}
-	return e.Region, nil
-}
-
-// isRegion reports whether Maia has this region.
-func (e Endpoints) isRegion(region string) bool {
-	_, err := e.client(region, unread, "")
-	return err == nil
-}
-
-// unread stands for a credential in checks that are not about it.
-var unread = maia.Credentials{ClientID: "not-read-yet", ClientSecret: maia.NewSecret("not-read-yet")}
-
-// client's errors name the function's variables.
-func (e Endpoints) client(region string, credentials maia.Credentials, userAgent string) (*maia.Client, error) {
-	client, err := maia.New(maia.Config{
-		Region: region, APIURL: e.APIURL, TokenURL: e.TokenURL,
-		ClientID: credentials.ClientID, ClientSecret: credentials.ClientSecret, UserAgent: userAgent,
-	})
-	if err != nil {
-		text := strings.NewReplacer("maia: ", "", "Config.Region", Region, "Config.APIURL", APIURL, "an APIURL", "a "+APIURL, "Config.TokenURL", TokenURL,
-			"Config.ClientID", "the client ID", "Config.ClientSecret", "the client secret").Replace(err.Error())
-		return nil, Errorf("%s", text)
-	}
-	return client, nil
 }
 
 // Errorf is an error of the configuration.

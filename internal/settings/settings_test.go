@@ -28,7 +28,7 @@ func everything(environ []string) error {
 		func() error { _, err := env.Agents(); return err },
 		func() error { _, err := env.Policy(time.Hour); return err },
 		func() error { _, err := env.Age(); return err },
-		func() error { _, err := env.Endpoints("test"); return err },
+		func() error { _, err := env.Endpoints(); return err },
 	} {
 		if err := read(); err != nil {
 			return err
@@ -100,7 +100,7 @@ func TestGoodEnvironment(t *testing.T) {
 	if age, err := env.Age(); err != nil || age != 48*time.Hour {
 		t.Errorf("the age is %s, %v", age, err)
 	}
-	endpoints, err := env.Endpoints("test")
+	endpoints, err := env.Endpoints()
 	if err != nil || endpoints.Region != "us1" {
 		t.Errorf("the endpoints are %+v, %v", endpoints, err)
 	}

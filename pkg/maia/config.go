@@ -120,13 +120,14 @@ func checkURL(raw string) error {
 		return errors.New("contains a user: expected https://host/path")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#"):
 		return errors.New("has a query or fragment: expected https://host/path")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
 		return fmt.Errorf("is plain http to %s: expected https (http only to a loopback host)", u.Hostname())
 	}
 	return nil
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -62,6 +62,16 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, What: err.Error(), Err: errors.Unwrap(err)}
 }
 
+// Recover makes a panic the error of the function that defers it.
+func Recover(err *error) {
+	if value := recover(); value != nil {
+		*err = panicError(value)
+	}
+}
+
+// panicError has the type only: the value may hold anything, also a secret.
+func panicError(value any) *Error { return Errorf(Internal, "panic of type %T", value) }
+
 // WithHint returns the error with advice for the reader.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	with := *e

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -68,9 +67,9 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 	defer run.endCritical()
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			// The value may hold anything: only its type is told.
-			err = &Error{Kind: Internal, State: run.state(), What: fmt.Sprintf("panic of type %T", panicked)}
-			report.Outcome = Broken
+			broken := panicError(panicked)
+			broken.State = run.state()
+			err, report.Outcome = broken, Broken
 		}
 		report.State, report.Took = run.state(), time.Since(started)
 		report.Connected = run.seen.Agent.Connected

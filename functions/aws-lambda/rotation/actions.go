@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -138,15 +139,16 @@ func (h *Handler) agentUnknown(services *ecs.Services, secrets []string) bool {
 		secrets = h.config.Secrets
 	}
 	return slices.ContainsFunc(secrets, func(arn string) bool {
-		_, err := services.Runner(h.secrets, h.config.of(arn))
-		return err != nil
+		runner, err := services.Runner(h.secrets, h.config.of(arn))
+		return err != nil || function.Allow(h.config.AgentIDs, runner.AgentID()) != nil
 	})
 }
 
 // heal finishes or mends what an earlier run, a person or a tool has left of one runner. It never refreshes.
 func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, onlyKnown bool, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
-	defer func() { result.close(ctx, recover(), log) }()
+	defer result.close(ctx, log)
+	defer rotate.Recover(&result.err)
 	runner, rotator, err := h.wire(ctx, services, h.config.of(arn), log)
 	if err != nil {
 		result.err = err
@@ -185,7 +187,8 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 // plan tells what a rotation of one runner would do now, and changes nothing.
 func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
-	defer func() { result.close(ctx, recover(), log) }()
+	defer result.close(ctx, log)
+	defer rotate.Recover(&result.err)
 	config := h.config.of(arn)
 	config.Stage = true
 	runner, rotator, err := h.wire(ctx, services, config, log)
@@ -200,16 +203,10 @@ func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, 
 }
 
 // close puts the error into words.
-func (r *SecretResult) close(ctx context.Context, panicked any, log *slog.Logger) {
-	if panicked != nil {
-		r.err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
+func (r *SecretResult) close(ctx context.Context, log *slog.Logger) {
+	if r.err != nil {
+		r.Error = function.LogFailure(ctx, log, "the action failed for this secret", r.err).Error()
 	}
-	if r.err == nil {
-		return
-	}
-	typed := rotate.AsError(r.err, rotate.NotObserved)
-	r.Error = typed.Error()
-	log.ErrorContext(ctx, "the action failed for this secret", "kind", typed.Kind, "state", typed.State, "error", r.Error)
 }
 
 // Plan is the action of that name for one secret, for a caller that is not Lambda.

@@ -16,13 +16,13 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -37,23 +37,23 @@ type Handler struct {
 	log       *slog.Logger
 	metrics   metrics
 
+	rotators function.Rotators
+
 	mu      sync.Mutex
 	secrets *secretsmanager.Client
 	ecs     *awsecs.Client
-	maia    map[clientKey]*maia.Client
-}
-
-// clientKey tells clients of the Maia API apart: the credential may be rotated too.
-type clientKey struct {
-	region, clientID string
-	secret           maia.Fingerprint
 }
 
 // New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every
 // invocation, so that whoever starts a rotation sees it. load yields the configuration of the AWS clients, see [LoadAWS].
 func New(environ []string, load func(context.Context) (aws.Config, error), log *slog.Logger, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, load: load, log: log, metrics: newMetrics(environ, out), maia: map[clientKey]*maia.Client{}}
+	return &Handler{
+		config: config, configErr: err, load: load, log: log, metrics: newMetrics(environ, out),
+		rotators: function.Rotators{
+			Shared: config.Shared, Place: settings.Place{Name: "task definition", Lacks: "has no MATILLION_REGION"}, UserAgent: userAgent,
+		},
+	}
 }
 
 // Invoke implements lambda.Handler: it gets the payload as it came, so that one that is not JSON gets a clear error too.
@@ -62,13 +62,11 @@ func New(environ []string, load func(context.Context) (aws.Config, error), log *
 func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err error) {
 	log := h.log
 	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
-		}
 		if err != nil {
 			err = answer(ctx, log, err)
 		}
 	}()
+	defer rotate.Recover(&err)
 	if h.configErr != nil {
 		return nil, h.configErr
 	}
@@ -76,7 +74,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := withMargin(ctx)
+	ctx, cancel := context.WithDeadline(ctx, function.Deadline(ctx, lambdaLimit))
 	defer cancel()
 	if err := h.connect(ctx); err != nil {
 		return nil, err
@@ -104,20 +102,8 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the invocation failed", "kind", kind, "state", typed.State, "error", typed.Error())
+	typed := function.LogFailure(ctx, log, "the invocation failed", err)
 	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
-}
-
-// withMargin ends the work before Lambda ends the process, so that the function can still say in which state the runner
-// is: 10 s before, or a twentieth of the time if that is less.
-func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	margin := min(10*time.Second, time.Until(deadline)/20)
-	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
 // connect makes the AWS clients on the first invocation.
@@ -144,36 +130,8 @@ func (h *Handler) wire(ctx context.Context, services *ecs.Services, config ecs.C
 	for _, left := range runner.LeftOut() {
 		log.WarnContext(ctx, "a service is left out: it is not waited for, and not restarted", "service", left)
 	}
-	client, err := h.maiaClient(ctx, runner.Region())
-	if err != nil {
-		return nil, nil, err
-	}
-	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
-}
-
-// maiaClient is the client for a runner's region, with the credential as it is now.
-func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Client, error) {
-	place := settings.Place{Name: "task definition", Lacks: "has no MATILLION_REGION"}
-	region, err := h.config.RegionOf(discovered, place)
-	if err != nil {
-		return nil, err
-	}
-	credentials, err := h.apiCredentials(ctx)
-	if err != nil {
-		return nil, err
-	}
-	key := clientKey{region, credentials.ClientID, credentials.ClientSecret.Fingerprint()}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if client := h.maia[key]; client != nil {
-		return client, nil
-	}
-	client, err := h.config.Client(discovered, place, credentials, userAgent)
-	if err != nil {
-		return nil, err
-	}
-	h.maia[key] = client
-	return client, nil
+	rotator, err := h.rotators.Of(runner, func() (maia.Credentials, error) { return h.apiCredentials(ctx) }, log)
+	return runner, rotator, err
 }
 
 func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) {

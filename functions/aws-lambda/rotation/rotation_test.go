@@ -392,7 +392,7 @@ func TestPromise3NothingIsRefreshed(t *testing.T) {
 	}{
 		"the service is scaled to zero": {func(w *world) { w.ecs.ScaleTo("matillion", "runner", 0) }, "scaled to zero"},
 		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") }, "the deployment is rolling"},
-		"AGENT_ID is not allowed":       {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" }, "not among the agents that this function may serve"},
+		"AGENT_ID is not allowed":       {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" }, "which this function may not serve"},
 		"another client ID": {func(w *world) {
 			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "somebody-else"))
 		}, `credentials of client \"somebody-else\"`},
@@ -537,7 +537,7 @@ func TestReadsThatLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(w *world, sm *smemulator.Options, _ *ecsemulator.Options) {
 			sm.ReadLag, sm.RotationToken = 2*time.Second, true
-			w.maia = maiatest.New(maiatest.WithReadLag(40*time.Second), maiatest.WithConnectedLag(10*time.Second))
+			w.maia = maiatest.New(apiCredential, maiatest.WithReadLag(40*time.Second), maiatest.WithConnectedLag(10*time.Second))
 		})
 		time.Sleep(time.Minute)
 		if got := w.rotate(); got != smemulator.RotationSucceeded {

@@ -96,8 +96,11 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 	return l.w.output.Write(p)
 }
 
+// apiCredential is the credential in newWorld's environment.
+var apiCredential = maiatest.WithAPICredential("api", "the-secret-of-the-api-credential")
+
 func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecsemulator.Options)) *world {
-	w := &world{t: t, maia: maiatest.New(), instances: map[string]*maiatest.Instance{}, timeout: 15 * time.Minute}
+	w := &world{t: t, maia: maiatest.New(apiCredential), instances: map[string]*maiatest.Instance{}, timeout: 15 * time.Minute}
 	sm := smemulator.Options{Invoke: w.invoke, Attempts: 5, RetryDelay: 10 * time.Minute}
 	ecs := ecsemulator.Options{StartDelay: 20500 * time.Millisecond, RollDelay: 7300 * time.Millisecond, StartTask: w.start, StopTask: w.stop}
 	ecs.SecretValue = func(arn, stage, id string) (string, error) { return w.secrets.Value(arn, stage, id) }
@@ -164,8 +167,7 @@ func (w *world) handler() *Handler {
 	}
 	handler.secrets = secretsmanager.NewFromConfig(options(w.secrets))
 	handler.ecs = awsecs.NewFromConfig(options(w.ecs))
-	key := clientKey{"eu1", "api", maia.NewSecret("the-secret-of-the-api-credential").Fingerprint()}
-	handler.maia[key] = w.maia.Client(w.t)
+	handler.rotators.HTTPClient = &http.Client{Transport: w.maia.Transport()}
 	return handler
 }
 

@@ -3,7 +3,6 @@ package rotation
 import (
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // The variables of the function's environment, beside [settings.Common]. Those that do not begin with MAIA_ are the
@@ -38,6 +36,9 @@ const (
 	// FunctionTimeout is how long an invocation may run: functionTimeout in host.json.
 	FunctionTimeout = 30 * time.Minute
 
+	// timeout is what is left of it when the function is called: the host's clock starts before.
+	timeout = FunctionTimeout - 20*time.Second
+
 	// storeTimeout is for a change of an app, which may take 90 s, and for the requests before and after it.
 	storeTimeout = 2 * time.Minute
 
@@ -48,16 +49,14 @@ const (
 
 // Config is the function's environment, checked.
 type Config struct {
+	settings.Shared
+
 	Apps              []string // resource IDs of Container Apps, or
 	Groups            []string // resource IDs of the resource groups in which every app with the tag is taken
-	AgentIDs          []string
-	Credentials       maia.Credentials // of the Maia API
 	StateContainerURL string
 	ManagerURL        string // of Azure Resource Manager
 	ManagedIdentity   bool   // the platform gives the function an identity,
 	IdentityClientID  string // which is the one with this client ID; empty: the system-assigned one
-	Endpoints         settings.Endpoints
-	Policy            rotate.Policy
 }
 
 // ParseConfig reads an environment in the form of os.Environ. The error is a Configuration error that names the variable,
@@ -77,13 +76,10 @@ func ParseConfig(environ []string) (Config, error) {
 		}
 	}
 	config := Config{ManagedIdentity: platform[envIdentity] != "", IdentityClientID: platform[envIdentityOwner]}
-	if config.Credentials, err = env.Credential(""); err != nil {
+	if config.Shared, err = env.Shared("", FunctionTimeout); err != nil {
 		return Config{}, err
 	}
 	if err := config.parseTargets(env); err != nil {
-		return Config{}, err
-	}
-	if config.AgentIDs, err = env.Agents(); err != nil {
 		return Config{}, err
 	}
 	if len(config.AgentIDs) == 0 && (len(config.Apps) > 1 || len(config.Groups) > 0) {
@@ -93,12 +89,6 @@ func ParseConfig(environ []string) (Config, error) {
 		return Config{}, err
 	}
 	if config.StateContainerURL, err = stateURL(env[envState], platform, config.ManagerURL); err != nil {
-		return Config{}, err
-	}
-	if config.Endpoints, err = env.Endpoints(userAgent); err != nil {
-		return Config{}, err
-	}
-	if config.Policy, err = env.Policy(FunctionTimeout); err != nil {
 		return Config{}, err
 	}
 	config.Policy.StoreTimeout = storeTimeout
@@ -189,15 +179,10 @@ func checkURL(name, text, like string) (*url.URL, error) {
 		return nil, settings.Errorf("%s is not an https URL, expected one like %s", name, like)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, settings.Errorf("%s has a user, a query or a fragment, expected a URL like %s", name, like)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !maia.Loopback(u.Hostname()):
 		return nil, settings.Errorf("%s is plain http to %s, expected https (http only to a loopback host)", name, u.Hostname())
 	}
 	return u, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 var (

@@ -36,7 +36,7 @@ type deputyWorld struct {
 }
 
 func newDeputyWorld(t *testing.T) *deputyWorld {
-	w := &deputyWorld{t: t, maia: maiatest.New(), state: blobs.New(string(accepted))}
+	w := &deputyWorld{t: t, maia: maiatest.New(maiatest.WithAPICredential("api", apiSecret)), state: blobs.New(string(accepted))}
 	t.Cleanup(w.maia.Close)
 	t.Cleanup(w.state.End)
 	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: victimClient, Secret: victimSecret})
@@ -76,7 +76,7 @@ func (w *deputyWorld) call(settings map[string]string, specs ...containerapps.Sp
 	}
 	time.Sleep(time.Hour)
 	h := New(with(settings), &w.log)
-	h.maia["eu1"] = w.maia.Client(w.t)
+	h.rotators.HTTPClient = &http.Client{Transport: w.maia.Transport()}
 	h.As(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Host, ".blob.") {
 			w.state.ServeHTTP(out, r)

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -34,18 +35,17 @@ type Handler struct {
 	log       *slog.Logger
 	azure     func() (*azureAPIs, error)
 
-	working sync.Mutex // an invocation is at work
-
-	mu   sync.Mutex
-	maia map[string]*maia.Client // by region
+	busy     function.Busy
+	rotators function.Rotators
 }
 
 // New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every invocation.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
 	return &Handler{
-		config: config, configErr: err, log: NewLog(out), maia: map[string]*maia.Client{},
-		azure: sync.OnceValues(func() (*azureAPIs, error) { return newAzureAPIs(config) }),
+		config: config, configErr: err, log: NewLog(out),
+		azure:    sync.OnceValues(func() (*azureAPIs, error) { return newAzureAPIs(config) }),
+		rotators: function.Rotators{Shared: config.Shared, Place: settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, UserAgent: userAgent},
 	}
 }
 
@@ -64,40 +64,41 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 	if ctx.Err() != nil {
 		return nil, refuse(ctx, log, rotate.Errorf(rotate.NotReady, "the function is ending").WithHint("nothing: the next run does it"))
 	}
-	if !h.working.TryLock() {
+	var result fleet.Result
+	began, err := h.busy.Do(func() (err error) {
+		result, err = h.work(ctx, log, timer)
+		return err
+	})
+	switch {
+	case !began:
 		log.WarnContext(ctx, alreadyAtWork)
 		return []string{alreadyAtWork}, nil
+	case err != nil:
+		return nil, refuse(ctx, log, err)
 	}
-	defer h.working.Unlock()
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
-		}
-	}()
-	ctx, cancel := bounded(ctx)
+	return summary(result)
+}
+
+// WorkTime is how long an invocation may work.
+func WorkTime() time.Duration { return function.WorkTime(timeout) }
+
+// work heals and rotates.
+func (h *Handler) work(ctx context.Context, log *slog.Logger, timer TimerInfo) (fleet.Result, error) {
+	ctx, cancel := context.WithDeadline(ctx, function.Deadline(ctx, timeout))
 	defer cancel()
 	log.InfoContext(ctx, "called", "past_due", bool(timer.IsPastDue))
 	targets, err := h.targets(ctx, nil, false, log)
 	if err != nil {
-		return nil, refuse(ctx, log, err)
+		return fleet.Result{}, err
 	}
 	result := fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)
 	if len(h.config.Groups) > 0 {
 		h.warnOfMissing(ctx, log, result)
 	}
-	return summary(result)
+	return result, nil
 }
 
-// Margin is how long before the host would end the process an invocation ends its work, so that the function can still say
-// in which state the runners are. The host's clock starts a little before ours.
-const Margin = 30 * time.Second
-
-// bounded is a context that ends before the host would end the process.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, FunctionTimeout-Margin)
-}
-
-// told is a result in words: a line for each app.
+// summary is a result in words: a line for each app.
 func summary(result fleet.Result) (lines []string, err error) {
 	var failed []string
 	for _, target := range result.Targets {
@@ -141,9 +142,7 @@ func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) error {
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the invocation failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
-	return typed
+	return function.LogFailure(ctx, log, "the invocation failed", err)
 }
 
 // targets are the apps; for none, all that are configured. A resource group that cannot be read is a target that fails, and
@@ -194,28 +193,11 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
 	log = log.With("app", app)
 	runner, err := containerapp.Discover(ctx, containerapp.Config{
-		Credential: azure.credential, Client: azure.manager, App: app, AgentIDs: h.config.AgentIDs, Dry: dry, State: azure.state, Log: log,
+		Credential: azure.credential, Client: azure.manager, App: app, Dry: dry, State: azure.state, Log: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := h.maiaClient(runner.Region())
-	if err != nil {
-		return nil, nil, err
-	}
-	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
-}
-
-// maiaClient is the client for a runner's region.
-func (h *Handler) maiaClient(discovered string) (*maia.Client, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if client := h.maia[discovered]; client != nil {
-		return client, nil
-	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, h.config.Credentials, userAgent)
-	if err == nil {
-		h.maia[discovered] = client
-	}
-	return client, err
+	rotator, err := h.rotators.Of(runner, func() (maia.Credentials, error) { return h.config.Credentials, nil }, log)
+	return runner, rotator, err
 }

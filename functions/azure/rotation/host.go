@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
@@ -76,7 +77,7 @@ func (h *Handler) serve(request *http.Request) (status int, lines []string) {
 	case path == "/":
 		return http.StatusOK, nil // ready
 	case path != "/"+FunctionName:
-		err := settings.Errorf("there is no function %q, expected %s", abbreviate(path[1:]), FunctionName)
+		err := settings.Errorf("there is no function %q, expected %s", function.Abbreviate(path[1:]), FunctionName)
 		return http.StatusNotFound, []string{refuse(ctx, log, err).Error()}
 	case request.Method != http.MethodPost:
 		err := settings.Errorf("%s was called by %s, expected POST", FunctionName, request.Method)

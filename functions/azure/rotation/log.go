@@ -4,7 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
+
+	"github.com/maia-rotate/maia-rotate/internal/function"
 )
 
 // NewLog writes lines of JSON, which the host puts into Application Insights as the messages of traces. The host takes the
@@ -14,16 +15,10 @@ func NewLog(out io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(ou
 // of has each line of an invocation name it and its trace, as Application Insights names them.
 func of(log *slog.Logger, request *http.Request) *slog.Logger {
 	if id := request.Header.Get("X-Azure-Functions-InvocationId"); id != "" {
-		log = log.With("invocation", abbreviate(id))
+		log = log.With("invocation", function.Abbreviate(id))
 	}
-	if parts := strings.Split(request.Header.Get("traceparent"), "-"); len(parts) == 4 {
-		log = log.With("trace", abbreviate(parts[1]))
+	if id := function.TraceID(request.Header.Get("traceparent")); id != "" {
+		log = log.With("trace", function.Abbreviate(id))
 	}
 	return log
-}
-
-// abbreviate bounds what a caller says.
-func abbreviate(text string) string {
-	const most = 64
-	return text[:min(len(text), most)]
 }

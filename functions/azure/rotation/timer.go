@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 )
 
@@ -43,7 +44,7 @@ func (t *Time) UnmarshalJSON(text []byte) error {
 	if json.Unmarshal(text, &unquoted) != nil {
 		unquoted = string(text)
 	}
-	*t = Time(abbreviate(unquoted))
+	*t = Time(function.Abbreviate(unquoted))
 	return nil
 }
 

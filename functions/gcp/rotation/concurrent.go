@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -63,5 +64,5 @@ func scheduled(request *http.Request) string {
 	if at == "" {
 		return ""
 	}
-	return abbreviate(request.Header.Get("X-CloudScheduler-JobName")) + " " + abbreviate(at)
+	return function.Abbreviate(request.Header.Get("X-CloudScheduler-JobName")) + " " + function.Abbreviate(at)
 }

@@ -131,7 +131,7 @@ func (r deputyRelease) record() string {
 // deputyCall has the function called, by its caller and for a plan, with the releases as they are and both runners connected.
 func deputyCall(t *testing.T, settings map[string]string, victimDown bool, releases ...deputyRelease) (status int, said string, writes []string) {
 	t.Helper()
-	fake := maiatest.New()
+	fake := maiatest.New(maiatest.WithAPICredential("api", apiSecret))
 	defer fake.Close()
 	fake.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: victimClient, Secret: victimSecret})
 	fake.AddAgent(maiatest.AgentSpec{ID: thiefID, ClientID: thiefClient, Secret: "the-first-secret-of-the-thief"})
@@ -153,7 +153,7 @@ func deputyCall(t *testing.T, settings map[string]string, victimDown bool, relea
 	maps.Copy(env, settings)
 	var log bytes.Buffer
 	h := New(environ(env), &log)
-	h.maia[clientKey{"eu1", "api", maia.NewSecret(apiSecret).Fingerprint()}] = fake.Client(t)
+	h.rotators.HTTPClient = &http.Client{Transport: fake.Transport()}
 	planned, err := h.Plan(t.Context())
 	if err != nil {
 		t.Fatal(err)

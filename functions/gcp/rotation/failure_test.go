@@ -1,13 +1,14 @@
 package rotation
 
 import (
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"google.golang.org/api/googleapi"
 
-	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
@@ -58,22 +59,35 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 	}
 }
 
+// elsewhere is a runner whose release names a region of AWS.
+type elsewhere struct{}
+
+func (elsewhere) AgentID() string { return agentID }
+func (elsewhere) Region() string  { return "eu-west-1" }
+
 // TestARegionThatIsNoneOfMaias: the vendor's own examples set one of AWS.
 func TestARegionThatIsNoneOfMaias(t *testing.T) {
-	credential := maia.Credentials{ClientID: "an-id", ClientSecret: maia.NewSecret(apiSecret)}
-	for name, endpoints := range map[string]settings.Endpoints{"not configured": {}, "configured": {Region: "eu1"}} {
-		h := Handler{config: Config{Endpoints: endpoints}, maia: map[clientKey]*maia.Client{}}
-		_, err := h.maiaClient("eu-west-1", credential)
+	credential := func() (maia.Credentials, error) {
+		return maia.Credentials{ClientID: "an-id", ClientSecret: maia.NewSecret(apiSecret)}, nil
+	}
+	of := func(variable string) error {
+		env := valid()
+		name, value, _ := strings.Cut(variable, "=")
+		env["MAIA_REGION"] = ""
+		env[name] = value
+		_, err := New(environ(env), io.Discard).rotators.Of(elsewhere{}, credential, slog.New(slog.DiscardHandler))
+		return err
+	}
+	for _, region := range []string{"MAIA_REGION=", "MAIA_REGION=eu1"} {
+		err := of(region)
 		for _, words := range []string{`"eu-west-1"`, "MATILLION_REGION", "dpcAgent.dpcAgent.env.matillionRegion", "eu1, us1, au1",
 			"MAIA_API_URL"} {
 			if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), words) {
-				t.Errorf("%s: %q is missing in %v", name, words, err)
+				t.Errorf("%s: %q is missing in %v", region, words, err)
 			}
 		}
 	}
-	h := Handler{config: Config{Endpoints: settings.Endpoints{APIURL: "https://eu1.api.matillion.com/dpc"}},
-		maia: map[clientKey]*maia.Client{}}
-	if _, err := h.maiaClient("eu-west-1", credential); err != nil {
+	if err := of("MAIA_API_URL=https://eu1.api.matillion.com/dpc"); err != nil {
 		t.Errorf("with a URL: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -30,26 +31,25 @@ type Handler struct {
 	log       *slog.Logger
 	google    func(context.Context) (*googleAPIs, error)
 
-	working sync.Mutex // a call is at work
-	atWork  atomic.Pointer[work]
+	rotators function.Rotators
+
+	busy   function.Busy
+	atWork atomic.Pointer[work]
 
 	ending    chan struct{} // closed by End
 	answering sync.RWMutex  // held for reading by each call until it is answered
-
-	mu   sync.Mutex
-	maia map[clientKey]*maia.Client
-}
-
-// clientKey tells clients of the Maia API apart: the credential may be rotated too.
-type clientKey struct {
-	region, clientID string
-	secret           maia.Fingerprint
 }
 
 // New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every call.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}, ending: make(chan struct{})}
+	return &Handler{
+		config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, ending: make(chan struct{}),
+		rotators: function.Rotators{
+			Shared: config.Shared, UserAgent: userAgent,
+			Place: settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)", Lacks: "names no region"},
+		},
+	}
 }
 
 // End is for a process that the platform has asked to end (SIGTERM), and that it kills soon. A run that has refreshed nothing
@@ -73,7 +73,8 @@ type Answer struct {
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
 	defer h.answering.RUnlock()
-	ctx, cancel := bounded(request.Context())
+	// Its caller may go, its time may not: so the function can still say in which state the runners are.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(request.Context()), function.Deadline(request.Context(), longestAttempt))
 	defer cancel()
 	go func() {
 		select {
@@ -89,16 +90,19 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	log := withTrace(h.log, request, project)
 	logCall(ctx, log, request)
 	answer, status := Answer{}, http.StatusOK
-	if h.working.TryLock() {
+	began, err := h.busy.Do(func() (err error) {
 		h.atWork.Store(&work{began: time.Now(), caller: request.Context(), run: ctx, scheduled: scheduled(request)})
-		answer = h.serve(ctx, log)
-		h.atWork.Store(nil)
-		h.working.Unlock()
-		if answer.Error != "" || answer.Failed() {
-			status = http.StatusInternalServerError
-		}
-	} else {
+		defer h.atWork.Store(nil)
+		answer.Result, err = h.work(ctx, log)
+		return err
+	})
+	switch {
+	case !began:
 		answer, status = turnedAway(ctx, log, h.atWork.Load(), request)
+	case err != nil:
+		answer, status = refuse(ctx, log, err), http.StatusInternalServerError
+	case answer.Failed():
+		status = http.StatusInternalServerError
 	}
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
@@ -106,32 +110,13 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	_ = http.NewResponseController(writer).Flush() // before End returns; a writer in tests may not know how
 }
 
-// bounded is a context that ends some time before the platform ends the process, so that the function can still say in
-// which state the runners are; and not with its caller.
-func bounded(caller context.Context) (context.Context, context.CancelFunc) {
-	const otherwise = 30 * time.Minute // the longest that Cloud Scheduler waits
-	deadline, ok := caller.Deadline()
-	if !ok {
-		deadline = time.Now().Add(otherwise)
-	}
-	return context.WithDeadline(context.WithoutCancel(caller), deadline.Add(-Margin(time.Until(deadline))))
-}
-
-// Margin is how long before its time-out a call ends its work.
-func Margin(timeout time.Duration) time.Duration { return min(10*time.Second, timeout/20) }
-
-// serve does the work of one call.
-func (h *Handler) serve(ctx context.Context, log *slog.Logger) (answer Answer) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			answer = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
-		}
-	}()
+// work heals and rotates.
+func (h *Handler) work(ctx context.Context, log *slog.Logger) (fleet.Result, error) {
 	targets, err := h.targets(ctx, h.config.Releases, log)
 	if err != nil {
-		return refuse(ctx, log, err)
+		return fleet.Result{}, err
 	}
-	return Answer{Result: fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)}
+	return fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets), nil
 }
 
 // Plan says what a call would do for releases now, and changes nothing; for none it is all that are configured.
@@ -147,8 +132,7 @@ func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, 
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the call failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
+	typed := function.LogFailure(ctx, log, "the call failed", err)
 	return Answer{Error: typed.Error(), Kind: typed.Kind}
 }
 
@@ -202,20 +186,13 @@ func (c *call) open(ctx context.Context, release Release) (fleet.Runner, *rotate
 	}
 	log := c.log.With("release", release.String())
 	runner, err := helmrelease.Discover(ctx, helmrelease.Config{
-		REST: cluster, Namespace: release.Namespace, Release: release.Name, SecretPath: h.config.SecretPath, AgentIDs: h.config.AgentIDs, Log: log,
+		REST: cluster, Namespace: release.Namespace, Release: release.Name, SecretPath: h.config.SecretPath, Log: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	credential, err := c.credential()
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := h.maiaClient(runner.Region(), credential)
-	if err != nil {
-		return nil, nil, err
-	}
-	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
+	rotator, err := h.rotators.Of(runner, c.credential, log)
+	return runner, rotator, err
 }
 
 // cluster is a configuration of the release's own.
@@ -243,20 +220,4 @@ func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
 	config := rest.CopyConfig(found)
 	config.Timeout, config.QPS, config.UserAgent = requestTimeout, -1, userAgent
 	return config, nil
-}
-
-// maiaClient is the client for a runner's region, with the credential as it is now.
-func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*maia.Client, error) {
-	key := clientKey{discovered, credential.ClientID, credential.ClientSecret.Fingerprint()}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if client := h.maia[key]; client != nil {
-		return client, nil
-	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)",
-		Lacks: "names no region"}, credential, userAgent)
-	if err == nil {
-		h.maia[key] = client
-	}
-	return client, err
 }

@@ -260,32 +260,33 @@ func TestPanicIsContained(t *testing.T) {
 	}
 }
 
-// TestDeadline: there is time left to say in which state the runners are before the platform ends the process.
+// TestDeadline: there is time left to say in which state the runners are before the platform ends the process, and the run does not
+// end with its caller.
 func TestDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, test := range []struct{ platform, want time.Duration }{
-			{time.Hour, time.Hour - 10*time.Second},
-			{time.Minute, 57 * time.Second},
-			{0, 30*time.Minute - 10*time.Second}, // none: as long as Cloud Scheduler waits
-		} {
-			caller, cancel := context.WithCancel(t.Context())
+	for _, test := range []struct{ platform, want time.Duration }{
+		{time.Hour, time.Hour - 10*time.Second},
+		{time.Minute, 57 * time.Second},
+		{0, 30*time.Minute - 10*time.Second}, // none: as long as Cloud Scheduler waits
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			env := valid()
+			env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
+			h, seen := New(environ(env), io.Discard), new(witness)
+			h.log = slog.New(seen)
+			caller, leave := context.WithCancel(t.Context())
 			if test.platform > 0 {
-				caller, cancel = context.WithTimeout(t.Context(), test.platform)
+				caller, leave = context.WithTimeout(t.Context(), test.platform)
 			}
-			ctx, end := bounded(caller)
-			deadline, ok := ctx.Deadline()
-			if got := time.Until(deadline); !ok || got != test.want {
-				t.Errorf("of %s there are %s, expected %s", test.platform, got, test.want)
+			began := time.Now()
+			h.google = func(ctx context.Context) (*googleAPIs, error) {
+				leave()
+				<-seen.call.Done()
+				if err := seen.call.Err(); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != test.want {
+					t.Errorf("of %s it ends after %s: %v", test.platform, time.Since(began), err)
+				}
+				return noGoogle(ctx)
 			}
-			cancel()
-			if err := ctx.Err(); err != nil {
-				t.Errorf("the run ends with its caller: %v", err)
-			}
-			<-ctx.Done()
-			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				t.Errorf("it ends with %v", ctx.Err())
-			}
-			end()
-		}
-	})
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(caller, http.MethodPost, "/", nil))
+		})
+	}
 }

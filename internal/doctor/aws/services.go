@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
@@ -19,10 +20,11 @@ func (r *run) checkServices(ctx context.Context) error {
 		r.report.Skip("the function's configuration is not known", check, "note")
 		return nil
 	}
-	config := ecs.Config{
-		SecretARN: r.arn, Clusters: r.environment.Clusters, Services: r.environment.Services, AgentIDs: r.environment.AgentIDs,
-	}
+	config := ecs.Config{SecretARN: r.arn, Clusters: r.environment.Clusters, Services: r.environment.Services}
 	runner, err := ecs.Discover(ctx, r.secrets, r.ecs, config)
+	if err == nil {
+		err = function.Allow(r.environment.AgentIDs, runner.AgentID())
+	}
 	if err != nil {
 		r.report.Skip("the runner was not found", "note")
 		return r.refused(check, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
@@ -35,7 +36,7 @@ func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, e
 	}
 	handler := rotation.New(r.environ(values), io.Discard)
 	handler.As(r.checker.Credential, r.checker.Transport)
-	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotation.FunctionTimeout-rotation.Margin)
+	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotation.WorkTime())
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return handler.Plan(planned)
@@ -54,7 +55,7 @@ func (r *run) trustworthy(config rotation.Config) error {
 	if err != nil {
 		return errors.New("the address of the state container cannot be read")
 	}
-	trusted := loopback(state)
+	trusted := maia.Loopback(state.Hostname())
 	for _, domain := range blobDomains {
 		trusted = trusted || strings.HasSuffix(strings.ToLower(state.Hostname()), "."+domain)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 )
 
@@ -189,7 +190,7 @@ func (r *run) checkStorageRole(ctx context.Context, principal string) {
 // account is the name of the storage account with the locks and notes; empty if it has none, as one on this machine.
 func (r *run) account() string {
 	u, err := url.Parse(r.config.StateContainerURL)
-	if err != nil || loopback(u) {
+	if err != nil || maia.Loopback(u.Hostname()) {
 		return r.settings[hostAccount]
 	}
 	name, _, _ := strings.Cut(u.Hostname(), ".")

@@ -144,7 +144,7 @@ func (r *run) judgeTimeout() {
 		return
 	}
 	needed := fleet.Fleet{Policy: r.config.Policy}.Needed()
-	if most := rotation.FunctionTimeout - rotation.Margin; most <= needed {
+	if most := rotation.WorkTime(); most <= needed {
 		r.report.Problem(check, "lower MAIA_ROTATE_DRAIN_TIMEOUT or MAIA_ROTATE_CONNECT_TIMEOUT",
 			"a call has %s, and a rotation may take %s (drain, store and connect): none is ever begun", most, needed)
 		return

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -62,16 +61,11 @@ func (r *run) secretURL(value string) (string, error) {
 	if err != nil || u.User != nil || u.RawQuery != "" || !strings.HasPrefix(u.Path, "/secrets/") {
 		return "", fmt.Errorf("its SecretUri is no address of a secret, %s", form)
 	}
-	if !loopback(u) && (u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
+	if !maia.Loopback(u.Hostname()) && (u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
 		return "", fmt.Errorf("its SecretUri is not on https://VAULT.%s", r.vaultDomain())
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u.String(), nil
-}
-
-func loopback(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // fromVault reads what the settings refer to, with the rights of whoever looks.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
@@ -138,7 +139,7 @@ func (c *Checker) planOf(ctx context.Context, environ []string, service *functio
 	}
 	handler := rotation.New(environ, io.Discard)
 	handler.As(tokens, c.Options...)
-	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout-rotation.Margin(timeout))
+	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), function.WorkTime(timeout))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return handler.Plan(planned)

@@ -14,6 +14,7 @@ import (
 	gcpfunction "github.com/maia-rotate/maia-rotate/functions/gcp"
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
@@ -106,7 +107,7 @@ func (r *run) judgeTimeout() {
 	}
 	needed := fleet.Fleet{Policy: policy}.Needed()
 	switch {
-	case timeout-rotation.Margin(timeout) <= needed:
+	case function.WorkTime(timeout) <= needed:
 		r.report.Problem(check, hint, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout, needed)
 	case timeout > longestWait:
 		r.report.Warn(check, hint, "its time-out is %s, and Cloud Scheduler waits 30 minutes at most: how a longer call ends is only in the function's log", timeout)

@@ -188,18 +188,11 @@ func (f Fleet) each(members []*member, atATime int, do func(*member)) {
 		free <- struct{}{} // here, so that there are no more goroutines than have something to do
 		working.Go(func() {
 			defer func() { <-free }()
-			defer m.contain()
+			defer rotate.Recover(&m.err)
 			do(m)
 		})
 	}
 	working.Wait()
-}
-
-// contain makes a panic the error of its own runner. Its value may hold anything: only its type is told.
-func (m *member) contain() {
-	if panicked := recover(); panicked != nil {
-		m.err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked)
-	}
 }
 
 func (m *member) find(ctx context.Context) {
@@ -334,7 +327,7 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 		}
 		working.Go(func() {
 			defer func() { <-free }()
-			defer m.contain()
+			defer rotate.Recover(&m.err)
 			m.runner = watched{m.runner, &m.cutOffAt}
 			m.Rotation = m.run(ctx, rotate.Rotate)
 			m.cutOffAt.Store(0)
