@@ -20,14 +20,14 @@ type line struct {
 
 // Every line that the function for Azure can log stands in its reference, with its level and its fields.
 func TestLogsAreDocumented(t *testing.T) {
-	logged := map[string]line{}
+	logged, failure := map[string]line{}, linesOf(t, "../internal/function/call.go", nil, line{})["%s"]
 	for _, folder := range []string{"../pkg/rotate", "../pkg/rotate/fleet", "../pkg/rotate/containerapp", "../functions/azure/rotation"} {
 		constants := map[string]string{}
 		for _, file := range sources(t, folder) {
 			maps.Copy(constants, constantsOf(t, file))
 		}
 		for _, file := range sources(t, folder) {
-			maps.Copy(logged, linesOf(t, file, constants))
+			maps.Copy(logged, linesOf(t, file, constants, failure))
 		}
 	}
 	documented := map[string]bool{}
@@ -51,8 +51,8 @@ func TestLogsAreDocumented(t *testing.T) {
 	}
 }
 
-// linesOf are the lines that a file's code logs, by their messages. Fields whose names are not written there are left out.
-func linesOf(t *testing.T, file string, constants map[string]string) map[string]line {
+// linesOf are the lines that a file's code logs, by their messages; failure is what function.LogFailure logs. Fields whose names are not written there are left out.
+func linesOf(t *testing.T, file string, constants map[string]string, failure line) map[string]line {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	if err != nil {
@@ -66,6 +66,10 @@ func linesOf(t *testing.T, file string, constants map[string]string) map[string]
 		}
 		selector, ok := call.Fun.(*ast.SelectorExpr)
 		if !ok {
+			return true
+		}
+		if selector.Sel.Name == "LogFailure" {
+			found[literal(call.Args[2])] = failure
 			return true
 		}
 		level, ok := strings.CutSuffix(selector.Sel.Name, "Context")

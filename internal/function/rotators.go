@@ -86,5 +86,5 @@ func Allow(agentIDs []string, named string) error {
 		return nil
 	}
 	return settings.Errorf("the deployment names agent %s, which this function may not serve", named).
-		WithHint("add it to %s if it is yours; if not, find out who has changed the deployment", settings.AgentIDs)
+		WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the deployment")
 }

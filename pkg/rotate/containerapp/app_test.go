@@ -173,7 +173,7 @@ func TestAppThatIsNotThere(t *testing.T) {
 
 func TestAgentAndRegionAreTheApps(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		runner, err := w.discover(nil)
+		runner, err := w.discover()
 		if err != nil || runner.AgentID() != agentID || runner.Region() != "eu1" {
 			t.Errorf("%v, %v", runner, err)
 		}
