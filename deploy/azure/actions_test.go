@@ -96,7 +96,7 @@ func newWorld(t *testing.T, d deployed) *world {
 		}
 	})
 	w.function = rotation.New(environ, &printed)
-	w.function.As(identity{}, &http.Client{Transport: wire.Transport(http.HandlerFunc(w.azure))})
+	w.function.WithCredential(identity{}, &http.Client{Transport: wire.Transport(http.HandlerFunc(w.azure))})
 	return w
 }
 

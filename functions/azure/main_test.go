@@ -105,7 +105,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start starts the function, with settings beside those of the world. At the end nothing that it has said may hold a secret.
+// start starts the function, with settings added to those of the world. In the end nothing that it has said may hold a secret.
 func (w *world) start(t *testing.T, options functionshost.Options, settings ...string) *functionshost.Host {
 	t.Helper()
 	options.Folder, options.Settings = unpacked, slices.Concat(w.env, settings)
@@ -123,7 +123,7 @@ func (w *world) start(t *testing.T, options functionshost.Options, settings ...s
 	return host
 }
 
-// checkSilence looks for every secret in what the function has said or kept.
+// checkSilence searches what the function has said or kept for every secret.
 func (w *world) checkSilence(t *testing.T, said []byte) {
 	t.Helper()
 	_, secret := w.maia.APICredential()
@@ -262,7 +262,7 @@ func TestAskedToEnd(t *testing.T) {
 		t.Errorf("%+v (%s)", result, result.Body)
 	}
 	w.checkBack(t, 1)
-	checkLogged(t, host, `"msg":"the function is told to end"`)
+	checkLogged(t, host, `"msg":"the function is ending"`)
 }
 
 // TestKilledInTheMiddle: the next invocation brings to the runner what the killed one has refreshed.
@@ -346,7 +346,7 @@ func TestBadInvocations(t *testing.T) {
 	}
 }
 
-// checkLogged ends the host, so that its log is whole, and looks for words in it.
+// checkLogged ends the host, so that its log is complete, and searches it for words.
 func checkLogged(t *testing.T, host *functionshost.Host, words ...string) {
 	t.Helper()
 	host.Close()

@@ -36,7 +36,7 @@ func TestARunnersRotator(t *testing.T) {
 		says      string
 	}{
 		"any agent":             {region: "eu1"},
-		"an agent that is told": {agents: []string{other, strings.ToUpper(agentID)}, region: "eu1"},
+		"a listed agent":       {agents: []string{other, strings.ToUpper(agentID)}, region: "eu1"},
 		"a foreign agent":       {[]string{other}, settings.Endpoints{}, "eu1", agentID + ", which this function may not serve; what to do: add it to MAIA_AGENT_IDS"},
 		"no region":             {says: "the runner's app names no region, and MAIA_REGION is not set"},
 		"a region of a cloud":   {region: "eu-west-1", says: "is no region of Maia's"},

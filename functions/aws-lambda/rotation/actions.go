@@ -37,12 +37,12 @@ type SecretResult struct {
 	err error
 }
 
-// atOnce is how many secrets an action works on at a time: each that waits for its runner reads Maia once a second, of
-// the 1,000 requests a minute that an account has.
+// atOnce is how many secrets an action works on at a time. Each that waits for its runner reads Maia once a second, and an account has
+// 1,000 requests a minute.
 const atOnce = 8
 
-// act takes an action. That of a plan which finds something in the way is its answer; a healing run that fails for one
-// secret goes on with the others and then fails.
+// act carries out an action. What is in the way is the answer of a plan; healing that fails for one secret goes on with the others and
+// fails in the end.
 func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byte, error) {
 	secrets, err := h.served(ctx, event)
 	if err != nil {
@@ -66,7 +66,7 @@ func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byt
 	free := make(chan struct{}, atOnce)
 	var working sync.WaitGroup
 	for i, arn := range secrets {
-		free <- struct{}{} // here, so that there are no more goroutines than have something to do
+		free <- struct{}{} // here, so that no goroutine only waits
 		working.Go(func() {
 			defer func() { <-free }()
 			result.Secrets[i] = do(ctx, services, arn, log.With("secret", arn))
@@ -132,8 +132,8 @@ func unqualified(functionARN string) string {
 	return strings.Join(parts[:min(len(parts), 7)], ":")
 }
 
-// agentUnknown reports whether it cannot be told, of one of the secrets that the function serves, whose it is. Another that names
-// the same agent may be the wrong one then: nothing is adopted into one that has no note.
+// agentUnknown reports whether the runner of one of the function's secrets cannot be found. That secret may be the right one of an
+// agent that another one names, too: then nothing is adopted into one that has no note.
 func (h *Handler) agentUnknown(services *ecs.Services, secrets []string) bool {
 	if len(h.config.Secrets) > 0 {
 		secrets = h.config.Secrets
@@ -144,7 +144,7 @@ func (h *Handler) agentUnknown(services *ecs.Services, secrets []string) bool {
 	})
 }
 
-// heal finishes or mends what an earlier run, a person or a tool has left of one runner. It never refreshes.
+// heal finishes or repairs what an earlier run, an operator or a tool has left of one runner. It never refreshes.
 func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, onlyKnown bool, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
 	defer result.close(ctx, log)
@@ -158,7 +158,7 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 	report, err := rotator.Run(ctx, runner, rotate.Heal)
 	result.Services, result.Report, result.err = runner.Services(), &report, err
 	if errors.Is(err, rotate.ErrStopped) {
-		report.DownSince = nil // it is down because somebody wants it so
+		report.DownSince = nil // an operator wants it down
 	}
 	h.metrics.run(actionHeal, report)
 	if since := runner.CurrentSince(); report.State != rotate.NotObserved && !since.IsZero() {
@@ -184,7 +184,7 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 	return result
 }
 
-// plan tells what a rotation of one runner would do now, and changes nothing.
+// plan reports what a rotation of one runner would do now, and changes nothing.
 func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
 	defer result.close(ctx, log)

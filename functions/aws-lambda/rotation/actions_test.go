@@ -117,7 +117,7 @@ func TestPromise6HealingFindsItsSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.secrets.AddSecret("somebody-elses", `{"not":"ours"}`)
+				w.secrets.AddSecret("another-function", `{"not":"ours"}`)
 				w.environ = append(w.environ, "MAIA_SECRET_ARNS="+strings.ReplaceAll(list, "ARN", w.arn))
 				w.rotate()
 				time.Sleep(time.Hour)
@@ -420,7 +420,7 @@ func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
 	}
 }
 
-// A spare service at zero beside the one that works is no reason to leave that one down.
+// A spare service at zero next to the one that works is no reason to leave that one down.
 func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
@@ -443,7 +443,7 @@ func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	})
 }
 
-// What could not be looked at is not measured: a zero would end an alarm.
+// What could not be observed is not measured: a zero would end an alarm.
 func TestMetricsOfARunnerThatCannotBeObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// The variables of the function's environment, beside [settings.Common].
+// The variables of the function's environment, with [settings.Common].
 const (
 	envCredentialsSecret = "MAIA_CREDENTIALS_SECRET_ARN"
 	envClusters          = "MAIA_ECS_CLUSTERS"
@@ -82,7 +82,7 @@ func (c *Config) parseTargets(env settings.Environment) error {
 	return nil
 }
 
-// places says where runners are looked for.
+// places says where runners are searched for.
 func (c *Config) places() ecs.Config {
 	return ecs.Config{Clusters: c.Clusters, Services: c.Services}
 }

@@ -22,7 +22,7 @@ const (
 	thiefClient = "client-of-the-thief"
 )
 
-// deputyWorld is a world in which a thief's runner is beside the other.
+// deputyWorld is a world with a thief's runner in the same cluster.
 type deputyWorld struct {
 	*world
 	thief string // ARN of the thief's secret

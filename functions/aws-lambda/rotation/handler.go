@@ -44,8 +44,8 @@ type Handler struct {
 	ecs     *awsecs.Client
 }
 
-// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every
-// invocation, so that whoever starts a rotation sees it. load yields the configuration of the AWS clients, see [LoadAWS].
+// New reads the configuration from an environment in the form of os.Environ. Every invocation reports what is wrong with it, so that
+// whoever starts a rotation sees it. load yields the configuration of the AWS clients, see [LoadAWS].
 func New(environ []string, load func(context.Context) (aws.Config, error), log *slog.Logger, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
 	return &Handler{
@@ -56,7 +56,7 @@ func New(environ []string, load func(context.Context) (aws.Config, error), log *
 	}
 }
 
-// Invoke implements lambda.Handler: it gets the payload as it came, so that one that is not JSON gets a clear error too.
+// Invoke implements lambda.Handler, which gets the payload as it came: so one that is not JSON gets a clear error, too.
 // Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for example NotReadyError, and whose
 // message says what happened, in which state the runner is, and what to do.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err error) {
@@ -121,7 +121,7 @@ func (h *Handler) connect(ctx context.Context) error {
 	return nil
 }
 
-// wire finds the runner of a secret and makes what works on it.
+// wire finds the runner of a secret, and makes its rotator.
 func (h *Handler) wire(ctx context.Context, services *ecs.Services, config ecs.Config, log *slog.Logger) (*ecs.Runner, *rotate.Rotator, error) {
 	runner, err := services.Runner(h.secrets, config)
 	if err != nil {

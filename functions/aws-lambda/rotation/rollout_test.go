@@ -65,7 +65,7 @@ func TestATagAfterASlowRolloutRestartsNothing(t *testing.T) {
 			t.Fatal("the runner is not back by itself")
 		}
 		_, err := w.handler().secrets.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
-			SecretId: &w.arn, VersionStage: aws.String("of-somebody-else"), MoveToVersionId: aws.String(w.secrets.Versions(w.arn)[0].ID),
+			SecretId: &w.arn, VersionStage: aws.String("of-another-writer"), MoveToVersionId: aws.String(w.secrets.Versions(w.arn)[0].ID),
 		})
 		if err != nil {
 			t.Fatal(err)

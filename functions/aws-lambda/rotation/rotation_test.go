@@ -116,7 +116,7 @@ func (c serviceCall) faults() []callFault {
 }
 
 // mustReportThatItIsLeftPaused checks what is true where a process was killed between its PAUSE and the note of it, and the next
-// try came so late that the pause can be anybody's: the runner is back, a person is told, and resumes it.
+// try came so late that the pause may be an operator's: the runner is back, an error reports the pause, and a person resumes it.
 func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	w.t.Helper()
 	if agent := w.agent(); !strings.HasPrefix(fault, "killed") || !agent.Connected || agent.Status != maia.StatusPaused {
@@ -223,7 +223,7 @@ func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
 						return stopped
 					}
 					w.post("PutSecretValue", fmt.Sprintf(`{"SecretId":%q,"ClientRequestToken":%q,"VersionStages":["AWSPENDING"],"SecretString":%q}`,
-						w.arn, w.token("AWSPENDING"), strings.ReplaceAll(document, clientID, "somebody-else")))
+						w.arn, w.token("AWSPENDING"), strings.ReplaceAll(document, clientID, "another-client")))
 					return stopped
 				}
 				w.rotate()
@@ -232,7 +232,7 @@ func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
 				if err := w.invoke(t.Context(), functionARN, fmt.Appendf(nil, `{"Step":%q,"SecretId":%q,"ClientRequestToken":%q}`, step, w.arn, w.token("AWSPENDING"))); err == nil {
 					t.Error("the step succeeded")
 				}
-				if text := strings.Join(w.errors, ""); !strings.Contains(text, `is for client`) || !strings.Contains(text, "somebody-else") {
+				if text := strings.Join(w.errors, ""); !strings.Contains(text, `is for client`) || !strings.Contains(text, "another-client") {
 					t.Errorf("errors %s", text)
 				}
 				if w.maia.Refreshes(agentID) != 0 || w.current() != document || w.deployments() != 0 {
@@ -273,13 +273,13 @@ func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 					}
 					for range runs - 1 {
 						if err := <-concurrent; err != nil && errorType(err) != "NotReadyError" && errorType(err) != "UnknownOutcomeError" {
-							t.Errorf("error of a run beside: %v", err)
+							t.Errorf("error of a concurrent run: %v", err)
 						}
 					}
 					if w.maia.Refreshes(agentID) != 1 || w.maia.Lost(agentID) != 0 {
 						t.Errorf("%d refreshes, %d pipelines lost", w.maia.Refreshes(agentID), w.maia.Lost(agentID))
 					}
-					// What the runs beside have left, the next rotation clears.
+					// The next rotation clears what the concurrent runs have left.
 					if got := w.rotate(); got != smemulator.RotationSucceeded {
 						t.Errorf("%s: %v", got, w.errors)
 					}
@@ -394,8 +394,8 @@ func TestPromise3NothingIsRefreshed(t *testing.T) {
 		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") }, "the deployment is rolling"},
 		"AGENT_ID is not allowed":       {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" }, "which this function may not serve"},
 		"another client ID": {func(w *world) {
-			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "somebody-else"))
-		}, `credentials of client \"somebody-else\"`},
+			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "another-client"))
+		}, `credentials of client \"another-client\"`},
 		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") }, "MAIA_REGION is us1, but that in the runner's task definition is eu1"},
 		"too little time":    {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
 	}
@@ -551,7 +551,7 @@ func TestReadsThatLag(t *testing.T) {
 }
 
 // Once the secret is refreshed, the steps do not wait for a Maia that is asked too much: what they ask it is good to know, and
-// the runner is dark meanwhile.
+// the runner is down meanwhile.
 func TestPromise4ALimitedMaiaDoesNotDelayTheRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -120,7 +120,7 @@ func TestARegionThatIsNotMaiasIsReportedWithWhereItStands(t *testing.T) {
 	})
 }
 
-// The store of a runner that was never looked after lacks what Maia holds. While the agent of another secret is not known, that
+// The store of a runner without a note lacks what Maia holds. While the agent of another secret is not known, that
 // one could be the runner's.
 func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
 	for name, duplicate := range map[string]bool{"all are known": false, "one cannot be opened": true} {
@@ -129,7 +129,7 @@ func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
 				w := newWorld(t)
 				secrets := w.arn
 				if duplicate {
-					secrets += "," + w.secrets.AddSecret("twin", document)
+					secrets += "," + w.secrets.AddSecret("duplicate", document)
 				}
 				w.environ = append(w.environ, "MAIA_SECRET_ARNS="+secrets)
 				if _, err := w.maia.Client(t).RefreshCredentials(t.Context(), agentID); err != nil { // as in the console
@@ -155,7 +155,7 @@ func TestARunnerLeftPausedIsMeasured(t *testing.T) {
 	}
 }
 
-// What Secrets Manager has left under AWSPENDING beside AWSCURRENT is in nobody's way: not in the next rotation's, nor healing's.
+// AWSPENDING that Secrets Manager has left on AWSCURRENT is in the way of neither the next rotation nor healing.
 func TestAWSPENDINGLeftOnAWSCURRENTIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

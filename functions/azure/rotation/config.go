@@ -13,8 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// The variables of the function's environment, beside [settings.Common]. Those that do not begin with MAIA_ are the
-// platform's own.
+// The variables of the function's environment, with [settings.Common]. Those that do not begin with MAIA_ are the platform's own.
 const (
 	envApps          = "MAIA_CONTAINER_APPS"
 	envGroups        = "MAIA_RESOURCE_GROUPS"
@@ -29,7 +28,7 @@ const (
 // Known are the variables that begin with MAIA_.
 var Known = append([]string{envApps, envGroups, envState, settings.Every}, settings.Common...)
 
-// Platform are the other variables that the function reads, but for those by which the platform tells the identity.
+// Platform are the other variables that the function reads, without those in which the platform announces the identity.
 var Platform = []string{envManager, envBlobService, envAccount, envIdentityOwner}
 
 const (
@@ -39,7 +38,7 @@ const (
 	// timeout is what is left of it when the function is called: the host's clock starts before.
 	timeout = FunctionTimeout - 20*time.Second
 
-	// storeTimeout is for a change of an app, which may take 90 s, and for the requests before and after it.
+	// storeTimeout covers a change of an app, which may take 90 s, and the requests before and after it.
 	storeTimeout = 2 * time.Minute
 
 	stateContainer = "maia-rotate"
@@ -96,13 +95,13 @@ func ParseConfig(environ []string) (Config, error) {
 	return config, err
 }
 
-// unresolved finds a Key Vault reference that the platform could not follow: it then hands on the reference itself.
+// unresolved refuses a Key Vault reference that the platform could not resolve: the variable then holds the reference itself.
 func unresolved(env settings.Environment) error {
 	const reference = "@microsoft.keyvault("
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if strings.HasPrefix(strings.ToLower(env[name]), reference) {
 			return settings.Errorf("%s is a Key Vault reference that Azure has not resolved, expected the value of the secret", name).
-				WithHint("look at the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
+				WithHint("see the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
 		}
 	}
 	return nil
@@ -113,7 +112,7 @@ const (
 	groupForm = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP"
 )
 
-// A group's name may have letters of any script, and does not end in a dot: so none is a step up in a path.
+// A group's name may have letters of any script. It does not end in a dot: so none is "..", which would change the path.
 var (
 	groupPattern = regexp.MustCompile(`(?i)^/subscriptions/[0-9a-z-]+/resourceGroups/[-\pL\pN_.()]*[-\pL\pN_()]$`)
 	appPattern   = regexp.MustCompile(`(?i)^(/subscriptions/.*)/providers/Microsoft\.App/containerApps/[0-9a-z-]+$`)
@@ -138,7 +137,7 @@ func (c *Config) parseTargets(env settings.Environment) (err error) {
 	return err
 }
 
-// resourceIDs reads a list of them. Their case does not matter to Azure.
+// resourceIDs reads a list of them. Azure ignores their case.
 func resourceIDs(env settings.Environment, name string, valid func(string) bool, form string) ([]string, error) {
 	ids := env.List(name)
 	if len(ids) == 0 {
@@ -170,8 +169,8 @@ func managerURL(text string) (string, error) {
 	return text, err
 }
 
-// checkURL allows https, and http where nothing leaves the machine. The error does not repeat the URL: one with a user or a
-// query in it may hold a secret.
+// checkURL allows https, and http where nothing leaves the machine. The error does not repeat the URL, whose user or query may hold a
+// secret.
 func checkURL(name, text, like string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -190,8 +189,7 @@ var (
 	accountName   = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
 )
 
-// stateURL is that of the container with the locks and notes: the configured one, else one in the account in which the host
-// keeps its own things.
+// stateURL is that of the container with the locks and notes: the configured one, else one in the storage account of the host.
 func stateURL(text string, platform settings.Environment, manager string) (string, error) {
 	const like = "https://ACCOUNT.blob.core.windows.net/" + stateContainer
 	if text != "" {

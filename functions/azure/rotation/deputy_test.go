@@ -77,7 +77,7 @@ func (w *deputyWorld) call(settings map[string]string, specs ...containerapps.Sp
 	time.Sleep(time.Hour)
 	h := New(with(settings), &w.log)
 	h.rotators.HTTPClient = &http.Client{Transport: w.maia.Transport()}
-	h.As(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+	h.WithCredential(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Host, ".blob.") {
 			w.state.ServeHTTP(out, r)
 			return

@@ -4,8 +4,8 @@
 // Every invocation heals what needs it and rotates what is due. So one that is past due, or replayed because the timer's
 // lease was lost, finds nothing due.
 //
-// The host speaks the protocol of custom handlers: [Handler.ServeHTTP]. The work itself is [Handler.RotateRunnerSecrets],
-// which knows nothing of it: a main for Azure's worker for Go would register that one.
+// The host speaks the protocol of custom handlers: [Handler.ServeHTTP]. The work itself is [Handler.RotateRunnerSecrets], which does
+// not depend on that protocol: a main for Azure's worker for Go would register it.
 package rotation
 
 import (
@@ -39,7 +39,7 @@ type Handler struct {
 	rotators function.Rotators
 }
 
-// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every invocation.
+// New reads the configuration from an environment in the form of os.Environ. Every invocation reports what is wrong with it.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
 	return &Handler{
@@ -49,7 +49,7 @@ func New(environ []string, out io.Writer) *Handler {
 	}
 }
 
-// alreadyAtWork is what comes of an invocation while another is at work, as the host may replay one.
+// alreadyAtWork is the result of a concurrent invocation: the host may replay one.
 const alreadyAtWork = "another invocation of this function is at work: nothing was done"
 
 // RotateRunnerSecrets is the function: it heals and rotates, for as long as an invocation may last. The error says which
@@ -119,7 +119,7 @@ func summary(result fleet.Result) (lines []string, err error) {
 
 const tag = containerapp.Tag + "=" + containerapp.TagValue
 
-// warnOfMissing tells of agents that may be served and that no tagged app has: somebody may have taken away its tag.
+// warnOfMissing reports agents that may be served and that no tagged app names: their app may have lost its tag.
 func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fleet.Result) {
 	for _, id := range h.config.AgentIDs {
 		found := false
@@ -132,7 +132,7 @@ func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fl
 	}
 }
 
-// Plan says what an invocation would do for apps now, and changes nothing; for none it is all that are configured.
+// Plan says what an invocation would do now for these apps, or, if there are none, for all that are configured. It changes nothing.
 func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error) {
 	targets, err := h.targets(ctx, apps, true, h.log)
 	if err != nil {
@@ -145,8 +145,8 @@ func refuse(ctx context.Context, log *slog.Logger, err error) error {
 	return function.LogFailure(ctx, log, "the invocation failed", err)
 }
 
-// targets are the apps; for none, all that are configured. A resource group that cannot be read is a target that fails, and
-// stops no other; so is one without an app, if there is none in any.
+// targets are these apps, or, if there are none, all that are configured. A resource group that cannot be read is a target that fails
+// and stops no other; so is each without an app, if none has any.
 func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slog.Logger) ([]fleet.Target, error) {
 	if h.configErr != nil {
 		return nil, h.configErr
@@ -179,7 +179,7 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 			continue
 		}
 		fails(group, settings.Errorf("no Container App in %s has the tag %s", group, tag).
-			WithHint("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not"))
+			WithHint("tag those of runners; the vendor's Terraform takes tags away that its configuration does not have"))
 	}
 	for _, app := range apps {
 		targets = append(targets, fleet.Target{Name: app, Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
@@ -189,7 +189,7 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 	return targets, nil
 }
 
-// open finds the runner of an app and makes what works on it; where it is dry, nothing is sent that could be carried out.
+// open finds the runner of an app, and makes its rotator. With dry set nothing is sent that could change anything.
 func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
 	log = log.With("app", app)
 	runner, err := containerapp.Discover(ctx, containerapp.Config{

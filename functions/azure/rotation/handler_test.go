@@ -128,7 +128,7 @@ func TestReady(t *testing.T) {
 func TestLines(t *testing.T) {
 	var log bytes.Buffer
 	h := New(with(nil), &log)
-	h.As(accepted, transport(emptyAzure()))
+	h.WithCredential(accepted, transport(emptyAzure()))
 	request := post(strings.Replace(good, `"Metadata":{}`, `"Metadata":{"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}`, 1))
 	request.Header.Set("X-Azure-Functions-InvocationId", "8f7a1e6e-0000-4000-8000-000000000000")
 	request.Header.Set("traceparent", "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01")
@@ -159,7 +159,7 @@ func TestCallersAreAbbreviated(t *testing.T) {
 	}
 }
 
-// TestGroupsAreIsolated: one that cannot be read is told, and stops no other.
+// TestGroupsAreIsolated: one that cannot be read is reported, and stops no other.
 func TestGroupsAreIsolated(t *testing.T) {
 	apps := containerapps.New(containerapps.Options{Token: string(accepted)})
 	defer apps.Close()
@@ -168,7 +168,7 @@ func TestGroupsAreIsolated(t *testing.T) {
 	apps.Add(containerapps.Spec{ID: groupID + "-bare/providers/Microsoft.App/containerApps/web", Location: "westeurope", Tags: map[string]string{"maia-rotate": "disabled"}, Replicas: 1})
 	var log bytes.Buffer
 	h := New(with(map[string]string{"MAIA_CONTAINER_APPS": "", "MAIA_RESOURCE_GROUPS": groupID + "-gone," + groupID + "," + groupID + "-bare"}), &log)
-	h.As(accepted, transport(apps))
+	h.WithCredential(accepted, transport(apps))
 	status, said := answered(t, h, post(good))
 	for _, words := range []string{
 		"2 of 2 runners failed", groupID + "-gone: configuration: list the apps of resource group runners-gone",
@@ -192,7 +192,7 @@ func TestGroupsAreIsolated(t *testing.T) {
 	}
 }
 
-// TestNoGroupHasAnApp: then there is nothing to serve, which is told of each.
+// TestNoGroupHasAnApp: then there is nothing to serve, which is reported for each.
 func TestNoGroupHasAnApp(t *testing.T) {
 	apps := containerapps.New(containerapps.Options{Token: string(accepted)})
 	defer apps.Close()
@@ -200,7 +200,7 @@ func TestNoGroupHasAnApp(t *testing.T) {
 		apps.Add(containerapps.Spec{ID: group + "/providers/Microsoft.App/containerApps/web", Location: "westeurope", Replicas: 1})
 	}
 	h := New(with(map[string]string{"MAIA_CONTAINER_APPS": "", "MAIA_RESOURCE_GROUPS": groupID + "," + groupID + "-bare"}), io.Discard)
-	h.As(accepted, transport(apps))
+	h.WithCredential(accepted, transport(apps))
 	status, said := answered(t, h, post(good))
 	for _, words := range []string{"2 of 2 runners failed", "no Container App in " + groupID + " has the tag maia-rotate=enabled", "no Container App in " + groupID + "-bare has the tag"} {
 		if status != http.StatusInternalServerError || !strings.Contains(said, words) {
@@ -212,7 +212,7 @@ func TestNoGroupHasAnApp(t *testing.T) {
 func TestIdentityThatIsRefused(t *testing.T) {
 	var log bytes.Buffer
 	h := New(with(nil), &log)
-	h.As(refusing{rotate.Errorf(rotate.Permission, "the answer holds "+apiSecret)}, transport(emptyAzure()))
+	h.WithCredential(refusing{rotate.Errorf(rotate.Permission, "the answer holds "+apiSecret)}, transport(emptyAzure()))
 	status, said := answered(t, h, post(good))
 	if status != http.StatusInternalServerError || !strings.Contains(said, "no token was issued to the function's identity") || strings.Contains(said+log.String(), apiSecret) {
 		t.Errorf("got %d, %s", status, said)
@@ -234,7 +234,7 @@ func TestOneInvocationAtATime(t *testing.T) {
 		var log bytes.Buffer
 		h := New(with(map[string]string{"MAIA_CONTAINER_APPS": appID}), &log)
 		credential := waiting{make(chan struct{}), make(chan struct{})}
-		h.As(credential, transport(emptyAzure()))
+		h.WithCredential(credential, transport(emptyAzure()))
 		first := make(chan int)
 		go func() {
 			recorder := httptest.NewRecorder()
@@ -253,7 +253,7 @@ func TestOneInvocationAtATime(t *testing.T) {
 		if status := <-first; status != http.StatusInternalServerError {
 			t.Errorf("the first invocation: %d", status)
 		}
-		h.As(accepted, transport(emptyAzure()))
+		h.WithCredential(accepted, transport(emptyAzure()))
 		if status, said := answered(t, h, post(good)); status != http.StatusInternalServerError || said == alreadyAtWork {
 			t.Errorf("one after it: %d, %s", status, said)
 		}
@@ -274,7 +274,7 @@ func TestPanicIsContained(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			h := New(with(settings), &log)
-			h.As(panicking{}, transport(emptyAzure()))
+			h.WithCredential(panicking{}, transport(emptyAzure()))
 			for range 2 { // nothing stays behind
 				status, said := answered(t, h, post(good))
 				if status != http.StatusInternalServerError || !strings.Contains(said, "panic of type string; state: nothing changed by this run") || strings.Contains(said+log.String(), apiSecret) {
@@ -306,7 +306,7 @@ func TestDeadline(t *testing.T) {
 		seen := &witness{Handler: slog.NewJSONHandler(io.Discard, nil)}
 		h.log = slog.New(seen)
 		ctx, cancel := context.WithCancel(t.Context())
-		h.As(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-ctx.Done() }))})
+		h.WithCredential(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-ctx.Done() }))})
 		begun := time.Now()
 		status, said := answered(t, h, post(good))
 		until, _ := seen.call.Deadline()
@@ -322,7 +322,7 @@ func TestEnding(t *testing.T) {
 	var log bytes.Buffer
 	h := New(with(map[string]string{"MAIA_CONTAINER_APPS": appID}), &log)
 	credential := waiting{make(chan struct{}), make(chan struct{})}
-	h.As(credential, transport(emptyAzure()))
+	h.WithCredential(credential, transport(emptyAzure()))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -366,7 +366,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	h := New(with(nil), &log)
 	apps := containerapps.New(containerapps.Options{Token: string(accepted)})
 	defer apps.Close()
-	h.As(accepted, transport(apps))
+	h.WithCredential(accepted, transport(apps))
 	result, err := h.Plan(t.Context())
 	if err != nil || len(result.Targets) != 2 || !result.Failed() {
 		t.Errorf("got %+v, %v", result, err)

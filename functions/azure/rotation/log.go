@@ -12,7 +12,7 @@ import (
 // level of a line from where it was written, not from what it says: so it is standard output, where all are Information.
 func NewLog(out io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
 
-// of has each line of an invocation name it and its trace, as Application Insights names them.
+// of adds the invocation and its trace to each line, by the names that Application Insights has for them.
 func of(log *slog.Logger, request *http.Request) *slog.Logger {
 	if id := request.Header.Get("X-Azure-Functions-InvocationId"); id != "" {
 		log = log.With("invocation", function.Abbreviate(id))

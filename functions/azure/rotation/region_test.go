@@ -31,7 +31,7 @@ func TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace(t *testing.T) {
 				settings[name] = value
 			}
 			h := New(with(settings), &log)
-			h.As(accepted, transport(apps))
+			h.WithCredential(accepted, transport(apps))
 			azure, err := h.azure()
 			if err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 )
 
-// The variables of the function's environment, beside [settings.Common].
+// The variables of the function's environment, with [settings.Common].
 const (
 	envReleases          = "MAIA_HELM_RELEASES"
 	envSecretPath        = "MAIA_HELM_SECRET_PATH"

@@ -13,7 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestOneCodeSeveralCauses: what is to be done is told by the cause, not by the code.
+// TestOneCodeSeveralCauses: the hint follows from the cause, not from the code.
 func TestOneCodeSeveralCauses(t *testing.T) {
 	reason := func(reason string) []any {
 		return []any{map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}}

@@ -40,7 +40,7 @@ type Handler struct {
 	answering sync.RWMutex  // held for reading by each call until it is answered
 }
 
-// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every call.
+// New reads the configuration from an environment in the form of os.Environ. Every call reports what is wrong with it.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
 	return &Handler{
@@ -52,15 +52,15 @@ func New(environ []string, out io.Writer) *Handler {
 	}
 }
 
-// End is for a process that the platform has asked to end (SIGTERM), and that it kills soon. A run that has refreshed nothing
-// gives up and takes back what it has changed; one that has goes on until the restart is ordered, which nothing but its
-// deadline ends. End returns when all calls are answered, and is called once: no other call is served after it.
+// End is for a process that the platform has asked to end (SIGTERM) and kills soon. A run that has refreshed nothing gives up and
+// takes back what it has changed; one that has refreshed goes on until the restart is ordered, or until its deadline. End returns
+// when all calls are answered, and is called once: no other call is served after it.
 func (h *Handler) End() {
 	close(h.ending)
 	h.answering.Lock()
 }
 
-// Answer is what a call is answered with, beside the results.
+// Answer is what a call is answered with.
 type Answer struct {
 	fleet.Result
 	Note  string      `json:"note,omitempty"`
@@ -68,12 +68,12 @@ type Answer struct {
 	Kind  rotate.Kind `json:"kind,omitempty"`  // of that error
 }
 
-// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark, or 503 if another
-// call is at work of which nobody may hear how it ends. It does not read the request's body, and goes on when its caller has gone.
+// ServeHTTP implements http.Handler. It answers with an [Answer]: 200, or 500 if any runner failed or is down, or 503 if another call is
+// at work whose caller may not be waiting any more. It does not read the request's body, and goes on when its caller has gone.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
 	defer h.answering.RUnlock()
-	// Its caller may go, its time may not: so the function can still say in which state the runners are.
+	// It goes on when its caller has gone, but not for longer than its time: the function has to say in which state the runners are.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(request.Context()), function.Deadline(request.Context(), longestAttempt))
 	defer cancel()
 	go func() {
@@ -106,8 +106,8 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	}
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
-	_ = json.NewEncoder(writer).Encode(answer)     // to a caller who may have gone
-	_ = http.NewResponseController(writer).Flush() // before End returns; a writer in tests may not know how
+	_ = json.NewEncoder(writer).Encode(answer)     // the caller may have gone
+	_ = http.NewResponseController(writer).Flush() // before End returns; a test's writer may not be able to
 }
 
 // work heals and rotates.
@@ -119,7 +119,7 @@ func (h *Handler) work(ctx context.Context, log *slog.Logger) (fleet.Result, err
 	return fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets), nil
 }
 
-// Plan says what a call would do for releases now, and changes nothing; for none it is all that are configured.
+// Plan says what a call would do now for these releases, or, if there are none, for all that are configured. It changes nothing.
 func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, error) {
 	if len(releases) == 0 {
 		releases = h.config.Releases
@@ -147,7 +147,7 @@ type call struct {
 	clusters map[string]func() (*rest.Config, error)
 }
 
-// targets are the releases. The credential of the Maia API is read once for all, and so is each cluster.
+// targets are the releases. The credential of the Maia API is read once for all of them, and so is each cluster.
 func (h *Handler) targets(ctx context.Context, releases []Release, log *slog.Logger) ([]fleet.Target, error) {
 	if h.configErr != nil {
 		return nil, h.configErr
@@ -177,7 +177,7 @@ func (c *call) readCredential(ctx context.Context) (maia.Credentials, error) {
 
 const requestTimeout = 10 * time.Second // of one request to a cluster
 
-// open finds the runner of a release and makes what works on it.
+// open finds the runner of a release, and makes its rotator.
 func (c *call) open(ctx context.Context, release Release) (fleet.Runner, *rotate.Rotator, error) {
 	h := c.handler
 	cluster, err := c.cluster(ctx, release.Cluster)
@@ -195,7 +195,7 @@ func (c *call) open(ctx context.Context, release Release) (fleet.Runner, *rotate
 	return runner, rotator, err
 }
 
-// cluster is a configuration of the release's own.
+// cluster is a copy of the cluster's configuration, for one release.
 func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
 	c.mu.Lock()
 	find := c.clusters[name]

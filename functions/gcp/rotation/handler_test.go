@@ -111,8 +111,8 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// TestOneCallAtATime: a second call meanwhile is answered with 200 where the caller of the first one hears how it ends, else with 503. The
-// first one is carried out to the end, though its caller has gone.
+// TestOneCallAtATime: a concurrent call is answered with 200 while the caller of the first one waits, else with 503. The first one is
+// carried out to the end, though its caller has gone.
 func TestOneCallAtATime(t *testing.T) {
 	const job, first, later = "maia-rotate", "2026-11-28T19:00:00Z", "2026-11-28T19:30:00Z"
 	for name, test := range map[string]struct {
@@ -127,8 +127,8 @@ func TestOneCallAtATime(t *testing.T) {
 		"the caller has gone": {is: "", after: time.Second, gone: true, words: "has been at work for 1s, and its caller has gone"},
 		"a retry after its deadline": {is: first, after: 3*time.Minute + 5*time.Second,
 			words: "has been at work for 3m5s, and this one repeats it"},
-		"the next one, 31 min later":  {is: later, after: 31 * time.Minute, words: "Cloud Scheduler waits for none that long"},
-		"one that has lost its bound": {is: later, after: time.Hour, words: "its time is over"},
+		"the next one, 31 min later": {is: later, after: 31 * time.Minute, words: "Cloud Scheduler waits for none that long"},
+		"one whose time is over":     {is: later, after: time.Hour, words: "its time is over"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -209,7 +209,7 @@ func (w *witness) WithAttrs([]slog.Attr) slog.Handler { return w }
 // WithGroup implements slog.Handler.
 func (w *witness) WithGroup(string) slog.Handler { return w }
 
-// TestEnd: a run hears of it, and End returns when its call is answered.
+// TestEnd: a run is cancelled, and End returns when its call is answered.
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := valid()
@@ -256,7 +256,7 @@ func TestPanicIsContained(t *testing.T) {
 		t.Errorf("got %d, %+v", status, answer)
 	}
 	if text, err := json.Marshal(answer); err != nil || bytes.Contains(text, []byte(apiSecret)) || bytes.Contains(log.Bytes(), []byte(apiSecret)) {
-		t.Errorf("the value of the panic is told (%v)", err)
+		t.Errorf("the value of the panic leaked (%v)", err)
 	}
 }
 

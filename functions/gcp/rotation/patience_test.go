@@ -118,11 +118,11 @@ func TestAReadEndsWithTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := read(ctx, "look up", GetCluster, func(ctx context.Context) (int, error) {
+		_, err := read(ctx, "read", GetCluster, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})
-		if rotate.KindOf(err) != rotate.NotReady || err.Error() != "look up: context deadline exceeded" {
+		if rotate.KindOf(err) != rotate.NotReady || err.Error() != "read: context deadline exceeded" {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -35,7 +35,7 @@ func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, e
 		return fleet.Result{}, err
 	}
 	handler := rotation.New(r.environ(values), io.Discard)
-	handler.As(r.checker.Credential, r.checker.Transport)
+	handler.WithCredential(r.checker.Credential, r.checker.Transport)
 	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotation.WorkTime())
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()

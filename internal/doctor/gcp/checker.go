@@ -138,7 +138,7 @@ func (c *Checker) planOf(ctx context.Context, environ []string, service *functio
 		}
 	}
 	handler := rotation.New(environ, io.Discard)
-	handler.As(tokens, c.Options...)
+	handler.WithCredential(tokens, c.Options...)
 	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), function.WorkTime(timeout))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()

@@ -174,7 +174,7 @@ func TestFunctionAndJob(t *testing.T) {
 			}, []string{"-warning release", "-warning rights"}, "",
 		},
 		"no rights in the cluster's project": {func(i *installation) { i.Denied = []string{rotation.GetCluster} }, nil, "with your rights"},
-		"no cluster":                         {func(i *installation) { delete(i.Clusters, cluster) }, []string{"-warning release", "problem release"}, "look up cluster"},
+		"no cluster":                         {func(i *installation) { delete(i.Clusters, cluster) }, []string{"-warning release", "problem release"}, "read cluster"},
 		"jobs may not be listed":             {func(i *installation) { i.Denied = []string{"cloudscheduler.jobs.list"} }, []string{"warning job"}, "do not allow cloudscheduler.jobs.list"},
 		"no job":                             {func(i *installation) { i.Jobs = nil }, []string{"warning job"}, "no Cloud Scheduler job"},
 		"job is paused":                      {func(i *installation) { i.job.State = "PAUSED" }, []string{"problem job"}, "is PAUSED"},
