@@ -13,7 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
-// binary is the function as Lambda runs it, but for this machine.
+// binary is the function, compiled for this machine.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -87,7 +87,7 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 	}
 }
 
-// What the tests and the sandbox run, and what is packed for AWS, is built as what sam build makes.
+// The tests, the sandbox and package pack build the function as sam build does.
 func TestTheMakefileBuildsAsPackDoes(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {

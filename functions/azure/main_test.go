@@ -28,7 +28,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// unpacked is the app as its zip file unpacks, with the program for this machine.
+// unpacked is the unpacked zip file of the app, with the program for this machine.
 var unpacked string
 
 func TestMain(m *testing.M) {
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	// Most of their time the tests wait, for example until a refresh can no longer be under way.
+	// The tests mostly wait, for example until a refresh can no longer be under way.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
@@ -58,7 +58,7 @@ const (
 	identityHeader = "the-header-of-the-identity-endpoint"
 )
 
-// world is all that the function works on, on loopback.
+// world is Azure and Maia on loopback.
 type world struct {
 	maia  *maiatest.Server
 	apps  *containerapps.Server
@@ -151,7 +151,7 @@ func (w *world) fire(t *testing.T, host *functionshost.Host, timer functionshost
 	return result
 }
 
-// checkBack checks that the runner is up with the credentials after a number of refreshes.
+// checkBack checks that the runner is connected with the valid credentials, after a number of refreshes.
 func (w *world) checkBack(t *testing.T, refreshes int) {
 	t.Helper()
 	agent, err := w.maia.Client(t).Agent(t.Context(), agentID)
@@ -179,7 +179,7 @@ func TestTheCompiledFunctionRotates(t *testing.T) {
 			if err := json.Unmarshal(result.Body, &document); err != nil || fmt.Sprint(document["Outputs"]) != "map[]" || document["ReturnValue"] != nil || len(document) != 3 {
 				t.Errorf("the answer is %s", result.Body)
 			}
-			// Past due, replayed, or sent as a text: nothing is due.
+			// Past due, replayed, or sent as a string: nothing is due.
 			status := &functionshost.Status{Last: "2026-11-28T06:00:00.0089+00:00", Next: "garbled", LastUpdated: "0001-01-01T00:00:00"}
 			for _, timer := range []functionshost.Timer{{}, {PastDue: true, Status: status}, {Encoded: true}} {
 				if result := w.fire(t, host, timer); result.Failure != "" || !slices.Equal(result.Logs, []string{app + ": nothing was due"}) {
@@ -194,7 +194,7 @@ func TestTheCompiledFunctionRotates(t *testing.T) {
 	}
 }
 
-// TestReplayedMeanwhile: the host replays an invocation that is at work, because the timer's lease was lost.
+// TestReplayedMeanwhile: the host replays an invocation that is still at work, because it lost the timer's lease.
 func TestReplayedMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -237,7 +237,7 @@ func TestDownRunner(t *testing.T) {
 	checkLogged(t, host, `"msg":"the runner failed"`, `"dark_seconds":`, "restarted, not connected", `"invocation":"`+result.InvocationID+`"`)
 }
 
-// TestAskedToEnd: between the refresh and the restart nothing stops the function, and it does not leave with 0.
+// TestAskedToEnd: a request to end does not stop the function between refresh and restart, and its exit code is not 0.
 func TestAskedToEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -265,7 +265,7 @@ func TestAskedToEnd(t *testing.T) {
 	checkLogged(t, host, `"msg":"the function is ending"`)
 }
 
-// TestKilledInTheMiddle: the next invocation brings to the runner what the killed one has refreshed.
+// TestKilledInTheMiddle: the invocation after one that was killed brings the refreshed secret to the runner.
 func TestKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -385,7 +385,7 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// TestWithoutAPort: outside of a host it says so, and leaves with an error.
+// TestWithoutAPort: outside of a host the function says so, and exits with an error.
 func TestWithoutAPort(t *testing.T) {
 	for _, port := range []string{"", "http", "70000"} {
 		command := exec.CommandContext(t.Context(), filepath.Join(unpacked, "rotator"))
@@ -398,7 +398,7 @@ func TestWithoutAPort(t *testing.T) {
 	}
 }
 
-// TestHostIsGone: a log that nobody reads any more does not end the function.
+// TestHostIsGone: the function does not end because its log is not read any more.
 func TestHostIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -461,7 +461,7 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 	}
 }
 
-// TestTheHostsFiles holds host.json and function.json against the code.
+// TestTheHostsFiles compares host.json and function.json with the code.
 func TestTheHostsFiles(t *testing.T) {
 	read := func(name string, into any) {
 		text, err := os.ReadFile(name)

@@ -10,8 +10,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// FuzzEnvironment: whatever is in an environment, it is read within the bounds, or is a Configuration error that names the variable and
-// does not repeat the secret.
+// FuzzEnvironment: an environment is read, with values within their bounds, or is a Configuration error that names the variable and does
+// not repeat the secret.
 func FuzzEnvironment(f *testing.F) {
 	for _, sample := range []string{
 		reference + "=x\nMAIA_AGENT_IDS=" + agent + ", " + strings.ToUpper(agent) + "\nMAIA_REGION=EU1\nMAIA_ROTATE_DRAIN=Pause\nMAIA_ROTATE_DRAIN_TIMEOUT=5m\nMAIA_ROTATE_CONNECT_TIMEOUT=1h0m0.5s\nMAIA_ROTATE_EVERY=720h\nPATH=/bin",
@@ -64,7 +64,7 @@ func FuzzEnvironment(f *testing.F) {
 	})
 }
 
-// FuzzList: the items of a list are those between its commas, each without blanks around it and none empty.
+// FuzzList: the items of a list are those between its commas, without blanks around them, and none is empty.
 func FuzzList(f *testing.F) {
 	for _, sample := range []string{"", ",", "a", " a , b ,, c\t,", "a,a", "\u00a0a\u00a0,\u2028", "a b"} {
 		f.Add(sample)

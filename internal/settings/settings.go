@@ -28,7 +28,7 @@ const (
 	Every          = "MAIA_ROTATE_EVERY" // not where the trigger decides when a rotation is due
 )
 
-// Common are the variables that all functions have, but for [Every].
+// Common are the variables that all functions have.
 var Common = []string{ClientID, ClientSecret, AgentIDs, Region, APIURL, TokenURL, Drain, DrainTimeout, ConnectTimeout}
 
 // Environment is the MAIA_ variables of an environment.
@@ -58,7 +58,7 @@ func nearest(name string, known []string) string {
 	})
 }
 
-// List is a variable's value, which is comma-separated.
+// List has the items of a comma-separated variable.
 func (e Environment) List(name string) []string {
 	var items []string
 	for item := range strings.SplitSeq(e[name], ",") {
@@ -69,8 +69,8 @@ func (e Environment) List(name string) []string {
 	return items
 }
 
-// Credential is that of the Maia API, or zero where the reference variable names the secret that holds it. A function that
-// has no such variable, because its platform puts the secret itself into the environment, gives an empty name.
+// Credential is that of the Maia API, or zero if the reference variable is set, which names the secret that holds it. A function without
+// such a variable, because its platform puts the secret itself into the environment, passes an empty name.
 func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	id, secret := e[ClientID], e[ClientSecret]
 	switch direct := id != "" || secret != ""; {
@@ -98,7 +98,7 @@ type Shared struct {
 	Policy rotate.Policy
 }
 
-// Shared reads it: see [Environment.Credential] for the reference, and [Environment.Policy] for the limit.
+// Shared reads it, with the reference of [Environment.Credential] and the limit of [Environment.Policy].
 func (e Environment) Shared(reference string, limit time.Duration) (shared Shared, err error) {
 	if shared.Credentials, err = e.Credential(reference); err != nil {
 		return shared, err
@@ -124,8 +124,7 @@ func (e Environment) Agents() ([]string, error) {
 	return ids, nil
 }
 
-// Policy is the default one, changed by the variables. No time-out is longer than the limit, which is how long the function
-// may run.
+// Policy is the default one, changed by the variables. No time-out is longer than the limit: the time that the function has.
 func (e Environment) Policy(limit time.Duration) (rotate.Policy, error) {
 	policy := rotate.DefaultPolicy()
 	if drain := e[Drain]; drain != "" {
@@ -156,7 +155,7 @@ const (
 	shortestEvery = time.Hour
 )
 
-// Age is the one at which a runner's credentials are due for rotation.
+// Age is that at which a runner's credentials are due for rotation.
 func (e Environment) Age() (time.Duration, error) {
 	text := e[Every]
 	if text == "" {

@@ -122,7 +122,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// A function whose platform puts the secret itself into the environment has no variable that names it.
+// A platform that puts the secret itself into the environment needs no variable that names it.
 func TestCredentialWithoutAReference(t *testing.T) {
 	for text, environ := range map[string][]string{
 		"MAIA_CLIENT_ID and MAIA_CLIENT_SECRET are not set: they are the Maia API credential": nil,

@@ -24,7 +24,7 @@ import (
 // healEvery is the pace of the healing schedule.
 const healEvery = 30 * time.Minute
 
-// act invokes the function as a schedule or a person does.
+// act invokes the function as a schedule or an operator does.
 func (w *world) act(payload string) (Result, error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), w.timeout)
@@ -46,11 +46,11 @@ func (w *world) act(payload string) (Result, error) {
 
 func (w *world) heal() (Result, error) { return w.act(`{"action":"heal"}`) }
 
-// rotateOnce rotates and is done with that: nothing is tried again.
+// rotateOnce rotates without retries.
 func rotateOnce(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.Attempts = 1 }
 
-// Every call of a rotation is where the process is killed, or gets no answer however often it is tried, and nobody
-// retries the rotation. Two healing events bring the runner back.
+// At every call of a rotation the process is killed, or the call never gets an answer, and the rotation is not retried. Two healing
+// events bring the runner back.
 func TestPromise1TwoHealingEventsRepairEveryState(t *testing.T) {
 	scenarios := 0
 	for _, c := range rotationCalls(t) {
@@ -180,7 +180,7 @@ func (w *world) changes() (n int) {
 	return n
 }
 
-// What a frozen AWSPENDING blocks: Secrets Manager would go on with a version that can never be used.
+// Without healing, Secrets Manager would go on with the version of a frozen AWSPENDING, which can never be used.
 func TestPromise6HealingFreesAFrozenPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
@@ -212,7 +212,7 @@ func TestPromise6HealingFreesAFrozenPending(t *testing.T) {
 	})
 }
 
-// A person's value that lands after the refresh ends the rotation; the schedule brings the runner back.
+// A value that an operator puts after the refresh ends the rotation. The healing schedule brings the runner back.
 func TestPromise1HealingAfterAPersonsValueEndedTheRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -395,7 +395,7 @@ func TestActionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A pause that Maia has refused was never ours: an operator's that comes later stays.
+// A pause that Maia has refused is not ours: a later one of an operator stays.
 func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
 	for _, status := range []int{400, 403, 429} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {

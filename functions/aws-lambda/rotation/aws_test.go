@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// setAWS sets these variables, and no other of AWS's.
+// setAWS sets these variables, and unsets the others of AWS.
 func setAWS(t *testing.T, env map[string]string) {
 	t.Helper()
 	for _, variable := range os.Environ() {
@@ -29,7 +29,7 @@ func setAWS(t *testing.T, env map[string]string) {
 	}
 }
 
-// What a variable means is what the SDK's own loader takes it for.
+// LoadAWS reads each variable as the SDK's own loader does.
 func TestLoadAWSIsAsTheSDKLoads(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"as Lambda sets it":   {},

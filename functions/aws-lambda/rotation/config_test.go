@@ -13,7 +13,7 @@ import (
 
 const credentialsARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:maia-api-AbCdEf"
 
-// valid is an environment with everything set that can be.
+// valid is an environment with everything set that can be set together.
 func valid() map[string]string {
 	return map[string]string{
 		"MAIA_CREDENTIALS_SECRET_ARN": credentialsARN,

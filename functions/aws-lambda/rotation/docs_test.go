@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// The reference has every metric, with the unit and the dimensions that it is written with.
+// The reference has every metric, with its unit and dimensions.
 func TestMetricsAreDocumented(t *testing.T) {
 	chapter := docstest.Section(t, docstest.Read(t, "docs/configuration.md"), "## Metrics")
 	if !strings.Contains(chapter, "`"+MetricsNamespace+"`") {

@@ -19,8 +19,8 @@ func mustBeConfiguration(t *testing.T, err error, names string, longest int) {
 	}
 }
 
-// FuzzEvent: an event is a step with all that it needs, or an action, or a Configuration error that names the field; whichever, it reads
-// the same when it is written again.
+// FuzzEvent: an event is a complete step, or an action, or a Configuration error that names the field. Written and read again, it is the
+// same.
 func FuzzEvent(f *testing.F) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:matillion-oauth-credentials-AbCdEf"
 	for _, sample := range []string{
@@ -58,7 +58,7 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// FuzzSecretARN: what is accepted is an ARN of a secret, and an error keeps what it repeats short and whole.
+// FuzzSecretARN: what is accepted is the ARN of a secret, and an error is short.
 func FuzzSecretARN(f *testing.F) {
 	for _, sample := range []string{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf", "arn:aws-cn:secretsmanager::::secret:", "x", "", strings.Repeat(":", 6), strings.Repeat("é", 100)} {
 		f.Add(sample)
@@ -74,8 +74,8 @@ func FuzzSecretARN(f *testing.F) {
 	})
 }
 
-// FuzzConfig: whatever is in the environment, it is read, with an allow-list where runners are found by a cluster, or is a Configuration
-// error that names the variable and does not repeat the secret.
+// FuzzConfig: an environment is a configuration, with a list of agents where runners are found by their cluster, or a Configuration error
+// that names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
 	const secret = "the-secret-of-the-api-credential"
 	for _, sample := range []string{

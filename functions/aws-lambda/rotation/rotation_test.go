@@ -36,7 +36,7 @@ func TestRotation(t *testing.T) {
 				t.Errorf("the output lacks %s", want)
 			}
 		}
-		// A second one replaces the first one's note.
+		// A second rotation replaces the note of the first.
 		before := len(w.labels())
 		if got := w.rotate(); got != smemulator.RotationSucceeded {
 			t.Fatalf("%s: %v", got, w.errors)
@@ -81,7 +81,7 @@ func rotationCalls(t *testing.T) (calls []serviceCall) {
 	return calls
 }
 
-// callFault is one thing that can go wrong with a call.
+// callFault is one fault of a call.
 type callFault struct {
 	name   string
 	inject func(w *world)
@@ -115,7 +115,7 @@ func (c serviceCall) faults() []callFault {
 	}
 }
 
-// mustReportThatItIsLeftPaused checks what is true where a process was killed between its PAUSE and the note of it, and the next
+// mustReportThatItIsLeftPaused checks the end of a rotation whose process was killed between its PAUSE and the note of it, and whose next
 // try came so late that the pause may be an operator's: the runner is back, an error reports the pause, and a person resumes it.
 func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	w.t.Helper()
@@ -133,8 +133,8 @@ func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	}
 }
 
-// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is done, or after, or is where the process
-// is killed. Secrets Manager's retries must bring the runner back.
+// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is carried out, or after it, or kills the process. Secrets
+// Manager's retries must bring the runner back.
 func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
 	scenarios := 0
 	for _, c := range rotationCalls(t) {
@@ -168,7 +168,7 @@ func (w *world) kill() {
 	}
 }
 
-// inFunction says whether the caller runs below the handler.
+// inFunction reports whether the caller runs below the handler.
 func (w *world) inFunction() bool {
 	frames := make([]uintptr, 64)
 	found := runtime.CallersFrames(frames[:runtime.Callers(0, frames)])
@@ -243,8 +243,8 @@ func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
 	}
 }
 
-// Runs that overlap on one token, as after a time-out of the caller's, refresh once between them, and none resumes a
-// runner that another is about to refresh.
+// Concurrent runs on one token, as after a time-out of the caller, refresh once in all. None resumes a runner that another is about to
+// refresh.
 func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 	for _, apart := range []time.Duration{0, 700 * time.Millisecond, 5 * time.Second, 33 * time.Second} {
 		for _, runs := range []int{2, 5} {
@@ -303,7 +303,7 @@ func TestPromise2ANewTokenAdoptsWhatTheLastOneLeft(t *testing.T) {
 			t.Fatal(got)
 		}
 		w.hook = nil
-		// A person clears the stuck label, as the documentation says, and starts another rotation.
+		// An operator clears the stuck label, as the documentation says, and starts another rotation.
 		w.clearPending()
 		if got := w.rotate(); got != smemulator.RotationSucceeded {
 			t.Fatalf("%s: %v", got, w.errors)
@@ -494,7 +494,7 @@ func TestPromise8OperatorsPauseStays(t *testing.T) {
 	})
 }
 
-// A person who edits another key while the secret rotates keeps the edit.
+// An operator's edit of another key during a rotation is kept.
 func TestPromise8AnEditOfAnotherKeySurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -550,8 +550,7 @@ func TestReadsThatLag(t *testing.T) {
 	})
 }
 
-// Once the secret is refreshed, the steps do not wait for a Maia that is asked too much: what they ask it is good to know, and
-// the runner is down meanwhile.
+// After the refresh the steps do not wait for a Maia that limits the rate: its answer is not essential, and the runner is down meanwhile.
 func TestPromise4ALimitedMaiaDoesNotDelayTheRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

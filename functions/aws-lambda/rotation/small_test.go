@@ -20,7 +20,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// throttledClient is the function's own client of a Secrets Manager that refuses everything as too much, and what reaches it.
+// throttledClient is the function's own client, and a Secrets Manager that throttles every call.
 func throttledClient(t *testing.T) (*secretsmanager.Client, *smemulator.Server) {
 	server := smemulator.New(smemulator.Options{})
 	t.Cleanup(server.Close)
@@ -100,7 +100,7 @@ func (w *world) serve(services string) {
 	w.environ = append(w.environ, "MAIA_ECS_SERVICES="+services)
 }
 
-// The vendor's examples put a region of the cloud where Maia's belongs.
+// The vendor's examples have a region of AWS where Maia's belongs.
 func TestARegionThatIsNotMaiasIsReportedWithWhereItStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -120,8 +120,8 @@ func TestARegionThatIsNotMaiasIsReportedWithWhereItStands(t *testing.T) {
 	})
 }
 
-// The store of a runner without a note lacks what Maia holds. While the agent of another secret is not known, that
-// one could be the runner's.
+// The store of a runner without a note lacks what Maia holds. It is not repaired while the agent of another secret is unknown, which could
+// be this one.
 func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
 	for name, duplicate := range map[string]bool{"all are known": false, "one cannot be opened": true} {
 		t.Run(name, func(t *testing.T) {

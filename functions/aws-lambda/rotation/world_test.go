@@ -33,13 +33,13 @@ const (
 	firstSecret = "the-first-secret-of-the-runner"
 	functionARN = "arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate"
 
-	// document has its keys in an odd order, odd spacing, and a number that does not survive a decoder of floats.
+	// document has an unusual order of keys, unusual blanks, and a number that a float cannot hold.
 	document = `{ "note":"kept",  "client_secret" : "` + firstSecret + `","big":12345678901234567890.10,
   "client_id":"` + clientID + `"}`
 )
 
-// world is the emulated AWS and Maia, in memory, with the handler in this process as the Lambda. It is made for a bubble
-// of testing/synctest: hours pass at once.
+// world is AWS and Maia in memory, with the handler in this process as the Lambda. It belongs into a bubble of testing/synctest, where
+// hours pass at once.
 type world struct {
 	t       *testing.T
 	maia    *maiatest.Server
@@ -58,7 +58,7 @@ type world struct {
 	deadly    deadlyCall
 }
 
-// deadlyCall is the nth call of an operation to AWS at which the process is killed, before it is sent or when it is done.
+// deadlyCall is the nth call of an operation of AWS at which the process is killed, before or after the call.
 type deadlyCall struct {
 	operation string
 	n         int
@@ -284,7 +284,7 @@ func (w *world) labels() (labels []string) {
 	return labels
 }
 
-// mustNotLeak searches whatever left the function for every secret that there ever was.
+// mustNotLeak searches all that left the function for every secret so far.
 func (w *world) mustNotLeak() {
 	w.t.Helper()
 	w.mu.Lock()

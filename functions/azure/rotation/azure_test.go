@@ -61,7 +61,7 @@ func TestIdentity(t *testing.T) {
 			}
 			url := server.URL
 			if test.down {
-				listener, err := net.Listen("tcp", "127.0.0.1:0") // of a port at which nobody answers
+				listener, err := net.Listen("tcp", "127.0.0.1:0") // of a port where nothing listens
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -17,7 +17,7 @@ const (
 	apiSecret = "KZXW6YTBOJRGC6TJNZTQ"
 )
 
-// valid is an environment with everything set that can be at the same time.
+// valid is an environment with everything set that can be set together.
 func valid() map[string]string {
 	return map[string]string{
 		"MAIA_CONTAINER_APPS":              appID + ", " + appID + "-2",
@@ -47,7 +47,7 @@ func environ(env map[string]string) []string {
 	return list
 }
 
-// with is the valid environment with changes; an empty value is one that is not set.
+// with is the valid environment with changes; an empty value unsets a variable.
 func with(changes map[string]string) []string {
 	env := valid()
 	maps.Copy(env, changes)
@@ -130,7 +130,7 @@ func TestStateContainer(t *testing.T) {
 	}
 }
 
-// check checks that an error is one of the configuration that says words and no secret; that there is none, for no words.
+// check checks that an error is a Configuration error with these words and without the secret, or, without words, that there is none.
 func check(t *testing.T, err error, words ...string) {
 	t.Helper()
 	if len(words) == 0 || words[0] == "" {

@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The thief has a runner of their own, in an app of their own, which they may change as they like.
+// The thief has a runner in an app of their own, which they may change as they like.
 const (
 	thiefID      = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	thiefApp     = groupID + "/providers/Microsoft.App/containerApps/thief"
@@ -26,8 +26,7 @@ const (
 	victimSecret = "the-first-secret-of-the-victim"
 )
 
-// deputyWorld is Maia with two runners, and the function's storage account. The apps are others from call to call, as somebody has
-// changed them.
+// deputyWorld is Maia with two runners, and the function's storage account. Each call has apps of its own.
 type deputyWorld struct {
 	t     *testing.T
 	maia  *maiatest.Server
@@ -56,8 +55,8 @@ func deputyApp(id, agent, client, secret string) containerapps.Spec {
 	}
 }
 
-// call has the function called once, while there are some apps. It returns what it answered, what it planned before, and the secrets
-// that the apps hold then.
+// call plans and calls the function once with these apps. It returns the answer with the plan, and the secrets that the apps hold in the
+// end.
 func (w *deputyWorld) call(settings map[string]string, specs ...containerapps.Spec) (status int, said string, stored map[string]string) {
 	w.t.Helper()
 	apps := containerapps.New(containerapps.Options{
@@ -106,8 +105,8 @@ func (w *deputyWorld) mustNotLeak(said string) {
 	}
 }
 
-// TestConfusedDeputy: whoever has their app name another runner's agent does not get that one's secret into it: however the apps are found
-// and listed, whether the two were served before or not, however the ID is written.
+// TestConfusedDeputy: a thief whose app names another runner's agent does not get that runner's secret, however the apps are found and
+// listed and the ID is written, and whether the two were served before or not.
 func TestConfusedDeputy(t *testing.T) {
 	const only = "MAIA_CONTAINER_APPS"
 	configurations := map[string]map[string]string{
@@ -143,7 +142,7 @@ func TestConfusedDeputy(t *testing.T) {
 								}
 							}
 							live, refreshes := w.maia.LiveSecret(agentID), w.maia.Refreshes(agentID)
-							// As the thief edits it, and while nothing is wrong with the victim's.
+							// The thief edits the app; the victim's is healthy.
 							thief = deputyApp(thiefApp, spelled, client, "a-guess-of-the-thief")
 							for range 2 {
 								status, said, stored := w.call(configurations[name], victim, thief)
@@ -169,8 +168,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: that a runner is down would explain that its store lacks what Maia holds. It explains nothing
-// where the agent is not listed, is another app's too, or is at home in another.
+// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
+// is not listed, is another app's too, or has its note for another app.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const only = "MAIA_CONTAINER_APPS"
 	for name, test := range map[string]struct {

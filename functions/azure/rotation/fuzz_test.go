@@ -27,7 +27,7 @@ func mustBeConfiguration(t *testing.T, err error, names string) {
 	}
 }
 
-// FuzzInvocation: an invocation is that of a timer, of which nothing long is kept, or a Configuration error that repeats nothing of it.
+// FuzzInvocation: an invocation is a timer's, of which only short values are kept, or a Configuration error that repeats nothing of it.
 func FuzzInvocation(f *testing.F) {
 	for _, sample := range []string{
 		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00","Next":"2023-09-07T12:00:00Z","LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":false}},"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets"},"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}}`,
@@ -59,8 +59,8 @@ func FuzzInvocation(f *testing.F) {
 	})
 }
 
-// FuzzRequest: whatever is sent to the function, it answers in the host's form, and each line of its log is JSON, is not long and does
-// not hold what was sent in the body.
+// FuzzRequest: the function answers every request in the host's form. Each line of its log is JSON and short, and holds nothing of the
+// body.
 func FuzzRequest(f *testing.F) {
 	f.Add(http.MethodPost, "/"+FunctionName, "8f7a1e6e-0000-4000-8000-000000000000", "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01", []byte(good))
 	f.Add(http.MethodPost, "/"+FunctionName, "\xff\n", "a-b\"-c-d", []byte(`{"Data":{"timer":{"ScheduleStatus":{"Last":"x"}}},"x":"`+apiSecret+`"}`))
@@ -97,8 +97,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzResourceID: what the configuration takes for the ID of an app or a group is one to Azure's own library too, and puts nothing else
-// into the path of a request.
+// FuzzResourceID: what the configuration accepts as the ID of an app or a group is one for Azure's own library, too, and adds nothing else
+// to the path of a request.
 func FuzzResourceID(f *testing.F) {
 	for _, sample := range []string{
 		appID, groupID, strings.ToUpper(appID), groupID + "-é.(x)/providers/microsoft.app/containerapps/a", groupID + "/../x/providers/Microsoft.App/containerApps/a", groupID + "/", groupID + ".",

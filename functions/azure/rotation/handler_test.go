@@ -24,14 +24,14 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// token is a credential, and the token that it gives.
+// token is a credential that gives this token.
 type token string
 
 func (t token) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	return azcore.AccessToken{Token: string(t), ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-// refusing is a credential that is none.
+// refusing is a credential without a token.
 type refusing struct{ err error }
 
 func (r refusing) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -124,7 +124,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestLines: each line of an invocation names it.
+// TestLines: each line of an invocation has its ID.
 func TestLines(t *testing.T) {
 	var log bytes.Buffer
 	h := New(with(nil), &log)
@@ -219,7 +219,7 @@ func TestIdentityThatIsRefused(t *testing.T) {
 	}
 }
 
-// waiting is a credential that waits.
+// waiting is a credential that waits until it is released.
 type waiting struct{ begun, release chan struct{} }
 
 func (w waiting) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -228,7 +228,7 @@ func (w waiting) GetToken(context.Context, policy.TokenRequestOptions) (azcore.A
 	return azcore.AccessToken{}, context.DeadlineExceeded
 }
 
-// TestOneInvocationAtATime: a second one meanwhile is answered with 200.
+// TestOneInvocationAtATime: a concurrent one is answered with 200.
 func TestOneInvocationAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -260,7 +260,7 @@ func TestOneInvocationAtATime(t *testing.T) {
 	})
 }
 
-// panicking is a credential with a fault.
+// panicking is a credential that panics.
 type panicking struct{}
 
 func (panicking) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -299,7 +299,7 @@ func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	return nil
 }
 
-// TestDeadline: an invocation ends before the host would end the process, also where nobody answers it.
+// TestDeadline: an invocation ends before the host would end the process, even if Azure does not answer.
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(with(map[string]string{"MAIA_CONTAINER_APPS": appID}), io.Discard)

@@ -8,7 +8,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 )
 
-// TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace: the vendor's own examples set a cloud's region there.
+// TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace: the vendor's own examples have a region of the cloud there.
 func TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings map[string]string

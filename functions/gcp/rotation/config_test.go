@@ -17,7 +17,7 @@ const (
 	apiSecret = "KZXW6YTBOJRGC6TJNZTQ"
 )
 
-// valid is an environment with everything set that can be.
+// valid is an environment with everything set that can be set together.
 func valid() map[string]string {
 	return map[string]string{
 		"MAIA_HELM_RELEASES":          cluster + ", " + cluster + "/namespaces/second/releases/runner",

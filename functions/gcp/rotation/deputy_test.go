@@ -21,7 +21,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The thief has a runner of their own, in a release of their own, which they may upgrade as they like.
+// The thief has a runner in a release of their own, which they may upgrade as they like.
 const (
 	thiefID      = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	thiefClient  = "client-of-the-thief"
@@ -37,7 +37,7 @@ type deputyRelease struct {
 	down                             bool   // scaled to zero
 }
 
-// deputyCluster is an API server that answers reads of the releases, and keeps no write: it remembers them.
+// deputyCluster is an API server that answers reads of the releases, and records writes without carrying them out.
 type deputyCluster struct {
 	releases []deputyRelease
 
@@ -128,7 +128,7 @@ func (r deputyRelease) record() string {
 	return base64.StdEncoding.EncodeToString(packed.Bytes())
 }
 
-// deputyCall has the function called, by its caller and for a plan, with the releases as they are and both runners connected.
+// deputyCall plans and calls the function with these releases, while both runners are connected unless the victim is down.
 func deputyCall(t *testing.T, settings map[string]string, victimDown bool, releases ...deputyRelease) (status int, said string, writes []string) {
 	t.Helper()
 	fake := maiatest.New(maiatest.WithAPICredential("api", apiSecret))
@@ -175,16 +175,16 @@ func deputyCall(t *testing.T, settings map[string]string, victimDown bool, relea
 	return recorder.Code, said, cluster.writes
 }
 
-// servedNote is what the Lease of a release says that was served for an agent before.
+// servedNote is the Lease of a release that was served for an agent before.
 func servedNote(agent string) string {
 	mark := maia.NewSecret("the-first-secret-of-the-thief").Fingerprint()
 	note, _ := json.Marshal(map[string]any{"agent": agent, "applied": mark, "rotated": map[string]any{"at": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "over": "0123456789ab", "new": mark}})
 	return string(note)
 }
 
-// TestConfusedDeputy: whoever has their release name another runner's agent does not get that one's secret into it, nor has it refreshed
-// or paused: however the releases are listed, whether theirs was served before or not, however the ID is written, by healing, by a
-// rotation, which each call would make, and by a plan. Nothing is written to either release.
+// TestConfusedDeputy: a thief whose release names another runner's agent does not get that runner's secret, and cannot have it refreshed or
+// paused: by healing, by a rotation or by a plan, however the releases are listed and the ID is written, and whether the thief's was
+// served before or not. Nothing is written to either release.
 func TestConfusedDeputy(t *testing.T) {
 	const victims, thiefs = "namespaces/victim/releases/runner", "namespaces/thief/releases/runner"
 	configurations := map[string]map[string]string{
@@ -218,8 +218,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: that a runner is down would explain that its store lacks what Maia holds. It explains nothing
-// where the agent is not listed, or is another release's too.
+// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
+// is not listed, or is another release's, too.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const victims, thiefs = "namespaces/victim/releases/runner", "namespaces/thief/releases/runner"
 	for name, settings := range map[string]map[string]string{

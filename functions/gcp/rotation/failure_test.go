@@ -65,7 +65,7 @@ type elsewhere struct{}
 func (elsewhere) AgentID() string { return agentID }
 func (elsewhere) Region() string  { return "eu-west-1" }
 
-// TestARegionThatIsNoneOfMaias: the vendor's own examples set one of AWS.
+// TestARegionThatIsNoneOfMaias: the vendor's own examples have one of AWS.
 func TestARegionThatIsNoneOfMaias(t *testing.T) {
 	credential := func() (maia.Credentials, error) {
 		return maia.Credentials{ClientID: "an-id", ClientSecret: maia.NewSecret(apiSecret)}, nil

@@ -23,8 +23,7 @@ func mustBeConfiguration(t *testing.T, err error, names string) {
 	}
 }
 
-// FuzzCallHeaders: whatever a caller says of itself, each line of the log is JSON and not long, and a trace is one name below the
-// project.
+// FuzzCallHeaders: whatever the headers are, each line of the log is JSON and short, and a trace is one name below the project.
 func FuzzCallHeaders(f *testing.F) {
 	f.Add("105445aa7843bc8bf206b12000100000/1;o=1", "", "maia-rotate", "2026-03-01T10:00:00Z")
 	f.Add("", "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01", "", "")
@@ -53,7 +52,7 @@ func FuzzCallHeaders(f *testing.F) {
 	})
 }
 
-// FuzzRequest: whatever is sent to the function, it answers with JSON, and does not read the body.
+// FuzzRequest: the function answers every request with JSON, and does not read the body.
 func FuzzRequest(f *testing.F) {
 	f.Add(http.MethodPost, "/", "{}")
 	f.Add("É", "//x\u2028", apiSecret)
@@ -70,8 +69,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzReleases: the releases of a configuration are named by it, each once, and none gets out of the path that it is put into; else it
-// is a Configuration error that names the variable.
+// FuzzReleases: a configuration has the releases that the variable names, each once, and none of them leaves its place in a path; or it is
+// a Configuration error that names the variable.
 func FuzzReleases(f *testing.F) {
 	for _, sample := range []string{
 		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster, "projects/example.com:acme/locations/l/clusters/c",
@@ -111,8 +110,8 @@ func FuzzReleases(f *testing.F) {
 	})
 }
 
-// FuzzConfig: whatever is in the environment, it is read, with an allow-list where there are several releases, or is a Configuration
-// error that names the variable and does not repeat the secret.
+// FuzzConfig: an environment is a configuration, with a list of agents where there are several releases, or a Configuration error that
+// names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
 	sample := strings.Join(environ(valid()), "\n")
 	f.Add(sample)
@@ -137,7 +136,7 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// FuzzAPICredential: the credential is what the document holds, once and as a text, or an error that does not repeat it.
+// FuzzAPICredential: the credential is what the document holds, once and as strings, or an error that does not repeat it.
 func FuzzAPICredential(f *testing.F) {
 	for _, sample := range []string{
 		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret + `","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,

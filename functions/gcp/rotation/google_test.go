@@ -21,14 +21,14 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// tokens are numbered, a new one for each request, as those are that end while a function runs.
+// tokens are numbered: a new one for each request.
 type tokens struct{ n atomic.Int64 }
 
 func (s *tokens) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: fmt.Sprint("token-", s.n.Add(1))}, nil
 }
 
-// fakeGoogle is Google's APIs, which answer one path with one document.
+// fakeGoogle is a Google API that answers one path with one document.
 func fakeGoogle(t *testing.T, path string, status int, document string) *googleAPIs {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -190,7 +190,7 @@ func TestAPICredential(t *testing.T) {
 	}
 }
 
-// TestNoToken: the text of an answer that refuses a token may hold anything.
+// TestNoToken: the answer that refuses a token may hold anything, and is not repeated.
 func TestNoToken(t *testing.T) {
 	err := failure("read cluster c", "x", &oauth2.RetrieveError{ErrorCode: "invalid_grant", Body: []byte(apiSecret), Response: &http.Response{Status: "400"}})
 	var typed *rotate.Error

@@ -41,7 +41,7 @@ func lines(t *testing.T, log []byte) (all []map[string]any) {
 	return all
 }
 
-// noGoogle is a function that cannot log in.
+// noGoogle are Google's APIs for a function without credentials.
 func noGoogle(context.Context) (*googleAPIs, error) {
 	return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud").WithHint("run the function as a service account")
 }
