@@ -35,13 +35,14 @@ func TestARunnersRotator(t *testing.T) {
 		region    found
 		says      string
 	}{
-		"any agent":             {region: "eu1"},
-		"a listed agent":       {agents: []string{other, strings.ToUpper(agentID)}, region: "eu1"},
-		"a foreign agent":       {[]string{other}, settings.Endpoints{}, "eu1", agentID + ", which this function may not serve; what to do: add it to MAIA_AGENT_IDS"},
-		"no region":             {says: "the runner's app names no region, and MAIA_REGION is not set"},
-		"a region of a cloud":   {region: "eu-west-1", says: "is no region of Maia's"},
-		"two regions":           {nil, settings.Endpoints{Region: "us1"}, "eu1", "MAIA_REGION is us1, but that in the runner's app is eu1"},
-		"a URL":                 {endpoints: settings.Endpoints{APIURL: "https://maia.test"}, region: "eu-west-1"},
+		"any agent":      {region: "eu1"},
+		"a listed agent": {agents: []string{other, strings.ToUpper(agentID)}, region: "eu1"},
+		"a foreign agent": {[]string{other}, settings.Endpoints{}, "eu1",
+			agentID + ", which this function may not serve; what to do: add it to MAIA_AGENT_IDS"},
+		"no region":           {says: "the runner's app names no region, and MAIA_REGION is not set"},
+		"a region of a cloud": {region: "eu-west-1", says: "is no region of Maia's"},
+		"two regions":         {nil, settings.Endpoints{Region: "us1"}, "eu1", "MAIA_REGION is us1, but that in the runner's app is eu1"},
+		"a URL":               {endpoints: settings.Endpoints{APIURL: "https://maia.test"}, region: "eu-west-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rotators := function.Rotators{
@@ -81,12 +82,14 @@ func TestClientsAreKept(t *testing.T) {
 	if client("eu1", "id", "a-secret") != first {
 		t.Error("it is made anew")
 	}
-	for _, another := range []any{client("us1", "id", "a-secret"), client("eu1", "another", "a-secret"), client("eu1", "id", "another-secret")} {
+	for _, another := range []any{client("us1", "id", "a-secret"), client("eu1", "another", "a-secret"),
+		client("eu1", "id", "another-secret")} {
 		if another == first {
 			t.Error("it is kept for another region or credential")
 		}
 	}
-	if _, err := rotators.Of(found("eu1"), func() (maia.Credentials, error) { return maia.Credentials{}, io.ErrUnexpectedEOF }, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := rotators.Of(found("eu1"), func() (maia.Credentials, error) { return maia.Credentials{}, io.ErrUnexpectedEOF },
+		nil); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a credential that cannot be read: %v", err)
 	}
 }
@@ -144,7 +147,8 @@ func FuzzAbbreviate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		short := function.Abbreviate(text)
-		if len(short) > 210 || utf8.ValidString(text) && !utf8.ValidString(short) || !strings.HasPrefix(text, strings.TrimSuffix(short, "…")) && utf8.ValidString(text) {
+		if len(short) > 210 || utf8.ValidString(text) && !utf8.ValidString(short) ||
+			!strings.HasPrefix(text, strings.TrimSuffix(short, "…")) && utf8.ValidString(text) {
 			t.Errorf("%q became %q", text, short)
 		}
 		if len(text) <= 200 && short != text {

@@ -81,7 +81,8 @@ func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	case !direct && reference == "":
 		return maia.Credentials{}, Errorf("%s and %s are not set: they are the Maia API credential", ClientID, ClientSecret)
 	case !direct:
-		return maia.Credentials{}, Errorf("%s is not set: it names the secret with the client_id and client_secret of the Maia API credential", reference)
+		return maia.Credentials{}, Errorf("%s is not set: it names the secret with the client_id and client_secret of the Maia API credential",
+			reference)
 	case id == "":
 		return maia.Credentials{}, Errorf("%s is set and %s is not, expected both", ClientSecret, ClientID)
 	case secret == "":

@@ -32,12 +32,13 @@ func setAWS(t *testing.T, env map[string]string) {
 // LoadAWS reads each variable as the SDK's own loader does.
 func TestLoadAWSIsAsTheSDKLoads(t *testing.T) {
 	for name, env := range map[string]map[string]string{
-		"as Lambda sets it":   {},
-		"another region":      {"AWS_REGION": "us-gov-west-1"},
-		"all endpoints":       {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
-		"one endpoint":        {"AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2"},
-		"all and one":         {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:3"},
-		"endpoints ignored":   {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+		"as Lambda sets it": {},
+		"another region":    {"AWS_REGION": "us-gov-west-1"},
+		"all endpoints":     {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+		"one endpoint":      {"AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2"},
+		"all and one":       {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:3"},
+		"endpoints ignored": {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2",
+			"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
 		"FIPS and dual stack": {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
 		"retries":             {"AWS_RETRY_MODE": "adaptive", "AWS_MAX_ATTEMPTS": "2"},
 		"a name of its own":   {"AWS_SDK_UA_APP_ID": "platform"},

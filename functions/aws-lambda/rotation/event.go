@@ -84,13 +84,15 @@ func (e event) checkStep() error {
 
 func eventError(format string, args ...any) error {
 	return rotate.Errorf(rotate.Configuration, "the event "+format, args...).
-		WithHint(`the function takes the rotation events of Secrets Manager: Step (%s, %s, %s or %s), SecretId, ClientRequestToken; and {"action":"%s"} or {"action":"%s"}, with or without "secret"`,
+		WithHint(`the function takes the rotation events of Secrets Manager: Step (%s, %s, %s or %s), SecretId, ClientRequestToken; and `+
+			`{"action":"%s"} or {"action":"%s"}, with or without "secret"`,
 			stepCreate, stepSet, stepTest, stepFinish, actionHeal, actionPlan)
 }
 
 // checkSecretARN wants arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME.
 func checkSecretARN(what, arn string) error {
-	if parts := strings.Split(arn, ":"); len(parts) != 7 || parts[0] != "arn" || parts[2] != "secretsmanager" || parts[5] != "secret" || parts[6] == "" {
+	if parts := strings.Split(arn, ":"); len(parts) != 7 || parts[0] != "arn" || parts[2] != "secretsmanager" || parts[5] != "secret" ||
+		parts[6] == "" {
 		return settings.Errorf("%s is %q, expected the ARN of a Secrets Manager secret", what, function.Abbreviate(arn))
 	}
 	return nil

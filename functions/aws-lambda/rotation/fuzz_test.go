@@ -28,7 +28,8 @@ func FuzzEvent(f *testing.F) {
 		`{"Step":"finishSecret","SecretId":"` + arn + `","ClientRequestToken":"` + someToken + `","unknown":[1]}`,
 		`{"action":"heal"}`, `{"action":"plan","secret":"` + arn + `"}`, `{"Action":"heal","step":"createSecret"}`, `{"action":"rotate"}`,
 		`{"action":"heal","secret":"arn:aws:ssm:eu-west-1:123456789012:parameter:x"}`, `{"Step":"createSecret","Step":null,"step":"testSecret"}`,
-		`{"Step":1}`, `{}`, `[]`, `null`, ` `, `{"Step":"` + strings.Repeat("é", 200) + `"}`, `{"action":"\ud800"}`, strings.Repeat(`{"a":`, 10_001),
+		`{"Step":1}`, `{}`, `[]`, `null`, ` `, `{"Step":"` + strings.Repeat("é", 200) +
+			`"}`, `{"action":"\ud800"}`, strings.Repeat(`{"a":`, 10_001),
 	} {
 		f.Add([]byte(sample))
 	}
@@ -60,7 +61,8 @@ func FuzzEvent(f *testing.F) {
 
 // FuzzSecretARN: what is accepted is the ARN of a secret, and an error is short.
 func FuzzSecretARN(f *testing.F) {
-	for _, sample := range []string{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf", "arn:aws-cn:secretsmanager::::secret:", "x", "", strings.Repeat(":", 6), strings.Repeat("é", 100)} {
+	for _, sample := range []string{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf", "arn:aws-cn:secretsmanager::::secret:",
+		"x", "", strings.Repeat(":", 6), strings.Repeat("é", 100)} {
 		f.Add(sample)
 	}
 	f.Fuzz(func(t *testing.T, arn string) {
@@ -68,7 +70,8 @@ func FuzzSecretARN(f *testing.F) {
 			mustBeConfiguration(t, err, "MAIA_SECRET_ARNS", 1500)
 			return
 		}
-		if parts := strings.Split(arn, ":"); len(parts) != 7 || strings.Join(append(parts[:1:1], parts[2], parts[5]), ":") != "arn:secretsmanager:secret" {
+		if parts := strings.Split(arn, ":"); len(parts) != 7 ||
+			strings.Join(append(parts[:1:1], parts[2], parts[5]), ":") != "arn:secretsmanager:secret" {
 			t.Errorf("%q is taken for the ARN of a secret", arn)
 		}
 	})
@@ -80,9 +83,12 @@ func FuzzConfig(f *testing.F) {
 	const secret = "the-secret-of-the-api-credential"
 	for _, sample := range []string{
 		"MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_ECS_CLUSTERS=matillion\nMAIA_AGENT_IDS=" + agentID,
-		"MAIA_CREDENTIALS_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:123456789012:secret:api-AbCdEf\nMAIA_ECS_SERVICES=c/s, arn:aws:ecs:eu-west-1:123456789012:service/c/s\nMAIA_ROTATE_DRAIN_TIMEOUT=10m",
-		"MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_ECS_CLUSTERS=a/b", "MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_ECS_SERVICES=arn:aws:ecs:x:service/s",
-		"MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_ECS_SERVICES=a/b\nMAIA_SECRET_ARNS=" + secret, "MAIA_ECS_CLUSTER=x", "MAIA_CREDENTIALS_SECRET_ARN=x", "",
+		"MAIA_CREDENTIALS_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:123456789012:secret:api-AbCdEf\nMAIA_ECS_SERVICES=c/s, " +
+			"arn:aws:ecs:eu-west-1:123456789012:service/c/s\nMAIA_ROTATE_DRAIN_TIMEOUT=10m",
+		"MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_ECS_CLUSTERS=a/b", "MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret +
+			"\nMAIA_ECS_SERVICES=arn:aws:ecs:x:service/s",
+		"MAIA_CLIENT_ID=api\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_ECS_SERVICES=a/b\nMAIA_SECRET_ARNS=" +
+			secret, "MAIA_ECS_CLUSTER=x", "MAIA_CREDENTIALS_SECRET_ARN=x", "",
 	} {
 		f.Add(sample)
 	}

@@ -108,7 +108,8 @@ func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecse
 		configure(w, &sm, &ecs)
 	}
 	w.secrets, w.ecs = smemulator.New(sm), ecsemulator.New(ecs)
-	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret, RunningTasks: 1, TaskDuration: 31500 * time.Millisecond})
+	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret, RunningTasks: 1,
+		TaskDuration: 31500 * time.Millisecond})
 	w.arn = w.secrets.AddSecret("matillion-oauth-credentials", document)
 	w.ecs.AddCluster("matillion")
 	w.ecs.RegisterTaskDefinition("runner", runnerContainer(w.arn))
@@ -126,7 +127,8 @@ func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecse
 
 // createService creates a service as the vendor's template does, from the task definition of the same name.
 func (w *world) createService(name string) {
-	w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: name, TaskDefinition: name, DesiredCount: 1, CircuitBreaker: true, Rollback: true})
+	w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: name, TaskDefinition: name, DesiredCount: 1, CircuitBreaker: true,
+		Rollback: true})
 }
 
 func runnerContainer(arn string) ecsemulator.Container {
@@ -162,7 +164,8 @@ func (w *world) handler() *Handler {
 	options := func(server http.Handler) aws.Config {
 		return aws.Config{
 			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
-			HTTPClient: &http.Client{Transport: deadlyTransport{wire.Transport(server), w}}, BaseEndpoint: aws.String("http://127.0.0.1"), RetryMaxAttempts: 3,
+			HTTPClient:   &http.Client{Transport: deadlyTransport{wire.Transport(server), w}},
+			BaseEndpoint: aws.String("http://127.0.0.1"), RetryMaxAttempts: 3,
 		}
 	}
 	handler.secrets = secretsmanager.NewFromConfig(options(w.secrets))

@@ -42,11 +42,12 @@ func newAzureAPIs(config Config) (*azureAPIs, error) {
 		return nil, rotate.Errorf(rotate.Permission, "the function app has no managed identity (%s is not set)", envIdentity).
 			WithHint("turn on its system-assigned identity, and restart it; for a user-assigned one set %s too", envIdentityOwner)
 	}
-	options := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second}}}
+	var options azidentity.ManagedIdentityCredentialOptions
+	options.Retry = policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
 	if config.IdentityClientID != "" {
 		options.ID = azidentity.ClientID(config.IdentityClientID)
 	}
-	credential, err := azidentity.NewManagedIdentityCredential(options)
+	credential, err := azidentity.NewManagedIdentityCredential(&options)
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the managed identity cannot be used: %w", err)
 	}
@@ -60,8 +61,9 @@ func (h *Handler) WithCredential(credential azcore.TokenCredential, transport po
 }
 
 func apisOf(config Config, credential azcore.TokenCredential, transport policy.Transporter) (*azureAPIs, error) {
-	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: containerapp.LastAnswers(clientOptions(config.StateContainerURL, config.ManagerURL, transport,
-		policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 2 * time.Second, TryTimeout: blobTimeout}))})
+	options := containerapp.LastAnswers(clientOptions(config.StateContainerURL, config.ManagerURL, transport,
+		policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 2 * time.Second, TryTimeout: blobTimeout}))
+	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: options})
 	if err != nil {
 		return nil, settings.Errorf("no client can be made for the state container: %w", err)
 	}

@@ -82,7 +82,8 @@ func ParseConfig(environ []string) (Config, error) {
 		return Config{}, err
 	}
 	if len(config.AgentIDs) == 0 && (len(config.Apps) > 1 || len(config.Groups) > 0) {
-		return Config{}, settings.Errorf("%s is not set: with several apps, or with resource groups, it lists the agents that this function may serve", settings.AgentIDs)
+		return Config{}, settings.Errorf("%s is not set: with several apps, or with resource groups, it lists the agents that this function "+
+			"may serve", settings.AgentIDs)
 	}
 	if config.ManagerURL, err = managerURL(platform[envManager]); err != nil {
 		return Config{}, err
@@ -101,7 +102,8 @@ func unresolved(env settings.Environment) error {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if strings.HasPrefix(strings.ToLower(env[name]), reference) {
 			return settings.Errorf("%s is a Key Vault reference that Azure has not resolved, expected the value of the secret", name).
-				WithHint("see the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
+				WithHint("see the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's " +
+					"identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
 		}
 	}
 	return nil
@@ -141,7 +143,8 @@ func (c *Config) parseTargets(env settings.Environment) (err error) {
 func resourceIDs(env settings.Environment, name string, valid func(string) bool, form string) ([]string, error) {
 	ids := env.List(name)
 	if len(ids) == 0 {
-		return nil, settings.Errorf("%s is not set: it names the runners' Container Apps, comma-separated, as %s; instead of it, %s may name resource groups", envApps, appForm, envGroups)
+		return nil, settings.Errorf("%s is not set: it names the runners' Container Apps, comma-separated, as %s; instead of it, %s may name "+
+			"resource groups", envApps, appForm, envGroups)
 	}
 	for i, id := range ids {
 		switch {
@@ -206,11 +209,14 @@ func stateURL(text string, platform settings.Environment, manager string) (strin
 		suffix, known := blobSuffixes[strings.ToLower(manager)]
 		switch {
 		case account == "":
-			return "", settings.Errorf("%s is not set, and neither is %s nor %s: it says in which blob container the locks and notes are, like %s", envState, envAccount, envBlobService, like)
+			return "", settings.Errorf("%s is not set, and neither is %s nor %s: it says in which blob container the locks and notes are, like %s",
+				envState, envAccount, envBlobService, like)
 		case !accountName.MatchString(account):
-			return "", settings.Errorf("%s is %q, expected the name of a storage account: 3 to 24 lower-case letters and digits", envAccount, account)
+			return "", settings.Errorf("%s is %q, expected the name of a storage account: 3 to 24 lower-case letters and digits", envAccount,
+				account)
 		case !known:
-			return "", settings.Errorf("%s is not set, and the storage accounts of the cloud of %s have no address that is known, expected one like %s", envState, envManager, like)
+			return "", settings.Errorf("%s is not set, and the storage accounts of the cloud of %s have no address that is known, expected one "+
+				"like %s", envState, envManager, like)
 		}
 		service = fmt.Sprintf("https://%s.%s", account, suffix)
 	}

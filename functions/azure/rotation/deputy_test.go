@@ -50,7 +50,8 @@ func deputyApp(id, agent, client, secret string) containerapps.Spec {
 		Secrets: []containerapps.Secret{{Name: "matillion-client-secret", Value: secret}},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
 			map[string]any{"name": "AGENT_ID", "value": agent}, map[string]any{"name": "MATILLION_REGION", "value": "eu1"},
-			map[string]any{"name": "OAUTH_CLIENT_ID", "value": client}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "matillion-client-secret"},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "value": client}, map[string]any{"name": "OAUTH_CLIENT_SECRET",
+				"secretRef": "matillion-client-secret"},
 		}}},
 	}
 }
@@ -110,8 +111,9 @@ func (w *deputyWorld) mustNotLeak(said string) {
 func TestConfusedDeputy(t *testing.T) {
 	const only = "MAIA_CONTAINER_APPS"
 	configurations := map[string]map[string]string{
-		"tagged, the victim is listed":                      {only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID},
-		"tagged, both are listed":                           {only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID + "," + thiefID},
+		"tagged, the victim is listed": {only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID},
+		"tagged, both are listed": {only: "", "MAIA_RESOURCE_GROUPS": groupID,
+			"MAIA_AGENT_IDS": agentID + "," + thiefID},
 		"configured, both are listed":                       {only: appID + "," + thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID},
 		"configured, the thief is listed":                   {only: thiefApp, "MAIA_AGENT_IDS": thiefID},
 		"configured, only the thief's app, both are listed": {only: thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID},
@@ -126,12 +128,14 @@ func TestConfusedDeputy(t *testing.T) {
 					t.Run(strings.Join([]string{name, before, spelled[:8], client}, "/"), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
 							w := newDeputyWorld(t)
-							victim, thief := deputyApp(appID, agentID, victimClient, victimSecret), deputyApp(thiefApp, thiefID, "client-of-the-thief", "the-first-secret-of-the-thief")
+							victim, thief := deputyApp(appID, agentID, victimClient, victimSecret), deputyApp(thiefApp, thiefID, "client-of-the-thief",
+								"the-first-secret-of-the-thief")
 							if before == "served" || before == "the victim too" {
 								served := []containerapps.Spec{thief}
 								settings := map[string]string{only: thiefApp, "MAIA_AGENT_IDS": thiefID}
 								if before == "the victim too" {
-									served, settings = append(served, victim), map[string]string{only: thiefApp + "," + appID, "MAIA_AGENT_IDS": thiefID + "," + agentID}
+									served, settings = append(served, victim), map[string]string{only: thiefApp + "," + appID,
+										"MAIA_AGENT_IDS": thiefID + "," + agentID}
 								}
 								status, said, stored := w.call(settings, served...)
 								if status != http.StatusOK || w.maia.Refreshes(thiefID) != 1 {
@@ -177,8 +181,10 @@ func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 		gone     bool // the victim's app is not there any more
 		served   bool // but was served before
 	}{
-		"tagged, both are listed":           {map[string]string{only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID + "," + thiefID}, false, false},
-		"configured, both are listed":       {map[string]string{only: appID + "," + thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID}, false, false},
+		"tagged, both are listed": {map[string]string{only: "", "MAIA_RESOURCE_GROUPS": groupID,
+			"MAIA_AGENT_IDS": agentID + "," + thiefID}, false, false},
+		"configured, both are listed": {map[string]string{only: appID + "," + thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID}, false,
+			false},
 		"configured, the thief is listed":   {map[string]string{only: thiefApp, "MAIA_AGENT_IDS": thiefID}, true, false},
 		"the victim's app is gone":          {map[string]string{only: thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID}, true, true},
 		"the victim's app is gone, no list": {map[string]string{only: thiefApp, "MAIA_AGENT_IDS": ""}, true, true},

@@ -23,7 +23,8 @@ const (
 // what ended it.
 func (h *Handler) ListenAndServe(ctx context.Context, port string) {
 	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
-		_ = refuse(ctx, h.log, settings.Errorf("FUNCTIONS_CUSTOMHANDLER_PORT is %q, expected a port", port).WithHint("nothing in Azure: the host sets it; elsewhere set it"))
+		_ = refuse(ctx, h.log, settings.Errorf("FUNCTIONS_CUSTOMHANDLER_PORT is %q, expected a port", port).
+			WithHint("nothing in Azure: the host sets it; elsewhere set it"))
 		return
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))

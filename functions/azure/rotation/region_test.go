@@ -43,7 +43,8 @@ func TestARegionThatIsNoneOfMaiasIsReportedWithItsPlace(t *testing.T) {
 				}
 				return
 			}
-			for _, words := range []string{"configuration: ", "MATILLION_REGION in the runner's app", `"eu-west-1"`, "eu1, us1, au1", "MAIA_API_URL"} {
+			for _, words := range []string{"configuration: ", "MATILLION_REGION in the runner's app", `"eu-west-1"`, "eu1, us1, au1",
+				"MAIA_API_URL"} {
 				if err == nil || !strings.Contains(err.Error(), words) {
 					t.Errorf("%s is not in %v", words, err)
 				}

@@ -112,7 +112,8 @@ func TestTheCompiledFunctionAnswers(t *testing.T) {
 		"no environment": {nil, "MAIA_CREDENTIALS_SECRET is not set"},
 		"a typing error": {[]string{"MAIA_HELM_RELEASE=x", "MAIA_CLIENT_SECRET=" + secret}, "did you mean MAIA_HELM_RELEASES?"},
 		"no cluster": {
-			[]string{"MAIA_HELM_RELEASES=namespaces/a/releases/b", "KUBECONFIG=/nonexistent", "MAIA_CLIENT_ID=a", "MAIA_CLIENT_SECRET=" + secret}, `KUBECONFIG is \"/nonexistent\"`,
+			[]string{"MAIA_HELM_RELEASES=namespaces/a/releases/b", "KUBECONFIG=/nonexistent", "MAIA_CLIENT_ID=a",
+				"MAIA_CLIENT_SECRET=" + secret}, `KUBECONFIG is \"/nonexistent\"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +163,8 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range strings.Lines(string(out)) {
-		for _, other := range []string{"aws/aws-sdk-go", "aws/aws-lambda-go", "aws/smithy-go", "Azure/azure-sdk-for-go", "pkg/rotate/ecs", "functions/aws-lambda"} {
+		for _, other := range []string{"aws/aws-sdk-go", "aws/aws-lambda-go", "aws/smithy-go", "Azure/azure-sdk-for-go", "pkg/rotate/ecs",
+			"functions/aws-lambda"} {
 			if strings.Contains(name, other) {
 				t.Errorf("%s is linked", strings.TrimSpace(name))
 			}

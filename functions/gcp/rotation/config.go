@@ -88,13 +88,15 @@ func ParseConfig(environ []string) (Config, error) {
 		return Config{}, err
 	}
 	if name := config.CredentialsSecret; name != "" && !secretVersion.MatchString(name) {
-		return Config{}, settings.Errorf("%s is %q, expected projects/PROJECT/secrets/SECRET/versions/VERSION, where VERSION may be latest", envCredentialsSecret, name)
+		return Config{}, settings.Errorf("%s is %q, expected projects/PROJECT/secrets/SECRET/versions/VERSION, where VERSION may be latest",
+			envCredentialsSecret, name)
 	}
 	if err := config.parseReleases(env); err != nil {
 		return Config{}, err
 	}
 	if len(config.Releases) > 1 && len(config.AgentIDs) == 0 {
-		return Config{}, settings.Errorf("%s is not set: with several releases it lists the agents that this function may serve", settings.AgentIDs)
+		return Config{}, settings.Errorf("%s is not set: with several releases it lists the agents that this function may serve",
+			settings.AgentIDs)
 	}
 	config.Policy.Every, err = env.Age()
 	return config, err
@@ -123,7 +125,8 @@ func (c *Config) form() string {
 	if c.Kubeconfig != "" {
 		return "as namespaces/NAMESPACE/releases/RELEASE, in the cluster of " + envKubeconfig
 	}
-	return fmt.Sprintf("as projects/PROJECT/locations/LOCATION/clusters/CLUSTER/namespaces/NAMESPACE/releases/RELEASE, of which the last two pairs default to %s", defaultName)
+	return fmt.Sprintf("as projects/PROJECT/locations/LOCATION/clusters/CLUSTER/namespaces/NAMESPACE/releases/RELEASE, of which the last "+
+		"two pairs default to %s", defaultName)
 }
 
 // name is what Kubernetes and Google Cloud allow in the names of the things here, domain-scoped projects included.

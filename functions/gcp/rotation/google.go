@@ -52,8 +52,8 @@ func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
 	return &googleAPIs{options: []option.ClientOption{option.WithTokenSource(tokens)}, tokens: tokens}, nil
 }
 
-// WithCredential has the handler use these tokens of Google Cloud, and not those of the place where it runs. The options are for the clients of
-// Google's APIs.
+// WithCredential has the handler use these tokens of Google Cloud, and not those of the place where it runs. The options are for
+// the clients of Google's APIs.
 func (h *Handler) WithCredential(tokens oauth2.TokenSource, options ...option.ClientOption) {
 	tokens = timedTokens{tokens}
 	apis := &googleAPIs{options: append([]option.ClientOption{option.WithTokenSource(tokens)}, options...), tokens: tokens}
@@ -119,7 +119,8 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	payload := cmp.Or(found.Payload, new(secretmanager.SecretPayload))
 	data, err := base64.StdEncoding.DecodeString(payload.Data)
 	if sum := payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
-		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was damaged on its way", version).WithHint("nothing: the next call reads it again")
+		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was damaged on its way", version).
+			WithHint("nothing: the next call reads it again")
 	}
 	return parseCredential(data, version)
 }
@@ -128,7 +129,8 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 func parseCredential(data []byte, version string) (maia.Credentials, error) {
 	document := gjson.ParseBytes(data)
 	if !gjson.ValidBytes(data) || !utf8.Valid(data) || !document.IsObject() {
-		return maia.Credentials{}, settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
+		return maia.Credentials{},
+			settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
 	}
 	var texts [2]string
 	for i, name := range []string{"client_id", "client_secret"} {

@@ -71,10 +71,14 @@ func TestCluster(t *testing.T) {
 		host     string
 		withCA   bool
 	}{
-		"DNS endpoint":                 {fmt.Sprintf(`{`+dns+`,"endpoint":"10.0.0.1","masterAuth":{"clusterCaCertificate":%q}}`, true, authority(api)), "https://gke-abc.europe-west1.gke.goog", false},
-		"DNS endpoint for insiders":    {fmt.Sprintf(`{`+dns+`,"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, false, address, authority(api)), api.URL, true},
-		"IP address":                   {fmt.Sprintf(`{"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address, authority(api)), api.URL, true},
-		"IP address, other fields too": {fmt.Sprintf(`{"name":"c","unknown":[1],"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address, authority(api)), api.URL, true},
+		"DNS endpoint": {fmt.Sprintf(`{`+dns+`,"endpoint":"10.0.0.1","masterAuth":{"clusterCaCertificate":%q}}`, true,
+			authority(api)), "https://gke-abc.europe-west1.gke.goog", false},
+		"DNS endpoint for insiders": {fmt.Sprintf(`{`+dns+`,"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, false, address,
+			authority(api)), api.URL, true},
+		"IP address": {fmt.Sprintf(`{"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address, authority(api)),
+			api.URL, true},
+		"IP address, other fields too": {fmt.Sprintf(`{"name":"c","unknown":[1],"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address,
+			authority(api)), api.URL, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, err := fakeGoogle(t, "/v1/"+cluster, http.StatusOK, test.document).cluster(t.Context(), cluster)
@@ -192,9 +196,11 @@ func TestAPICredential(t *testing.T) {
 
 // TestNoToken: the answer that refuses a token may hold anything, and is not repeated.
 func TestNoToken(t *testing.T) {
-	err := failure("read cluster c", "x", &oauth2.RetrieveError{ErrorCode: "invalid_grant", Body: []byte(apiSecret), Response: &http.Response{Status: "400"}})
+	err := failure("read cluster c", "x", &oauth2.RetrieveError{ErrorCode: "invalid_grant", Body: []byte(apiSecret),
+		Response: &http.Response{Status: "400"}})
 	var typed *rotate.Error
-	if !errors.As(err, &typed) || typed.Kind != rotate.Permission || strings.Contains(err.Error(), apiSecret) || !strings.Contains(err.Error(), "invalid_grant") {
+	if !errors.As(err, &typed) || typed.Kind != rotate.Permission || strings.Contains(err.Error(), apiSecret) ||
+		!strings.Contains(err.Error(), "invalid_grant") {
 		t.Errorf("got %v", err)
 	}
 }

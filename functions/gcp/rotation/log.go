@@ -48,5 +48,6 @@ func withTrace(log *slog.Logger, request *http.Request, project string) *slog.Lo
 
 // logCall logs which job of Cloud Scheduler calls.
 func logCall(ctx context.Context, log *slog.Logger, request *http.Request) {
-	log.InfoContext(ctx, "called", "job", function.Abbreviate(request.Header.Get("X-CloudScheduler-JobName")), "scheduled", function.Abbreviate(request.Header.Get("X-CloudScheduler-ScheduleTime")))
+	log.InfoContext(ctx, "called", "job", function.Abbreviate(request.Header.Get("X-CloudScheduler-JobName")), "scheduled",
+		function.Abbreviate(request.Header.Get("X-CloudScheduler-ScheduleTime")))
 }

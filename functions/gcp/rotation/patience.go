@@ -17,7 +17,8 @@ const (
 	tokenTimeout = 5 * time.Second  // of what takes no context
 )
 
-const hungHint = "nothing: the next call tries again; if this repeats, check the function's routes to Google's APIs and to the metadata server"
+const hungHint = "nothing: the next call tries again; if this repeats, check the function's routes to Google's APIs and to the " +
+	"metadata server"
 
 // read calls a Google API, which asks for a permission. A call that is not answered in time is tried once more.
 func read[T any](ctx context.Context, what, permission string, do func(context.Context) (T, error)) (T, error) {
