@@ -40,9 +40,11 @@ func TestARunnersRotator(t *testing.T) {
 		"a foreign agent": {[]string{other}, settings.Endpoints{}, "eu1",
 			agentID + ", which this function may not serve; what to do: add it to MAIA_AGENT_IDS"},
 		"no region":           {says: "the runner's app names no region, and MAIA_REGION is not set"},
-		"a region of a cloud": {region: "eu-west-1", says: "is no region of Maia's"},
-		"two regions":         {nil, settings.Endpoints{Region: "us1"}, "eu1", "MAIA_REGION is us1, but that in the runner's app is eu1"},
-		"a URL":               {endpoints: settings.Endpoints{APIURL: "https://maia.test"}, region: "eu-west-1"},
+		"a region of a cloud": {region: "eu-west-1", says: "is no region of Maia's (eu1, us1, au1)"},
+		"a region of a cloud, and a configured one": {endpoints: settings.Endpoints{Region: "eu1"}, region: "eu-west-1",
+			says: "set MAIA_API_URL of this function"},
+		"two regions": {nil, settings.Endpoints{Region: "us1"}, "eu1", "MAIA_REGION is us1, but that in the runner's app is eu1"},
+		"a URL":       {endpoints: settings.Endpoints{APIURL: "https://maia.test"}, region: "eu-west-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rotators := function.Rotators{
