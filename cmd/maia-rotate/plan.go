@@ -72,12 +72,12 @@ func planAWS(ctx context.Context, options awsOptions, stdout io.Writer) error {
 		return notCarriedOut{err}
 	}
 	if options.json {
-		(&jsonPrinter{out: stdout}).line(planReport{plan.Error == "", plan})
+		(&jsonPrinter{out: stdout}).line(planReport{plan.Error == nil, plan})
 	} else {
 		show := textPrinter{out: stdout, colour: colours(stdout)}
 		show.plan(plan)
 	}
-	if plan.Error != "" {
+	if plan.Error != nil {
 		return errReported
 	}
 	return nil
@@ -99,10 +99,10 @@ func (p *textPrinter) steps(report rotate.Report) {
 	n := 0
 	for _, step := range report.Steps {
 		if step.Kind == rotate.Refuse {
-			continue // it is told below, with what to do
+			continue // it is shown below, with the hint
 		}
 		n++
-		p.printf("  %2d  %-15s  %s\n", n, step.Kind, strings.Join(wrap(step.Reason, maxWidth-23), "\n"+strings.Repeat(" ", 23)))
+		p.printf("  %2d  %-15s  %s\n", n, step.Kind.Text(), strings.Join(wrap(step.Reason, maxWidth-23), "\n"+strings.Repeat(" ", 23)))
 	}
 	if n > 0 {
 		p.printf("\n")
@@ -110,13 +110,12 @@ func (p *textPrinter) steps(report rotate.Report) {
 }
 
 // inTheWay shows what is in the way of a rotation, if anything is.
-func (p *textPrinter) inTheWay(text string) {
-	if text == "" {
+func (p *textPrinter) inTheWay(failed *rotate.Error) {
+	if failed == nil {
 		p.printf("%s\n", p.in(green, "Nothing is in the way."))
 		return
 	}
-	what, hint := doctor.CutHint(text)
 	p.printf("%s\n", p.in(red, "Something is in the way:"))
-	p.wrapped("  ", "  ", what)
-	p.hint("  ", hint)
+	p.wrapped("  ", "  ", doctor.InWords(*failed))
+	p.hint("  ", failed.Hint)
 }

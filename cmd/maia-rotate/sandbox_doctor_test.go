@@ -9,6 +9,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	doctoraws "github.com/maia-rotate/maia-rotate/internal/doctor/aws"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 func TestSandboxDoctor(t *testing.T) {
@@ -56,7 +57,7 @@ func TestPrintersOfWrongDiagnosis(t *testing.T) {
 		Plan:   doctoraws.Plan{},
 		Wrong:  []string{"doctor did not find the problem role"},
 	}
-	wrong.Plan.Error = "not ready: later"
+	wrong.Plan.Error = rotate.Errorf(rotate.NotReady, "later")
 	var text, lines bytes.Buffer
 	show := &textPrinter{out: &text}
 	show.setup(wrong)

@@ -31,7 +31,7 @@ type Finding struct {
 	Level Level  `json:"level"`
 	Check string `json:"check"` // the name of the check, which stays the same: for machines
 	Text  string `json:"text"`
-	Hint  string `json:"todo,omitempty"` // how to mend it; a line after the first is a command
+	Hint  string `json:"hint,omitempty"` // how to repair it; a line after the first is a command
 }
 
 // Skipped are checks that were not made, because of what another one found.
@@ -83,10 +83,10 @@ func (r *Report) Found(level Level, checks ...string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Level == level && slices.Contains(checks, f.Check) })
 }
 
-// CutHint takes the advice off the text of an error of a run.
-func CutHint(text string) (what, hint string) {
-	what, hint, _ = strings.Cut(text, "; what to do: ")
-	return what, hint
+// InWords is an error of a run for people, without its hint, which is shown apart.
+func InWords(failed rotate.Error) string {
+	failed.Hint = ""
+	return failed.Error()
 }
 
 // Steps are the names of the steps of a report, but for the end.
@@ -94,7 +94,7 @@ func Steps(report rotate.Report) string {
 	var names []string
 	for _, step := range report.Steps {
 		if step.Kind != rotate.Done {
-			names = append(names, string(step.Kind))
+			names = append(names, step.Kind.Text())
 		}
 	}
 	return strings.Join(names, ", ")

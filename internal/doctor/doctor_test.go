@@ -18,7 +18,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"findings":[{"level":"ok","check":"one","text":"1 is fine"},{"level":"warning","check":"two","text":"look at it"},` +
-		`{"level":"problem","check":"three","text":"100% broken","todo":"mend it:\ncommand"}],` +
+		`{"level":"problem","check":"three","text":"100% broken","hint":"mend it:\ncommand"}],` +
 		`"not_checked":[{"checks":["four","five"],"because":"three is broken"}]}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)

@@ -3,7 +3,6 @@ package rotate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -16,12 +15,12 @@ func (r *run) failed(what string, err error) error {
 	kind := KindOf(err)
 	certain := kind == Permission || kind == Configuration || kind == Vendor
 	if !r.mayBeDown() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s: %w", what, err)
+		return Within(what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
-	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, "error", err, "in", backoff.String())
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, "error", err, "in_ms", backoff.Milliseconds())
 	if waited := sleep(r.ctx, backoff); waited != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return Within(what, err)
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func (r *run) loop() error {
 			continue
 		}
 		r.current = false
-		if err := r.failed(string(step.Kind), err); err != nil {
+		if err := r.failed(step.Kind.Text(), err); err != nil {
 			return r.giveUp(err)
 		}
 	}
@@ -184,7 +184,7 @@ func (r *run) mustProgress(step StepKind) error {
 		r.taken, r.repeats = step, 0
 	}
 	if r.repeats++; r.repeats > maxRepeats {
-		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats).
+		return Errorf(Internal, "%s was done %d times in a row without an effect", step.Text(), r.repeats).
 			WithHint("look who else changes what this run changes; the next run tries again")
 	}
 	return nil

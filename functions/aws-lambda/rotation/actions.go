@@ -31,9 +31,9 @@ type SecretResult struct {
 	Secret   string         `json:"secret"` // its ARN
 	Services []string       `json:"services,omitempty"`
 	Report   *rotate.Report `json:"report,omitempty"` // nil if its runner was not found
-	Error    string         `json:"error,omitempty"`  // what is in the way, in which state the runner is, and what to do
+	Error    *rotate.Error  `json:"error,omitempty"`  // what is in the way
 
-	err error
+	err error // the same, until close
 }
 
 // atOnce is how many secrets an action works on at a time: each that waits for its runner reads Maia once a second, of
@@ -83,15 +83,15 @@ func (r Result) failure() error {
 	var first error
 	failed := 0
 	for _, secret := range r.Secrets {
-		if secret.err == nil {
+		if secret.Error == nil {
 			continue
 		}
 		if failed++; first == nil {
-			first = fmt.Errorf("secret %s: %w", secret.Secret, secret.err)
+			first = rotate.Within("secret "+secret.Secret, secret.Error)
 		}
 	}
 	if failed > 1 {
-		return fmt.Errorf("%d of %d secrets failed, see the log; the first was %w", failed, len(r.Secrets), first)
+		return rotate.Within(fmt.Sprintf("%d of %d secrets failed, see the log; the first", failed, len(r.Secrets)), first)
 	}
 	return first
 }
@@ -169,7 +169,7 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 		logReport(ctx, rotator.Log, report)
 	}
 	if errors.Is(err, rotate.ErrStopped) {
-		rotator.Log.WarnContext(ctx, "there is nothing to heal", "error", err)
+		rotator.Log.WarnContext(ctx, "there is nothing to heal", rotate.LogError(err))
 		result.err = nil
 	}
 	if err == nil {
@@ -199,7 +199,7 @@ func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, 
 	return result
 }
 
-// close puts the error into words.
+// close makes the error part of the answer, and logs it.
 func (r *SecretResult) close(ctx context.Context, panicked any, log *slog.Logger) {
 	if panicked != nil {
 		r.err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
@@ -207,9 +207,8 @@ func (r *SecretResult) close(ctx context.Context, panicked any, log *slog.Logger
 	if r.err == nil {
 		return
 	}
-	typed := rotate.AsError(r.err, rotate.NotObserved)
-	r.Error = typed.Error()
-	log.ErrorContext(ctx, "the action failed for this secret", "kind", typed.Kind, "state", typed.State, "error", r.Error)
+	r.Error = rotate.AsError(r.err, rotate.NotObserved)
+	log.ErrorContext(ctx, "the action failed for this secret", rotate.LogError(r.Error))
 }
 
 // Plan is the action of that name for one secret, for a caller that is not Lambda.

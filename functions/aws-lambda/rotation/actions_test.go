@@ -243,7 +243,7 @@ func TestHealingLeavesAStoppedRunnerAlone(t *testing.T) {
 		time.Sleep(time.Minute)
 		changes := w.changes()
 		result, err := w.heal()
-		if err != nil || w.changes() != changes || result.Secrets[0].Error != "" {
+		if err != nil || w.changes() != changes || result.Secrets[0].Error != nil {
 			t.Errorf("result %+v, error %v", result, err)
 		}
 		if !strings.Contains(w.output.String(), "there is nothing to heal") {
@@ -350,7 +350,7 @@ func TestPlan(t *testing.T) {
 				if got := strings.Join(steps, " "); got != test.steps {
 					t.Errorf("the plan is %s, want %s", got, test.steps)
 				}
-				if (planned.Error == "") != (test.says == "") || !strings.Contains(planned.Error, test.says) {
+				if (planned.Error == nil) != (test.says == "") || planned.Error != nil && !strings.Contains(planned.Error.Error(), test.says) {
 					t.Errorf("error %q, want one that says %q", planned.Error, test.says)
 				}
 				if w.changes() != changes || !slices.Equal(w.labels(), labels) || w.maia.Refreshes(agentID) != refreshes {

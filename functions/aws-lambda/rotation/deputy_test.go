@@ -105,7 +105,7 @@ func TestConfusedDeputy(t *testing.T) {
 		},
 		"plan": func(w *deputyWorld) error {
 			result, err := w.act(`{"action":"plan","secret":"` + w.thief + `"}`)
-			if err == nil && result.Secrets[0].Error != "" {
+			if err == nil && result.Secrets[0].Error != nil {
 				err = fmt.Errorf("%s", result.Secrets[0].Error)
 			}
 			return err

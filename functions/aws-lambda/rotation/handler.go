@@ -11,10 +11,8 @@ package rotation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +90,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err
 
 // answer logs the error and gives it a stable type.
 func answer(ctx context.Context, log *slog.Logger, err error) error {
-	kind := rotate.KindOf(err)
+	typed := rotate.AsError(err, rotate.NotObserved)
 	name := map[rotate.Kind]string{
 		rotate.Configuration:  "ConfigurationError",
 		rotate.Permission:     "PermissionError",
@@ -100,13 +98,12 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 		rotate.UnknownOutcome: "UnknownOutcomeError",
 		rotate.Vendor:         "VendorError",
 		rotate.Internal:       "InternalError",
-	}[kind]
+	}[typed.Kind]
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the invocation failed", "kind", kind, "state", typed.State, "error", typed.Error())
-	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
+	log.ErrorContext(ctx, "the invocation failed", rotate.LogError(typed))
+	return messages.InvokeResponse_Error{Type: name, Message: typed.Message()} // the type is the kind
 }
 
 // withMargin ends the work before Lambda ends the process, so that the function can still say in which state the runner
@@ -184,11 +181,11 @@ func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) 
 	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")}
 	out, err := h.secrets.GetSecretValue(ctx, in)
 	if err != nil {
-		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
+		return maia.Credentials{}, rotate.Within("the Maia API credential", ecs.Failure("GetSecretValue", arn, err))
 	}
 	document, err := ecs.ParseDocument(aws.ToString(out.SecretString))
 	if err != nil {
-		return maia.Credentials{}, fmt.Errorf("the Maia API credential in %s: %w", arn, err)
+		return maia.Credentials{}, rotate.Within("the Maia API credential in "+arn, err)
 	}
 	return document.Credentials(), nil
 }

@@ -158,7 +158,7 @@ func (i *invocation) compare(ctx context.Context, platform rotate.Platform) erro
 	defer cancel()
 	read, err := i.rotator.Maia.Credentials(bounded, i.runner.AgentID())
 	if err != nil {
-		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
+		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, rotate.LogError(err))
 		return nil
 	}
 	valid, known := rotate.Observation{Platform: platform, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
@@ -200,7 +200,7 @@ func (i *invocation) test(ctx context.Context, enabled bool) error {
 	case rotate.Pause, rotate.AwaitDrained, rotate.Refresh, rotate.Done:
 		return nil
 	default:
-		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind, first.Reason)
+		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind.Text(), first.Reason)
 	}
 }
 

@@ -53,7 +53,7 @@ func New(environ []string, out io.Writer) *Handler {
 const alreadyAtWork = "another invocation of this function is at work: nothing was done"
 
 // RotateRunnerSecrets is the function: it heals and rotates, for as long as an invocation may last. The error says which
-// runners failed or are dark.
+// runners failed or are down.
 func (h *Handler) RotateRunnerSecrets(ctx context.Context, timer TimerInfo) error {
 	_, err := h.invoke(ctx, h.log, timer)
 	return err
@@ -97,23 +97,20 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, FunctionTimeout-Margin)
 }
 
-// told is a result in words: a line for each app.
+// summary is a result in words: a line for each app.
 func summary(result fleet.Result) (lines []string, err error) {
 	var failed []string
 	for _, target := range result.Targets {
-		line := target.Target + ": " + target.Outcome
-		if target.Error != "" {
-			line = target.Target + ": " + target.Error
-		}
+		line := target.Target + ": " + target.Text()
 		lines = append(lines, line)
-		if (fleet.Result{Targets: []fleet.TargetResult{target}}).Failed() {
+		if target.Failed() {
 			failed = append(failed, line)
 		}
 	}
 	if len(failed) == 0 {
 		return lines, nil
 	}
-	return lines, fmt.Errorf("%d of %d runners failed or are dark:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
+	return lines, fmt.Errorf("%d of %d runners failed or are down:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
 }
 
 const tag = containerapp.Tag + "=" + containerapp.TagValue
@@ -123,7 +120,7 @@ func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fl
 	for _, id := range h.config.AgentIDs {
 		found := false
 		for _, target := range result.Targets {
-			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Err() != nil
+			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Error != nil
 		}
 		if !found {
 			log.WarnContext(ctx, "no app with the tag is this runner's", "runner", id, "tag", tag)
@@ -142,7 +139,7 @@ func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error
 
 func refuse(ctx context.Context, log *slog.Logger, err error) error {
 	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the invocation failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
+	log.ErrorContext(ctx, "the invocation failed", rotate.LogError(typed))
 	return typed
 }
 

@@ -63,12 +63,11 @@ func (h *Handler) End() {
 // Answer is what a call is answered with, beside the results.
 type Answer struct {
 	fleet.Result
-	Note  string      `json:"note,omitempty"`
-	Error string      `json:"error,omitempty"` // of a call that could not begin
-	Kind  rotate.Kind `json:"kind,omitempty"`  // of that error
+	Note  string        `json:"note,omitempty"`
+	Error *rotate.Error `json:"error,omitempty"` // of a call that could not begin
 }
 
-// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark, or 503 if another
+// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is down, or 503 if another
 // call is at work of which nobody may hear how it ends. It does not read the request's body, and goes on when its caller has gone.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
@@ -94,7 +93,7 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		answer = h.serve(ctx, log)
 		h.atWork.Store(nil)
 		h.working.Unlock()
-		if answer.Error != "" || answer.Failed() {
+		if answer.Error != nil || answer.Failed() {
 			status = http.StatusInternalServerError
 		}
 	} else {
@@ -148,8 +147,8 @@ func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, 
 
 func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
 	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the call failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
-	return Answer{Error: typed.Error(), Kind: typed.Kind}
+	log.ErrorContext(ctx, "the call failed", rotate.LogError(typed))
+	return Answer{Error: typed}
 }
 
 // call is what the targets of one call share.

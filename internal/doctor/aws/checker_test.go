@@ -347,7 +347,7 @@ func TestSecretsThatCannotRotate(t *testing.T) {
 				t.Errorf("found are    %s\nwant         %s\nnot checked: %s\nwant         %s", findings, test.findings, skipped, test.skipped)
 			}
 			plan, err := doctoraws.New(i.AWS()).Plan(t.Context(), test.arn)
-			if err != nil || plan.Error == "" {
+			if err != nil || plan.Error == nil {
 				t.Errorf("the plan is %+v, %v", plan, err)
 			}
 		})
@@ -363,7 +363,7 @@ func TestIncompleteARN(t *testing.T) {
 	if findings, skipped := short(report); err != nil || findings+skipped != "" {
 		t.Errorf("found are %s, not checked %s, %v", findings, skipped, err)
 	}
-	if plan, err := doctoraws.New(i.AWS()).Plan(t.Context(), incomplete); err != nil || plan.Error != "" || plan.Secret != i.SecretARN {
+	if plan, err := doctoraws.New(i.AWS()).Plan(t.Context(), incomplete); err != nil || plan.Error != nil || plan.Secret != i.SecretARN {
 		t.Errorf("the plan is %+v, %v", plan, err)
 	}
 }

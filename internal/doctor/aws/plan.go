@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,15 +38,14 @@ func (r *run) checkPlan(ctx context.Context) error {
 	if err != nil {
 		return r.refused(check, err)
 	}
-	if result.Error == "" {
+	if result.Error == nil {
 		r.report.OK(check, "a rotation would: %s", doctor.Steps(*result.Report))
 		return nil
 	}
-	what, hint := doctor.CutHint(result.Error)
-	if strings.HasPrefix(what, string(rotate.NotReady)+": ") {
-		r.report.Warn(check, hint, "in the way of a rotation now: %s", what)
+	if failed := result.Error; failed.Kind == rotate.NotReady {
+		r.report.Warn(check, failed.Hint, "in the way of a rotation now: %s", doctor.InWords(*failed))
 	} else {
-		r.report.Problem(check, hint, "in the way of a rotation: %s", what)
+		r.report.Problem(check, failed.Hint, "in the way of a rotation: %s", doctor.InWords(*failed))
 	}
 	return nil
 }
@@ -63,7 +61,7 @@ type Plan struct {
 func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 	plan := Plan{SecretResult: rotation.SecretResult{Secret: secretARN}}
 	inTheWay := func(err *rotate.Error) (Plan, error) {
-		plan.Error = rotate.AsError(err, rotate.NotObserved).Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved)
 		return plan, nil
 	}
 	described, err := c.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &secretARN})
@@ -99,10 +97,10 @@ func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 		return plan, failure("the plan", err)
 	case err != nil:
 		return inTheWay(words(err))
-	case strings.Contains(result.Error, "AccessDenied"):
-		return plan, fmt.Errorf("your credentials are not enough: %s", result.Error)
-	case strings.HasPrefix(result.Error, string(rotate.Internal)+": "):
-		return plan, errors.New(result.Error)
+	case result.Error != nil && denied(result.Error):
+		return plan, fmt.Errorf("your credentials are not enough: %w", result.Error)
+	case result.Error != nil && result.Error.Kind == rotate.Internal:
+		return plan, result.Error
 	}
 	plan.SecretResult = result
 	return plan, nil

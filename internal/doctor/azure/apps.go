@@ -14,13 +14,13 @@ import (
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 const (
-	appCheck    = "app"
-	checkWith   = "check with credentials that allow "
-	forIdentity = "allow the function's identity " // how the function's code begins what to do about a right that it has not
+	appCheck  = "app"
+	checkWith = "check with credentials that allow "
 )
 
 // plan is what the function's own code says of its runners, in the time that a call has. The error says why it could not be
@@ -98,19 +98,19 @@ func (r *run) checkApps(ctx context.Context) error {
 
 func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
 	name := short(target.Target)
-	if target.Error == "" {
+	if target.Error == nil {
 		r.report.OK(appCheck, "%s: a call %s", name, doctor.Would(target, r.config.Policy.Every, time.Now()))
 		return
 	}
-	what, hint := doctor.CutHint(target.Error)
+	what, hint, denied := doctor.InWords(*target.Error), target.Error.Hint, containerapp.Denied{}
 	switch {
-	case target.Kind == rotate.Permission && strings.HasPrefix(hint, forIdentity): // which is whoever looks, here
-		lacks := strings.TrimPrefix(hint, forIdentity)
+	case errors.As(target.Error, &denied): // to the operator's credentials, here
+		lacks := denied.Action
 		if all, err := r.mayNot(ctx, target.Target); err == nil && len(all) > 0 {
 			lacks = strings.Join(all, ", ") + " on it"
 		}
 		r.report.Warn(appCheck, checkWith+lacks, "%s: could not be tested with your rights: %s", name, what)
-	case target.Kind == rotate.NotReady:
+	case target.Error.Kind == rotate.NotReady:
 		r.report.Warn(appCheck, hint, "%s: in the way of a rotation: %s", name, what)
 	default:
 		r.report.Problem(appCheck, hint, "%s: in the way of a rotation: %s", name, what)

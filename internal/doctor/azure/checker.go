@@ -12,6 +12,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // FunctionAppID is the form of a function app's resource ID. Its parts are the resource group's ID, the group, and the name.
@@ -67,7 +68,7 @@ func (c *Checker) Plan(ctx context.Context, id string) (doctor.Plan, error) {
 	}
 	config, err := rotation.ParseConfig(r.environ(nil))
 	if err != nil {
-		plan.Error = err.Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved)
 		return plan, nil
 	}
 	plan.Every = config.Policy.Every

@@ -402,7 +402,7 @@ func TestPlan(t *testing.T) {
 	}
 	delete(i.Site.Settings, "MAIA_CONTAINER_APPS")
 	plan, err = checker(i).Plan(t.Context(), azuretest.FunctionApp)
-	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error, "MAIA_CONTAINER_APPS is not set") {
+	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error.What, "MAIA_CONTAINER_APPS is not set") {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 	if changed := i.Changed(); len(changed) > 0 {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
@@ -63,7 +64,7 @@ func (c *Checker) Plan(ctx context.Context, name string) (doctor.Plan, error) {
 	environ := c.environ(function.GetServiceConfig())
 	config, err := rotation.ParseConfig(environ)
 	if err != nil {
-		plan.Error = err.Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved)
 		return plan, nil
 	}
 	plan.Every = config.Policy.Every

@@ -286,7 +286,7 @@ func TestPlanOfAWrongEnvironment(t *testing.T) {
 	i := install()
 	delete(i.function.ServiceConfig.EnvironmentVariables, "MAIA_HELM_RELEASES")
 	plan, err := i.serve(t).Plan(t.Context(), name)
-	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error, "MAIA_HELM_RELEASES is not set") {
+	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error.What, "MAIA_HELM_RELEASES is not set") {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 }

@@ -37,16 +37,16 @@ func (r *run) checkReleases(ctx context.Context) error {
 }
 
 func (r *run) judgeRelease(target fleet.TargetResult) {
-	if target.Error == "" {
+	if target.Error == nil {
 		r.report.OK(releaseCheck, "%s: a call %s", target.Target, doctor.Would(target, r.config.Policy.Every, time.Now()))
 		return
 	}
-	what, hint := doctor.CutHint(target.Error)
+	what, hint := doctor.InWords(*target.Error), target.Error.Hint
 	text := fmt.Sprintf("%s: in the way of a rotation: %s", target.Target, what)
 	switch {
-	case target.Kind == rotate.NotReady:
+	case target.Error.Kind == rotate.NotReady:
 		r.report.Warn(releaseCheck, hint, "%s", text)
-	case target.Kind == rotate.Permission && r.checker.Impersonate == nil:
+	case target.Error.Kind == rotate.Permission && r.checker.Impersonate == nil:
 		r.report.Warn(releaseCheck, "check with --as-function, which looks at it with the function's rights", "%s: could not be tested with your rights: %s", target.Target, what)
 	default:
 		r.report.Problem(releaseCheck, hint, "%s", text)
