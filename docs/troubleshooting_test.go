@@ -139,7 +139,7 @@ func generated(t *testing.T, page, text string) {
 	}
 }
 
-// collect finds the calls that make errors, and the advice of a WithHint around them.
+// collect finds the calls that make errors, and the hint of a WithHint around them.
 func collect(t *testing.T, file string, constants map[string]string, found map[string]entry) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -161,7 +161,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				}
 			}
 		case *ast.CallExpr:
-			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithTodo" {
+			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithHint" {
 				made, ok := assigned[name(selector.X)]
 				if inner, chained := selector.X.(*ast.CallExpr); chained {
 					made, ok = errorOf(inner, constants)
@@ -171,7 +171,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				return true
 			}
 			add(errorOf(node, constants))
-		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Todo: …}
+		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Hint: …}
 			fields := map[string]ast.Expr{}
 			for _, element := range node.Elts {
 				if pair, ok := element.(*ast.KeyValueExpr); ok {
@@ -179,7 +179,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				}
 			}
 			if what := literal(fields["What"]); what != "" {
-				add(entry{name(fields["Kind"]), what, literal(fields["Todo"])}, true)
+				add(entry{name(fields["Kind"]), what, literal(fields["Hint"])}, true)
 			}
 		}
 		return true

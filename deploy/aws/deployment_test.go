@@ -204,11 +204,11 @@ func TestAlarmsAndDashboardsReadMetricsThatAreWritten(t *testing.T) {
 
 	for place, want := range map[string]int{"the template's alarms": 3, "the template's dashboard": 5, "the module's alarms": 3, "the module's dashboard": 5} {
 		if len(metrics[place]) != want {
-			t.Errorf("%s look at %v, expected %d metrics", place, metrics[place], want)
+			t.Errorf("%s read %v, expected %d metrics", place, metrics[place], want)
 		}
 		for _, name := range metrics[place] {
 			if !slices.Contains(written, name) {
-				t.Errorf("%s look at %s, which the function does not write", place, name)
+				t.Errorf("%s read %s, which the function does not write", place, name)
 			}
 		}
 	}
@@ -220,7 +220,7 @@ func TestAlarms(t *testing.T) {
 	module := loadModule(t, plainVariant.variables())
 	for name, want := range map[string]map[string]string{
 		"errors": {"Period": "300", "TreatMissingData": "notBreaching"},
-		"dark":   {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "900"},
+		"down":   {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "900"},
 		"paused": {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "0"},
 		"age":    {"Period": "10800", "TreatMissingData": "missing", "Threshold": "35"},
 	} {
@@ -232,9 +232,9 @@ func TestAlarms(t *testing.T) {
 				t.Errorf("%s: %s is %v in the template and %v in the module, want %s", name, property, alarm[property], terraformtest.Plain(attribute), value)
 			}
 		}
-		insufficient, tells := module.Attribute(block, "insufficient_data_actions")
-		if (alarm["InsufficientDataActions"] != nil) != (name == "age") || tells != (name == "age") {
-			t.Errorf("%s: tells of missing data: %v, %v", name, alarm["InsufficientDataActions"], insufficient)
+		insufficient, notifies := module.Attribute(block, "insufficient_data_actions")
+		if (alarm["InsufficientDataActions"] != nil) != (name == "age") || notifies != (name == "age") {
+			t.Errorf("%s: notifies of missing data: %v, %v", name, alarm["InsufficientDataActions"], insufficient)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestWhoMayInvokeTheFunction(t *testing.T) {
 	}
 }
 
-// The events that start the function and those that tell of a failure are the same in the template and in the module.
+// The events that start the function and those that report a failure are the same in the template and in the module.
 func TestEventRules(t *testing.T) {
 	template, module := withTrail(t)
 	heal := template.resource("HealRule")
@@ -80,14 +80,14 @@ func TestEventRules(t *testing.T) {
 	}
 	detail := pattern.(map[string]any)["detail"].(map[string]any)
 	if secrets := detail["additionalEventData"].(map[string]any)["SecretId"]; !reflect.DeepEqual(secrets, []any{plainVariant.secret}) {
-		t.Errorf("failures of %v are told", secrets)
+		t.Errorf("failures of %v are reported", secrets)
 	}
 	transformer := failure["Targets"].([]any)[0].(map[string]any)["InputTransformer"].(map[string]any)
 	for _, block := range module.Blocks["aws_cloudwatch_event_target.failure"].Body.Blocks {
 		paths, _ := module.Attribute(block, "input_paths")
 		text, _ := module.Attribute(block, "input_template")
 		if !reflect.DeepEqual(terraformtest.Plain(paths), transformer["InputPathsMap"]) || text.AsString() != transformer["InputTemplate"] {
-			t.Errorf("the template tells %v, the module %v", transformer, text)
+			t.Errorf("the template says %v, the module %v", transformer, text)
 		}
 		if !json.Valid([]byte(text.AsString())) {
 			t.Errorf("%s is not JSON", text.AsString())

@@ -170,7 +170,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		{"connect_timeout", cty.StringVal("16m")},
 		{"heal_every_minutes", cty.NumberFloatVal(7.5)},
 		{"alarm_topic_arn", cty.StringVal("alarms")},
-		{"dark_seconds", cty.NumberIntVal(1)},
+		{"downtime_seconds", cty.NumberIntVal(1)},
 		{"max_age_days", cty.NumberIntVal(0)},
 		{"log_retention_days", cty.NumberIntVal(31)},
 		{"vpc", cty.ObjectVal(map[string]cty.Value{"subnet_ids": text("subnet-0"), "security_group_ids": cty.SetValEmpty(cty.String)})},

@@ -1,6 +1,6 @@
 // Package aws_test checks what an operator deploys to AWS, the SAM template and the Terraform module: that the function's
 // role is allowed the calls which the compiled function makes and nothing else, that the function is configured as it
-// expects, and that alarms look at metrics which it writes.
+// expects, and that alarms read metrics which it writes.
 package aws_test
 
 import (

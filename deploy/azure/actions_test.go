@@ -132,7 +132,7 @@ var scenarios = []struct {
 			t.Errorf("%d refreshes", n)
 		}
 	}},
-	{"healing of a secret that somebody reverted", func(t *testing.T, w *world) {
+	{"healing of a secret that another writer reverted", func(t *testing.T, w *world) {
 		w.apps.SetSecret(app, clientSecret, w.maia.Revoked(sandbox.AgentID)[0])
 		w.apps.RestartAll(app)
 		w.call(t)
@@ -253,7 +253,7 @@ func TestTheRoleIsWhatTheCodeNeeds(t *testing.T) {
 	}
 }
 
-// checkComparison sees whether the comparison would tell of a difference.
+// checkComparison checks that the comparison reports a difference.
 func checkComparison(t *testing.T, grants []grant, asked []right) {
 	t.Helper()
 	for name, test := range map[string]struct {
@@ -268,13 +268,13 @@ func checkComparison(t *testing.T, grants []grant, asked []right) {
 		"a grant too many":              {append(slices.Clone(grants), grant{[]string{"Microsoft.App/containerApps/read"}, subscription}), asked, "granted for nothing: Microsoft.App/containerApps/read on " + subscription},
 	} {
 		if what := differences(test.grants, test.asked); !slices.Contains(what, test.want) {
-			t.Errorf("%s: the comparison tells of %q", name, what)
+			t.Errorf("%s: the comparison reports %q", name, what)
 		}
 	}
 	for i, action := range grants[0].actions {
 		less := []grant{{slices.Delete(slices.Clone(grants[0].actions), i, i+1), grants[0].scope}}
 		if what := differences(less, asked); len(what) == 0 || !strings.Contains(what[0], "not granted: "+action) {
-			t.Errorf("without %s the comparison tells of %q", action, what)
+			t.Errorf("without %s the comparison reports %q", action, what)
 		}
 	}
 }

@@ -25,14 +25,14 @@ type deployed struct {
 	tagged     int // how many resources have the tags
 }
 
-// alert is a rule that looks at the log.
+// alert is a rule that reads the log.
 type alert struct {
 	query, aggregation, column, operator, threshold string
 	dimensions                                      []string
 	window, every                                   string
 	severity                                        string
 	title, text                                     string
-	tells                                           []string // action groups
+	notifies                                        []string // action groups
 }
 
 // both are what the template and the module deploy.
@@ -114,7 +114,7 @@ func byTemplate(t *testing.T, v variant) deployed {
 			query: criterion["query"].(string), aggregation: criterion["timeAggregation"].(string), column: column,
 			operator: criterion["operator"].(string), threshold: fmt.Sprint(criterion["threshold"]),
 			window: properties["windowSize"].(string), every: properties["evaluationFrequency"].(string), severity: fmt.Sprint(properties["severity"]),
-			title: properties["displayName"].(string), text: properties["description"].(string), tells: words(at(t, properties, "actions", "actionGroups")),
+			title: properties["displayName"].(string), text: properties["description"].(string), notifies: words(at(t, properties, "actions", "actionGroups")),
 		}
 		for _, one := range list(criterion["dimensions"]) {
 			found.dimensions = append(found.dimensions, fmt.Sprint(one.(map[string]any)["name"], one.(map[string]any)["operator"], one.(map[string]any)["values"]))
@@ -160,7 +160,7 @@ func byModule(t *testing.T, v variant) deployed {
 		t.Errorf("%s cannot be the name of a storage account", name)
 	}
 	if name := module.Attributes(module.Blocks["azapi_resource.function"])["name"].(string); len(name) > 32 {
-		t.Errorf("%s is longer than the host tells function apps apart by", name)
+		t.Errorf("%s is longer than what the host distinguishes function apps by", name)
 	}
 	for _, address := range module.Resources("azurerm_storage_container") {
 		container := module.Attributes(module.Blocks[address])
@@ -239,7 +239,7 @@ func (d *deployed) addRule(t *testing.T, rule, criteria map[string]any, dimensio
 		query: criteria["query"].(string), aggregation: criteria["time_aggregation_method"].(string), column: column,
 		operator: criteria["operator"].(string), threshold: criteria["threshold"].(string),
 		window: rule["window_duration"].(string), every: rule["evaluation_frequency"].(string), severity: rule["severity"].(string),
-		title: rule["display_name"].(string), text: rule["description"].(string), tells: words(action["action_groups"]),
+		title: rule["display_name"].(string), text: rule["description"].(string), notifies: words(action["action_groups"]),
 	}
 	for _, one := range dimensions {
 		found.dimensions = append(found.dimensions, fmt.Sprint(one["name"], one["operator"], one["values"]))

@@ -113,7 +113,7 @@ type host struct {
 	}
 }
 
-// The host finds the setting that the timer's schedule names, and sends on every line that the alerts look for.
+// The host finds the setting that the timer's schedule names, and sends on every line that the alerts search for.
 func TestTheHostKnowsItsSettings(t *testing.T) {
 	var function struct {
 		Bindings []struct{ Type, Schedule string }

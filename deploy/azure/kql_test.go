@@ -14,7 +14,7 @@ import (
 // row is one of a table.
 type row map[string]any
 
-// tables are those of Application Insights that the queries look at, with the columns that they use.
+// tables are those of Application Insights that the queries read, with the columns that they use.
 type tables struct{ traces, requests []row }
 
 // kql evaluates a query of the Kusto language, as far as the alerts use it; the test fails on what it does not know, and on

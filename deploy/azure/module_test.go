@@ -46,14 +46,14 @@ var (
 			apps: []string{app},
 			more: map[string]any{
 				"maiaRegion": "us1", "rotateEveryHours": 48, "drain": "none", "drainTimeoutMinutes": 3, "connectTimeoutMinutes": 9, "callEveryMinutes": 10,
-				"darkSeconds": 600, "maxAgeDays": 7, "silenceHours": 2, "instanceMemoryMB": 512, "maximumInstanceCount": 2, "logRetentionDays": 30,
+				"downtimeSeconds": 600, "maxAgeDays": 7, "silenceHours": 2, "instanceMemoryMB": 512, "maximumInstanceCount": 2, "logRetentionDays": 30,
 				"actionGroupIds": []string{actionGroup}, "alertEmails": []string{"operations@example.com"},
 				"subnetId": subnet, "roleName": "another", "tags": map[string]any{"team": "data"},
 			},
 			moreOf: map[string]cty.Value{
 				"maia_region": cty.StringVal("us1"), "rotate_every": cty.StringVal("48h"), "drain": cty.StringVal("none"),
 				"drain_timeout": cty.StringVal("3m"), "connect_timeout": cty.StringVal("9m"), "call_every_minutes": cty.NumberIntVal(10),
-				"dark_seconds": cty.NumberIntVal(600), "max_age_days": cty.NumberIntVal(7), "silence_hours": cty.NumberIntVal(2),
+				"downtime_seconds": cty.NumberIntVal(600), "max_age_days": cty.NumberIntVal(7), "silence_hours": cty.NumberIntVal(2),
 				"instance_memory_mb": cty.NumberIntVal(512), "maximum_instance_count": cty.NumberIntVal(2), "log_retention_days": cty.NumberIntVal(30),
 				"action_group_ids": texts(actionGroup), "alert_emails": texts("operations@example.com"),
 				"subnet_id": cty.StringVal(subnet), "role_name": cty.StringVal("another"), "tags": cty.MapVal(map[string]cty.Value{"team": cty.StringVal("data")}),

@@ -63,7 +63,7 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 		t.Errorf("got %+v", policy)
 	}
 
-	// Not to be set: a credential in the open, which whoever may look at the function could read, and what only tests change.
+	// Not to be set: a credential in the open, which whoever may read the function could see, and what only tests change.
 	notSet := []string{"MAIA_CLIENT_ID", "MAIA_CLIENT_SECRET", "MAIA_API_URL", "MAIA_TOKEN_URL"}
 	for _, name := range rotation.Known {
 		if _, set := full[name]; set == slices.Contains(notSet, name) {
@@ -139,7 +139,7 @@ func TestVPC(t *testing.T) {
 	}
 }
 
-// Cloud Scheduler waits three minutes if it is not told otherwise, and thirty at most.
+// Cloud Scheduler waits three minutes by default, and thirty at most.
 func TestTheJob(t *testing.T) {
 	const address = "google_cloud_scheduler_job.rotation"
 	module := load(t, given())

@@ -234,7 +234,7 @@ func TestDownRunner(t *testing.T) {
 		t.Fatalf("%+v, %v\n%s", results, err, host.Output())
 	}
 	w.checkBack(t, 1)
-	checkLogged(t, host, `"msg":"the runner failed"`, `"dark_seconds":`, "restarted, not connected", `"invocation":"`+result.InvocationID+`"`)
+	checkLogged(t, host, `"msg":"the runner failed"`, `"downtime_seconds":`, "restarted, not connected", `"invocation":"`+result.InvocationID+`"`)
 }
 
 // TestAskedToEnd: between the refresh and the restart nothing stops the function, and it does not leave with 0.

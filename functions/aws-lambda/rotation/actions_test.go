@@ -162,7 +162,7 @@ func TestHealingAnIdleRunnerCostsTwoCalls(t *testing.T) {
 		if calls > 2 || w.changes() != changes {
 			t.Errorf("%d calls of Maia, %d changes", calls, w.changes()-changes)
 		}
-		for _, want := range []string{`"DarkSeconds":0`, `"CredentialAgeDays":0.04`, `"RunnerConnected":1`, `"Step":"heal"`, `"Function":"maia-rotate"`} {
+		for _, want := range []string{`"DowntimeSeconds":0`, `"CredentialAgeDays":0.04`, `"RunnerConnected":1`, `"Step":"heal"`, `"Function":"maia-rotate"`} {
 			if !strings.Contains(w.output.String(), want) {
 				t.Errorf("the output lacks %s", want)
 			}
@@ -291,7 +291,7 @@ func TestDowntimeIsMeasuredWhileItLasts(t *testing.T) {
 			Step            string
 		}
 		for text := range strings.Lines(w.output.String()) {
-			if strings.Contains(text, `"DarkSeconds"`) {
+			if strings.Contains(text, `"DowntimeSeconds"`) {
 				if err := json.Unmarshal([]byte(text), &line); err != nil {
 					t.Fatal(err)
 				}
@@ -309,7 +309,7 @@ func TestPlan(t *testing.T) {
 		steps   string
 		says    string // the error
 	}{
-		"a rotation": {func(*world) {}, "check pause await drained refresh store restart await connected resume done", ""},
+		"a rotation": {func(*world) {}, "check pause await_drained refresh store restart await_connected resume done", ""},
 		"a revoked value": {func(w *world) {
 			w.rotate()
 			w.secrets.Put(w.arn, document)
@@ -317,7 +317,7 @@ func TestPlan(t *testing.T) {
 		"an operator's pause": {func(w *world) {
 			w.maia.ConsolePause(agentID, 2*time.Hour)
 			w.maia.FinishTasks(agentID)
-		}, "check refresh store restart await connected done", ""},
+		}, "check refresh store restart await_connected done", ""},
 		"scaled to zero": {func(w *world) { w.ecs.ScaleTo("matillion", "runner", 0) }, "refuse", "scaled to zero"},
 		"too many labels": {func(w *world) {
 			for n := range 18 {

@@ -31,7 +31,7 @@ func TestRotation(t *testing.T) {
 		if got := w.deployments(); got != 1 {
 			t.Errorf("%d deployments were ordered, want 1", got)
 		}
-		for _, want := range []string{`"RotationDarkSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID, `"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
+		for _, want := range []string{`"RotationDowntimeSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID, `"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
 			if !strings.Contains(w.output.String(), want) {
 				t.Errorf("the output lacks %s", want)
 			}
