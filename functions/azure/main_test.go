@@ -182,7 +182,7 @@ func TestTheCompiledFunctionRotates(t *testing.T) {
 			// Past due, replayed, or sent as a text: nothing is due.
 			status := &functionshost.Status{Last: "2026-11-28T06:00:00.0089+00:00", Next: "garbled", LastUpdated: "0001-01-01T00:00:00"}
 			for _, timer := range []functionshost.Timer{{}, {PastDue: true, Status: status}, {Encoded: true}} {
-				if result := w.fire(t, host, timer); result.Failure != "" || !slices.Equal(result.Logs, []string{app + ": nothing was due"}) {
+				if result := w.fire(t, host, timer); result.Failure != "" || !slices.Equal(result.Logs, []string{app + ": nothing due"}) {
 					t.Errorf("%+v: %+v", timer, result)
 				}
 			}
@@ -234,7 +234,7 @@ func TestDownRunner(t *testing.T) {
 		t.Fatalf("%+v, %v\n%s", results, err, host.Output())
 	}
 	w.checkBack(t, 1)
-	checkLogged(t, host, `"msg":"the runner failed"`, `"downtime_seconds":`, "restarted, not connected", `"invocation":"`+result.InvocationID+`"`)
+	checkLogged(t, host, `"msg":"the runner failed"`, `"downtime_seconds":`, `"state":"restarted"`, `"invocation":"`+result.InvocationID+`"`)
 }
 
 // TestAskedToEnd: between the refresh and the restart nothing stops the function, and it does not leave with 0.
