@@ -127,15 +127,17 @@ func (e *Error) Message() string {
 	return text
 }
 
-// LogError is any error as the fields of a log line: kind, state, error and hint.
+// LogError is an error as the fields of a log line: kind, error, and of an [*Error] state and hint. Of nil there are none.
 func LogError(err error) slog.Attr {
-	typed := AsError(err, "")
-	fields := []slog.Attr{slog.Any("kind", typed.Kind)}
-	if typed.State != "" {
+	if err == nil {
+		return slog.Attr{}
+	}
+	fields := []slog.Attr{slog.Any("kind", KindOf(err)), slog.String("error", what(err))}
+	var typed *Error
+	if errors.As(err, &typed) && typed.State != "" {
 		fields = append(fields, slog.Any("state", typed.State))
 	}
-	fields = append(fields, slog.String("error", typed.What))
-	if typed.Hint != "" {
+	if typed != nil && typed.Hint != "" {
 		fields = append(fields, slog.String("hint", typed.Hint))
 	}
 	return slog.Attr{Value: slog.GroupValue(fields...)}

@@ -18,7 +18,7 @@ func (r *run) failed(what string, err error) error {
 		return Within(what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
-	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, "error", err, "in_ms", backoff.Milliseconds())
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, LogError(err), "in_ms", backoff.Milliseconds())
 	if waited := sleep(r.ctx, backoff); waited != nil {
 		return Within(what, err)
 	}
@@ -29,7 +29,7 @@ func (r *run) failed(what string, err error) error {
 func (r *run) giveUp(err error) error {
 	if r.observed && r.seen.Run.Sent == nil && r.seen.Run.Mode != Finish && !r.rotator.Policy.DryRun {
 		if cleanup := r.cleanUp(); cleanup != nil {
-			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", "error", cleanup)
+			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", LogError(cleanup))
 		}
 	}
 	return AsError(err, r.state())
