@@ -3,6 +3,8 @@
 package settings
 
 import (
+	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -212,12 +214,12 @@ func (e Endpoints) client(region string, credentials maia.Credentials, userAgent
 		Region: region, APIURL: e.APIURL, TokenURL: e.TokenURL,
 		ClientID: credentials.ClientID, ClientSecret: credentials.ClientSecret, UserAgent: userAgent,
 	})
-	if err != nil {
-		text := strings.NewReplacer("maia: ", "", "Config.Region", Region, "Config.APIURL", APIURL, "an APIURL", "a "+APIURL, "Config.TokenURL", TokenURL,
-			"Config.ClientID", "the client ID", "Config.ClientSecret", "the client secret").Replace(err.Error())
-		return nil, Errorf("%s", text)
+	var wrong *maia.ConfigError
+	if errors.As(err, &wrong) {
+		variables := map[string]string{"Region": Region, "APIURL": APIURL, "TokenURL": TokenURL, "ClientID": "the client ID", "ClientSecret": "the client secret"}
+		return nil, Errorf("%s %s", cmp.Or(variables[wrong.Field], wrong.Field), wrong.Problem)
 	}
-	return client, nil
+	return client, err
 }
 
 // Errorf is an error of the configuration.
