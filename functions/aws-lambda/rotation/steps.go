@@ -158,7 +158,7 @@ func (i *invocation) compare(ctx context.Context, platform rotate.Platform) erro
 	defer cancel()
 	read, err := i.rotator.Maia.Credentials(bounded, i.runner.AgentID())
 	if err != nil {
-		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, rotate.LogError(err))
+		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", rotate.LogError(rotate.AsError(err, rotate.OnlyStaged)))
 		return nil
 	}
 	valid, known := rotate.Observation{Platform: platform, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
