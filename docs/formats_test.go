@@ -46,6 +46,38 @@ func TestFormats(t *testing.T) {
 	docstest.Golden(t, *update, "tokens", tokens(t))
 }
 
+// Every state stands in the pages that say what to do about it; only AWS stages.
+func TestStatesAreDocumented(t *testing.T) {
+	for _, page := range []string{"docs/troubleshooting.md", "docs/troubleshooting-azure.md", "docs/troubleshooting-gcp.md"} {
+		text := docstest.Read(t, page)
+		for line := range strings.Lines(tokens(t)) {
+			state, is := strings.CutPrefix(line, "State ")
+			state, _, _ = strings.Cut(state, ":")
+			if is && !strings.Contains(text, "| `"+state+"`") && (state != string(rotate.OnlyStaged) || page == "docs/troubleshooting.md") {
+				t.Errorf("%s lacks the state %s", page, state)
+			}
+		}
+	}
+}
+
+// Every field of an answer stands in its reference; that of AWS has those of errors and reports for all.
+func TestAnswersAreDocumented(t *testing.T) {
+	for chapter, values := range map[string][]any{
+		docstest.Section(t, docstest.Read(t, "docs/configuration.md"), "## Events"):         {aws.Result{}, rotate.Report{}, rotate.Error{}},
+		docstest.Section(t, docstest.Read(t, "docs/configuration-gcp.md"), "## The answer"): {gcp.Answer{}},
+	} {
+		for _, value := range values {
+			for _, field := range fieldsOf(t, value) {
+				field, _, _ = strings.Cut(field, " ")
+				field = strings.TrimSuffix(field[strings.LastIndex(field, ".")+1:], "[]")
+				if !strings.Contains(chapter, "`"+field+"`") {
+					t.Errorf("no reference has the field %s of %T", field, value)
+				}
+			}
+		}
+	}
+}
+
 // fieldsOf are the paths in the JSON of a value of this type, with the types that they have. Those of errors and reports in it have
 // chapters of their own.
 func fieldsOf(t *testing.T, of any) []string {
