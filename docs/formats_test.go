@@ -39,7 +39,8 @@ func TestFormats(t *testing.T) {
 		logged, context := loggedBy(t, folders)
 		fmt.Fprintf(&text, "all lines of what they are about: %s\n", strings.Join(context, " "))
 		for _, message := range slices.Sorted(maps.Keys(logged)) {
-			fmt.Fprintln(&text, strings.TrimSpace(fmt.Sprintf("%s %q %s", logged[message].level, message, strings.Join(logged[message].fields, " "))))
+			fmt.Fprintln(&text, strings.TrimSpace(fmt.Sprintf("%s %q %s", logged[message].level, message,
+				strings.Join(logged[message].fields, " "))))
 		}
 		docstest.Golden(t, *update, "log of "+chapter, text.String())
 	}

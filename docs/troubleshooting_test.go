@@ -48,19 +48,24 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 		{
 			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../internal/settings", "../functions/aws-lambda/rotation"},
 			map[string]string{
-				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError", "Internal": "InternalError",
+				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError",
+				"Internal": "InternalError",
 			},
 		},
 		{
-			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings", "../functions/gcp/rotation"},
+			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings",
+				"../functions/gcp/rotation"},
 			map[string]string{
-				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
+				"Vendor": "vendor", "Internal": "internal",
 			},
 		},
 		{
-			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings", "../functions/azure/rotation"},
+			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings",
+				"../functions/azure/rotation"},
 			map[string]string{
-				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
+				"Vendor": "vendor", "Internal": "internal",
 			},
 		},
 	} {
@@ -201,7 +206,8 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 	case "eventError":
 		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), hint: "see [the events](configuration.md)"}
 	case "documentError":
-		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]), hint: `store {"client_id":"…","client_secret":"…"} in it`}
+		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]),
+			hint: `store {"client_id":"…","client_secret":"…"} in it`}
 	}
 	// Where a name is a constant the message is said as it will be.
 	for _, argument := range call.Args {

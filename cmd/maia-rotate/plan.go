@@ -37,11 +37,11 @@ It shows the steps, each with its reason, and what is in the way of a rotation n
 the code that the function's own action {"action":"plan"} runs, here with your AWS credentials and
 the configuration and time-out of the secret's rotation function. Nothing is changed.
 
-What the function's role may do is not looked at: that is for "maia-rotate doctor aws".
+What the function's role may do is not checked: that is for "maia-rotate doctor aws".
 
 With --json it prints one JSON document: "ok", and what the function would answer: the "secret", its
-"services", the "report" with its "steps", and, if something is in the way, an "error" that says
-what, in which state the runner is, and what to do.
+"services", the "report" with its "steps", and, if something is in the way, an "error" with its
+"kind", the "state" of the runner, "what" is in the way, and a "hint" what to do.
 
 Exit codes: 0 if nothing is in the way, 1 if something is, 2 if the command line is wrong, 3 if it
 could not be carried out (no AWS credentials, no network, no rights).`,

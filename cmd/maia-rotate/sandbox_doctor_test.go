@@ -53,7 +53,7 @@ func TestSandboxDoctorJSON(t *testing.T) {
 func TestPrintersOfWrongDiagnosis(t *testing.T) {
 	wrong := sandbox.Diagnosis{
 		Setup:  sandbox.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandbox.Want{{Level: doctor.Problem, Check: "role"}}},
-		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "mend it:\naws events"}}},
+		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "correct it:\naws events"}}},
 		Plan:   doctoraws.Plan{},
 		Wrong:  []string{"doctor did not find the problem role"},
 	}
@@ -62,7 +62,7 @@ func TestPrintersOfWrongDiagnosis(t *testing.T) {
 	show := &textPrinter{out: &text}
 	show.setup(wrong)
 	show.diagnosed(setupsResult{setups: 2, broken: 1, took: time.Second})
-	want := "✗ one\n    One thing is wrong.\n    warning healing\n      it is seldom\n      → mend it:\n          aws events\n" +
+	want := "✗ one\n    One thing is wrong.\n    warning healing\n      it is seldom\n      → correct it:\n          aws events\n" +
 		"    plan: in the way: not ready: later\n    ! doctor did not find the problem role\n\n2 installations in 1.0 s. Of 1 something else was said than is true.\n"
 	if text.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", text.String(), want)

@@ -38,7 +38,8 @@ func TestWhoMayInvokeTheFunction(t *testing.T) {
 	}
 	for _, test := range []struct{ resource, address, principal, account, source, moduleSource string }{
 		{"SecretsManagerPermission", "aws_lambda_permission.secrets_manager", "secretsmanager.amazonaws.com", account, "", ""},
-		{"HealPermission", "aws_lambda_permission.heal", "events.amazonaws.com", "", madeUp + "HealRule", madeUp + "aws_cloudwatch_event_rule.heal"},
+		{"HealPermission", "aws_lambda_permission.heal", "events.amazonaws.com", "", madeUp + "HealRule",
+			madeUp + "aws_cloudwatch_event_rule.heal"},
 	} {
 		got := template.resource(test.resource)
 		want := map[string]any{"Action": "lambda:InvokeFunction", "FunctionName": functionName, "Principal": test.principal}
@@ -51,7 +52,8 @@ func TestWhoMayInvokeTheFunction(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v, want %v", test.resource, got, want)
 		}
-		if module.text(test.address, "principal") != test.principal || module.text(test.address, "source_account") != test.account || module.text(test.address, "source_arn") != test.moduleSource {
+		if module.text(test.address, "principal") != test.principal || module.text(test.address, "source_account") != test.account ||
+			module.text(test.address, "source_arn") != test.moduleSource {
 			t.Errorf("%s: not as the template's", test.address)
 		}
 	}
@@ -62,7 +64,8 @@ func TestEventRules(t *testing.T) {
 	template, module := withTrail(t)
 	heal := template.resource("HealRule")
 	target := heal["Targets"].([]any)[0].(map[string]any)
-	if heal["ScheduleExpression"] != "rate(30 minutes)" || module.text("aws_cloudwatch_event_rule.heal", "schedule_expression") != "rate(30 minutes)" {
+	if heal["ScheduleExpression"] != "rate(30 minutes)" || module.text("aws_cloudwatch_event_rule.heal",
+		"schedule_expression") != "rate(30 minutes)" {
 		t.Errorf("the healing has the schedule %v", heal["ScheduleExpression"])
 	}
 	const event = `{"action":"heal"}` // scenarios has what the function does with it
@@ -117,7 +120,8 @@ func TestWhoMayPublishToTheTopic(t *testing.T) {
 		"module":   {parse(t, module.policy("topic")), madeUp + "aws_sns_topic.alarms", madeUp + "aws_cloudwatch_event_rule.failure"},
 	} {
 		publish := func(principal, key, value string) bool {
-			return test.policy.Allows(iampolicy.Request{Action: "sns:Publish", Resource: test.topic, Principal: principal, Context: map[string]string{key: value}})
+			return test.policy.Allows(iampolicy.Request{Action: "sns:Publish", Resource: test.topic, Principal: principal,
+				Context: map[string]string{key: value}})
 		}
 		if !publish("cloudwatch.amazonaws.com", "aws:SourceAccount", account) {
 			t.Errorf("%s: alarms may not publish", place)
@@ -125,7 +129,8 @@ func TestWhoMayPublishToTheTopic(t *testing.T) {
 		if !publish("events.amazonaws.com", "aws:SourceArn", test.rule) {
 			t.Errorf("%s: the rule may not publish", place)
 		}
-		if publish("cloudwatch.amazonaws.com", "aws:SourceAccount", "999999999999") || publish("events.amazonaws.com", "aws:SourceArn", test.rule+"2") || publish("s3.amazonaws.com", "aws:SourceAccount", account) {
+		if publish("cloudwatch.amazonaws.com", "aws:SourceAccount", "999999999999") ||
+			publish("events.amazonaws.com", "aws:SourceArn", test.rule+"2") || publish("s3.amazonaws.com", "aws:SourceAccount", account) {
 			t.Errorf("%s: strangers may publish", place)
 		}
 	}

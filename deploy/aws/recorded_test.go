@@ -153,7 +153,8 @@ func permissions(t *testing.T, target string, body []byte) (requests []iampolicy
 		return strings.Replace(cluster, ":cluster/", ":service/", 1) + "/" + name
 	}
 	prefix, operation, _ := strings.Cut(target, ".")
-	switch action := map[string]string{"secretsmanager": "secretsmanager:", "AmazonEC2ContainerServiceV20141113": "ecs:"}[prefix] + operation; action {
+	switch action := map[string]string{"secretsmanager": "secretsmanager:", "AmazonEC2ContainerServiceV20141113": "ecs:"}[prefix] +
+		operation; action {
 	case "ecs:DescribeServices":
 		for _, name := range in.Services {
 			requests = append(requests, iampolicy.Request{Action: action, Resource: service(name), Context: ofCluster})

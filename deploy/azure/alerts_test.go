@@ -50,7 +50,8 @@ func misconfigured(t *testing.T) (c call) {
 	t.Helper()
 	var out bytes.Buffer
 	answer := httptest.NewRecorder()
-	rotation.New(nil, &out).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName, strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
+	rotation.New(nil, &out).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName,
+		strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
 	for line := range strings.Lines(out.String()) {
 		var fields map[string]any
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
@@ -158,7 +159,8 @@ func TestAlerts(t *testing.T) {
 	} {
 		from := logged(t, test.calls...)
 		for by, d := range both(t, plainVariant) {
-			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names, []string{"maia-rotate-age", "maia-rotate-down", "maia-rotate-failure", "maia-rotate-paused", "maia-rotate-silence"}) {
+			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names,
+				[]string{"maia-rotate-age", "maia-rotate-down", "maia-rotate-failure", "maia-rotate-paused", "maia-rotate-silence"}) {
 				t.Fatalf("%s: %v", by, names)
 			}
 			var fired []string
@@ -179,7 +181,8 @@ func TestAlerts(t *testing.T) {
 	}
 
 	// Whoever reads of a failure finds a line that says what it is, and no such line without a failure.
-	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "down": down, "blind": blind, "misconfigured": wrong} {
+	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "down": down, "blind": blind,
+		"misconfigured": wrong} {
 		logged := slices.ContainsFunc(c.lines, func(line map[string]any) bool { return line["level"] == "ERROR" && line["error"] != "" })
 		if logged != c.failed {
 			t.Errorf("%s: failed %t, and reported it %t:\n%v", name, c.failed, logged, c.lines)

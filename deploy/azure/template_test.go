@@ -162,7 +162,8 @@ func (t *template) loops() (names []string) {
 
 // The parser sees what is not whole.
 func TestBrokenExpressions(t *testing.T) {
-	for _, text := range []string{"concat('a'", "concat('a',)", "parameters('a'))", "parameters('a').", "variables('a')[0", "'a", "", "parameters"} {
+	for _, text := range []string{"concat('a'", "concat('a',)", "parameters('a'))", "parameters('a').", "variables('a')[0", "'a", "",
+		"parameters"} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("%s: no error", text)
 		}
@@ -262,7 +263,8 @@ func TestNoSecrets(t *testing.T) {
 	}
 	for name, deployed := range both(t, plainVariant) {
 		for setting, value := range deployed.settings {
-			if strings.Contains(strings.ToLower(setting), "secret") && value != "@Microsoft.KeyVault(SecretUri=https://operations.vault.azure.net/secrets/maia-client-secret)" {
+			if strings.Contains(strings.ToLower(setting), "secret") &&
+				value != "@Microsoft.KeyVault(SecretUri=https://operations.vault.azure.net/secrets/maia-client-secret)" {
 				t.Errorf("%s: %s is %q", name, setting, value)
 			}
 			if strings.Contains(value, "AccountKey=") || setting == "AzureWebJobsStorage" {

@@ -97,7 +97,8 @@ func TestAlerts(t *testing.T) {
 		"left alone, and old": {logged(t, alerttest.Case{Days: 40, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},
 		"never rotated":       {logged(t, alerttest.Case{Never: true, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},
 		"the first rotation":  {logged(t, alerttest.Case{Never: true, Every: day}), map[string]bool{"any": true}},
-		"down":                {logged(t, alerttest.Case{Days: 40, Every: day, Breaks: true}), map[string]bool{"any": true, "down": true, "failure": true}},
+		"down": {logged(t, alerttest.Case{Days: 40, Every: day, Breaks: true}),
+			map[string]bool{"any": true, "down": true, "failure": true}},
 	} {
 		for alert, filter := range filters {
 			found := 0
@@ -119,7 +120,8 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	for name, filter := range filters {
-		if want := `resource.type="cloud_run_revision" AND resource.labels.service_name="maia-rotate" AND resource.labels.location="europe-west1"`; !strings.Contains(filter, want) {
+		want := `resource.type="cloud_run_revision" AND resource.labels.service_name="maia-rotate" AND resource.labels.location="europe-west1"`
+		if !strings.Contains(filter, want) {
 			t.Errorf("%s reads other logs: %s", name, filter)
 		}
 	}
@@ -135,7 +137,8 @@ func TestSilence(t *testing.T) {
 	module := load(t, given())
 	const address = "google_monitoring_alert_policy.silence"
 	condition := module.Attributes(module.Nested(address, "conditions", "condition_threshold"))
-	if condition["comparison"] != "COMPARISON_LT" || condition["threshold_value"] != "1" || condition["evaluation_missing_data"] != "EVALUATION_MISSING_DATA_ACTIVE" {
+	if condition["comparison"] != "COMPARISON_LT" || condition["threshold_value"] != "1" ||
+		condition["evaluation_missing_data"] != "EVALUATION_MISSING_DATA_ACTIVE" {
 		t.Errorf("got %v", condition)
 	}
 	if !strings.Contains(condition["filter"].(string), `"logging.googleapis.com/user/maia-rotate"`) {

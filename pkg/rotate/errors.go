@@ -79,10 +79,10 @@ var ErrStopped = errors.New("the runner is scaled to zero")
 // run waits on.
 var ErrStarting = errors.New("the instances are still starting")
 
-// Error is an error of a run. Its parts stay apart until somebody reads them: [Error.Error] is for people.
+// Error is an error of a run. Its parts stay apart to the edge: [Error.Error] is for people.
 type Error struct {
 	Kind  Kind   `json:"kind"`
-	State State  `json:"state,omitempty"` // empty where the place that failed cannot tell; Run fills it
+	State State  `json:"state,omitempty"` // empty where the place that failed does not know it; Run fills it
 	What  string `json:"what"`            // what happened, in the caller's words, without secrets
 	Hint  string `json:"hint,omitempty"`  // what to do next; empty if there is nothing to add
 	Err   error  `json:"-"`

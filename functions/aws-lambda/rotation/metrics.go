@@ -18,7 +18,7 @@ const (
 	MetricDuration  = "RotationDurationSeconds" // of every run; [Function, Runner, Step]
 	MetricDowntime  = "RotationDowntimeSeconds" // from refresh to connected, when a run has ended the downtime
 	MetricDownNow   = "DowntimeSeconds"         // for how long the runner has been down by a refresh of ours; 0: it is not
-	MetricPaused    = "LeftPaused"              // 1 if the run left the runner paused and could not tell that it should, else 0
+	MetricPaused    = "LeftPaused"              // 1 if the run left the runner paused and it is not known that it should be, else 0
 	MetricAge       = "CredentialAgeDays"       // since the last rotation, or, before the first, since the stored value was made; by heal
 	MetricConnected = "RunnerConnected"         // 1 or 0, as Maia says; by heal
 )

@@ -23,7 +23,7 @@ func (c *Checker) planOf(ctx context.Context, environ []string, arn string) (rot
 	return rotation.New(environ, load, slog.New(slog.DiscardHandler), io.Discard).Plan(ctx, arn)
 }
 
-// checkPlan tells what a rotation would do now, and what is in its way that no other check has named.
+// checkPlan reports what a rotation would do now, and what is in its way that no other check has named.
 func (r *run) checkPlan(ctx context.Context) error {
 	const check = "plan"
 	needs := append([]string{"secret", "secret-value", "function-environment", "services"}, maiaChecks...)
@@ -56,7 +56,7 @@ type Plan struct {
 	Function              string `json:"function,omitempty"` // its ARN
 }
 
-// Plan tells what the next rotation of a secret would do, with the configuration of its rotation function, in the time
+// Plan finds out what the next rotation of a secret would do, with the configuration of its rotation function, in the time
 // that the function has. An error means that this could not be found out.
 func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 	plan := Plan{SecretResult: rotation.SecretResult{Secret: secretARN}}
@@ -82,7 +82,8 @@ func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 	case err != nil:
 		return plan, failure("lambda:GetFunctionConfiguration", err)
 	case !aws.ToBool(described.RotationEnabled):
-		return inTheWay(rotate.Errorf(rotate.Configuration, "rotation is not enabled for secret %s", secretARN).WithHint("enable it with aws secretsmanager rotate-secret"))
+		return inTheWay(rotate.Errorf(rotate.Configuration, "rotation is not enabled for secret %s", secretARN).
+			WithHint("enable it with aws secretsmanager rotate-secret"))
 	}
 	timeout := time.Duration(aws.ToInt32(function.Timeout)) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout-margin(timeout))

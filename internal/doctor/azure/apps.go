@@ -44,11 +44,12 @@ func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, e
 // blobDomains are where blob containers are.
 var blobDomains = []string{"blob.core.windows.net", "blob.core.usgovcloudapi.net", "blob.core.chinacloudapi.cn", "blob.storage.azure.net"}
 
-// trustworthy checks where the tokens of whoever looks would go: the addresses are settings of the function app, and who may
+// trustworthy checks where the operator's tokens would go: the addresses are settings of the function app, and who may
 // change those is not to get tokens of others.
 func (r *run) trustworthy(config rotation.Config) error {
 	if !strings.EqualFold(config.ManagerURL, r.manager.url) {
-		return fmt.Errorf("the function asks %s, and this check %s: set %s here, too, if that is right", config.ManagerURL, r.manager.url, managerName)
+		return fmt.Errorf("the function asks %s, and this check %s: set %s here, too, if that is right", config.ManagerURL, r.manager.url,
+			managerName)
 	}
 	state, err := url.Parse(config.StateContainerURL)
 	if err != nil {
@@ -64,7 +65,7 @@ func (r *run) trustworthy(config rotation.Config) error {
 	return nil
 }
 
-// checkApps has the function's own code look at each app, and Maia.
+// checkApps has the function's own code read each app, and Maia.
 func (r *run) checkApps(ctx context.Context) error {
 	if r.config == nil {
 		r.report.Skip("the function's configuration is not known", appCheck)
@@ -79,7 +80,7 @@ func (r *run) checkApps(ctx context.Context) error {
 		if lacks := (refused{}); errors.As(err, &lacks) {
 			hint = checkWith + lacks.action
 		}
-		r.report.Warn(appCheck, hint, "the apps and Maia could not be looked at: %v", err)
+		r.report.Warn(appCheck, hint, "the apps and Maia could not be read: %v", err)
 		return nil
 	}
 	if len(r.config.Groups) > 0 {
@@ -117,10 +118,10 @@ func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
 	}
 }
 
-// terraformPage tells how to keep Terraform from putting the first secret back.
+// terraformPage explains how to keep Terraform from putting the first secret back.
 const terraformPage = "docs/terraform.md"
 
-// checkTags looks whether a tool owns the apps, which would put the first secret back.
+// checkTags finds out whether a tool owns the apps, which would put the first secret back.
 func (r *run) checkTags(ctx context.Context) {
 	const check = "terraform"
 	for _, app := range r.apps {
@@ -128,13 +129,15 @@ func (r *run) checkTags(ctx context.Context) {
 			Tags map[string]string `json:"tags"`
 		}
 		if r.manager.get(ctx, app, appVersion, "Microsoft.App/containerApps/read", &found) != nil {
-			continue // is told by the checks before
+			continue // is reported by the checks before
 		}
 		for _, name := range slices.Sorted(maps.Keys(found.Tags)) {
 			tool := strings.ToLower(found.Tags[name])
 			if tool == "terraform" || tool == "opentofu" || strings.EqualFold(name, "terraform") && tool == "true" {
-				r.report.Warn(check, "if it is the vendor's configuration: put ignore_changes = [secret] into the lifecycle block of its resource app, see "+terraformPage,
-					"%s: its tag %s says that Terraform manages it, and an apply of the vendor's configuration puts the first secret back, which a rotation has revoked", short(app), name)
+				r.report.Warn(check, "if it is the vendor's configuration: put ignore_changes = [secret] into the lifecycle block of its resource "+
+					"app, see "+terraformPage,
+					"%s: its tag %s says that Terraform manages it, and an apply of the vendor's configuration puts the first secret back, which a "+
+						"rotation has revoked", short(app), name)
 				break
 			}
 		}

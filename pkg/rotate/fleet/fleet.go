@@ -138,7 +138,7 @@ func refuseDuplicates(members []*member) {
 			names[i] = m.Target
 		}
 		for _, m := range duplicates {
-			m.err = rotate.Errorf(rotate.Configuration, "agent %s is named by %s, and can be at home in one of them only",
+			m.err = rotate.Errorf(rotate.Configuration, "agent %s is named by %s, and can be the runner of one of them only",
 				m.AgentID, strings.Join(names, " and ")).
 				WithHint("find out which is the agent's, and correct the other: nothing is done for them until then")
 		}

@@ -20,7 +20,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
-// runner is a home in memory. A restart takes half a second.
+// runner is a platform in memory. A restart takes half a second.
 type runner struct {
 	place *place
 	id    string
@@ -375,7 +375,7 @@ func TestBusyIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestDownAndHeldByAnotherCallStopsRefreshes: of a runner that is left to another call the note tells whether it is down.
+// TestDownAndHeldByAnotherCallStopsRefreshes: of a runner that is left to another call the note says whether it is down.
 func TestDownAndHeldByAnotherCallStopsRefreshes(t *testing.T) {
 	for name, test := range map[string]struct {
 		note      rotate.Note
@@ -398,7 +398,7 @@ func TestDownAndHeldByAnotherCallStopsRefreshes(t *testing.T) {
 	}
 }
 
-// TestNothingIsAdoptedWhileATargetIsUnknown: two targets name one agent, and the one that is its home cannot be opened in this call.
+// TestNothingIsAdoptedWhileATargetIsUnknown: two targets name one agent, and the one that is its platform cannot be opened in this call.
 func TestNothingIsAdoptedWhileATargetIsUnknown(t *testing.T) {
 	for name, known := range map[string]bool{"without a note": false, "with a note": true} {
 		t.Run(name, func(t *testing.T) {
@@ -552,7 +552,7 @@ func TestNeverEnoughTime(t *testing.T) {
 	})
 }
 
-// TestNeeded: the time for storing is that of the runners' homes.
+// TestNeeded: the time for storing is that of the runners' platforms.
 func TestNeeded(t *testing.T) {
 	policy := rotate.DefaultPolicy()
 	if got := (fleet.Fleet{Policy: policy}).Needed(); got != 14*time.Minute {
@@ -651,7 +651,8 @@ func TestLog(t *testing.T) {
 			line["connected"] != true || line["downtime_seconds"] != 0.0 || line["age_days"] == nil {
 			t.Errorf("the line of the first is %v", line)
 		}
-		if failed := lines["the runner failed"][0]; failed["kind"] != "permission" || failed["state"] != "not_refreshed" || failed["error"] == "" || failed["level"] != "ERROR" {
+		if failed := lines["the runner failed"][0]; failed["kind"] != "permission" || failed["state"] != "not_refreshed" ||
+			failed["error"] == "" || failed["level"] != "ERROR" {
 			t.Errorf("the line of the second is %v", failed)
 		}
 		if report := lines["report"][0]; report["mode"] == nil || report["outcome"] == nil || report["took_ms"] == nil {
