@@ -32,7 +32,7 @@ const (
 var unsaid = map[string]string{
 	"Configuration": "correct what the message names",
 	"NotReady":      "nothing: the next run tries again",
-	"Internal":      "nothing: the next run tries again; if this repeats, look at the function's log",
+	"Internal":      "nothing: the next run tries again; if this repeats, check the function's log",
 }
 
 // entry is an error that the code can return.
@@ -183,7 +183,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 					fields[fmt.Sprint(pair.Key)] = pair.Value
 				}
 			}
-			if what := literal(fields["What"]); what != "" {
+			if what := literal(fields["What"]); what != "" && what != "%s" {
 				add(entry{name(fields["Kind"]), what, literal(fields["Hint"])}, true)
 			}
 		}

@@ -1,6 +1,7 @@
 package rotate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,13 +104,12 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 
 // Within returns the error with the place where it happened before its text; an [*Error] keeps its other parts.
 func Within(where string, err error) error {
-	var typed *Error
-	if !errors.As(err, &typed) {
+	if !errors.As(err, new(*Error)) {
 		return fmt.Errorf("%s: %w", where, err)
 	}
-	with := *typed
-	with.What, with.Err = where+": "+what(err), err
-	return &with
+	parts := partsOf(err)
+	parts.What = where + ": " + parts.What
+	return parts
 }
 
 // Error implements error.
@@ -132,13 +132,13 @@ func LogError(err error) slog.Attr {
 	if err == nil {
 		return slog.Attr{}
 	}
-	fields := []slog.Attr{slog.Any("kind", KindOf(err)), slog.String("error", what(err))}
-	var typed *Error
-	if errors.As(err, &typed) && typed.State != "" {
-		fields = append(fields, slog.Any("state", typed.State))
+	parts := partsOf(err)
+	fields := []slog.Attr{slog.Any("kind", parts.Kind), slog.String("error", parts.What)}
+	if parts.State != "" {
+		fields = append(fields, slog.Any("state", parts.State))
 	}
-	if typed != nil && typed.Hint != "" {
-		fields = append(fields, slog.String("hint", typed.Hint))
+	if parts.Hint != "" {
+		fields = append(fields, slog.String("hint", parts.Hint))
 	}
 	return slog.Attr{Value: slog.GroupValue(fields...)}
 }
@@ -170,16 +170,22 @@ func KindOf(err error) Kind {
 
 // AsError makes any error an *Error, with this state if it has none of its own.
 func AsError(err error, state State) *Error {
+	parts := partsOf(err)
+	parts.State = cmp.Or(parts.State, state)
+	if !errors.As(err, new(*Error)) {
+		parts.Hint = hint(err)
+	}
+	return parts
+}
+
+// partsOf makes any error an *Error, with nothing that it has not itself.
+func partsOf(err error) *Error {
+	parts := &Error{Kind: KindOf(err), What: what(err), Err: err}
 	var typed *Error
-	if !errors.As(err, &typed) {
-		return &Error{Kind: KindOf(err), State: state, What: err.Error(), Hint: hint(err), Err: err}
+	if errors.As(err, &typed) {
+		parts.State, parts.Hint = typed.State, typed.Hint
 	}
-	with := *typed
-	with.What, with.Err = what(err), err
-	if with.State == "" {
-		with.State = state
-	}
-	return &with
+	return parts
 }
 
 // what is the text of an error without the other parts of an [*Error], or of those that are joined in it.

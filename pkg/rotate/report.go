@@ -2,6 +2,8 @@ package rotate
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -47,7 +49,7 @@ type StepReport struct {
 	Kind   StepKind      `json:"step"`
 	Reason string        `json:"reason"`
 	Took   time.Duration `json:"-"`
-	Error  string        `json:"error,omitempty"`
+	Error  *Error        `json:"error,omitempty"`
 }
 
 // MarshalJSON implements json.Marshaler: durations are milliseconds, and their keys say so.
@@ -78,8 +80,12 @@ func (r Report) Attributes() []any {
 	if r.LeftPaused {
 		attributes = append(attributes, "left_paused", true)
 	}
+	took := map[StepKind]time.Duration{} // a step may be taken several times
 	for _, step := range r.Steps {
-		attributes = append(attributes, "took_"+string(step.Kind)+"_ms", step.Took.Milliseconds())
+		took[step.Kind] += step.Took
+	}
+	for _, step := range slices.Sorted(maps.Keys(took)) {
+		attributes = append(attributes, "took_"+string(step)+"_ms", took[step].Milliseconds())
 	}
 	return attributes
 }

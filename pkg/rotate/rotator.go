@@ -260,13 +260,13 @@ func (r *run) announce(step Step) {
 func (r *run) record(step Step, took time.Duration, err error) {
 	r.report.Reason = step.Reason
 	steps := r.report.Steps
-	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == "" {
+	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == nil {
 		steps[last].Took += took
 	} else {
 		r.report.Steps = append(steps, StepReport{Kind: step.Kind, Reason: step.Reason, Took: took})
 	}
 	if err != nil {
-		r.report.Steps[len(r.report.Steps)-1].Error = err.Error()
+		r.report.Steps[len(r.report.Steps)-1].Error = partsOf(err)
 	}
 }
 
