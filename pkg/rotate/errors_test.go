@@ -71,7 +71,8 @@ func TestDurationsOfReports(t *testing.T) {
 	}
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("report", report.Attributes()...)
-	if want := `"took_ms":60000,"downtime_ms":1500,"took_await_connected_ms":2000,"took_restart_ms":2000`; !strings.Contains(out.String(), want) {
+	const want = `"took_ms":60000,"downtime_ms":1500,"took_await_connected_ms":2000,"took_restart_ms":2000`
+	if !strings.Contains(out.String(), want) {
 		t.Errorf("%s lacks %s", out.String(), want)
 	}
 }
