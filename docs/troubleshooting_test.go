@@ -32,7 +32,7 @@ const (
 var unsaid = map[string]string{
 	"Configuration": "correct what the message names",
 	"NotReady":      "nothing: the next run tries again",
-	"Internal":      "nothing: the next run tries again; if this repeats, look at the function's log",
+	"Internal":      "nothing: the next run tries again; if this repeats, check the function's log",
 }
 
 // entry is an error that the code can return.
@@ -46,21 +46,27 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 		kinds   map[string]string // the headings, by the names in the code
 	}{
 		{
-			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../internal/settings", "../internal/function", "../functions/aws-lambda/rotation"},
+			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../internal/settings",
+				"../internal/function", "../functions/aws-lambda/rotation"},
 			map[string]string{
-				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError", "Internal": "InternalError",
+				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError",
+				"Internal": "InternalError",
 			},
 		},
 		{
-			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings", "../internal/function", "../functions/gcp/rotation"},
+			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings",
+				"../internal/function", "../functions/gcp/rotation"},
 			map[string]string{
-				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
+				"Vendor": "vendor", "Internal": "internal",
 			},
 		},
 		{
-			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings", "../internal/function", "../functions/azure/rotation"},
+			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings",
+				"../internal/function", "../functions/azure/rotation"},
 			map[string]string{
-				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
+				"Vendor": "vendor", "Internal": "internal",
 			},
 		},
 	} {
@@ -139,7 +145,7 @@ func generated(t *testing.T, page, text string) {
 	}
 }
 
-// collect finds the calls that make errors, and the advice of a WithHint around them.
+// collect finds the calls that make errors, and the hint of a WithHint around them.
 func collect(t *testing.T, file string, constants map[string]string, found map[string]entry) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -178,7 +184,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 					fields[fmt.Sprint(pair.Key)] = pair.Value
 				}
 			}
-			if what := literal(fields["What"]); what != "" {
+			if what := literal(fields["What"]); what != "" && what != "%s" {
 				add(entry{name(fields["Kind"]), what, literal(fields["Hint"])}, true)
 			}
 		}
@@ -201,7 +207,8 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 	case "eventError":
 		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), hint: "see [the events](configuration.md)"}
 	case "documentError":
-		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]), hint: `store {"client_id":"…","client_secret":"…"} in it`}
+		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]),
+			hint: `store {"client_id":"…","client_secret":"…"} in it`}
 	}
 	// Where a name is a constant the message is said as it will be.
 	for _, argument := range call.Args {

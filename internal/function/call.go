@@ -40,7 +40,7 @@ func Deadline(ctx context.Context, otherwise time.Duration) time.Time {
 // LogFailure logs why a call, or a part of it, has failed, and returns the error with its kind and state.
 func LogFailure(ctx context.Context, log *slog.Logger, message string, err error) *rotate.Error {
 	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, message, "kind", typed.Kind, "state", typed.State, "error", typed.Error())
+	log.ErrorContext(ctx, message, rotate.LogError(typed))
 	return typed
 }
 

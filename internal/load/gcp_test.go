@@ -221,8 +221,8 @@ func (c *cluster) call() (said string, failed bool) {
 	result := fleet.Fleet{Policy: c.config.Policy, Log: rotation.NewLog(c.log)}.Run(ctx, targets)
 	var text bytes.Buffer
 	for _, target := range result.Targets {
-		if (fleet.Result{Targets: []fleet.TargetResult{target}}).Failed() {
-			fmt.Fprintf(&text, "%s: %s: %s\n", target.Target, target.Outcome, target.Error)
+		if target.Failed() {
+			fmt.Fprintf(&text, "%s: %s\n", target.Target, target.Text())
 		}
 	}
 	if err := json.NewEncoder(io.Discard).Encode(rotation.Answer{Result: result}); err != nil {

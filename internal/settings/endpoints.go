@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"cmp"
+	"errors"
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -65,10 +67,12 @@ func unread() maia.Config {
 func (e Endpoints) Client(region string, config maia.Config) (*maia.Client, error) {
 	config.Region, config.APIURL, config.TokenURL = region, e.APIURL, e.TokenURL
 	client, err := maia.New(config)
-	if err != nil {
-		text := strings.NewReplacer("maia: ", "", "Config.Region", Region, "Config.APIURL", APIURL, "an APIURL", "a "+APIURL,
-			"Config.TokenURL", TokenURL, "Config.ClientID", "the client ID", "Config.ClientSecret", "the client secret").Replace(err.Error())
-		return nil, Errorf("%s", text)
+	var wrong *maia.ConfigError
+	if errors.As(err, &wrong) {
+		variables := map[string]string{
+			"Region": Region, "APIURL": APIURL, "TokenURL": TokenURL, "ClientID": "the client ID", "ClientSecret": "the client secret",
+		}
+		return nil, Errorf("%s %s", cmp.Or(variables[wrong.Field], wrong.Field), wrong.Problem)
 	}
-	return client, nil
+	return client, err
 }

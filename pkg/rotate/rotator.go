@@ -163,7 +163,7 @@ func (r *run) loop() error {
 			continue
 		}
 		r.current = false
-		if err := r.failed(string(step.Kind), err); err != nil {
+		if err := r.failed(step.Kind.Text(), err); err != nil {
 			return r.giveUp(err)
 		}
 	}
@@ -183,7 +183,7 @@ func (r *run) mustProgress(step StepKind) error {
 		r.taken, r.repeats = step, 0
 	}
 	if r.repeats++; r.repeats > maxRepeats {
-		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats).
+		return Errorf(Internal, "%s was done %d times in a row without an effect", step.Text(), r.repeats).
 			WithHint("look who else changes what this run changes; the next run tries again")
 	}
 	return nil
@@ -259,13 +259,13 @@ func (r *run) announce(step Step) {
 func (r *run) record(step Step, took time.Duration, err error) {
 	r.report.Reason = step.Reason
 	steps := r.report.Steps
-	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == "" {
+	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == nil {
 		steps[last].Took += took
 	} else {
 		r.report.Steps = append(steps, StepReport{Kind: step.Kind, Reason: step.Reason, Took: took})
 	}
 	if err != nil {
-		r.report.Steps[len(r.report.Steps)-1].Error = err.Error()
+		r.report.Steps[len(r.report.Steps)-1].Error = partsOf(err)
 	}
 }
 

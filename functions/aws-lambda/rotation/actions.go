@@ -32,9 +32,9 @@ type SecretResult struct {
 	Secret   string         `json:"secret"` // its ARN
 	Services []string       `json:"services,omitempty"`
 	Report   *rotate.Report `json:"report,omitempty"` // nil if its runner was not found
-	Error    string         `json:"error,omitempty"`  // what is in the way, in which state the runner is, and what to do
+	Error    *rotate.Error  `json:"error,omitempty"`  // what is in the way
 
-	err error
+	err error // the same, until close
 }
 
 // atOnce is how many secrets an action works on at a time. Each that waits for its runner reads Maia once a second, and an account has
@@ -84,15 +84,15 @@ func (r Result) failure() error {
 	var first error
 	failed := 0
 	for _, secret := range r.Secrets {
-		if secret.err == nil {
+		if secret.Error == nil {
 			continue
 		}
 		if failed++; first == nil {
-			first = fmt.Errorf("secret %s: %w", secret.Secret, secret.err)
+			first = rotate.Within("secret "+secret.Secret, secret.Error)
 		}
 	}
 	if failed > 1 {
-		return fmt.Errorf("%d of %d secrets failed, see the log; the first was %w", failed, len(r.Secrets), first)
+		return rotate.Within(fmt.Sprintf("%d of %d secrets failed, see the log; the first", failed, len(r.Secrets)), first)
 	}
 	return first
 }
@@ -171,7 +171,7 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 		logReport(ctx, rotator.Log, report)
 	}
 	if errors.Is(err, rotate.ErrStopped) {
-		rotator.Log.WarnContext(ctx, "there is nothing to heal", "error", err)
+		rotator.Log.WarnContext(ctx, "there is nothing to heal", rotate.LogError(err))
 		result.err = nil
 	}
 	if err == nil {
@@ -202,10 +202,10 @@ func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, 
 	return result
 }
 
-// close puts the error into words.
+// close makes the error part of the answer, and logs it.
 func (r *SecretResult) close(ctx context.Context, log *slog.Logger) {
 	if r.err != nil {
-		r.Error = function.LogFailure(ctx, log, "the action failed for this secret", r.err).Error()
+		r.Error = function.LogFailure(ctx, log, "the action failed for this secret", r.err)
 	}
 }
 

@@ -49,7 +49,8 @@ func (w *deputyWorld) register(agent string) (arn string) {
 func (w *deputyWorld) edit(agent, client string) {
 	w.t.Helper()
 	definition := w.register(agent)
-	if _, err := w.handler().ecs.UpdateService(w.t.Context(), &awsecs.UpdateServiceInput{Cluster: aws.String("matillion"), Service: aws.String("thief"), TaskDefinition: &definition}); err != nil {
+	if _, err := w.handler().ecs.UpdateService(w.t.Context(),
+		&awsecs.UpdateServiceInput{Cluster: aws.String("matillion"), Service: aws.String("thief"), TaskDefinition: &definition}); err != nil {
 		w.t.Fatal(err)
 	}
 	if client != "" {
@@ -80,14 +81,15 @@ func (w *deputyWorld) mustKeep() {
 func TestConfusedDeputy(t *testing.T) {
 	const services = "MAIA_ECS_SERVICES="
 	configurations := map[string][]string{
-		"discovered, the victim is listed":                      {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID},
-		"discovered, both are listed":                           {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
-		"configured, the thief is listed":                       {services + "matillion/thief", "MAIA_AGENT_IDS=" + thiefID},
-		"configured, both are listed":                           {services + "matillion/thief,matillion/runner", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
+		"discovered, the victim is listed": {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID},
+		"discovered, both are listed":      {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
+		"configured, the thief is listed":  {services + "matillion/thief", "MAIA_AGENT_IDS=" + thiefID},
+		"configured, both are listed": {services + "matillion/thief,matillion/runner",
+			"MAIA_AGENT_IDS=" + agentID + "," + thiefID},
 		"configured, only the thief's service, both are listed": {services + "matillion/thief", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
-		"configured, no list":                                   {services + "matillion/thief,matillion/runner"},
-		"configured, only the thief's service, no list":         {services + "matillion/thief"},
-		"configured, only the thief's secret is served":         {services + "matillion/thief,matillion/runner", "MAIA_SECRET_ARNS=*"},
+		"configured, no list":                           {services + "matillion/thief,matillion/runner"},
+		"configured, only the thief's service, no list": {services + "matillion/thief"},
+		"configured, only the thief's secret is served": {services + "matillion/thief,matillion/runner", "MAIA_SECRET_ARNS=*"},
 	}
 	triggers := map[string]func(w *deputyWorld) error{
 		"rotation": func(w *deputyWorld) error {
@@ -105,7 +107,7 @@ func TestConfusedDeputy(t *testing.T) {
 		},
 		"plan": func(w *deputyWorld) error {
 			result, err := w.act(`{"action":"plan","secret":"` + w.thief + `"}`)
-			if err == nil && result.Secrets[0].Error != "" {
+			if err == nil && result.Secrets[0].Error != nil {
 				err = fmt.Errorf("%s", result.Secrets[0].Error)
 			}
 			return err

@@ -33,9 +33,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if names, want := slices.Sorted(maps.Keys(documented)), slices.Sorted(slices.Values(metricConstants(t))); !slices.Equal(names, want) {
 		t.Errorf("documented are the metrics %v, want %v", names, want)
 	}
-	if written := writtenMetrics(t); !maps.Equal(documented, written) {
+	written := writtenMetrics(t)
+	if !maps.Equal(documented, written) {
 		t.Errorf("documented are\n%v, written\n%v", documented, written)
 	}
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		text.WriteString(name + " " + written[name] + "\n")
+	}
+	docstest.Golden(t, *update, "metrics of AWS", text.String())
 }
 
 // metricConstants are the values of the package's constants Metric….

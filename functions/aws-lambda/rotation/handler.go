@@ -11,10 +11,8 @@ package rotation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
@@ -90,7 +88,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err
 
 // answer logs the error and gives it a stable type.
 func answer(ctx context.Context, log *slog.Logger, err error) error {
-	kind := rotate.KindOf(err)
+	typed := function.LogFailure(ctx, log, "the invocation failed", err)
 	name := map[rotate.Kind]string{
 		rotate.Configuration:  "ConfigurationError",
 		rotate.Permission:     "PermissionError",
@@ -98,12 +96,11 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 		rotate.UnknownOutcome: "UnknownOutcomeError",
 		rotate.Vendor:         "VendorError",
 		rotate.Internal:       "InternalError",
-	}[kind]
+	}[typed.Kind]
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	typed := function.LogFailure(ctx, log, "the invocation failed", err)
-	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
+	return messages.InvokeResponse_Error{Type: name, Message: typed.Message()} // the type is the kind
 }
 
 // connect makes the AWS clients on the first invocation.
@@ -122,7 +119,9 @@ func (h *Handler) connect(ctx context.Context) error {
 }
 
 // wire finds the runner of a secret, and makes its rotator.
-func (h *Handler) wire(ctx context.Context, services *ecs.Services, config ecs.Config, log *slog.Logger) (*ecs.Runner, *rotate.Rotator, error) {
+func (h *Handler) wire(
+	ctx context.Context, services *ecs.Services, config ecs.Config, log *slog.Logger,
+) (*ecs.Runner, *rotate.Rotator, error) {
 	runner, err := services.Runner(h.secrets, config)
 	if err != nil {
 		return nil, nil, err
@@ -142,11 +141,11 @@ func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) 
 	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")}
 	out, err := h.secrets.GetSecretValue(ctx, in)
 	if err != nil {
-		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
+		return maia.Credentials{}, rotate.Within("the Maia API credential", ecs.Failure("GetSecretValue", arn, err))
 	}
 	document, err := ecs.ParseDocument(aws.ToString(out.SecretString))
 	if err != nil {
-		return maia.Credentials{}, fmt.Errorf("the Maia API credential in %s: %w", arn, err)
+		return maia.Credentials{}, rotate.Within("the Maia API credential in "+arn, err)
 	}
 	return document.Credentials(), nil
 }

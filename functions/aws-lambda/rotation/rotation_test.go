@@ -31,7 +31,8 @@ func TestRotation(t *testing.T) {
 		if got := w.deployments(); got != 1 {
 			t.Errorf("%d deployments were ordered, want 1", got)
 		}
-		for _, want := range []string{`"RotationDarkSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID, `"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
+		for _, want := range []string{`"RotationDowntimeSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID,
+			`"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
 			if !strings.Contains(w.output.String(), want) {
 				t.Errorf("the output lacks %s", want)
 			}
@@ -229,7 +230,8 @@ func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
 				w.rotate()
 				w.hook = nil
 				w.errors = nil
-				if err := w.invoke(t.Context(), functionARN, fmt.Appendf(nil, `{"Step":%q,"SecretId":%q,"ClientRequestToken":%q}`, step, w.arn, w.token("AWSPENDING"))); err == nil {
+				event := fmt.Appendf(nil, `{"Step":%q,"SecretId":%q,"ClientRequestToken":%q}`, step, w.arn, w.token("AWSPENDING"))
+				if err := w.invoke(t.Context(), functionARN, event); err == nil {
 					t.Error("the step succeeded")
 				}
 				if text := strings.Join(w.errors, ""); !strings.Contains(text, `is for client`) || !strings.Contains(text, "another-client") {
@@ -317,11 +319,16 @@ func (w *world) clearPending() {
 	for _, version := range w.secrets.Versions(w.arn) {
 		for _, stage := range version.Stages {
 			if stage == "AWSPENDING" {
-				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"AWSPENDING","RemoveFromVersionId":%q}`, w.arn, version.ID))
+				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"AWSPENDING","RemoveFromVersionId":%q}`, w.arn,
+					version.ID))
 			}
 		}
 	}
 }
+
+// configurationTest is a request to Secrets Manager that sets up the rotation of a secret by a function, and rotates nothing yet.
+const configurationTest = `{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,` +
+	`"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`
 
 // post sends a call to Secrets Manager as an operator's command line would.
 func (w *world) post(operation, body string) {
@@ -333,7 +340,8 @@ func (w *world) post(operation, body string) {
 	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	request.Header.Set("X-Amz-Target", "secretsmanager."+operation)
 	request.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"+time.Now().UTC().Format("20060102")+"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"+time.Now().UTC().Format("20060102")+
+		"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
 	response, err := wire.Transport(w.secrets).RoundTrip(request)
 	if err != nil || response.StatusCode != http.StatusOK {
 		w.t.Fatalf("%s: %v %v", operation, response, err)
@@ -352,7 +360,7 @@ func TestPromise3ConfigurationTestChangesNothing(t *testing.T) {
 				w := newWorld(t, func(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) {
 					sm.TestCopiesValue, sm.TestBeforeEnabled = options.TestCopiesValue, options.TestBeforeEnabled
 				})
-				w.post("RotateSecret", fmt.Sprintf(`{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, w.arn, functionARN))
+				w.post("RotateSecret", fmt.Sprintf(configurationTest, w.arn, functionARN))
 				event, err := w.secrets.WaitRotation(t.Context(), w.arn)
 				if err != nil || event.Name != smemulator.TestRotationSucceeded {
 					t.Errorf("%s: %v %v", event.Name, err, w.errors)
@@ -377,9 +385,10 @@ func TestPromise3ConfigurationTestSaysWhatIsInTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.maia.ConsoleRefresh(agentID)
-		w.post("RotateSecret", fmt.Sprintf(`{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, w.arn, functionARN))
+		w.post("RotateSecret", fmt.Sprintf(configurationTest, w.arn, functionARN))
 		event, err := w.secrets.WaitRotation(t.Context(), w.arn)
-		if err != nil || event.Name != smemulator.TestRotationFailed || !strings.Contains(strings.Join(w.errors, ""), "a rotation would first have to store") {
+		if err != nil || event.Name != smemulator.TestRotationFailed ||
+			!strings.Contains(strings.Join(w.errors, ""), "a rotation would first have to store") {
 			t.Errorf("%s: %v %v", event.Name, err, w.errors)
 		}
 	})
@@ -391,13 +400,16 @@ func TestPromise3NothingIsRefreshed(t *testing.T) {
 		says    string
 	}{
 		"the service is scaled to zero": {func(w *world) { w.ecs.ScaleTo("matillion", "runner", 0) }, "scaled to zero"},
-		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") }, "the deployment is rolling"},
-		"AGENT_ID is not allowed":       {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" }, "which this function may not serve"},
+		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") },
+			"the deployment is rolling"},
+		"AGENT_ID is not allowed": {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" },
+			"which this function may not serve"},
 		"another client ID": {func(w *world) {
 			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "another-client"))
 		}, `credentials of client \"another-client\"`},
-		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") }, "MAIA_REGION is us1, but that in the runner's task definition is eu1"},
-		"too little time":    {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
+		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") },
+			"MAIA_REGION is us1, but that in the runner's task definition is eu1"},
+		"too little time": {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -486,7 +498,8 @@ func TestPromise8OperatorsPauseStays(t *testing.T) {
 			t.Fatalf("%s: %v", got, w.errors)
 		}
 		if agent := w.agent(); agent.Status != maia.StatusPaused || !agent.Connected || !agent.PausedUntil.Equal(until) {
-			t.Errorf("the agent is %q until %s, connected %t; want the operator's pause kept until %s", agent.Status, agent.PausedUntil, agent.Connected, until)
+			t.Errorf("the agent is %q until %s, connected %t; want the operator's pause kept until %s", agent.Status, agent.PausedUntil,
+				agent.Connected, until)
 		}
 		if got := w.maia.Refreshes(agentID); got != 1 {
 			t.Errorf("%d refreshes, want 1", got)

@@ -78,12 +78,15 @@ func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecr
 	if err != nil {
 		return nil, ecs.Failure("DescribeSecret", i.event.SecretID, err)
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(out.VersionIdsToStages)), func(stages []string) bool { return slices.Contains(stages, "AWSCURRENT") }) {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(out.VersionIdsToStages)),
+		func(stages []string) bool { return slices.Contains(stages, "AWSCURRENT") }) {
 		return nil, ecs.NoValueError(i.event.SecretID)
 	}
 	if _, known := out.VersionIdsToStages[i.event.ClientRequestToken]; !known {
-		return nil, settings.Errorf("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that another writer puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
-			WithHint("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager rotate-secret, which finishes it")
+		return nil, settings.Errorf("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that "+
+			"another writer puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
+			WithHint("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager " +
+				"rotate-secret, which finishes it")
 	}
 	return out, nil
 }
@@ -102,12 +105,14 @@ func (i *invocation) notPending(described *secretsmanager.DescribeSecretOutput) 
 
 // noValue is the error of a version that should have one by now.
 func (i *invocation) noValue() error {
-	return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID, i.event.ClientRequestToken).
+	return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID,
+		i.event.ClientRequestToken).
 		WithHint("if this repeats, clear it: %s", clearPending(i.event.SecretID, i.event.ClientRequestToken))
 }
 
 func clearPending(secret, version string) string {
-	return fmt.Sprintf("aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s", secret, version)
+	return fmt.Sprintf("aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s",
+		secret, version)
 }
 
 func errNotEnabled(arn string) error {
@@ -150,13 +155,14 @@ const confirmTime = 10 * time.Second
 // compare handles cases 6 and 7 of step.
 func (i *invocation) compare(ctx context.Context, platform rotate.Platform) error {
 	if platform.Pending.ClientID != platform.Stored.ClientID {
-		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, platform.Pending.ClientID, platform.Stored.ClientID)
+		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, platform.Pending.ClientID,
+			platform.Stored.ClientID)
 	}
 	bounded, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
 	read, err := i.rotator.Maia.Credentials(bounded, i.runner.AgentID())
 	if err != nil {
-		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
+		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", rotate.LogError(rotate.AsError(err, rotate.OnlyStaged)))
 		return nil
 	}
 	valid, known := rotate.Observation{Platform: platform, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
@@ -198,7 +204,7 @@ func (i *invocation) test(ctx context.Context, enabled bool) error {
 	case rotate.Pause, rotate.AwaitDrained, rotate.Refresh, rotate.Done:
 		return nil
 	default:
-		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind, first.Reason)
+		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind.Text(), first.Reason)
 	}
 }
 

@@ -30,9 +30,9 @@ func mustBeConfiguration(t *testing.T, err error, names string) {
 // FuzzInvocation: an invocation is a timer's, of which only short values are kept, or a Configuration error that repeats nothing of it.
 func FuzzInvocation(f *testing.F) {
 	for _, sample := range []string{
-		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00","Next":"2023-09-07T12:00:00Z",` +
-			`"LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":false}},"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets"},"RetryContext":{"RetryCount":1,` +
-			`"MaxRetryCount":2}}}`,
+		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00",` +
+			`"Next":"2023-09-07T12:00:00Z","LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":false}},` +
+			`"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets"},"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}}`,
 		`{"Data":{"timer":"{\"ScheduleStatus\":null,\"IsPastDue\":true}"}}`, `{"Data":{"timer":"\"{}\""}}`, `{"Data":{"timer":null,"TIMER":{}}}`,
 		`{"data":{"Timer":{"IsPastDue":[7],"ScheduleStatus":{"Last":{"` + apiSecret + `":1}}}}}`,
 		`{"Data":{"timer":"` + apiSecret + `"}}`, `{"Data":{"timer":["` + apiSecret + `"]}}`, `{"Data":"` + apiSecret +

@@ -44,8 +44,10 @@ func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
 	return &Handler{
 		config: config, configErr: err, log: NewLog(out),
-		azure:    sync.OnceValues(func() (*azureAPIs, error) { return newAzureAPIs(config) }),
-		rotators: function.Rotators{Shared: config.Shared, Place: settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, UserAgent: userAgent},
+		azure: sync.OnceValues(func() (*azureAPIs, error) { return newAzureAPIs(config) }),
+		rotators: function.Rotators{
+			Shared: config.Shared, Place: settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, UserAgent: userAgent,
+		},
 	}
 }
 
@@ -53,7 +55,7 @@ func New(environ []string, out io.Writer) *Handler {
 const alreadyAtWork = "another invocation of this function is at work: nothing was done"
 
 // RotateRunnerSecrets is the function: it heals and rotates, for as long as an invocation may last. The error says which
-// runners failed or are dark.
+// runners failed or are down.
 func (h *Handler) RotateRunnerSecrets(ctx context.Context, timer TimerInfo) error {
 	_, err := h.invoke(ctx, h.log, timer)
 	return err
@@ -102,19 +104,16 @@ func (h *Handler) work(ctx context.Context, log *slog.Logger, timer TimerInfo) (
 func summary(result fleet.Result) (lines []string, err error) {
 	var failed []string
 	for _, target := range result.Targets {
-		line := target.Target + ": " + target.Outcome
-		if target.Error != "" {
-			line = target.Target + ": " + target.Error
-		}
+		line := target.Target + ": " + target.Text()
 		lines = append(lines, line)
-		if (fleet.Result{Targets: []fleet.TargetResult{target}}).Failed() {
+		if target.Failed() {
 			failed = append(failed, line)
 		}
 	}
 	if len(failed) == 0 {
 		return lines, nil
 	}
-	return lines, fmt.Errorf("%d of %d runners failed or are dark:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
+	return lines, fmt.Errorf("%d of %d runners failed or are down:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
 }
 
 const tag = containerapp.Tag + "=" + containerapp.TagValue
@@ -124,7 +123,7 @@ func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fl
 	for _, id := range h.config.AgentIDs {
 		found := false
 		for _, target := range result.Targets {
-			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Err() != nil
+			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Error != nil
 		}
 		if !found {
 			log.WarnContext(ctx, "no app with the tag is this runner's", "runner", id, "tag", tag)
@@ -161,7 +160,9 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 		apps, groups = h.config.Apps, h.config.Groups
 	}
 	fails := func(group string, err error) {
-		targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return nil, nil, err }})
+		targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
+			return nil, nil, err
+		}})
 	}
 	for _, group := range groups {
 		found, err := containerapp.Tagged(ctx, containerapp.Config{Credential: azure.credential, Client: azure.manager}, group)
@@ -190,7 +191,9 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 }
 
 // open finds the runner of an app, and makes its rotator. With dry set nothing is sent that could change anything.
-func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
+func (h *Handler) open(
+	ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger,
+) (fleet.Runner, *rotate.Rotator, error) {
 	log = log.With("app", app)
 	runner, err := containerapp.Discover(ctx, containerapp.Config{
 		Credential: azure.credential, Client: azure.manager, App: app, Dry: dry, State: azure.state, Log: log,

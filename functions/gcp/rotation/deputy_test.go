@@ -216,7 +216,7 @@ func TestConfusedDeputy(t *testing.T) {
 						status, said, writes := deputyCall(t, configurations[name], false,
 							deputyRelease{namespace: "victim", agent: agentID, client: victimClient, secret: victimSecret},
 							deputyRelease{namespace: "thief", agent: spelled, client: client, secret: thiefGuess, note: note})
-						refusals := []string{"which this function may not serve", "can be at home in one of them only", "credentials of client",
+						refusals := []string{"which this function may not serve", "can be the runner of one of them only", "credentials of client",
 							"were never seen to agree"}
 						refused := slices.ContainsFunc(refusals, func(words string) bool { return strings.Contains(said, words) })
 						if status != http.StatusInternalServerError || !refused || len(writes) > 0 {

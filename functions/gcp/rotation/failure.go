@@ -42,7 +42,7 @@ func causes() []cause {
 func failure(what, permission string, err error) error {
 	var typed *rotate.Error
 	if errors.As(err, &typed) { // of the token; the text around it holds an address
-		return rotate.Errorf(typed.Kind, "%s: %s", what, typed.What).WithHint("%s", typed.Hint)
+		return rotate.Within(what, typed)
 	}
 	var api *googleapi.Error
 	if !errors.As(err, &api) {

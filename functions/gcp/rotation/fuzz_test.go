@@ -32,7 +32,8 @@ func FuzzCallHeaders(f *testing.F) {
 	f.Add(" ", "0-../../x-0-0", "", "")
 	f.Fuzz(func(t *testing.T, cloudTrace, parent, job, scheduled string) {
 		request := &http.Request{Header: http.Header{
-			"X-Cloud-Trace-Context": {cloudTrace}, "Traceparent": {parent}, "X-Cloudscheduler-Jobname": {job}, "X-Cloudscheduler-Scheduletime": {scheduled},
+			"X-Cloud-Trace-Context": {cloudTrace}, "Traceparent": {parent},
+			"X-Cloudscheduler-Jobname": {job}, "X-Cloudscheduler-Scheduletime": {scheduled},
 		}}
 		var log bytes.Buffer
 		logCall(t.Context(), withTrace(NewLog(&log), request, "acme"), request)
@@ -63,7 +64,8 @@ func FuzzRequest(f *testing.F) {
 		recorder := httptest.NewRecorder()
 		h.ServeHTTP(recorder, request)
 		var answer Answer
-		if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || recorder.Code != http.StatusInternalServerError || answer.Kind != rotate.Configuration {
+		if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || recorder.Code != http.StatusInternalServerError ||
+			kindOf(answer) != rotate.Configuration {
 			t.Errorf("%d: %q, %v", recorder.Code, recorder.Body, err)
 		}
 	})
@@ -73,8 +75,10 @@ func FuzzRequest(f *testing.F) {
 // a Configuration error that names the variable.
 func FuzzReleases(f *testing.F) {
 	for _, sample := range []string{
-		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster, "projects/example.com:acme/locations/l/clusters/c",
-		"projects/../locations/l/clusters/c", "projects/a/locations/b", "projects/a/locations/b/clusters/c/releases/r", "projects/a/locations/b/clusters/C", "projects/a/locations/b/clusters/c\n", "namespaces/a/releases/b", "",
+		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster,
+		"projects/example.com:acme/locations/l/clusters/c",
+		"projects/../locations/l/clusters/c", "projects/a/locations/b", "projects/a/locations/b/clusters/c/releases/r",
+		"projects/a/locations/b/clusters/C", "projects/a/locations/b/clusters/c\n", "namespaces/a/releases/b", "",
 	} {
 		f.Add(sample, "")
 		f.Add(sample, "/kubeconfig")
@@ -118,11 +122,13 @@ func FuzzConfig(f *testing.F) {
 	f.Add(strings.Replace(sample, "MAIA_AGENT_IDS", "OTHER", 1))
 	f.Add("MAIA_HELM_RELEASES=" + cluster + "\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_HELM_SECRET_PATH=a..b")
 	f.Add("MAIA_HELM_RELEASES=" + cluster + "\nMAIA_CREDENTIALS_SECRET=projects/p/secrets/s")
-	f.Add("KUBECONFIG=/x\nMAIA_HELM_RELEASES=namespaces/a\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_API_URL=https://x:" + apiSecret + "@y")
+	f.Add("KUBECONFIG=/x\nMAIA_HELM_RELEASES=namespaces/a\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_API_URL=https://x:" +
+		apiSecret + "@y")
 	f.Fuzz(func(t *testing.T, text string) {
 		config, err := ParseConfig(strings.Split(text, "\n"))
 		if err != nil {
-			if strings.Count(text, apiSecret) <= 1 && (strings.Contains(text, "MAIA_CLIENT_SECRET="+apiSecret) || !strings.Contains(text, apiSecret)) {
+			if strings.Count(text, apiSecret) <= 1 && (strings.Contains(text, "MAIA_CLIENT_SECRET="+apiSecret) ||
+				!strings.Contains(text, apiSecret)) {
 				mustBeConfiguration(t, err, "MAIA_")
 			}
 			return
@@ -139,8 +145,10 @@ func FuzzConfig(f *testing.F) {
 // FuzzAPICredential: the credential is what the document holds, once and as strings, or an error that does not repeat it.
 func FuzzAPICredential(f *testing.F) {
 	for _, sample := range []string{
-		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret + `","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,
-		`{"client_id":"` + "\xff" + `","client_secret":"x"}`, `["` + apiSecret + `"]`, `{"client_id":"a","client_secret":["` + apiSecret + `"]}`, apiSecret, ``, ` {} `, `{"client_id":"","client_secret":""}`,
+		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret +
+			`","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,
+		`{"client_id":"` + "\xff" + `","client_secret":"x"}`, `["` + apiSecret + `"]`, `{"client_id":"a","client_secret":["` + apiSecret +
+			`"]}`, apiSecret, ``, ` {} `, `{"client_id":"","client_secret":""}`,
 	} {
 		f.Add([]byte(sample))
 	}
@@ -154,7 +162,8 @@ func FuzzAPICredential(f *testing.F) {
 		if err := json.Unmarshal(data, &document); err != nil {
 			t.Fatalf("what is not a JSON object is read: %v", err)
 		}
-		if document["client_id"] != credential.ClientID || document["client_secret"] != credential.ClientSecret.Reveal() || credential.ClientID == "" || credential.ClientSecret.IsZero() {
+		if document["client_id"] != credential.ClientID || document["client_secret"] != credential.ClientSecret.Reveal() ||
+			credential.ClientID == "" || credential.ClientSecret.IsZero() {
 			t.Errorf("read is another credential, of client %q", credential.ClientID)
 		}
 	})

@@ -63,9 +63,8 @@ func (h *Handler) End() {
 // Answer is what a call is answered with.
 type Answer struct {
 	fleet.Result
-	Note  string      `json:"note,omitempty"`
-	Error string      `json:"error,omitempty"` // of a call that could not begin
-	Kind  rotate.Kind `json:"kind,omitempty"`  // of that error
+	Note  string        `json:"note,omitempty"`
+	Error *rotate.Error `json:"error,omitempty"` // of a call that could not begin
 }
 
 // ServeHTTP implements http.Handler. It answers with an [Answer]: 200, or 500 if any runner failed or is down, or 503 if another call is
@@ -132,8 +131,7 @@ func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, 
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
-	typed := function.LogFailure(ctx, log, "the call failed", err)
-	return Answer{Error: typed.Error(), Kind: typed.Kind}
+	return Answer{Error: function.LogFailure(ctx, log, "the call failed", err)}
 }
 
 // call is what the targets of one call share.

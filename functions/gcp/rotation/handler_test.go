@@ -29,6 +29,14 @@ func answered(t *testing.T, h *Handler, request *http.Request) (int, Answer) {
 	return recorder.Code, answer
 }
 
+// kindOf is the kind of the error of a call that could not begin; empty if there is none.
+func kindOf(answer Answer) rotate.Kind {
+	if answer.Error == nil {
+		return ""
+	}
+	return answer.Error.Kind
+}
+
 func lines(t *testing.T, log []byte) (all []map[string]any) {
 	t.Helper()
 	for line := range bytes.Lines(log) {
@@ -68,7 +76,8 @@ func TestWhateverIsSentIsIgnored(t *testing.T) {
 			h := New(environ(valid()), &log)
 			h.google = noGoogle
 			status, answer := answered(t, h, request)
-			if status != http.StatusInternalServerError || len(answer.Targets) != 2 || !strings.Contains(answer.Targets[0].Error, "no credentials of Google Cloud") {
+			if status != http.StatusInternalServerError || len(answer.Targets) != 2 ||
+				!strings.Contains(answer.Targets[0].Text(), "no credentials of Google Cloud") {
 				t.Errorf("got %d, %+v", status, answer)
 			}
 		})
@@ -83,17 +92,20 @@ func withHeader(request *http.Request, name, value string) *http.Request {
 func TestBadConfigurationIsReported(t *testing.T) {
 	var log bytes.Buffer
 	status, answer := answered(t, New([]string{"MAIA_HELM_RELEASES=x"}, &log), httptest.NewRequest(http.MethodPost, "/", nil))
-	if status != http.StatusInternalServerError || answer.Kind != rotate.Configuration || !strings.Contains(answer.Error, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {
+	if status != http.StatusInternalServerError || kindOf(answer) != rotate.Configuration ||
+		!strings.Contains(answer.Error.What, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {
 		t.Errorf("got %d, %+v", status, answer)
 	}
 	failed := lines(t, log.Bytes())[1]
-	if failed["severity"] != "ERROR" || failed["message"] != "the call failed" || failed["kind"] != "configuration" || failed["error"] == "" || failed["level"] != nil || failed["msg"] != nil {
+	if failed["severity"] != "ERROR" || failed["message"] != "the call failed" || failed["kind"] != "configuration" || failed["error"] == "" ||
+		failed["level"] != nil || failed["msg"] != nil {
 		t.Errorf("the line is %v", failed)
 	}
 }
 
 func TestTrace(t *testing.T) {
-	for name, value := range map[string]string{"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1", "traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"} {
+	for name, value := range map[string]string{"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1",
+		"traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"} {
 		var log bytes.Buffer
 		h := New(environ(valid()), &log)
 		h.google = noGoogle
@@ -171,8 +183,8 @@ func TestOneCallAtATime(t *testing.T) {
 				status, answer := answered(t, h, call(t.Context(), test.is))
 				if test.words == "" && (status != http.StatusOK ||
 					answer.Note != "another call of this function is at work: nothing was done") ||
-					test.words != "" && (status != http.StatusServiceUnavailable || answer.Kind != rotate.NotReady ||
-						!strings.Contains(answer.Error, test.words)) {
+					test.words != "" && (status != http.StatusServiceUnavailable || kindOf(answer) != rotate.NotReady ||
+						!strings.Contains(answer.Error.What, test.words)) {
 					t.Errorf("the second call: %d, %+v", status, answer)
 				}
 				close(release)
@@ -252,10 +264,11 @@ func TestPanicIsContained(t *testing.T) {
 	h := New(environ(valid()), &log)
 	h.google = func(context.Context) (*googleAPIs, error) { panic("holds " + apiSecret) }
 	status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil))
-	if status != http.StatusInternalServerError || !strings.Contains(answer.Targets[0].Error, "panic of type string") {
+	if status != http.StatusInternalServerError || !strings.Contains(answer.Targets[0].Text(), "panic of type string") {
 		t.Errorf("got %d, %+v", status, answer)
 	}
-	if text, err := json.Marshal(answer); err != nil || bytes.Contains(text, []byte(apiSecret)) || bytes.Contains(log.Bytes(), []byte(apiSecret)) {
+	if text, err := json.Marshal(answer); err != nil || bytes.Contains(text, []byte(apiSecret)) ||
+		bytes.Contains(log.Bytes(), []byte(apiSecret)) {
 		t.Errorf("the value of the panic leaked (%v)", err)
 	}
 }

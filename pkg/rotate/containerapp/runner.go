@@ -187,7 +187,7 @@ func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err
 		if !r.stored && len(r.ordered) == 0 {
 			return rotate.Note{}, false, err
 		}
-		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)
+		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", rotate.LogError(err))
 		return r.lock.note, r.lock.held(), nil
 	}
 	return r.lock.note, !r.lock.leased || r.lock.held(), nil

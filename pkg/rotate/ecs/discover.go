@@ -156,7 +156,7 @@ func (s *Services) usersIn(described types.Service, ref ServiceRef, secretARN st
 	for _, container := range s.definitions[aws.ToString(described.TaskDefinition)].ContainerDefinitions {
 		uses, err := usesSecret(container, secretARN)
 		if err != nil && active(described) {
-			return usage{}, fmt.Errorf("service %s, container %s: %w", ref, aws.ToString(container.Name), err)
+			return usage{}, rotate.Within(fmt.Sprintf("service %s, container %s", ref, aws.ToString(container.Name)), err)
 		}
 		agentID := environment(container, envAgentID)
 		from := slices.IndexFunc(container.Secrets, func(s types.Secret) bool { return aws.ToString(s.Name) == envClientSecret })

@@ -213,7 +213,7 @@ func TestDiscoverRefuses(t *testing.T) {
 			c.service("b", func(container *ecsemulator.Container) {
 				container.Secrets["OAUTH_CLIENT_SECRET"] = "arn:aws:ssm:eu-west-1:123456789012:parameter/runner"
 			})
-		}, says: "service matillion/b, container runner: configuration: the container takes a variable from the secret"},
+		}, says: "service matillion/b, container runner: the container takes a variable from the secret"},
 		"a replica of the secret": {prepare: func(c *cloud) {
 			c.service("a", func(container *ecsemulator.Container) {
 				for name, from := range container.Secrets {
