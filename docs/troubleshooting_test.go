@@ -32,7 +32,7 @@ const (
 var unsaid = map[string]string{
 	"Configuration": "correct what the message names",
 	"NotReady":      "nothing: the next run tries again",
-	"Internal":      "nothing: the next run tries again; if this repeats, look at the function's log",
+	"Internal":      "nothing: the next run tries again; if this repeats, check the function's log",
 }
 
 // entry is an error that the code can return.
@@ -46,21 +46,27 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 		kinds   map[string]string // the headings, by the names in the code
 	}{
 		{
-			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../internal/settings", "../functions/aws-lambda/rotation"},
+			"troubleshooting.md", []string{"../pkg/rotate", "../pkg/rotate/ecs", "../internal/settings",
+				"../internal/function", "../functions/aws-lambda/rotation"},
 			map[string]string{
-				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError", "Internal": "InternalError",
+				"Configuration": "ConfigurationError", "NotReady": "NotReadyError", "UnknownOutcome": "UnknownOutcomeError", "Vendor": "VendorError",
+				"Internal": "InternalError",
 			},
 		},
 		{
-			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings", "../functions/gcp/rotation"},
+			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings",
+				"../internal/function", "../functions/gcp/rotation"},
 			map[string]string{
-				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
+				"Vendor": "vendor", "Internal": "internal",
 			},
 		},
 		{
-			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings", "../functions/azure/rotation"},
+			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings",
+				"../internal/function", "../functions/azure/rotation"},
 			map[string]string{
-				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
+				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
+				"Vendor": "vendor", "Internal": "internal",
 			},
 		},
 	} {
@@ -139,7 +145,7 @@ func generated(t *testing.T, page, text string) {
 	}
 }
 
-// collect finds the calls that make errors, and the advice of a WithHint around them.
+// collect finds the calls that make errors, and the hint of a WithHint around them.
 func collect(t *testing.T, file string, constants map[string]string, found map[string]entry) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -161,7 +167,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				}
 			}
 		case *ast.CallExpr:
-			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithTodo" {
+			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithHint" {
 				made, ok := assigned[name(selector.X)]
 				if inner, chained := selector.X.(*ast.CallExpr); chained {
 					made, ok = errorOf(inner, constants)
@@ -171,15 +177,15 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				return true
 			}
 			add(errorOf(node, constants))
-		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Todo: …}
+		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Hint: …}
 			fields := map[string]ast.Expr{}
 			for _, element := range node.Elts {
 				if pair, ok := element.(*ast.KeyValueExpr); ok {
 					fields[fmt.Sprint(pair.Key)] = pair.Value
 				}
 			}
-			if what := literal(fields["What"]); what != "" {
-				add(entry{name(fields["Kind"]), what, literal(fields["Todo"])}, true)
+			if what := literal(fields["What"]); what != "" && what != "%s" {
+				add(entry{name(fields["Kind"]), what, literal(fields["Hint"])}, true)
 			}
 		}
 		return true
@@ -190,7 +196,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bool) {
 	switch name(call.Fun) {
 	case "Errorf":
-		if ofSettings(call.Fun) {
+		if ofSettings(call) {
 			made = entry{kind: "Configuration", message: literal(call.Args[0])}
 			break
 		}
@@ -201,7 +207,8 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 	case "eventError":
 		made = entry{kind: "Configuration", message: "the event " + literal(call.Args[0]), hint: "see [the events](configuration.md)"}
 	case "documentError":
-		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]), hint: `store {"client_id":"…","client_secret":"…"} in it`}
+		made = entry{kind: "Configuration", message: "the secret's value " + literal(call.Args[0]),
+			hint: `store {"client_id":"…","client_secret":"…"} in it`}
 	}
 	// Where a name is a constant the message is said as it will be.
 	for _, argument := range call.Args {
@@ -214,10 +221,10 @@ func errorOf(call *ast.CallExpr, constants map[string]string) (made entry, ok bo
 	return made, strings.Trim(strings.TrimPrefix(made.message, "the event "), "%svwq: ") != ""
 }
 
-// ofSettings says that a function Errorf is that of package settings, whose errors are all of one kind.
-func ofSettings(function ast.Expr) bool {
-	selector, ok := function.(*ast.SelectorExpr)
-	return !ok || name(selector.X) == "settings"
+// ofSettings reports whether a call of Errorf is one of package settings, whose errors are all of one kind.
+func ofSettings(call *ast.CallExpr) bool {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	return ok && name(selector.X) == "settings" || !ok && name(call.Args[0]) == ""
 }
 
 // substitute puts a value in the place of the nth verb, from 0, counting those that were substituted before.

@@ -19,7 +19,7 @@ import (
 // awsTimeout is how long one try of a call to AWS may take.
 const awsTimeout = 15 * time.Second
 
-// awsOptions are those of the commands that look at an installation on AWS.
+// awsOptions are those of the commands that check an installation on AWS.
 type awsOptions struct {
 	secret, region, profile string
 	json                    bool
@@ -32,13 +32,14 @@ func (o *awsOptions) flags(command *cobra.Command) {
 	command.Flags().BoolVar(&o.json, "json", false, "print one JSON document")
 }
 
-// checker makes what looks at the installation, with the operator's AWS credentials.
+// checker makes what checks the installation, with the operator's AWS credentials.
 func (o *awsOptions) checker(ctx context.Context) (*doctoraws.Checker, error) {
 	if o.secret == "" {
 		return nil, usageError{errors.New("--secret is not set: it is the ARN of the runner's secret")}
 	}
 	secret, err := arn.Parse(o.secret)
-	if err != nil || secret.Service != "secretsmanager" || secret.Region == "" || secret.AccountID == "" || !strings.HasPrefix(secret.Resource, "secret:") {
+	if err != nil || secret.Service != "secretsmanager" || secret.Region == "" || secret.AccountID == "" ||
+		!strings.HasPrefix(secret.Resource, "secret:") {
 		return nil, usageError{fmt.Errorf("--secret is %q, expected the ARN of a secret of Secrets Manager", o.secret)}
 	}
 	config, err := awsconfig.LoadDefaultConfig(ctx,

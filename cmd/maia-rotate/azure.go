@@ -16,7 +16,7 @@ import (
 	doctorazure "github.com/maia-rotate/maia-rotate/internal/doctor/azure"
 )
 
-// azureOptions are those of the commands that look at an installation on Azure.
+// azureOptions are those of the commands that check an installation on Azure.
 type azureOptions struct {
 	functionApp string
 	json        bool
@@ -29,7 +29,7 @@ func (o *azureOptions) flags(command *cobra.Command) {
 
 const functionAppForm = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Web/sites/NAME"
 
-// checker makes what looks at the installation.
+// checker makes what checks the installation.
 func (o *azureOptions) checker() (*doctorazure.Checker, error) {
 	switch {
 	case o.functionApp == "":
@@ -70,10 +70,10 @@ func newDoctorAzure() *cobra.Command {
 		Short: "Check an installation on Azure, without changing anything",
 		Long: `Check an installation on Azure, without changing anything.
 
-It looks at the deployed function app (state, plan and runtime, identity, storage, schedule, settings,
+It checks the deployed function app (state, plan and runtime, identity, storage, schedule, settings,
 references to Key Vault, whether the function is there and enabled), with the code and the
-configuration of the function at each Container App and Maia, and at the roles of the app's identity,
-and says of each thing that is not in order how to mend it. For each app it plans a rotation.
+configuration of the function each Container App and Maia, and the roles of the app's identity, and
+says of each thing that is not in order how to put it right. For each app it plans a rotation.
 
 It runs with the credentials of the Azure CLI (az login); where IDENTITY_ENDPOINT is set, with the
 managed identity of there. Nothing that it asks for changes anything: whether an app may be changed
@@ -140,12 +140,12 @@ what is in the way of one now. It comes from the function's own code, here with 
 Azure CLI (az login) and the settings of the function app. Nothing is changed.
 ` + azureEnvironment + `
 
-The function app itself, its timer and its roles are not looked at: that is for "maia-rotate doctor
+The function app itself, its timer and its roles are not checked: that is for "maia-rotate doctor
 azure".
 
 With --json it prints one JSON document: "ok", the "function", and its "targets", each with a
 "rotation" whose "steps" are those that would be taken, and, if something is in the way, an "error"
-that says what, in which state the runner is, and what to do.
+with its "kind", the "state" of the runner, "what" is in the way, and a "hint" what to do.
 
 Exit codes: 0 if nothing is in the way, 1 if something is, 2 if the command line is wrong, 3 if it
 could not be carried out (no credentials, no network, no rights).`,

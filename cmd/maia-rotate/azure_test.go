@@ -36,7 +36,8 @@ echo "{\"accessToken\": \"$token\", \"expires_on\": 4102444800, \"tokenType\": \
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"PATH": folder + string(os.PathListSeparator) + os.Getenv("PATH"), "IDENTITY_ENDPOINT": "", "AZURE_CLIENT_ID": "", "AZURE_RESOURCE_MANAGER_URL": i.ManagerURL,
+		"PATH": folder + string(os.PathListSeparator) + os.Getenv("PATH"), "IDENTITY_ENDPOINT": "", "AZURE_CLIENT_ID": "",
+		"AZURE_RESOURCE_MANAGER_URL": i.ManagerURL,
 	} {
 		t.Setenv(name, value)
 	}
@@ -118,8 +119,10 @@ func TestAzureJSON(t *testing.T) {
 		Problems, Warnings int
 		Findings           []struct{ Level, Check, Text, Hint string }
 	}
-	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitFailed || stderr != "" || report.OK == nil || *report.OK || report.Problems != 1 ||
-		report.Warnings != 0 || report.Function != azuretest.FunctionApp || report.Findings[0].Level != "problem" || report.Findings[0].Check != "function-app" || report.Findings[0].Hint == "" {
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitFailed || stderr != "" || report.OK == nil || *report.OK ||
+		report.Problems != 1 ||
+		report.Warnings != 0 || report.Function != azuretest.FunctionApp || report.Findings[0].Level != "problem" ||
+		report.Findings[0].Check != "function-app" || report.Findings[0].Hint == "" {
 		t.Errorf("exit code %d, %v:\n%s\n%s", code, err, stdout, stderr)
 	}
 	code, stdout, stderr = inspectAzure(t, i, "plan", "--json")
@@ -131,7 +134,8 @@ func TestAzureJSON(t *testing.T) {
 			Rotation struct{ Steps []any }
 		}
 	}
-	if err := json.Unmarshal([]byte(stdout), &plan); err != nil || code != exitOK || stderr != "" || !plan.OK || plan.Function != azuretest.FunctionApp || len(plan.Targets) != 1 ||
+	if err := json.Unmarshal([]byte(stdout), &plan); err != nil || code != exitOK || stderr != "" || !plan.OK ||
+		plan.Function != azuretest.FunctionApp || len(plan.Targets) != 1 ||
 		plan.Targets[0].Target != azuretest.App || len(plan.Targets[0].Rotation.Steps) < 5 {
 		t.Errorf("exit code %d, %v:\n%s\n%s", code, err, stdout, stderr)
 	}
@@ -141,7 +145,8 @@ func TestAzureJSON(t *testing.T) {
 func TestAzureByManagedIdentity(t *testing.T) {
 	i, _ := azureInstalled(t)
 	endpoint := identity.New(identity.Options{Header: "header", Tokens: map[string]string{
-		"https://management.core.windows.net": azuretest.ManagerToken, "https://storage.azure.com": azuretest.BlobToken, "https://vault.azure.net": azuretest.VaultToken,
+		"https://management.core.windows.net": azuretest.ManagerToken, "https://storage.azure.com": azuretest.BlobToken,
+		"https://vault.azure.net": azuretest.VaultToken,
 	}})
 	server := httptest.NewServer(endpoint)
 	defer server.Close()
@@ -166,13 +171,16 @@ func TestAzureNotCarriedOut(t *testing.T) {
 	}{
 		"nobody is logged in": {func(t *testing.T, _ *azuretest.Installation) {
 			folder := t.TempDir()
-			if err := os.WriteFile(filepath.Join(folder, "az"), []byte("#!/bin/sh\necho \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1\n"), 0o755); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, "az"),
+				[]byte("#!/bin/sh\necho \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			t.Setenv("PATH", folder)
 		}, "az login"},
-		"no CLI":    {func(t *testing.T, _ *azuretest.Installation) { t.Setenv("PATH", t.TempDir()) }, "the Azure CLI is to give them, after az login"},
-		"no rights": {func(_ *testing.T, i *azuretest.Installation) { i.Manager.Inject(wire.Fault{Kind: wire.AccessDenied}) }, "your credentials do not allow Microsoft.Web/sites/"},
+		"no CLI": {func(t *testing.T, _ *azuretest.Installation) { t.Setenv("PATH", t.TempDir()) },
+			"the Azure CLI is to give them, after az login"},
+		"no rights": {func(_ *testing.T, i *azuretest.Installation) { i.Manager.Inject(wire.Fault{Kind: wire.AccessDenied}) },
+			"your credentials do not allow Microsoft.Web/sites/"},
 		"another cloud that is none": {func(t *testing.T, _ *azuretest.Installation) {
 			t.Setenv("AZURE_RESOURCE_MANAGER_URL", "http://management.example")
 		}, "AZURE_RESOURCE_MANAGER_URL is plain http"},
@@ -182,7 +190,8 @@ func TestAzureNotCarriedOut(t *testing.T) {
 			test.change(t, i)
 			for _, command := range []string{"doctor", "plan"} {
 				code, stdout, stderr := inspectAzure(t, i, command)
-				if code != exitNotRun || stdout != "" || !strings.Contains(stderr, test.words) || !regexp.MustCompile(`^maia-rotate (doctor|plan) azure: `).MatchString(stderr) {
+				if code != exitNotRun || stdout != "" || !strings.Contains(stderr, test.words) ||
+					!regexp.MustCompile(`^maia-rotate (doctor|plan) azure: `).MatchString(stderr) {
 					t.Errorf("%s: exit code %d:\n%s\n%s", command, code, stdout, stderr)
 				}
 			}

@@ -31,9 +31,9 @@ func newDoctorAWS() *cobra.Command {
 		Short: "Check an installation on AWS, without changing anything",
 		Long: `Check an installation on AWS, without changing anything.
 
-It looks at the secret, its rotation and schedule, the rotation function and its policy, the role,
-the runner's services, Maia, the healing rule, and at what Terraform may have done, and says of each
-thing that is not in order how to mend it. At the end it plans a rotation.
+It checks the secret, its rotation and schedule, the rotation function and its policy, the role, the
+runner's services, Maia, the healing rule, and what Terraform may have done, and says of each thing
+that is not in order how to put it right. At the end it plans a rotation.
 
 It runs with your AWS credentials, found as the AWS CLI finds them, and with the code and the
 configuration of the function: it reads both secrets, asks Maia with the function's API credential,

@@ -19,7 +19,8 @@ func operator(t *testing.T, endpoints map[string]string) {
 	t.Helper()
 	none := filepath.Join(t.TempDir(), "none")
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "operator", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_REGION": "us-west-2",
+		"AWS_ACCESS_KEY_ID": "operator", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_REGION":      "us-west-2",
 		"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
 	} {
 		t.Setenv(name, value)
@@ -41,7 +42,7 @@ func installed(t *testing.T, setup sandbox.Setup) *sandbox.Installation {
 	return installation
 }
 
-// look runs a command on an installation, and checks what holds for all of them: nothing is changed, no secret printed.
+// inspect runs a command on an installation, and checks what holds for all of them: nothing is changed, no secret printed.
 func inspect(t *testing.T, installation *sandbox.Installation, command string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	before := len(installation.Changes())
@@ -116,7 +117,8 @@ func setupNamed(t *testing.T, name string) sandbox.Setup {
 
 // TestDoctorGolden compares what people read of a healthy installation, and of one with a problem.
 func TestDoctorGolden(t *testing.T) {
-	for command, setup := range map[string]string{"doctor": "healthy", "doctor-problem": "function-policy-missing", "plan": "healthy", "plan-problem": "service-scaled-to-zero"} {
+	for command, setup := range map[string]string{"doctor": "healthy", "doctor-problem": "function-policy-missing", "plan": "healthy",
+		"plan-problem": "service-scaled-to-zero"} {
 		t.Run(command, func(t *testing.T) {
 			installation := installed(t, setupNamed(t, setup))
 			name, _, _ := strings.Cut(command, "-")
@@ -155,7 +157,8 @@ func TestDoctorJSON(t *testing.T) {
 	if err := decoder.Decode(&report); err != nil || decoder.More() {
 		t.Fatalf("not one document of this shape (%v): %s", err, stdout)
 	}
-	if code != exitFailed || stderr != "" || *report.OK || *report.Problems != 1 || *report.Warnings != 0 || report.Secret != installation.SecretARN {
+	if code != exitFailed || stderr != "" || *report.OK || *report.Problems != 1 || *report.Warnings != 0 ||
+		report.Secret != installation.SecretARN {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 	if len(report.Findings) < 10 || len(report.NotChecked) == 0 {
@@ -182,7 +185,8 @@ func TestPlanJSON(t *testing.T) {
 			if steps, _ := report["steps"].([]any); len(steps) == 0 || report["outcome"] != "planned" {
 				t.Errorf("the report is %v", report)
 			}
-			if _, blocked := plan["error"]; plan["ok"] != (code == exitOK) || blocked == (code == exitOK) || plan["secret"] != installation.SecretARN {
+			if _, blocked := plan["error"]; plan["ok"] != (code == exitOK) || blocked == (code == exitOK) ||
+				plan["secret"] != installation.SecretARN {
 				t.Errorf("the plan is %v", plan)
 			}
 		})
@@ -205,7 +209,8 @@ func TestNotCarriedOut(t *testing.T) {
 			}, nil, "secretsmanager:DescribeSecret",
 		},
 		"no network to Lambda": {
-			func(t *testing.T, _ *sandbox.Installation) { t.Setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1") }, nil, "lambda:GetFunctionConfiguration",
+			func(t *testing.T, _ *sandbox.Installation) { t.Setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1") }, nil,
+			"lambda:GetFunctionConfiguration",
 		},
 		"no right to the secret": {
 			func(_ *testing.T, i *sandbox.Installation) {
@@ -213,7 +218,8 @@ func TestNotCarriedOut(t *testing.T) {
 			}, nil, "your credentials do not allow secretsmanager:DescribeSecret",
 		},
 		"no right to the function": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Lambda.Deny("GetFunctionConfiguration") }, nil, "your credentials do not allow lambda:GetFunctionConfiguration",
+			func(_ *testing.T, i *sandbox.Installation) { i.Lambda.Deny("GetFunctionConfiguration") }, nil,
+			"your credentials do not allow lambda:GetFunctionConfiguration",
 		},
 		"no such profile": {func(*testing.T, *sandbox.Installation) {}, []string{"--profile", "nobody"}, "nobody"},
 	} {
@@ -235,7 +241,8 @@ func TestDoctorShowsWhatItCould(t *testing.T) {
 	installation := installed(t, healthy())
 	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
 	code, stdout, stderr := inspect(t, installation, "doctor")
-	if code != exitNotRun || !strings.Contains(stdout, "ok       rotation") || strings.Contains(stdout, "No problem") || !strings.Contains(stderr, "not all could be checked") {
+	if code != exitNotRun || !strings.Contains(stdout, "ok       rotation") || strings.Contains(stdout, "No problem") ||
+		!strings.Contains(stderr, "not all could be checked") {
 		t.Errorf("exit code %d:\n%s\n%s", code, stdout, stderr)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 )
 
-// findings shows a report: a line for what is in order, and below what is not the reason and how to mend it.
+// findings shows a report: a line for what is in order, and below what is not the reason and how to put it right.
 func (p *textPrinter) findings(report doctor.Report) {
 	for _, finding := range report.Findings {
 		p.finding(finding)
@@ -41,7 +41,7 @@ func (p *textPrinter) level(level doctor.Level) string {
 	return p.in(colour, fmt.Sprintf("%-7s", level))
 }
 
-// todo shows how to mend something: in words, and below them the commands, which can be copied as they stand.
+// hint shows how to put something right: in words, and below them the commands, which can be copied as they stand.
 func (p *textPrinter) hint(indent, hint string) {
 	if hint == "" {
 		return

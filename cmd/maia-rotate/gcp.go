@@ -23,7 +23,7 @@ var (
 	furtherPlans   = []func() *cobra.Command{newPlanGCP}
 )
 
-// gcpOptions are those of the commands that look at an installation on Google Cloud.
+// gcpOptions are those of the commands that check an installation on Google Cloud.
 type gcpOptions struct {
 	function, kubeconfig string
 	asFunction, json     bool
@@ -31,7 +31,7 @@ type gcpOptions struct {
 
 func (o *gcpOptions) flags(command *cobra.Command) {
 	command.Flags().StringVar(&o.function, "function", "", "the `name` of the function, projects/P/locations/L/functions/F (required)")
-	command.Flags().BoolVar(&o.asFunction, "as-function", false, "look at clusters and the API credential as the function's service account")
+	command.Flags().BoolVar(&o.asFunction, "as-function", false, "read clusters and the API credential as the function's service account")
 	command.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "the `file` to use in place of that which the function's KUBECONFIG names")
 	command.Flags().BoolVar(&o.json, "json", false, "print one JSON document")
 }
@@ -44,7 +44,7 @@ var googleTokens = func(ctx context.Context) (oauth2.TokenSource, error) {
 // googleOptions are those of the clients of Google's APIs.
 var googleOptions []option.ClientOption
 
-// checker makes what looks at the installation.
+// checker makes what checks the installation.
 func (o *gcpOptions) checker(ctx context.Context) (*doctorgcp.Checker, error) {
 	switch {
 	case o.function == "":
@@ -59,7 +59,8 @@ func (o *gcpOptions) checker(ctx context.Context) (*doctorgcp.Checker, error) {
 	checker := &doctorgcp.Checker{Tokens: tokens, Kubeconfig: o.kubeconfig, Options: googleOptions}
 	if o.asFunction {
 		checker.Impersonate = func(ctx context.Context, email string) (oauth2.TokenSource, error) {
-			return impersonate.CredentialsTokenSource(ctx, impersonate.CredentialsConfig{TargetPrincipal: email, Scopes: rotation.Scopes}, option.WithTokenSource(tokens))
+			return impersonate.CredentialsTokenSource(ctx, impersonate.CredentialsConfig{TargetPrincipal: email, Scopes: rotation.Scopes},
+				option.WithTokenSource(tokens))
 		}
 	}
 	return checker, nil
@@ -72,18 +73,18 @@ func newDoctorGCP() *cobra.Command {
 		Short: "Check an installation on Google Cloud, without changing anything",
 		Long: `Check an installation on Google Cloud, without changing anything.
 
-It looks at the deployed function (state, runtime, time-out, instances, memory, ingress, service
-account, environment), at the Cloud Scheduler jobs of its region that call it, and, with the code and
-the configuration of the function, at each release, its cluster and Maia, and says of each thing that
-is not in order how to mend it. For each release it plans a rotation.
+It checks the deployed function (state, runtime, time-out, instances, memory, ingress, service
+account, environment), the Cloud Scheduler jobs of its region that call it, and, with the code and the
+configuration of the function, each release, its cluster and Maia, and says of each thing that is not
+in order how to put it right. For each release it plans a rotation.
 
 It runs with your Application Default Credentials (gcloud auth application-default login), from where
 you are: it has to reach the clusters. All of its calls read; in a cluster it makes a dry run of the
 upgrade and asks what it may do. It prints no secret.
 
-With --as-function it looks at clusters and the API credential as the function's service account, so
-that the function's own rights are tested, not yours. For that you need
-iam.serviceAccounts.getAccessToken on it (the role Service Account Token Creator). Beside that you
+With --as-function it reads clusters and the API credential as the function's service account, so that
+the function's own rights are tested, not yours. For that you need
+iam.serviceAccounts.getAccessToken on it (the role Service Account Token Creator). In any case you
 need cloudfunctions.functions.get and cloudscheduler.jobs.list.
 
 What it cannot know: whether the function reaches the control plane and Maia from where it runs;
@@ -137,11 +138,11 @@ It shows for each release when it is due, the steps of a rotation, each with its
 in the way of one now. It comes from the function's own code, here with your Application Default
 Credentials and the configuration of the function. Nothing is changed.
 
-The function itself, and what calls it, are not looked at: that is for "maia-rotate doctor gcp".
+The function itself, and what calls it, are not checked: that is for "maia-rotate doctor gcp".
 
 With --json it prints one JSON document: "ok", the "function", and its "targets", each with a
 "rotation" whose "steps" are those that would be taken, and, if something is in the way, an "error"
-that says what, in which state the runner is, and what to do.
+with its "kind", the "state" of the runner, "what" is in the way, and a "hint" what to do.
 
 Exit codes: 0 if nothing is in the way, 1 if something is, 2 if the command line is wrong, 3 if it
 could not be carried out (no credentials, no network, no rights).`,

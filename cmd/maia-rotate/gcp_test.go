@@ -87,7 +87,8 @@ func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
 			HttpTarget: &cloudscheduler.HttpTarget{Uri: gcpURL, OidcToken: &cloudscheduler.OidcToken{Audience: gcpURL}},
 		}}},
 		Clusters: map[string]*container.Cluster{gcpCluster: {
-			Endpoint: strings.TrimPrefix(endpoint.URL, "https://"), MasterAuth: &container.MasterAuth{ClusterCaCertificate: base64.StdEncoding.EncodeToString(authority)},
+			Endpoint:   strings.TrimPrefix(endpoint.URL, "https://"),
+			MasterAuth: &container.MasterAuth{ClusterCaCertificate: base64.StdEncoding.EncodeToString(authority)},
 		}},
 		Secrets: map[string]string{gcpVersion: fmt.Sprintf(`{"client_id":%q,"client_secret":%q}`, world.Maia.APIClient, world.Maia.APISecret)},
 	}
@@ -102,7 +103,7 @@ func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
 	return google
 }
 
-// TestDoctorAndPlanGCP looks at a function and its runner, by way of the endpoint of the cluster, with a token.
+// TestDoctorAndPlanGCP checks a function and its runner, by way of the endpoint of the cluster, with a token.
 func TestDoctorAndPlanGCP(t *testing.T) {
 	plane := controlplanetest.Binary(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -145,14 +146,16 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 		Function string
 		Warnings int
 	}
-	if err := json.Unmarshal([]byte(inspect(exitOK, nil, "doctor", "gcp", "--json")), &report); err != nil || !report.OK || report.Function != gcpFunction || report.Warnings != 1 {
+	if err := json.Unmarshal([]byte(inspect(exitOK, nil, "doctor", "gcp", "--json")), &report); err != nil || !report.OK ||
+		report.Function != gcpFunction || report.Warnings != 1 {
 		t.Errorf("got %+v, %v", report, err)
 	}
 	var plan struct {
 		OK      bool
 		Targets []struct{ Rotation struct{ Steps []any } }
 	}
-	if err := json.Unmarshal([]byte(inspect(exitOK, nil, "plan", "gcp", "--json")), &plan); err != nil || !plan.OK || len(plan.Targets) != 1 || len(plan.Targets[0].Rotation.Steps) < 5 {
+	if err := json.Unmarshal([]byte(inspect(exitOK, nil, "plan", "gcp", "--json")), &plan); err != nil || !plan.OK || len(plan.Targets) != 1 ||
+		len(plan.Targets[0].Rotation.Steps) < 5 {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 

@@ -38,7 +38,7 @@ type jsonResult struct {
 	Refreshes int     `json:"refreshes"`
 	Due       int     `json:"refreshes_due"`
 	Took      int64   `json:"took_ms"`
-	Downtimes []int64 `json:"dark_ms"` // each time that the runner was cut off
+	Downtimes []int64 `json:"downtime_ms"` // each time that the runner was cut off
 	Proofs    int     `json:"proofs"`
 	Broken    int     `json:"proofs_broken"`
 }

@@ -37,11 +37,11 @@ It shows the steps, each with its reason, and what is in the way of a rotation n
 the code that the function's own action {"action":"plan"} runs, here with your AWS credentials and
 the configuration and time-out of the secret's rotation function. Nothing is changed.
 
-What the function's role may do is not looked at: that is for "maia-rotate doctor aws".
+What the function's role may do is not checked: that is for "maia-rotate doctor aws".
 
 With --json it prints one JSON document: "ok", and what the function would answer: the "secret", its
-"services", the "report" with its "steps", and, if something is in the way, an "error" that says
-what, in which state the runner is, and what to do.
+"services", the "report" with its "steps", and, if something is in the way, an "error" with its
+"kind", the "state" of the runner, "what" is in the way, and a "hint" what to do.
 
 Exit codes: 0 if nothing is in the way, 1 if something is, 2 if the command line is wrong, 3 if it
 could not be carried out (no AWS credentials, no network, no rights).`,
@@ -72,12 +72,12 @@ func planAWS(ctx context.Context, options awsOptions, stdout io.Writer) error {
 		return notCarriedOut{err}
 	}
 	if options.json {
-		(&jsonPrinter{out: stdout}).line(planReport{plan.Error == "", plan})
+		(&jsonPrinter{out: stdout}).line(planReport{plan.Error == nil, plan})
 	} else {
 		show := textPrinter{out: stdout, colour: colours(stdout)}
 		show.plan(plan)
 	}
-	if plan.Error != "" {
+	if plan.Error != nil {
 		return errReported
 	}
 	return nil
@@ -99,10 +99,10 @@ func (p *textPrinter) steps(report rotate.Report) {
 	n := 0
 	for _, step := range report.Steps {
 		if step.Kind == rotate.Refuse {
-			continue // it is told below, with what to do
+			continue // it is shown below, with the hint
 		}
 		n++
-		p.printf("  %2d  %-15s  %s\n", n, step.Kind, strings.Join(wrap(step.Reason, maxWidth-23), "\n"+strings.Repeat(" ", 23)))
+		p.printf("  %2d  %-15s  %s\n", n, step.Kind.Text(), strings.Join(wrap(step.Reason, maxWidth-23), "\n"+strings.Repeat(" ", 23)))
 	}
 	if n > 0 {
 		p.printf("\n")
@@ -110,13 +110,12 @@ func (p *textPrinter) steps(report rotate.Report) {
 }
 
 // inTheWay shows what is in the way of a rotation, if anything is.
-func (p *textPrinter) inTheWay(text string) {
-	if text == "" {
+func (p *textPrinter) inTheWay(failed *rotate.Error) {
+	if failed == nil {
 		p.printf("%s\n", p.in(green, "Nothing is in the way."))
 		return
 	}
-	what, hint := doctor.CutHint(text)
 	p.printf("%s\n", p.in(red, "Something is in the way:"))
-	p.wrapped("  ", "  ", what)
-	p.hint("  ", hint)
+	p.wrapped("  ", "  ", doctor.InWords(*failed))
+	p.hint("  ", failed.Hint)
 }

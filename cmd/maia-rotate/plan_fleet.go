@@ -27,7 +27,7 @@ func showPlan(stdout io.Writer, asJSON bool, title string, plan doctor.Plan) err
 
 func (p *textPrinter) planOfFleet(title string, plan doctor.Plan) {
 	p.printf("%s\n", p.in(bold, title))
-	if plan.Error != "" {
+	if plan.Error != nil {
 		p.printf("\n")
 		p.inTheWay(plan.Error)
 	}

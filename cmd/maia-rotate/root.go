@@ -23,7 +23,7 @@ type usageError struct{ error }
 // notCarriedOut is an error that says nothing of the installation that was to be checked.
 type notCarriedOut struct{ error }
 
-// errReported is a failure that the command's output has told already.
+// errReported is a failure that the command's output has shown already.
 var errReported = errors.New("failed, as the output says")
 
 // run runs the command line and returns the exit code.

@@ -27,7 +27,7 @@ func TestTextAzure(t *testing.T) {
 	for _, want := range []string{
 		"secret-changed-beside", "app matillion-runner with 2 replicas", "another person changes the secret registry-password", "409 ContainerAppOperationInProgress",
 		"secret matillion-client-secret has a new value", "restart of the revision ordered", "the runner is back", "resumed", "✓ the other person's change is there still",
-		"✓ the reference to Key Vault is one still", "each of its 6 actions was needed", "2 calls in ", "1 refresh, dark for ", " proofs hold.\n",
+		"✓ the reference to Key Vault is one still", "each of its 6 actions was needed", "2 calls in ", "1 refresh, down for ", " proofs hold.\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // setupsAtOnce is how many installations are up at a time.
@@ -111,12 +112,12 @@ func (p *textPrinter) setup(diagnosis sandbox.Diagnosis) {
 	if len(diagnosis.Findings()) == 0 {
 		p.printf("    doctor: no problem, no warning in %d findings\n", len(diagnosis.Report.Findings))
 	}
-	if plan := diagnosis.Plan; plan.Error != "" {
-		p.wrapped("    plan: ", "      ", "in the way: "+plan.Error)
+	if plan := diagnosis.Plan; plan.Error != nil {
+		p.wrapped("    plan: ", "      ", "in the way: "+plan.Error.Error())
 	} else {
 		names := make([]string, len(plan.Report.Steps))
 		for i, step := range plan.Report.Steps {
-			names[i] = string(step.Kind)
+			names[i] = step.Kind.Text()
 		}
 		p.wrapped("    plan: ", "      ", strings.Join(names, ", "))
 	}
@@ -141,7 +142,7 @@ type jsonSetup struct {
 	OK       bool             `json:"ok"`
 	Expected []sandbox.Want   `json:"expected"`
 	Findings []doctor.Finding `json:"findings"` // that are not ok
-	InTheWay string           `json:"in_the_way,omitempty"`
+	InTheWay *rotate.Error    `json:"in_the_way,omitempty"`
 	Wrong    []string         `json:"wrong,omitempty"`
 }
 

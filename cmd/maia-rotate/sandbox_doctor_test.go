@@ -9,6 +9,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	doctoraws "github.com/maia-rotate/maia-rotate/internal/doctor/aws"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 func TestSandboxDoctor(t *testing.T) {
@@ -52,16 +53,16 @@ func TestSandboxDoctorJSON(t *testing.T) {
 func TestPrintersOfWrongDiagnosis(t *testing.T) {
 	wrong := sandbox.Diagnosis{
 		Setup:  sandbox.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandbox.Want{{Level: doctor.Problem, Check: "role"}}},
-		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "mend it:\naws events"}}},
+		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "correct it:\naws events"}}},
 		Plan:   doctoraws.Plan{},
 		Wrong:  []string{"doctor did not find the problem role"},
 	}
-	wrong.Plan.Error = "not ready: later"
+	wrong.Plan.Error = rotate.Errorf(rotate.NotReady, "later")
 	var text, lines bytes.Buffer
 	show := &textPrinter{out: &text}
 	show.setup(wrong)
 	show.diagnosed(setupsResult{setups: 2, broken: 1, took: time.Second})
-	want := "✗ one\n    One thing is wrong.\n    warning healing\n      it is seldom\n      → mend it:\n          aws events\n" +
+	want := "✗ one\n    One thing is wrong.\n    warning healing\n      it is seldom\n      → correct it:\n          aws events\n" +
 		"    plan: in the way: not ready: later\n    ! doctor did not find the problem role\n\n2 installations in 1.0 s. Of 1 something else was said than is true.\n"
 	if text.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", text.String(), want)

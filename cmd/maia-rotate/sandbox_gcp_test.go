@@ -31,7 +31,7 @@ func TestTextGCP(t *testing.T) {
 	}
 	for _, want := range []string{
 		"killed-in-upgrade", "release matillion-agent, 3 pods", "the function is killed (SIGKILL)", "revision 2 is marked as failed", "revision 3 is deployed",
-		"restart ordered", "the runner is back", "resumed", "✓ the Role of deploy/gcp suffices", "3 calls in ", "1 refresh, dark for ", " proofs hold.\n",
+		"restart ordered", "the runner is back", "resumed", "✓ the Role of deploy/gcp suffices", "3 calls in ", "1 refresh, down for ", " proofs hold.\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)

@@ -69,7 +69,7 @@ func TestText(t *testing.T) {
 	}
 	for _, want := range []string{
 		"killed-after-refresh", "http://127.0.0.1:", "createSecret failed", "drained", "restart ordered",
-		"the runner is back", "resumed", "✓ no secret leaked", "1 rotation in ", "1 refresh, dark for ", " proofs hold.\n",
+		"the runner is back", "resumed", "✓ no secret leaked", "1 rotation in ", "1 refresh, down for ", " proofs hold.\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)
@@ -117,8 +117,8 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s is %v, expected %v", field, last[field], want)
 		}
 	}
-	if downtimes, _ := last["dark_ms"].([]any); len(downtimes) != 1 || downtimes[0].(float64) <= 0 {
-		t.Errorf("dark_ms is %v", last["dark_ms"])
+	if downtimes, _ := last["downtime_ms"].([]any); len(downtimes) != 1 || downtimes[0].(float64) <= 0 {
+		t.Errorf("downtime_ms is %v", last["downtime_ms"])
 	}
 	if types["result"] != 1 || types["event"] == 0 || len(types) != 3 {
 		t.Errorf("types are %v", types)
@@ -156,7 +156,7 @@ func TestPrintersOfBrokenProofs(t *testing.T) {
 	}
 	var text, lines bytes.Buffer
 	(&textPrinter{out: &text}).result(broken)
-	want := "\n  ✓ one holds\n  ✗ another does not: it is so\n\n2 rotations in 90.0 s, 2 refreshes, dark for 1.0 s and 2.0 s. 1 of 2 proofs do not hold.\n"
+	want := "\n  ✓ one holds\n  ✗ another does not: it is so\n\n2 rotations in 90.0 s, 2 refreshes, down for 1.0 s and 2.0 s. 1 of 2 proofs do not hold.\n"
 	if text.String() != want {
 		t.Errorf("got %q\nexpected %q", text.String(), want)
 	}

@@ -99,7 +99,7 @@ func (p *textPrinter) result(result result) {
 	if broken := result.broken(); broken > 0 {
 		verdict = p.in(red, fmt.Sprintf("%d of %d proofs do not hold.", broken, len(result.proofs)))
 	}
-	p.printf("\n%s in %.1f s, %s, dark for %s. %s\n", plural(result.runs, result.runsWord), result.took.Seconds(),
+	p.printf("\n%s in %.1f s, %s, down for %s. %s\n", plural(result.runs, result.runsWord), result.took.Seconds(),
 		plural(result.refreshes, "refresh"), seconds(result.downtimes), verdict)
 }
 

@@ -59,14 +59,17 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if !slices.Equal(config.Secrets, []string{plainVariant.secret}) || config.CredentialsSecretARN != plainVariant.credentials || !slices.Equal(config.AgentIDs, []string{sandbox.AgentID}) {
+		if !slices.Equal(config.Secrets, []string{plainVariant.secret}) || config.CredentialsSecretARN != plainVariant.credentials ||
+			!slices.Equal(config.AgentIDs, []string{sandbox.AgentID}) {
 			t.Errorf("%s: %+v", name, config)
 		}
-		if services := strings.HasSuffix(name, "services"); services && (len(config.Services) != 1 || config.Services[0].Cluster != sandbox.Cluster) || !services && !slices.Equal(config.Clusters, []string{sandbox.Cluster}) {
+		if services := strings.HasSuffix(name, "services"); services && (len(config.Services) != 1 ||
+			config.Services[0].Cluster != sandbox.Cluster) || !services && !slices.Equal(config.Clusters, []string{sandbox.Cluster}) {
 			t.Errorf("%s: clusters %v, services %v", name, config.Clusters, config.Services)
 		}
 	}
-	template, module := templateEnvironment(loadTemplate(t, plainVariant.parameters())), moduleEnvironment(loadModule(t, plainVariant.variables()))
+	template, module := templateEnvironment(loadTemplate(t, plainVariant.parameters())),
+		moduleEnvironment(loadModule(t, plainVariant.variables()))
 	template["MAIA_SECRET_ARNS"] = strings.TrimRight(template["MAIA_SECRET_ARNS"], ",") // of parameters that are empty
 	if !maps.Equal(template, module) {
 		t.Errorf("the template sets %v, the module %v", template, module)
@@ -97,7 +100,8 @@ func TestFiveSecrets(t *testing.T) {
 		t.Errorf("the role may use %v, want %v", served.Resources, want)
 	}
 	config, err := rotation.ParseConfig([]string{
-		"MAIA_CREDENTIALS_SECRET_ARN=" + plainVariant.credentials, "MAIA_ECS_SERVICES=c/s", "MAIA_SECRET_ARNS=" + templateEnvironment(loaded)["MAIA_SECRET_ARNS"],
+		"MAIA_CREDENTIALS_SECRET_ARN=" + plainVariant.credentials, "MAIA_ECS_SERVICES=c/s",
+		"MAIA_SECRET_ARNS=" + templateEnvironment(loaded)["MAIA_SECRET_ARNS"],
 	})
 	if err != nil || !slices.Equal(config.Secrets, want) {
 		t.Errorf("the function serves %v, %v, want %v", config.Secrets, err, want)
@@ -109,14 +113,16 @@ func TestNoReservedConcurrency(t *testing.T) {
 	if _, reserved := loadTemplate(t, plainVariant.parameters()).resource("RotationFunction")["ReservedConcurrentExecutions"]; reserved {
 		t.Error("the template reserves concurrency")
 	}
-	if loadModule(t, plainVariant.variables()).Blocks["aws_lambda_function.rotation"].Body.Attributes["reserved_concurrent_executions"] != nil {
+	function := loadModule(t, plainVariant.variables()).Blocks["aws_lambda_function.rotation"]
+	if function.Body.Attributes["reserved_concurrent_executions"] != nil {
 		t.Error("the module reserves concurrency")
 	}
 }
 
 func TestNothingRotatesByDefaultWhenItIsDeployed(t *testing.T) {
 	module := loadModule(t, plainVariant.variables())
-	if immediately, _ := module.Attribute(module.Blocks["aws_secretsmanager_secret_rotation.runner"], "rotate_immediately"); immediately.True() {
+	if immediately, _ := module.Attribute(module.Blocks["aws_secretsmanager_secret_rotation.runner"],
+		"rotate_immediately"); immediately.True() {
 		t.Error("the module rotates when it is deployed")
 	}
 	// The template: see TestFiveSecrets.
@@ -133,7 +139,8 @@ func TestEveryParameterIsDescribed(t *testing.T) {
 		if parameter["Description"] == nil {
 			t.Errorf("the parameter %s has no description", name)
 		}
-		if parameter["AllowedPattern"] == nil && parameter["AllowedValues"] == nil && (parameter["MinValue"] == nil || parameter["MaxValue"] == nil) {
+		if parameter["AllowedPattern"] == nil && parameter["AllowedValues"] == nil &&
+			(parameter["MinValue"] == nil || parameter["MaxValue"] == nil) {
 			t.Errorf("the parameter %s takes anything", name)
 		}
 		if !slices.Contains(grouped, name) {
@@ -202,13 +209,14 @@ func TestAlarmsAndDashboardsReadMetricsThatAreWritten(t *testing.T) {
 	body, _ := module.Attribute(module.Blocks["aws_cloudwatch_dashboard.rotation"], "dashboard_body")
 	dashboard("the module's dashboard", body.AsString())
 
-	for place, want := range map[string]int{"the template's alarms": 3, "the template's dashboard": 5, "the module's alarms": 3, "the module's dashboard": 5} {
+	for place, want := range map[string]int{"the template's alarms": 3, "the template's dashboard": 5, "the module's alarms": 3,
+		"the module's dashboard": 5} {
 		if len(metrics[place]) != want {
-			t.Errorf("%s look at %v, expected %d metrics", place, metrics[place], want)
+			t.Errorf("%s read %v, expected %d metrics", place, metrics[place], want)
 		}
 		for _, name := range metrics[place] {
 			if !slices.Contains(written, name) {
-				t.Errorf("%s look at %s, which the function does not write", place, name)
+				t.Errorf("%s read %s, which the function does not write", place, name)
 			}
 		}
 	}
@@ -220,7 +228,7 @@ func TestAlarms(t *testing.T) {
 	module := loadModule(t, plainVariant.variables())
 	for name, want := range map[string]map[string]string{
 		"errors": {"Period": "300", "TreatMissingData": "notBreaching"},
-		"dark":   {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "900"},
+		"down":   {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "900"},
 		"paused": {"Period": "1800", "TreatMissingData": "ignore", "Threshold": "0"},
 		"age":    {"Period": "10800", "TreatMissingData": "missing", "Threshold": "35"},
 	} {
@@ -229,12 +237,13 @@ func TestAlarms(t *testing.T) {
 		for property, value := range want {
 			attribute, _ := module.Attribute(block, snake(property))
 			if alarm[property] != value || terraformtest.Plain(attribute) != value {
-				t.Errorf("%s: %s is %v in the template and %v in the module, want %s", name, property, alarm[property], terraformtest.Plain(attribute), value)
+				t.Errorf("%s: %s is %v in the template and %v in the module, want %s", name, property, alarm[property], terraformtest.Plain(attribute),
+					value)
 			}
 		}
-		insufficient, tells := module.Attribute(block, "insufficient_data_actions")
-		if (alarm["InsufficientDataActions"] != nil) != (name == "age") || tells != (name == "age") {
-			t.Errorf("%s: tells of missing data: %v, %v", name, alarm["InsufficientDataActions"], insufficient)
+		insufficient, notifies := module.Attribute(block, "insufficient_data_actions")
+		if (alarm["InsufficientDataActions"] != nil) != (name == "age") || notifies != (name == "age") {
+			t.Errorf("%s: notifies of missing data: %v, %v", name, alarm["InsufficientDataActions"], insufficient)
 		}
 	}
 }

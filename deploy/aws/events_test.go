@@ -38,7 +38,8 @@ func TestWhoMayInvokeTheFunction(t *testing.T) {
 	}
 	for _, test := range []struct{ resource, address, principal, account, source, moduleSource string }{
 		{"SecretsManagerPermission", "aws_lambda_permission.secrets_manager", "secretsmanager.amazonaws.com", account, "", ""},
-		{"HealPermission", "aws_lambda_permission.heal", "events.amazonaws.com", "", madeUp + "HealRule", madeUp + "aws_cloudwatch_event_rule.heal"},
+		{"HealPermission", "aws_lambda_permission.heal", "events.amazonaws.com", "", madeUp + "HealRule",
+			madeUp + "aws_cloudwatch_event_rule.heal"},
 	} {
 		got := template.resource(test.resource)
 		want := map[string]any{"Action": "lambda:InvokeFunction", "FunctionName": functionName, "Principal": test.principal}
@@ -51,18 +52,20 @@ func TestWhoMayInvokeTheFunction(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v, want %v", test.resource, got, want)
 		}
-		if module.text(test.address, "principal") != test.principal || module.text(test.address, "source_account") != test.account || module.text(test.address, "source_arn") != test.moduleSource {
+		if module.text(test.address, "principal") != test.principal || module.text(test.address, "source_account") != test.account ||
+			module.text(test.address, "source_arn") != test.moduleSource {
 			t.Errorf("%s: not as the template's", test.address)
 		}
 	}
 }
 
-// The events that start the function and those that tell of a failure are the same in the template and in the module.
+// The events that start the function and those that report a failure are the same in the template and in the module.
 func TestEventRules(t *testing.T) {
 	template, module := withTrail(t)
 	heal := template.resource("HealRule")
 	target := heal["Targets"].([]any)[0].(map[string]any)
-	if heal["ScheduleExpression"] != "rate(30 minutes)" || module.text("aws_cloudwatch_event_rule.heal", "schedule_expression") != "rate(30 minutes)" {
+	if heal["ScheduleExpression"] != "rate(30 minutes)" || module.text("aws_cloudwatch_event_rule.heal",
+		"schedule_expression") != "rate(30 minutes)" {
 		t.Errorf("the healing has the schedule %v", heal["ScheduleExpression"])
 	}
 	const event = `{"action":"heal"}` // scenarios has what the function does with it
@@ -80,14 +83,14 @@ func TestEventRules(t *testing.T) {
 	}
 	detail := pattern.(map[string]any)["detail"].(map[string]any)
 	if secrets := detail["additionalEventData"].(map[string]any)["SecretId"]; !reflect.DeepEqual(secrets, []any{plainVariant.secret}) {
-		t.Errorf("failures of %v are told", secrets)
+		t.Errorf("failures of %v are reported", secrets)
 	}
 	transformer := failure["Targets"].([]any)[0].(map[string]any)["InputTransformer"].(map[string]any)
 	for _, block := range module.Blocks["aws_cloudwatch_event_target.failure"].Body.Blocks {
 		paths, _ := module.Attribute(block, "input_paths")
 		text, _ := module.Attribute(block, "input_template")
 		if !reflect.DeepEqual(terraformtest.Plain(paths), transformer["InputPathsMap"]) || text.AsString() != transformer["InputTemplate"] {
-			t.Errorf("the template tells %v, the module %v", transformer, text)
+			t.Errorf("the template says %v, the module %v", transformer, text)
 		}
 		if !json.Valid([]byte(text.AsString())) {
 			t.Errorf("%s is not JSON", text.AsString())
@@ -117,7 +120,8 @@ func TestWhoMayPublishToTheTopic(t *testing.T) {
 		"module":   {parse(t, module.policy("topic")), madeUp + "aws_sns_topic.alarms", madeUp + "aws_cloudwatch_event_rule.failure"},
 	} {
 		publish := func(principal, key, value string) bool {
-			return test.policy.Allows(iampolicy.Request{Action: "sns:Publish", Resource: test.topic, Principal: principal, Context: map[string]string{key: value}})
+			return test.policy.Allows(iampolicy.Request{Action: "sns:Publish", Resource: test.topic, Principal: principal,
+				Context: map[string]string{key: value}})
 		}
 		if !publish("cloudwatch.amazonaws.com", "aws:SourceAccount", account) {
 			t.Errorf("%s: alarms may not publish", place)
@@ -125,7 +129,8 @@ func TestWhoMayPublishToTheTopic(t *testing.T) {
 		if !publish("events.amazonaws.com", "aws:SourceArn", test.rule) {
 			t.Errorf("%s: the rule may not publish", place)
 		}
-		if publish("cloudwatch.amazonaws.com", "aws:SourceAccount", "999999999999") || publish("events.amazonaws.com", "aws:SourceArn", test.rule+"2") || publish("s3.amazonaws.com", "aws:SourceAccount", account) {
+		if publish("cloudwatch.amazonaws.com", "aws:SourceAccount", "999999999999") ||
+			publish("events.amazonaws.com", "aws:SourceArn", test.rule+"2") || publish("s3.amazonaws.com", "aws:SourceAccount", account) {
 			t.Errorf("%s: strangers may publish", place)
 		}
 	}

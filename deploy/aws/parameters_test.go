@@ -58,7 +58,8 @@ func TestSchedules(t *testing.T) {
 	defer server.Close()
 	web := httptest.NewServer(server)
 	defer web.Close()
-	client := awssecrets.New(awssecrets.Options{Region: region, BaseEndpoint: &web.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
+	client := awssecrets.New(awssecrets.Options{Region: region, BaseEndpoint: &web.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	for schedule, good := range schedules {
 		parameters, variables := plainVariant.parameters(), plainVariant.variables()
 		parameters["ScheduleExpression"], variables["secrets"] = schedule, oneSecret(map[string]cty.Value{"schedule": cty.StringVal(schedule)})
@@ -108,7 +109,8 @@ func TestWrongParametersAreRefused(t *testing.T) {
 		why   string
 	}{
 		{map[string]string{"SecretArn1": ""}, "SecretArn1"},
-		{map[string]string{"SecretArn1": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:runner"}, "SecretArn1"}, // without the six characters
+		// without the six characters
+		{map[string]string{"SecretArn1": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:runner"}, "SecretArn1"},
 		{map[string]string{"SecretArn3": "runner"}, "SecretArn3"},
 		{map[string]string{"CredentialsSecretArn": "maia-api"}, "CredentialsSecretArn"},
 		{map[string]string{"KmsKeyArns": "alias/runner"}, "KmsKeyArns"},
@@ -116,7 +118,8 @@ func TestWrongParametersAreRefused(t *testing.T) {
 		{map[string]string{"EcsCluster": "a/b"}, "EcsCluster"},
 		{map[string]string{"EcsCluster": ""}, "ClusterOrServices"},
 		{map[string]string{"EcsServiceArns": serviceARN}, "ClusterOrServices"},
-		{map[string]string{"EcsCluster": "", "EcsServiceArns": ecsARN + ":service/runner"}, "EcsServiceArns"}, // the old form, which names no cluster
+		// the old form, which names no cluster
+		{map[string]string{"EcsCluster": "", "EcsServiceArns": ecsARN + ":service/runner"}, "EcsServiceArns"},
 		{map[string]string{"AgentIds": ""}, "AgentIdsWithCluster"},
 		{map[string]string{"AgentIds": "runner"}, "AgentIds"},
 		{map[string]string{"MaiaRegion": "eu2"}, "MaiaRegion"},
@@ -158,7 +161,8 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		{"secrets", oneSecret(map[string]cty.Value{"arn": cty.StringVal("runner")})},
 		{"secrets", oneSecret(map[string]cty.Value{"agent_id": cty.StringVal("runner")})},
 		{"secrets", oneSecret(map[string]cty.Value{"window": cty.StringVal("3")})},
-		{"secrets", cty.MapVal(map[string]cty.Value{"a": oneSecret(nil).Index(cty.StringVal("runner")), "b": oneSecret(nil).Index(cty.StringVal("runner"))})},
+		{"secrets", cty.MapVal(map[string]cty.Value{"a": oneSecret(nil).Index(cty.StringVal("runner")),
+			"b": oneSecret(nil).Index(cty.StringVal("runner"))})},
 		{"credentials_secret_arn", cty.StringVal("maia-api")},
 		{"kms_key_arns", text("alias/runner")},
 		{"ecs_clusters", text(clusterARN)},
@@ -170,7 +174,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		{"connect_timeout", cty.StringVal("16m")},
 		{"heal_every_minutes", cty.NumberFloatVal(7.5)},
 		{"alarm_topic_arn", cty.StringVal("alarms")},
-		{"dark_seconds", cty.NumberIntVal(1)},
+		{"downtime_seconds", cty.NumberIntVal(1)},
 		{"max_age_days", cty.NumberIntVal(0)},
 		{"log_retention_days", cty.NumberIntVal(31)},
 		{"vpc", cty.ObjectVal(map[string]cty.Value{"subnet_ids": text("subnet-0"), "security_group_ids": cty.SetValEmpty(cty.String)})},

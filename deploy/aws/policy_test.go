@@ -1,6 +1,6 @@
 // Package aws_test checks what an operator deploys to AWS, the SAM template and the Terraform module: that the function's
 // role is allowed the calls which the compiled function makes and nothing else, that the function is configured as it
-// expects, and that alarms look at metrics which it writes.
+// expects, and that alarms read metrics which it writes.
 package aws_test
 
 import (
@@ -63,7 +63,8 @@ func (v variant) variables() map[string]cty.Value {
 		given["kms_key_arns"] = set(keyARN)
 	}
 	if v.vpc {
-		given["vpc"] = cty.ObjectVal(map[string]cty.Value{"subnet_ids": set("subnet-0123456789abcdef0"), "security_group_ids": set("sg-0123456789abcdef0")})
+		given["vpc"] = cty.ObjectVal(map[string]cty.Value{"subnet_ids": set("subnet-0123456789abcdef0"),
+			"security_group_ids": set("sg-0123456789abcdef0")})
 	}
 	return given
 }
@@ -72,7 +73,8 @@ func (v variant) variables() map[string]cty.Value {
 func templatePolicy(t *testing.T, loaded *template) iampolicy.Policy {
 	t.Helper()
 	role := loaded.resource("RotationRole")
-	if elsewhere := append(loaded.resources("AWS::IAM::Policy"), loaded.resources("AWS::IAM::ManagedPolicy")...); len(elsewhere) > 0 || role["ManagedPolicyArns"] != nil || loaded.resource("RotationFunction")["Policies"] != nil {
+	if elsewhere := append(loaded.resources("AWS::IAM::Policy"), loaded.resources("AWS::IAM::ManagedPolicy")...); len(elsewhere) > 0 ||
+		role["ManagedPolicyArns"] != nil || loaded.resource("RotationFunction")["Policies"] != nil {
 		t.Error("the role has policies that are not written out in it")
 	}
 	var all iampolicy.Policy
@@ -89,11 +91,13 @@ func templatePolicy(t *testing.T, loaded *template) iampolicy.Policy {
 func modulePolicy(t *testing.T, loaded *module) iampolicy.Policy {
 	t.Helper()
 	attached := loaded.Resources("aws_iam_role_policy")
-	for _, kind := range []string{"aws_iam_role_policy_attachment", "aws_iam_role_policies_exclusive", "aws_iam_policy", "aws_iam_policy_attachment"} {
+	for _, kind := range []string{"aws_iam_role_policy_attachment", "aws_iam_role_policies_exclusive", "aws_iam_policy",
+		"aws_iam_policy_attachment"} {
 		attached = append(attached, loaded.Resources(kind)...)
 	}
 	role := loaded.Blocks["aws_iam_role.rotation"].Body
-	if !slices.Equal(attached, []string{"aws_iam_role_policy.rotation"}) || role.Attributes["managed_policy_arns"] != nil || len(role.Blocks) > 0 {
+	if !slices.Equal(attached, []string{"aws_iam_role_policy.rotation"}) || role.Attributes["managed_policy_arns"] != nil ||
+		len(role.Blocks) > 0 {
 		t.Errorf("the role has policies that are not written out in one document: %v", attached)
 	}
 	return parse(t, loaded.policy("rotation"))
@@ -124,7 +128,8 @@ func (v variant) unrecorded() []iampolicy.Request {
 		)
 	}
 	if v.vpc { // Lambda makes the function's network interfaces
-		for _, name := range []string{"AssignPrivateIpAddresses", "CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets", "UnassignPrivateIpAddresses"} {
+		for _, name := range []string{"AssignPrivateIpAddresses", "CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces",
+			"DescribeSubnets", "UnassignPrivateIpAddresses"} {
 			requests = append(requests, iampolicy.Request{Action: "ec2:" + name, Resource: "*"})
 		}
 	}
@@ -181,7 +186,8 @@ func (v variant) wrong(policy iampolicy.Policy, recorded []iampolicy.Request) (p
 		}
 		for _, stranger := range v.strangers(need) {
 			if policy.Allows(stranger) && !needed(stranger) {
-				problems = append(problems, fmt.Sprintf("%s is allowed on %s %v, which nobody needs", stranger.Action, stranger.Resource, stranger.Context))
+				problems = append(problems, fmt.Sprintf("%s is allowed on %s %v, which nobody needs", stranger.Action, stranger.Resource,
+					stranger.Context))
 			}
 		}
 	}
@@ -237,7 +243,8 @@ func (v variant) mustBeSeen(t *testing.T, policy iampolicy.Policy, recorded []ia
 	t.Helper()
 	expect := func(action, what string) {
 		t.Helper()
-		if problems := v.wrong(policy, recorded); !slices.ContainsFunc(problems, func(problem string) bool { return strings.HasPrefix(problem, action+" ") }) {
+		if problems := v.wrong(policy, recorded); !slices.ContainsFunc(problems,
+			func(problem string) bool { return strings.HasPrefix(problem, action+" ") }) {
 			t.Errorf("%s: no problem names %s: %v", what, action, problems)
 		}
 	}

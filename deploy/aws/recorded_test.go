@@ -59,7 +59,7 @@ var scenarios = []struct {
 			t.Errorf("%+v, %v", end, err)
 		}
 	}},
-	{"healing of a store that somebody reverted", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+	{"healing of a store that another writer reverted", func(ctx context.Context, t *testing.T, w *sandbox.World) {
 		w.Secrets.Put(w.SecretARN, w.Document)
 		if err := w.Heal(ctx); err != nil {
 			t.Error(err)
@@ -90,7 +90,7 @@ func record(t *testing.T, binary string, environment func(secret, credentials st
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			service.ServeHTTP(w, r)
 			if strings.Contains(r.Header.Get("Authorization"), "Credential=sandbox/") {
-				return // the world itself looks
+				return // the world's own reads
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -153,7 +153,8 @@ func permissions(t *testing.T, target string, body []byte) (requests []iampolicy
 		return strings.Replace(cluster, ":cluster/", ":service/", 1) + "/" + name
 	}
 	prefix, operation, _ := strings.Cut(target, ".")
-	switch action := map[string]string{"secretsmanager": "secretsmanager:", "AmazonEC2ContainerServiceV20141113": "ecs:"}[prefix] + operation; action {
+	switch action := map[string]string{"secretsmanager": "secretsmanager:", "AmazonEC2ContainerServiceV20141113": "ecs:"}[prefix] +
+		operation; action {
 	case "ecs:DescribeServices":
 		for _, name := range in.Services {
 			requests = append(requests, iampolicy.Request{Action: action, Resource: service(name), Context: ofCluster})

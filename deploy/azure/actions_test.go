@@ -76,11 +76,14 @@ func newWorld(t *testing.T, d deployed) *world {
 	}})
 	t.Cleanup(w.apps.Close)
 	w.apps.Add(containerapps.Spec{
-		ID: app, Location: location, Replicas: 2, Revisions: []string{"runner--1"}, Tags: map[string]string{containerapp.Tag: containerapp.TagValue},
-		Secrets: []containerapps.Secret{{Name: "matillion-client-id", Value: clientID}, {Name: clientSecret, Value: w.maia.LiveSecret(sandbox.AgentID)}},
+		ID: app, Location: location, Replicas: 2, Revisions: []string{"runner--1"},
+		Tags: map[string]string{containerapp.Tag: containerapp.TagValue},
+		Secrets: []containerapps.Secret{{Name: "matillion-client-id", Value: clientID},
+			{Name: clientSecret, Value: w.maia.LiveSecret(sandbox.AgentID)}},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
 			map[string]any{"name": "AGENT_ID", "value": sandbox.AgentID}, map[string]any{"name": "MATILLION_REGION", "value": "eu1"},
-			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"},
+			map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
 		}}},
 	})
 	environ := append(d.environ(), "MAIA_API_URL="+maiatest.APIURL(maia.URL), "MAIA_TOKEN_URL="+maiatest.TokenURL(maia.URL))
@@ -96,7 +99,7 @@ func newWorld(t *testing.T, d deployed) *world {
 		}
 	})
 	w.function = rotation.New(environ, &printed)
-	w.function.As(identity{}, &http.Client{Transport: wire.Transport(http.HandlerFunc(w.azure))})
+	w.function.WithCredential(identity{}, &http.Client{Transport: wire.Transport(http.HandlerFunc(w.azure))})
 	return w
 }
 
@@ -104,7 +107,8 @@ func newWorld(t *testing.T, d deployed) *world {
 func (w *world) call(t *testing.T) {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	w.function.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName, strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
+	w.function.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName,
+		strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
 	if answer.Code != http.StatusOK {
 		body, _ := io.ReadAll(answer.Body)
 		t.Fatalf("HTTP %d: %s", answer.Code, body)
@@ -132,12 +136,14 @@ var scenarios = []struct {
 			t.Errorf("%d refreshes", n)
 		}
 	}},
-	{"healing of a secret that somebody reverted", func(t *testing.T, w *world) {
+	{"healing of a secret that another writer reverted", func(t *testing.T, w *world) {
 		w.apps.SetSecret(app, clientSecret, w.maia.Revoked(sandbox.AgentID)[0])
 		w.apps.RestartAll(app)
 		w.call(t)
-		if stored := w.apps.Secret(app, clientSecret).Value; stored != w.maia.LiveSecret(sandbox.AgentID) || w.maia.Refreshes(sandbox.AgentID) != 1 {
-			t.Errorf("%d refreshes, and the app has another secret: %t", w.maia.Refreshes(sandbox.AgentID), stored != w.maia.LiveSecret(sandbox.AgentID))
+		if stored := w.apps.Secret(app, clientSecret).Value; stored != w.maia.LiveSecret(sandbox.AgentID) ||
+			w.maia.Refreshes(sandbox.AgentID) != 1 {
+			t.Errorf("%d refreshes, and the app has another secret: %t", w.maia.Refreshes(sandbox.AgentID),
+				stored != w.maia.LiveSecret(sandbox.AgentID))
 		}
 	}},
 }
@@ -253,7 +259,7 @@ func TestTheRoleIsWhatTheCodeNeeds(t *testing.T) {
 	}
 }
 
-// checkComparison sees whether the comparison would tell of a difference.
+// checkComparison checks that the comparison reports a difference.
 func checkComparison(t *testing.T, grants []grant, asked []right) {
 	t.Helper()
 	for name, test := range map[string]struct {
@@ -261,20 +267,25 @@ func checkComparison(t *testing.T, grants []grant, asked []right) {
 		asked  []right
 		want   string
 	}{
-		"the code does more":            {grants, append(slices.Clone(asked), right{"Microsoft.App/containerApps/delete", app}), "not granted: Microsoft.App/containerApps/delete on " + app},
-		"the code does it elsewhere":    {grants, append(slices.Clone(asked), right{"Microsoft.App/containerApps/read", group}), "not granted: Microsoft.App/containerApps/read on " + group},
-		"the role allows more":          {[]grant{{append(slices.Clone(grants[0].actions), "Microsoft.App/jobs/read"), grants[0].scope}}, asked, "granted for nothing: Microsoft.App/jobs/read on " + grants[0].scope},
-		"the role is for a longer name": {[]grant{{grants[0].actions, grants[0].scope + "-2"}}, asked, "not granted: " + asked[0].action + " on " + asked[0].resource},
-		"a grant too many":              {append(slices.Clone(grants), grant{[]string{"Microsoft.App/containerApps/read"}, subscription}), asked, "granted for nothing: Microsoft.App/containerApps/read on " + subscription},
+		"the code does more": {grants, append(slices.Clone(asked), right{"Microsoft.App/containerApps/delete", app}),
+			"not granted: Microsoft.App/containerApps/delete on " + app},
+		"the code does it elsewhere": {grants, append(slices.Clone(asked), right{"Microsoft.App/containerApps/read", group}),
+			"not granted: Microsoft.App/containerApps/read on " + group},
+		"the role allows more": {[]grant{{append(slices.Clone(grants[0].actions), "Microsoft.App/jobs/read"), grants[0].scope}}, asked,
+			"granted for nothing: Microsoft.App/jobs/read on " + grants[0].scope},
+		"the role is for a longer name": {[]grant{{grants[0].actions, grants[0].scope + "-2"}}, asked,
+			"not granted: " + asked[0].action + " on " + asked[0].resource},
+		"a grant too many": {append(slices.Clone(grants), grant{[]string{"Microsoft.App/containerApps/read"}, subscription}), asked,
+			"granted for nothing: Microsoft.App/containerApps/read on " + subscription},
 	} {
 		if what := differences(test.grants, test.asked); !slices.Contains(what, test.want) {
-			t.Errorf("%s: the comparison tells of %q", name, what)
+			t.Errorf("%s: the comparison reports %q", name, what)
 		}
 	}
 	for i, action := range grants[0].actions {
 		less := []grant{{slices.Delete(slices.Clone(grants[0].actions), i, i+1), grants[0].scope}}
 		if what := differences(less, asked); len(what) == 0 || !strings.Contains(what[0], "not granted: "+action) {
-			t.Errorf("without %s the comparison tells of %q", action, what)
+			t.Errorf("without %s the comparison reports %q", action, what)
 		}
 	}
 }

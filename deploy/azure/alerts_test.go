@@ -50,7 +50,8 @@ func misconfigured(t *testing.T) (c call) {
 	t.Helper()
 	var out bytes.Buffer
 	answer := httptest.NewRecorder()
-	rotation.New(nil, &out).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName, strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
+	rotation.New(nil, &out).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/"+rotation.FunctionName,
+		strings.NewReader(`{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}`)))
 	for line := range strings.Lines(out.String()) {
 		var fields map[string]any
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
@@ -62,7 +63,7 @@ func misconfigured(t *testing.T) (c call) {
 	return c
 }
 
-// told are the tables after calls, one after the other. The host writes between them.
+// logged are the tables after calls, one after the other. The host writes between them.
 func logged(t *testing.T, calls ...call) (all tables) {
 	t.Helper()
 	now := 0.0
@@ -117,7 +118,7 @@ func (a alert) fires(t *testing.T, from tables) (fires bool, of []string) {
 		for _, r := range rows {
 			text, ok := r[name].(string)
 			if !ok {
-				t.Fatalf("%v has no %s to tell of", r, name)
+				t.Fatalf("%v has no %s", r, name)
 			}
 			of = append(of, text)
 		}
@@ -125,7 +126,7 @@ func (a alert) fires(t *testing.T, from tables) (fires bool, of []string) {
 	return fires, of
 }
 
-// The alerts look at what the function really writes: each at what it is for, and at nothing of a runner that is well.
+// The alerts match what the function really writes: each what it is for, and nothing of a runner that is well.
 func TestAlerts(t *testing.T) {
 	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
 	well, old := played(t, alerttest.Case{Days: 1, Every: year}), played(t, alerttest.Case{Days: 40, Every: year})
@@ -138,27 +139,28 @@ func TestAlerts(t *testing.T) {
 		calls []call
 		want  []string
 	}{
-		"well":                            {[]call{well}, nil},
-		"rotated":                         {[]call{rotated}, nil},
-		"old":                             {[]call{old}, []string{"age"}},
-		"dark":                            {[]call{down}, []string{"dark", "failure"}},
-		"dark, then back":                 {[]call{down, well}, []string{"failure"}}, // in the window still
-		"dark, then not to be looked at":  {[]call{down, blind}, []string{"dark", "failure"}},
-		"old, then rotated":               {[]call{old, rotated}, nil},
-		"left paused":                     {[]call{paused}, []string{"paused"}},
-		"left paused, then not looked at": {[]call{paused, blind}, []string{"failure", "paused"}},
-		"left paused, then resumed":       {[]call{paused, well}, nil},
-		"left alone":                      {[]call{busy}, nil},
-		"left alone, and old":             {[]call{oldAndBusy}, []string{"age"}},
-		"never rotated":                   {[]call{never}, []string{"age"}},
-		"the first rotation":              {[]call{never, first}, nil},
-		"not to be looked at":             {[]call{blind}, []string{"failure"}},
-		"misconfigured":                   {[]call{wrong}, []string{"failure", "silence"}},
-		"stopped":                         {nil, []string{"silence"}},
+		"well":                           {[]call{well}, nil},
+		"rotated":                        {[]call{rotated}, nil},
+		"old":                            {[]call{old}, []string{"age"}},
+		"down":                           {[]call{down}, []string{"down", "failure"}},
+		"down, then back":                {[]call{down, well}, []string{"failure"}}, // in the window still
+		"down, then not observed":        {[]call{down, blind}, []string{"down", "failure"}},
+		"old, then rotated":              {[]call{old, rotated}, nil},
+		"left paused":                    {[]call{paused}, []string{"paused"}},
+		"left paused, then not observed": {[]call{paused, blind}, []string{"failure", "paused"}},
+		"left paused, then resumed":      {[]call{paused, well}, nil},
+		"left alone":                     {[]call{busy}, nil},
+		"left alone, and old":            {[]call{oldAndBusy}, []string{"age"}},
+		"never rotated":                  {[]call{never}, []string{"age"}},
+		"the first rotation":             {[]call{never, first}, nil},
+		"not observed":                   {[]call{blind}, []string{"failure"}},
+		"misconfigured":                  {[]call{wrong}, []string{"failure", "silence"}},
+		"stopped":                        {nil, []string{"silence"}},
 	} {
 		from := logged(t, test.calls...)
 		for by, d := range both(t, plainVariant) {
-			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names, []string{"maia-rotate-age", "maia-rotate-dark", "maia-rotate-failure", "maia-rotate-paused", "maia-rotate-silence"}) {
+			if names := slices.Sorted(maps.Keys(d.alerts)); !slices.Equal(names,
+				[]string{"maia-rotate-age", "maia-rotate-down", "maia-rotate-failure", "maia-rotate-paused", "maia-rotate-silence"}) {
 				t.Fatalf("%s: %v", by, names)
 			}
 			var fired []string
@@ -168,7 +170,7 @@ func TestAlerts(t *testing.T) {
 					fired = append(fired, strings.TrimPrefix(rule, "maia-rotate-"))
 				}
 				if fires && len(alert.dimensions) > 0 && !slices.Equal(of, []string{sandbox.AgentID}) {
-					t.Errorf("%s, %s: %s tells of %v", name, by, rule, of)
+					t.Errorf("%s, %s: %s reports %v", name, by, rule, of)
 				}
 			}
 			slices.Sort(fired)
@@ -179,10 +181,11 @@ func TestAlerts(t *testing.T) {
 	}
 
 	// Whoever reads of a failure finds a line that says what it is, and no such line without a failure.
-	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "dark": down, "blind": blind, "misconfigured": wrong} {
+	for name, c := range map[string]call{"well": well, "rotated": rotated, "old": old, "never": never, "down": down, "blind": blind,
+		"misconfigured": wrong} {
 		logged := slices.ContainsFunc(c.lines, func(line map[string]any) bool { return line["level"] == "ERROR" && line["error"] != "" })
 		if logged != c.failed {
-			t.Errorf("%s: failed %t, and told of it %t:\n%v", name, c.failed, logged, c.lines)
+			t.Errorf("%s: failed %t, and reported it %t:\n%v", name, c.failed, logged, c.lines)
 		}
 	}
 }
@@ -216,7 +219,7 @@ func TestRulesAreAllowed(t *testing.T) {
 					t.Errorf("%s: every %s over %s is not allowed", where, a.every, a.window)
 				}
 				if minutes(t, a.every) > minutes(t, a.window) {
-					t.Errorf("%s: every %s over %s: something is not looked at", where, a.every, a.window)
+					t.Errorf("%s: every %s over %s: something is not read", where, a.every, a.window)
 				}
 				// The last line of each runner is in the window, even if a call takes as long as it may.
 				if interval := 60; a.query != "requests\n| where success == false" && minutes(t, a.window) < 2*interval {
@@ -236,7 +239,7 @@ func TestRulesAreAllowed(t *testing.T) {
 	}
 }
 
-// Whoever is to be told is told of every alert.
+// Whoever is to be notified is notified of every alert.
 func TestWhoIsNotified(t *testing.T) {
 	for name, want := range map[string]struct{ groups, emails []string }{
 		"an app": {nil, nil},
@@ -247,8 +250,8 @@ func TestWhoIsNotified(t *testing.T) {
 				t.Errorf("%s, %s: e-mails to %v", name, by, d.emails)
 			}
 			for rule, a := range d.alerts {
-				if !slices.Equal(a.tells, want.groups) {
-					t.Errorf("%s, %s: %s tells %v, expected %v", name, by, rule, a.tells, want.groups)
+				if !slices.Equal(a.notifies, want.groups) {
+					t.Errorf("%s, %s: %s notifies %v, expected %v", name, by, rule, a.notifies, want.groups)
 				}
 			}
 		}

@@ -514,7 +514,7 @@ func (t *template) resourceID(function string, args []any) string {
 	return t.id(scope, texts[0], texts[1:])
 }
 
-// reference is what Azure tells of a resource when it is there, made up.
+// reference is what Azure returns for a resource that is there, made up.
 func (t *template) reference(args []any) any {
 	t.t.Helper()
 	id := args[0].(string)
@@ -528,7 +528,7 @@ func (t *template) reference(args []any) any {
 	case strings.Contains(id, "/Microsoft.Web/sites/") && len(args) == 3 && args[2] == "full":
 		return map[string]any{"identity": map[string]any{"principalId": principal}}
 	}
-	t.t.Fatalf("the test does not know what %v tells", args)
+	t.t.Fatalf("the test does not know what %v returns", args)
 	return nil
 }
 

@@ -25,14 +25,14 @@ type deployed struct {
 	tagged     int // how many resources have the tags
 }
 
-// alert is a rule that looks at the log.
+// alert is a rule that reads the log.
 type alert struct {
 	query, aggregation, column, operator, threshold string
 	dimensions                                      []string
 	window, every                                   string
 	severity                                        string
 	title, text                                     string
-	tells                                           []string // action groups
+	notifies                                        []string // action groups
 }
 
 // both are what the template and the module deploy.
@@ -68,7 +68,8 @@ func byTemplate(t *testing.T, v variant) deployed {
 	account := loaded.one("Microsoft.Storage/storageAccounts").Body
 	properties := at(t, account, "properties").(map[string]any)
 	for ours, theirs := range map[string]string{
-		"public blobs": "allowBlobPublicAccess", "shared keys": "allowSharedKeyAccess", "TLS": "minimumTlsVersion", "https only": "supportsHttpsTrafficOnly",
+		"public blobs": "allowBlobPublicAccess", "shared keys": "allowSharedKeyAccess", "TLS": "minimumTlsVersion",
+		"https only":       "supportsHttpsTrafficOnly",
 		"OAuth by default": "defaultToOAuthAuthentication",
 	} {
 		d.storage[ours] = fmt.Sprint(properties[theirs])
@@ -82,7 +83,8 @@ func byTemplate(t *testing.T, v variant) deployed {
 	d.plan = fmt.Sprint(at(t, plan, "sku", "name"), ", Linux: ", at(t, plan, "properties", "reserved"))
 	workspace := loaded.one("Microsoft.OperationalInsights/workspaces").Body
 	insights := at(t, loaded.one("Microsoft.Insights/components").Body, "properties").(map[string]any)
-	d.log = fmt.Sprintf("%v %v days, keys: %v", at(t, workspace, "properties", "sku", "name"), at(t, workspace, "properties", "retentionInDays"), insights["DisableLocalAuth"] != true)
+	d.log = fmt.Sprintf("%v %v days, keys: %v", at(t, workspace, "properties", "sku", "name"),
+		at(t, workspace, "properties", "retentionInDays"), insights["DisableLocalAuth"] != true)
 
 	definition := loaded.one("Microsoft.Authorization/roleDefinitions")
 	role := at(t, definition.Body, "properties").(map[string]any)
@@ -113,13 +115,17 @@ func byTemplate(t *testing.T, v variant) deployed {
 		found := alert{
 			query: criterion["query"].(string), aggregation: criterion["timeAggregation"].(string), column: column,
 			operator: criterion["operator"].(string), threshold: fmt.Sprint(criterion["threshold"]),
-			window: properties["windowSize"].(string), every: properties["evaluationFrequency"].(string), severity: fmt.Sprint(properties["severity"]),
-			title: properties["displayName"].(string), text: properties["description"].(string), tells: words(at(t, properties, "actions", "actionGroups")),
+			window: properties["windowSize"].(string), every: properties["evaluationFrequency"].(string),
+			severity: fmt.Sprint(properties["severity"]),
+			title:    properties["displayName"].(string), text: properties["description"].(string),
+			notifies: words(at(t, properties, "actions", "actionGroups")),
 		}
 		for _, one := range list(criterion["dimensions"]) {
-			found.dimensions = append(found.dimensions, fmt.Sprint(one.(map[string]any)["name"], one.(map[string]any)["operator"], one.(map[string]any)["values"]))
+			found.dimensions = append(found.dimensions, fmt.Sprint(one.(map[string]any)["name"], one.(map[string]any)["operator"],
+				one.(map[string]any)["values"]))
 		}
-		if properties["enabled"] != true || properties["autoMitigate"] != true || !slices.Equal(words(properties["scopes"]), []string{component}) {
+		if properties["enabled"] != true || properties["autoMitigate"] != true ||
+			!slices.Equal(words(properties["scopes"]), []string{component}) {
 			t.Errorf("%s: %v", rule.ID, properties)
 		}
 		d.alerts[rule.ID[strings.LastIndex(rule.ID, "/")+1:]] = found
@@ -150,7 +156,8 @@ func byModule(t *testing.T, v variant) deployed {
 	d.app["kind"], d.app["identity"] = body["kind"], module.Attributes(module.Nested("azapi_resource.function", "identity"))["type"]
 	account := module.Attributes(module.Blocks["azurerm_storage_account.function"])
 	for ours, theirs := range map[string]string{
-		"public blobs": "allow_nested_items_to_be_public", "shared keys": "shared_access_key_enabled", "TLS": "min_tls_version", "https only": "https_traffic_only_enabled",
+		"public blobs": "allow_nested_items_to_be_public", "shared keys": "shared_access_key_enabled", "TLS": "min_tls_version",
+		"https only":       "https_traffic_only_enabled",
 		"OAuth by default": "default_to_oauth_authentication", "kind": "account_kind", "location": "location",
 	} {
 		d.storage[ours] = account[theirs]
@@ -160,7 +167,7 @@ func byModule(t *testing.T, v variant) deployed {
 		t.Errorf("%s cannot be the name of a storage account", name)
 	}
 	if name := module.Attributes(module.Blocks["azapi_resource.function"])["name"].(string); len(name) > 32 {
-		t.Errorf("%s is longer than the host tells function apps apart by", name)
+		t.Errorf("%s is longer than what the host distinguishes function apps by", name)
 	}
 	for _, address := range module.Resources("azurerm_storage_container") {
 		container := module.Attributes(module.Blocks[address])
@@ -171,7 +178,8 @@ func byModule(t *testing.T, v variant) deployed {
 	d.plan = fmt.Sprint(plan["sku_name"], ", Linux: ", plan["os_type"] == "Linux")
 	workspace := module.Attributes(module.Blocks["azurerm_log_analytics_workspace.function"])
 	insights := module.Attributes(module.Blocks["azurerm_application_insights.function"])
-	d.log = fmt.Sprintf("%v %v days, keys: %v", workspace["sku"], workspace["retention_in_days"], insights["local_authentication_disabled"] != "true")
+	d.log = fmt.Sprintf("%v %v days, keys: %v", workspace["sku"], workspace["retention_in_days"],
+		insights["local_authentication_disabled"] != "true")
 
 	role := module.Attributes(module.Blocks["azurerm_role_definition.runner"])
 	for name, actions := range module.Attributes(module.Nested("azurerm_role_definition.runner", "permissions")) {
@@ -200,7 +208,8 @@ func byModule(t *testing.T, v variant) deployed {
 	rules := module.Each(log)
 	for _, key := range slices.Collect(maps.Keys(rules)) {
 		d.addRule(t, rules[key].Attributes(module.Blocks[log]), rules[key].Attributes(module.Nested(log, "criteria")),
-			rules[key].Dynamic(module.Nested(log, "criteria"), "dimension"), module.Attributes(module.Nested(log, "criteria", "failing_periods")), module.Attributes(module.Nested(log, "action")))
+			rules[key].Dynamic(module.Nested(log, "criteria"), "dimension"), module.Attributes(module.Nested(log, "criteria", "failing_periods")),
+			module.Attributes(module.Nested(log, "action")))
 	}
 	d.addRule(t, module.Attributes(module.Blocks[silence]), module.Attributes(module.Nested(silence, "criteria")), nil,
 		module.Attributes(module.Nested(silence, "criteria", "failing_periods")), module.Attributes(module.Nested(silence, "action")))
@@ -239,7 +248,7 @@ func (d *deployed) addRule(t *testing.T, rule, criteria map[string]any, dimensio
 		query: criteria["query"].(string), aggregation: criteria["time_aggregation_method"].(string), column: column,
 		operator: criteria["operator"].(string), threshold: criteria["threshold"].(string),
 		window: rule["window_duration"].(string), every: rule["evaluation_frequency"].(string), severity: rule["severity"].(string),
-		title: rule["display_name"].(string), text: rule["description"].(string), tells: words(action["action_groups"]),
+		title: rule["display_name"].(string), text: rule["description"].(string), notifies: words(action["action_groups"]),
 	}
 	for _, one := range dimensions {
 		found.dimensions = append(found.dimensions, fmt.Sprint(one["name"], one["operator"], one["values"]))

@@ -55,7 +55,8 @@ func TestTheFunctionKnowsItsSettings(t *testing.T) {
 		if want := "https://maiarotate" + unique + ".blob.core.windows.net/maia-rotate"; config.StateContainerURL != want {
 			t.Errorf("%s: the locks and notes are in %s, expected %s", name, config.StateContainerURL, want)
 		}
-		if policy := config.Policy; policy.Every.Hours() != 48 || policy.Drain != "none" || policy.DrainTimeout.Minutes() != 3 || policy.ConnectTimeout.Minutes() != 9 || config.Endpoints.Region != "us1" {
+		if policy := config.Policy; policy.Every.Hours() != 48 || policy.Drain != "none" || policy.DrainTimeout.Minutes() != 3 ||
+			policy.ConnectTimeout.Minutes() != 9 || config.Endpoints.Region != "us1" {
 			t.Errorf("%s: %+v", name, config)
 		}
 		if !config.ManagedIdentity || config.IdentityClientID != "" || config.Credentials.ClientID != "the-client-id" {
@@ -63,13 +64,15 @@ func TestTheFunctionKnowsItsSettings(t *testing.T) {
 		}
 
 		// Not to be set: what only tests and other clouds change, and what follows from the rest.
-		notSet := []string{"MAIA_API_URL", "MAIA_TOKEN_URL", "MAIA_STATE_CONTAINER_URL", "AZURE_RESOURCE_MANAGER_URL", "AzureWebJobsStorage__blobServiceUri", "AZURE_CLIENT_ID"}
+		notSet := []string{"MAIA_API_URL", "MAIA_TOKEN_URL", "MAIA_STATE_CONTAINER_URL", "AZURE_RESOURCE_MANAGER_URL",
+			"AzureWebJobsStorage__blobServiceUri", "AZURE_CLIENT_ID"}
 		for _, known := range slices.Concat(rotation.Known, rotation.Platform) {
 			if _, set := d.settings[known]; set == slices.Contains(notSet, known) {
 				t.Errorf("%s: %s: set %t", name, known, set)
 			}
 		}
-		hosts := []string{"AzureWebJobsStorage__credential", "APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "ROTATION_SCHEDULE"}
+		hosts := []string{"AzureWebJobsStorage__credential", "APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+			"ROTATION_SCHEDULE"}
 		for setting := range d.settings {
 			if !slices.Contains(slices.Concat(rotation.Known, rotation.Platform, hosts), setting) {
 				t.Errorf("%s: nobody reads %s", name, setting)
@@ -89,7 +92,8 @@ func TestTheFunctionKnowsItsSettings(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		bare, err := rotation.ParseConfig([]string{"MAIA_CONTAINER_APPS=" + app, "MAIA_CLIENT_ID=i", "MAIA_CLIENT_SECRET=s", "AzureWebJobsStorage__accountName=account"})
+		bare, err := rotation.ParseConfig([]string{"MAIA_CONTAINER_APPS=" + app, "MAIA_CLIENT_ID=i", "MAIA_CLIENT_SECRET=s",
+			"AzureWebJobsStorage__accountName=account"})
 		if err != nil || config.Policy != bare.Policy || config.Endpoints != bare.Endpoints {
 			t.Errorf("%s: %+v, %v, without the settings %+v", name, config, err, bare)
 		}
@@ -97,7 +101,8 @@ func TestTheFunctionKnowsItsSettings(t *testing.T) {
 
 	// As the platform hands on a reference that it cannot follow.
 	d := byTemplate(t, plainVariant)
-	_, err := rotation.ParseConfig([]string{"MAIA_CONTAINER_APPS=" + app, "MAIA_CLIENT_ID=i", "MAIA_CLIENT_SECRET=" + d.settings["MAIA_CLIENT_SECRET"], "AzureWebJobsStorage__accountName=account"})
+	_, err := rotation.ParseConfig([]string{"MAIA_CONTAINER_APPS=" + app, "MAIA_CLIENT_ID=i",
+		"MAIA_CLIENT_SECRET=" + d.settings["MAIA_CLIENT_SECRET"], "AzureWebJobsStorage__accountName=account"})
 	if err == nil || !strings.Contains(err.Error(), "Key Vault reference") {
 		t.Errorf("got %v", err)
 	}
@@ -113,7 +118,7 @@ type host struct {
 	}
 }
 
-// The host finds the setting that the timer's schedule names, and sends on every line that the alerts look for.
+// The host finds the setting that the timer's schedule names, and sends on every line that the alerts search for.
 func TestTheHostKnowsItsSettings(t *testing.T) {
 	var function struct {
 		Bindings []struct{ Type, Schedule string }
@@ -142,22 +147,26 @@ func TestTheFunctionApp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := `{"deployment":{"storage":{"authentication":{"type":"SystemAssignedIdentity"},"type":"blobContainer","value":"https://maiarotate` + unique + `.blob.core.windows.net/packages"}},` +
+		want := `{"deployment":{"storage":{"authentication":{"type":"SystemAssignedIdentity"},"type":"blobContainer",` +
+			`"value":"https://maiarotate` + unique + `.blob.core.windows.net/packages"}},` +
 			`"runtime":{"name":"custom","version":"1.0"},"scaleAndConcurrency":{"instanceMemoryMB":2048,"maximumInstanceCount":1}}`
 		if got := strings.NewReplacer(`"2048"`, "2048", `"1"`, "1").Replace(string(text)); got != want {
 			t.Errorf("%s: got\n%s, expected\n%s", name, got, want)
 		}
-		if d.app["kind"] != "functionapp,linux" || d.app["identity"] != "SystemAssigned" || fmt.Sprint(d.app["httpsOnly"]) != "true" || d.plan != "FC1, Linux: true" {
+		if d.app["kind"] != "functionapp,linux" || d.app["identity"] != "SystemAssigned" || fmt.Sprint(d.app["httpsOnly"]) != "true" ||
+			d.plan != "FC1, Linux: true" {
 			t.Errorf("%s: %v, %s", name, d.app, d.plan)
 		}
 		// The plan has settings of its own for these, and refuses them.
-		for _, setting := range []string{"FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE", "AzureWebJobsStorage"} {
+		for _, setting := range []string{"FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE",
+			"AzureWebJobsStorage"} {
 			if _, set := d.settings[setting]; set {
 				t.Errorf("%s: %s is set", name, setting)
 			}
 		}
 		if want := map[string]any{
-			"public blobs": "false", "shared keys": "false", "TLS": "TLS1_2", "https only": "true", "OAuth by default": "true", "kind": "StorageV2", "sku": "Standard_LRS", "location": location,
+			"public blobs": "false", "shared keys": "false", "TLS": "TLS1_2", "https only": "true", "OAuth by default": "true", "kind": "StorageV2",
+			"sku": "Standard_LRS", "location": location,
 		}; !reflect.DeepEqual(d.storage, want) {
 			t.Errorf("%s: got %v, expected %v", name, d.storage, want)
 		}
@@ -202,9 +211,10 @@ func TestCommands(t *testing.T) {
 	module := loadModule(t, plainVariant.variables())
 	output, _ := module.Attribute(module.Blocks["output.commands"], "value")
 	for name, want := range map[string]string{
-		"deploy": "az functionapp deployment source config-zip --subscription 11111111-2222-3333-4444-555555555555 --resource-group operations --name maia-rotate-abcdefgh --src maia-rotate.zip",
-		"call":   "https://maia-rotate-abcdefgh.azurewebsites.net/admin/functions/" + rotation.FunctionName,
-		"log":    component,
+		"deploy": "az functionapp deployment source config-zip --subscription 11111111-2222-3333-4444-555555555555 --resource-group " +
+			"operations --name maia-rotate-abcdefgh --src maia-rotate.zip",
+		"call": "https://maia-rotate-abcdefgh.azurewebsites.net/admin/functions/" + rotation.FunctionName,
+		"log":  component,
 	} {
 		if command := output.GetAttr(name).AsString(); !strings.Contains(command, want) {
 			t.Errorf("%s: %s", name, command)

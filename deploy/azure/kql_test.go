@@ -14,7 +14,7 @@ import (
 // row is one of a table.
 type row map[string]any
 
-// tables are those of Application Insights that the queries look at, with the columns that they use.
+// tables are those of Application Insights that the queries read, with the columns that they use.
 type tables struct{ traces, requests []row }
 
 // kql evaluates a query of the Kusto language, as far as the alerts use it; the test fails on what it does not know, and on
@@ -204,13 +204,19 @@ func TestKQL(t *testing.T) {
 		{"timestamp": 4.0, "message": "Host started"},
 		{"timestamp": 5.0, "message": "[1]"},
 	}}
-	const lines = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n"
+	const (
+		lines = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n"
+		value = lines + "| extend v = todouble(line.value), k = tostring(line.runner)\n| where isnotnull(v)\n"
+		other = lines + "| extend v = iff(isnotnull(line.value), 1.5, todouble(line.other)), k = tostring(line.runner)\n| where v > 1\n"
+		seven = `{"line":{"msg":"runner","runner":"a","value":7},"message":"{\"msg\":\"runner\",\"runner\":\"a\",\"value\":7}",` +
+			`"timestamp":1,"v":7}`
+	)
 	for query, want := range map[string]string{
-		lines + "| summarize lines = count()":                                                                                                               `[{"lines":3}]`,
-		lines + "| extend v = todouble(line.value)\n| where isnotnull(v)\n| where v > 6":                                                                    `[{"line":{"msg":"runner","runner":"a","value":7},"message":"{\"msg\":\"runner\",\"runner\":\"a\",\"value\":7}","timestamp":1,"v":7}]`,
-		lines + "| extend v = todouble(line.value), k = tostring(line.runner)\n| where isnotnull(v)\n| summarize arg_max(timestamp, v) by k":                `[{"k":"a","timestamp":3,"v":5}]`,
-		lines + "| extend v = iff(isnotnull(line.value), 1.5, todouble(line.other)), k = tostring(line.runner)\n| where v > 1\n| summarize lines = count()": `[{"lines":2}]`,
-		"requests\n| where success == false":                                                                                                                "null",
+		lines + "| summarize lines = count()":                                            `[{"lines":3}]`,
+		lines + "| extend v = todouble(line.value)\n| where isnotnull(v)\n| where v > 6": "[" + seven + "]",
+		value + "| summarize arg_max(timestamp, v) by k":                                 `[{"k":"a","timestamp":3,"v":5}]`,
+		other + "| summarize lines = count()":                                            `[{"lines":2}]`,
+		"requests\n| where success == false":                                             "null",
 	} {
 		got, err := json.Marshal(kql(t, query, from))
 		if err != nil || string(got) != want {

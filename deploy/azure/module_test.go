@@ -25,8 +25,9 @@ const (
 	storage    = group + "/providers/Microsoft.Storage/storageAccounts/maiarotate" + unique
 	component  = group + "/providers/Microsoft.Insights/components/maia-rotate"
 	site       = group + "/providers/Microsoft.Web/sites/maia-rotate-abcdefgh"
-	connection = "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=https://westeurope.in.applicationinsights.azure.com/"
-	principal  = "99999999-aaaa-bbbb-cccc-dddddddddddd"
+	connection = "InstrumentationKey=00000000-0000-0000-0000-000000000000;" +
+		"IngestionEndpoint=https://westeurope.in.applicationinsights.azure.com/"
+	principal = "99999999-aaaa-bbbb-cccc-dddddddddddd"
 )
 
 // variant is a way to say where the runners are.
@@ -45,18 +46,20 @@ var (
 		"all": {
 			apps: []string{app},
 			more: map[string]any{
-				"maiaRegion": "us1", "rotateEveryHours": 48, "drain": "none", "drainTimeoutMinutes": 3, "connectTimeoutMinutes": 9, "callEveryMinutes": 10,
-				"darkSeconds": 600, "maxAgeDays": 7, "silenceHours": 2, "instanceMemoryMB": 512, "maximumInstanceCount": 2, "logRetentionDays": 30,
+				"maiaRegion": "us1", "rotateEveryHours": 48, "drain": "none", "drainTimeoutMinutes": 3, "connectTimeoutMinutes": 9,
+				"callEveryMinutes": 10,
+				"downtimeSeconds":  600, "maxAgeDays": 7, "silenceHours": 2, "instanceMemoryMB": 512, "maximumInstanceCount": 2, "logRetentionDays": 30,
 				"actionGroupIds": []string{actionGroup}, "alertEmails": []string{"operations@example.com"},
 				"subnetId": subnet, "roleName": "another", "tags": map[string]any{"team": "data"},
 			},
 			moreOf: map[string]cty.Value{
 				"maia_region": cty.StringVal("us1"), "rotate_every": cty.StringVal("48h"), "drain": cty.StringVal("none"),
 				"drain_timeout": cty.StringVal("3m"), "connect_timeout": cty.StringVal("9m"), "call_every_minutes": cty.NumberIntVal(10),
-				"dark_seconds": cty.NumberIntVal(600), "max_age_days": cty.NumberIntVal(7), "silence_hours": cty.NumberIntVal(2),
+				"downtime_seconds": cty.NumberIntVal(600), "max_age_days": cty.NumberIntVal(7), "silence_hours": cty.NumberIntVal(2),
 				"instance_memory_mb": cty.NumberIntVal(512), "maximum_instance_count": cty.NumberIntVal(2), "log_retention_days": cty.NumberIntVal(30),
 				"action_group_ids": texts(actionGroup), "alert_emails": texts("operations@example.com"),
-				"subnet_id": cty.StringVal(subnet), "role_name": cty.StringVal("another"), "tags": cty.MapVal(map[string]cty.Value{"team": cty.StringVal("data")}),
+				"subnet_id": cty.StringVal(subnet), "role_name": cty.StringVal("another"),
+				"tags": cty.MapVal(map[string]cty.Value{"team": cty.StringVal("data")}),
 			},
 		},
 	}
@@ -144,7 +147,8 @@ func loadModule(t *testing.T, given map[string]cty.Value) *terraformtest.Module 
 			made["role_definition_resource_id"] = cty.StringVal(customRole)
 		case "azapi_resource.function":
 			set(site, nil)
-			made["output"] = cty.ObjectVal(map[string]cty.Value{"properties": cty.ObjectVal(map[string]cty.Value{"defaultHostName": cty.StringVal("maia-rotate-abcdefgh.azurewebsites.net")})})
+			properties := map[string]cty.Value{"defaultHostName": cty.StringVal("maia-rotate-abcdefgh.azurewebsites.net")}
+			made["output"] = cty.ObjectVal(map[string]cty.Value{"properties": cty.ObjectVal(properties)})
 			made["identity"] = cty.TupleVal([]cty.Value{cty.ObjectVal(map[string]cty.Value{"principal_id": cty.StringVal(principal)})})
 		}
 		return made

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// expressions are all in a value, but for those of nested templates, which are told on their own.
-func expressions(t *testing.T, value any, tell func(expression), nested func(map[string]any)) {
+// expressions are all in a value, but for those of nested templates, which are passed on separately.
+func expressions(t *testing.T, value any, found func(expression), nested func(map[string]any)) {
 	t.Helper()
 	switch value := value.(type) {
 	case []any:
 		for _, item := range value {
-			expressions(t, item, tell, nested)
+			expressions(t, item, found, nested)
 		}
 	case map[string]any:
 		for name, member := range value {
@@ -23,7 +23,7 @@ func expressions(t *testing.T, value any, tell func(expression), nested func(map
 				nested(inner)
 				continue
 			}
-			expressions(t, member, tell, nested)
+			expressions(t, member, found, nested)
 		}
 	case string:
 		text, ok := expressionOf(value)
@@ -37,7 +37,7 @@ func expressions(t *testing.T, value any, tell func(expression), nested func(map
 		if err != nil {
 			t.Errorf("%s: %v", value, err)
 		}
-		parsed.each(tell)
+		parsed.each(found)
 	}
 }
 
@@ -162,7 +162,8 @@ func (t *template) loops() (names []string) {
 
 // The parser sees what is not whole.
 func TestBrokenExpressions(t *testing.T) {
-	for _, text := range []string{"concat('a'", "concat('a',)", "parameters('a'))", "parameters('a').", "variables('a')[0", "'a", "", "parameters"} {
+	for _, text := range []string{"concat('a'", "concat('a',)", "parameters('a'))", "parameters('a').", "variables('a')[0", "'a", "",
+		"parameters"} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("%s: no error", text)
 		}
@@ -184,7 +185,7 @@ func TestTheParametersFile(t *testing.T) {
 		t.Errorf("refused are %v", why)
 	}
 	if len(loaded.of("Microsoft.Insights/actionGroups")) != 1 {
-		t.Error("nobody is told of alerts")
+		t.Error("nobody is notified of alerts")
 	}
 }
 
@@ -228,9 +229,9 @@ func TestWrongParametersAreRefused(t *testing.T) {
 		{"callEveryMinutes", 60},
 		{"instanceMemoryMB", 1024},
 		{"maximumInstanceCount", 0},
-		{"darkSeconds", 1},
+		{"downtimeSeconds", 1},
 		{"maxAgeDays", 0},
-		{"silenceHours", 48}, // a rule looks back two days at most
+		{"silenceHours", 48}, // a rule reads two days back at most
 		{"logRetentionDays", 7},
 		{"roleName", ""},
 		{"tags", []string{"a"}},
@@ -262,7 +263,8 @@ func TestNoSecrets(t *testing.T) {
 	}
 	for name, deployed := range both(t, plainVariant) {
 		for setting, value := range deployed.settings {
-			if strings.Contains(strings.ToLower(setting), "secret") && value != "@Microsoft.KeyVault(SecretUri=https://operations.vault.azure.net/secrets/maia-client-secret)" {
+			if strings.Contains(strings.ToLower(setting), "secret") &&
+				value != "@Microsoft.KeyVault(SecretUri=https://operations.vault.azure.net/secrets/maia-client-secret)" {
 				t.Errorf("%s: %s is %q", name, setting, value)
 			}
 			if strings.Contains(value, "AccountKey=") || setting == "AzureWebJobsStorage" {

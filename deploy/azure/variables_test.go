@@ -46,7 +46,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		{"subnet_id", cty.StringVal("functions")},
 		{"action_group_ids", texts("oncall")},
 		{"alert_emails", texts("oncall")},
-		{"dark_seconds", cty.NumberIntVal(1)},
+		{"downtime_seconds", cty.NumberIntVal(1)},
 		{"max_age_days", cty.NumberIntVal(30)}, // as long as the time between two rotations
 		{"silence_hours", cty.NumberIntVal(48)},
 		{"log_retention_days", cty.NumberIntVal(7)},
@@ -73,7 +73,7 @@ func TestTimeoutsTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if needed := (fleet.Fleet{Policy: config.Policy}).Needed(); (needed < rotation.FunctionTimeout-rotation.Margin) != good {
+		if needed := (fleet.Fleet{Policy: config.Policy}).Needed(); (needed < rotation.WorkTime()) != good {
 			t.Errorf("20m and %s: a rotation needs %s", minutes, needed)
 		}
 		if why := loadModule(t, variables).Refused(); (len(why) == 0) != good {

@@ -72,7 +72,7 @@ func leftPaused(lines []map[string]any) []map[string]any {
 	return lines
 }
 
-// The alerts look at what the function really writes: each at the line that it is for, and at none of a runner that is well.
+// The alerts match what the function really writes: each the line that it is for, and none of a runner that is well.
 func TestAlerts(t *testing.T) {
 	module := load(t, given())
 	filters, labels := map[string]string{}, map[string]map[string]any{}
@@ -97,7 +97,8 @@ func TestAlerts(t *testing.T) {
 		"left alone, and old": {logged(t, alerttest.Case{Days: 40, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},
 		"never rotated":       {logged(t, alerttest.Case{Never: true, Every: day, Busy: true}), map[string]bool{"any": true, "age": true}},
 		"the first rotation":  {logged(t, alerttest.Case{Never: true, Every: day}), map[string]bool{"any": true}},
-		"dark":                {logged(t, alerttest.Case{Days: 40, Every: day, Breaks: true}), map[string]bool{"any": true, "dark": true, "failure": true}},
+		"down": {logged(t, alerttest.Case{Days: 40, Every: day, Breaks: true}),
+			map[string]bool{"any": true, "down": true, "failure": true}},
 	} {
 		for alert, filter := range filters {
 			found := 0
@@ -114,28 +115,30 @@ func TestAlerts(t *testing.T) {
 				}
 			}
 			if (found > 0) != test.want[alert] || found > 1 {
-				t.Errorf("%s: the alert %q is told %d times of\n%v", name, alert, found, test.lines)
+				t.Errorf("%s: the alert %q matches %d lines of\n%v", name, alert, found, test.lines)
 			}
 		}
 	}
 	for name, filter := range filters {
-		if want := `resource.type="cloud_run_revision" AND resource.labels.service_name="maia-rotate" AND resource.labels.location="europe-west1"`; !strings.Contains(filter, want) {
-			t.Errorf("%s looks at other logs: %s", name, filter)
+		want := `resource.type="cloud_run_revision" AND resource.labels.service_name="maia-rotate" AND resource.labels.location="europe-west1"`
+		if !strings.Contains(filter, want) {
+			t.Errorf("%s reads other logs: %s", name, filter)
 		}
 	}
 	for _, address := range module.Resources("google_monitoring_alert_policy") {
 		if module.Blocks[address].Body.Attributes["notification_channels"] == nil {
-			t.Errorf("%s tells nobody", address)
+			t.Errorf("%s notifies nobody", address)
 		}
 	}
 }
 
-// Without a line for three hours somebody is told, whether the metric is then zero or has no value.
+// Without a line for three hours the alert fires, whether the metric is then zero or has no value.
 func TestSilence(t *testing.T) {
 	module := load(t, given())
 	const address = "google_monitoring_alert_policy.silence"
 	condition := module.Attributes(module.Nested(address, "conditions", "condition_threshold"))
-	if condition["comparison"] != "COMPARISON_LT" || condition["threshold_value"] != "1" || condition["evaluation_missing_data"] != "EVALUATION_MISSING_DATA_ACTIVE" {
+	if condition["comparison"] != "COMPARISON_LT" || condition["threshold_value"] != "1" ||
+		condition["evaluation_missing_data"] != "EVALUATION_MISSING_DATA_ACTIVE" {
 		t.Errorf("got %v", condition)
 	}
 	if !strings.Contains(condition["filter"].(string), `"logging.googleapis.com/user/maia-rotate"`) {

@@ -44,7 +44,8 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 	second := strings.Replace(release, "runners-1234", "example.com:old", 1)
 	variables["releases"] = texts(release, second)
 	for name, value := range map[string]string{
-		"secret_path": "runner.secret", "maia_region": "us1", "rotate_every": "48h", "drain": "none", "drain_timeout": "3m", "connect_timeout": "9m",
+		"secret_path": "runner.secret", "maia_region": "us1", "rotate_every": "48h", "drain": "none", "drain_timeout": "3m",
+		"connect_timeout": "9m",
 	} {
 		variables[name] = cty.StringVal(value)
 	}
@@ -56,14 +57,16 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 	if len(config.Releases) != 2 || config.Releases[0].String() != second || config.Releases[1].String() != release {
 		t.Errorf("the function serves %v", config.Releases)
 	}
-	if config.CredentialsSecret != "projects/ops-1234/secrets/maia-api/versions/latest" || config.SecretPath != "runner.secret" || len(config.AgentIDs) != 1 {
+	if config.CredentialsSecret != "projects/ops-1234/secrets/maia-api/versions/latest" || config.SecretPath != "runner.secret" ||
+		len(config.AgentIDs) != 1 {
 		t.Errorf("got %+v", config)
 	}
-	if policy := config.Policy; policy.Every.Hours() != 48 || policy.Drain != "none" || policy.DrainTimeout.Minutes() != 3 || policy.ConnectTimeout.Minutes() != 9 {
+	if policy := config.Policy; policy.Every.Hours() != 48 || policy.Drain != "none" || policy.DrainTimeout.Minutes() != 3 ||
+		policy.ConnectTimeout.Minutes() != 9 {
 		t.Errorf("got %+v", policy)
 	}
 
-	// Not to be set: a credential in the open, which whoever may look at the function could read, and what only tests change.
+	// Not to be set: a credential in the open, which whoever may read the function could see, and what only tests change.
 	notSet := []string{"MAIA_CLIENT_ID", "MAIA_CLIENT_SECRET", "MAIA_API_URL", "MAIA_TOKEN_URL"}
 	for _, name := range rotation.Known {
 		if _, set := full[name]; set == slices.Contains(notSet, name) {
@@ -107,7 +110,8 @@ func TestTheFunction(t *testing.T) {
 	if version := "\ngo 1." + strings.TrimPrefix(build["runtime"].(string), "go1"); !strings.Contains(string(text), version) {
 		t.Errorf("the runtime is %v, and go.mod names another version", build["runtime"])
 	}
-	if object := module.Attributes(module.Blocks["google_storage_bucket_object.source"]); !strings.Contains(object["name"].(string), "md5 of maia-rotate.zip") {
+	if object := module.Attributes(module.Blocks["google_storage_bucket_object.source"]); !strings.Contains(object["name"].(string),
+		"md5 of maia-rotate.zip") {
 		t.Errorf("a new bundle has the name of the old one: %v", object["name"])
 	}
 }
@@ -118,9 +122,11 @@ func TestVPC(t *testing.T) {
 		egress any
 		blocks int
 	}{
-		"none":          {cty.NullVal(cty.DynamicPseudoType), nil, 0},
-		"all":           {cty.ObjectVal(map[string]cty.Value{"network": cty.StringVal("n"), "subnetwork": cty.StringVal("s")}), "VPC_EGRESS_ALL_TRAFFIC", 1},
-		"private alone": {cty.ObjectVal(map[string]cty.Value{"network": cty.StringVal("n"), "subnetwork": cty.StringVal("s"), "all_traffic": cty.False}), "VPC_EGRESS_PRIVATE_RANGES_ONLY", 1},
+		"none": {cty.NullVal(cty.DynamicPseudoType), nil, 0},
+		"all": {cty.ObjectVal(map[string]cty.Value{"network": cty.StringVal("n"), "subnetwork": cty.StringVal("s")}),
+			"VPC_EGRESS_ALL_TRAFFIC", 1},
+		"private alone": {cty.ObjectVal(map[string]cty.Value{"network": cty.StringVal("n"), "subnetwork": cty.StringVal("s"),
+			"all_traffic": cty.False}), "VPC_EGRESS_PRIVATE_RANGES_ONLY", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			variables := given()
@@ -139,7 +145,7 @@ func TestVPC(t *testing.T) {
 	}
 }
 
-// Cloud Scheduler waits three minutes if it is not told otherwise, and thirty at most.
+// Cloud Scheduler waits three minutes by default, and thirty at most.
 func TestTheJob(t *testing.T) {
 	const address = "google_cloud_scheduler_job.rotation"
 	module := load(t, given())
@@ -149,7 +155,8 @@ func TestTheJob(t *testing.T) {
 	}
 	target := module.Attributes(module.Nested(address, "http_target"))
 	token := module.Attributes(module.Nested(address, "http_target", "oidc_token"))
-	if target["uri"] != url || token["audience"] != url || token["service_account_email"] != "made-up-email-of-google_service_account.scheduler" {
+	if target["uri"] != url || token["audience"] != url ||
+		token["service_account_email"] != "made-up-email-of-google_service_account.scheduler" {
 		t.Errorf("got %v, %v", target, token)
 	}
 }
@@ -184,12 +191,14 @@ func grants(t *testing.T, module *terraformtest.Module) (all []string) {
 // Nobody is granted anything but the function what its code needs, and the job to call the function.
 func TestGrants(t *testing.T) {
 	variables := given()
-	variables["releases"] = texts(release, strings.Replace(release, "/runner/", "/other/", 1), strings.Replace(release, "runners-1234", "runners-5678", 1))
+	variables["releases"] = texts(release, strings.Replace(release, "/runner/", "/other/", 1),
+		strings.Replace(release, "runners-1234", "runners-5678", 1))
 	variables["credentials_secret"] = cty.StringVal("projects/vault-1234/secrets/maia-api")
 	module := load(t, variables)
 	const clusters = "made-up-id-of-google_project_iam_custom_role.clusters"
 	want := []string{
-		"serviceAccount:made-up-email-of-google_service_account.scheduler has roles/run.invoker by google_cloud_run_v2_service_iam_member ops-1234 maia-rotate",
+		"serviceAccount:made-up-email-of-google_service_account.scheduler has roles/run.invoker by google_cloud_run_v2_service_iam_member " +
+			"ops-1234 maia-rotate",
 		"serviceAccount:" + email + " has " + clusters + " by google_project_iam_member runners-1234",
 		"serviceAccount:" + email + " has " + clusters + " by google_project_iam_member runners-5678",
 		"serviceAccount:" + email + " has roles/secretmanager.secretAccessor by google_secret_manager_secret_iam_member vault-1234 maia-api",
@@ -201,7 +210,8 @@ func TestGrants(t *testing.T) {
 	// roles/secretmanager.secretAccessor is [rotation.AccessSecret] and nothing that changes anything.
 	for project, instance := range module.Each("google_project_iam_custom_role.clusters") {
 		role := instance.Attributes(module.Blocks["google_project_iam_custom_role.clusters"])
-		if want := []any{rotation.ConnectToCluster, rotation.GetCluster}; role["project"] != project || !slices.Equal(role["permissions"].([]any), want) {
+		if want := []any{rotation.ConnectToCluster, rotation.GetCluster}; role["project"] != project ||
+			!slices.Equal(role["permissions"].([]any), want) {
 			t.Errorf("in %s: %v, expected %v", project, role, want)
 		}
 		if !regexp.MustCompile(`^[a-zA-Z0-9_.]{3,64}$`).MatchString(role["role_id"].(string)) {

@@ -47,7 +47,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		{"vpc", cty.ObjectVal(map[string]cty.Value{"network": cty.StringVal("n"), "subnetwork": cty.StringVal("")})},
 		{"build_service_account", cty.StringVal("builder@p.iam.gserviceaccount.com")},
 		{"notification_channels", texts("oncall")},
-		{"dark_seconds", cty.NumberIntVal(1)},
+		{"downtime_seconds", cty.NumberIntVal(1)},
 		{"max_age_days", cty.NumberIntVal(30)}, // as long as the time between two rotations
 		{"labels", cty.MapVal(map[string]cty.Value{"Team": cty.StringVal("data")})},
 	} {

@@ -13,7 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
-// binary is the function as Lambda runs it, but for this machine.
+// binary is the function, compiled for this machine.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -49,17 +49,19 @@ func TestTheCompiledFunctionAnswersBadInput(t *testing.T) {
 		env           []string
 		payload, says string
 	}{
-		"an empty event":         {good, ``, "the event is empty"},
-		"not JSON":               {good, `createSecret`, "the event is not JSON"},
-		"an unknown step":        {good, `{"Step":"create_secret"}`, "unknown Step"},
-		"an ARN of another kind": {good, `{"Step":"createSecret","SecretId":"arn:aws:s3:::bucket"}`, "expected the ARN of a Secrets Manager secret"},
-		"no environment":         {nil, `{}`, "MAIA_CREDENTIALS_SECRET_ARN is not set"},
-		"a typing error":         {append([]string{"MAIA_ROTATE_DRIAN=none"}, good...), `{}`, "did you mean MAIA_ROTATE_DRAIN?"},
+		"an empty event":  {good, ``, "the event is empty"},
+		"not JSON":        {good, `createSecret`, "the event is not JSON"},
+		"an unknown step": {good, `{"Step":"create_secret"}`, "unknown Step"},
+		"an ARN of another kind": {good, `{"Step":"createSecret","SecretId":"arn:aws:s3:::bucket"}`,
+			"expected the ARN of a Secrets Manager secret"},
+		"no environment": {nil, `{}`, "MAIA_CREDENTIALS_SECRET_ARN is not set"},
+		"a typing error": {append([]string{"MAIA_ROTATE_DRIAN=none"}, good...), `{}`, "did you mean MAIA_ROTATE_DRAIN?"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			result, output := invoke(t, test.env, test.payload)
-			if result.FunctionError == "" || !strings.Contains(string(result.Payload), test.says) || !strings.Contains(string(result.Payload), `"errorType":"ConfigurationError"`) {
+			if result.FunctionError == "" || !strings.Contains(string(result.Payload), test.says) ||
+				!strings.Contains(string(result.Payload), `"errorType":"ConfigurationError"`) {
 				t.Errorf("error %q, payload %s; want a ConfigurationError that says %s", result.FunctionError, result.Payload, test.says)
 			}
 			if bytes.Contains(output, []byte(secret)) || bytes.Contains(result.Payload, []byte(secret)) {
@@ -87,7 +89,7 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 	}
 }
 
-// What the tests and the sandbox run, and what is packed for AWS, is built as what sam build makes.
+// The tests, the sandbox and package pack build the function as sam build does.
 func TestTheMakefileBuildsAsPackDoes(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {

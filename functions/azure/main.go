@@ -1,7 +1,7 @@
 // Command azure is the function that Azure's timer calls, as a custom handler of Azure Functions: it heals and rotates the
 // runners of Container Apps. Package rotation does the work.
 //
-// The host starts it as host.json says, and tells the port in FUNCTIONS_CUSTOMHANDLER_PORT.
+// The host starts it as host.json says, with the port in FUNCTIONS_CUSTOMHANDLER_PORT.
 package main
 
 import (
@@ -15,8 +15,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	signal.Ignore(syscall.SIGPIPE) // a host that is gone, and with it the log, does not end a rotation in the middle
+	signal.Ignore(syscall.SIGPIPE) // a rotation does not end in the middle because the host, which reads the log, is gone
 	rotation.New(os.Environ(), os.Stdout).ListenAndServe(ctx, os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT"))
 	stop()
-	os.Exit(1) // whatever ended it: the host does not start a handler again that has left with 0
+	os.Exit(1) // in any case: the host does not start a handler again that has exited with 0
 }

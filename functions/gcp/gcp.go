@@ -1,7 +1,7 @@
 // Package gcp is the function that Cloud Scheduler calls: it heals and rotates the runners of Helm releases on GKE. It
 // registers itself with the Functions Framework under the name RotateRunnerSecrets; package rotation does the work.
 //
-// A call may be of any method, and what it sends is not read: what to work on is configured, never asked for.
+// A call may be of any method, and its body is not read: the configuration says what to work on, not the caller.
 package gcp
 
 import (
@@ -19,10 +19,10 @@ import (
 const EntryPoint = "RotateRunnerSecrets"
 
 func init() {
-	klog.SetSlogLogger(rotation.NewLog(os.Stdout)) // what client-go cannot return as an error
+	klog.SetSlogLogger(rotation.NewLog(os.Stdout)) // for what client-go does not return as an error
 	handler := rotation.New(os.Environ(), os.Stdout)
 	functions.HTTP(EntryPoint, handler.ServeHTTP)
-	// The main package is Google's, and would have SIGTERM end a run anywhere.
+	// The main package is Google's, and would let SIGTERM end a run anywhere.
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
 	go func() {

@@ -72,3 +72,31 @@ func Rows(chapter string) [][]string {
 	}
 	return found
 }
+
+// formats is the schema of all that a machine may read of this project, made by tests from the code that writes it.
+const formats = "docs/formats.golden"
+
+// Golden compares a chapter of the schema with a text, or writes it.
+func Golden(t *testing.T, update bool, chapter, text string) {
+	t.Helper()
+	all := Read(t, formats)
+	heading := "# " + chapter + "\n"
+	before, rest, ok := strings.Cut(all, heading)
+	if !ok {
+		t.Fatalf("%s has no chapter %q", formats, chapter)
+	}
+	_, after, more := strings.Cut(rest, "\n# ")
+	if more {
+		after = "\n# " + after
+	}
+	want := before + heading + text + after
+	switch {
+	case all == want:
+	case update:
+		if err := os.WriteFile(filepath.Join(Root(t), formats), []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("the chapter %q of %s is not current (-update writes it). It should be\n%s", chapter, formats, text)
+	}
+}

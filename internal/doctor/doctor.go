@@ -1,4 +1,4 @@
-// Package doctor is what a check of an installation comes to, in whatever cloud it is. A package beside it for each cloud
+// Package doctor is what a check of an installation comes to, in whatever cloud it is. A package for each cloud
 // does the checking; it changes nothing there, and what it reports holds no secret.
 //
 //	var report doctor.Report
@@ -22,7 +22,7 @@ type Level string
 // The levels.
 const (
 	OK      Level = "ok"
-	Warning Level = "warning" // works, or may work, and should be looked at; also what could not be tested
+	Warning Level = "warning" // works, or may work, and should be checked; also what could not be tested
 	Problem Level = "problem" // keeps a rotation, or the healing after one, from working
 )
 
@@ -31,7 +31,7 @@ type Finding struct {
 	Level Level  `json:"level"`
 	Check string `json:"check"` // the name of the check, which stays the same: for machines
 	Text  string `json:"text"`
-	Hint  string `json:"todo,omitempty"` // how to mend it; a line after the first is a command
+	Hint  string `json:"hint,omitempty"` // how to repair it; a line after the first is a command
 }
 
 // Skipped are checks that were not made, because of what another one found.
@@ -49,12 +49,12 @@ type Report struct {
 // OK adds that a check found what it wants.
 func (r *Report) OK(check, format string, args ...any) { r.add(OK, check, "", format, args) }
 
-// Warn adds a warning. The todo may be empty.
+// Warn adds a warning. The hint may be empty.
 func (r *Report) Warn(check, hint, format string, args ...any) {
 	r.add(Warning, check, hint, format, args)
 }
 
-// Problem adds a problem. The todo may be empty.
+// Problem adds a problem. The hint may be empty.
 func (r *Report) Problem(check, hint, format string, args ...any) {
 	r.add(Problem, check, hint, format, args)
 }
@@ -78,15 +78,15 @@ func (r *Report) Count(level Level) (n int) {
 	return n
 }
 
-// Found says whether a finding of the level comes from one of the checks.
+// Found reports whether a finding of the level comes from one of the checks.
 func (r *Report) Found(level Level, checks ...string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Level == level && slices.Contains(checks, f.Check) })
 }
 
-// CutHint takes the advice off the text of an error of a run.
-func CutHint(text string) (what, hint string) {
-	what, hint, _ = strings.Cut(text, "; what to do: ")
-	return what, hint
+// InWords is an error of a run for people, without its hint, which is shown apart.
+func InWords(failed rotate.Error) string {
+	failed.Hint = ""
+	return failed.Error()
 }
 
 // Steps are the names of the steps of a report, but for the end.
@@ -94,7 +94,7 @@ func Steps(report rotate.Report) string {
 	var names []string
 	for _, step := range report.Steps {
 		if step.Kind != rotate.Done {
-			names = append(names, string(step.Kind))
+			names = append(names, step.Kind.Text())
 		}
 	}
 	return strings.Join(names, ", ")

@@ -10,15 +10,15 @@ import (
 func TestReport(t *testing.T) {
 	var report doctor.Report
 	report.OK("one", "%d is fine", 1)
-	report.Warn("two", "", "look at it")
-	report.Problem("three", "mend it:\ncommand", "%s broken", "100%")
+	report.Warn("two", "", "check it")
+	report.Problem("three", "correct it:\ncommand", "%s broken", "100%")
 	report.Skip("three is broken", "four", "five")
 	text, err := json.Marshal(report)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"findings":[{"level":"ok","check":"one","text":"1 is fine"},{"level":"warning","check":"two","text":"look at it"},` +
-		`{"level":"problem","check":"three","text":"100% broken","todo":"mend it:\ncommand"}],` +
+	want := `{"findings":[{"level":"ok","check":"one","text":"1 is fine"},{"level":"warning","check":"two","text":"check it"},` +
+		`{"level":"problem","check":"three","text":"100% broken","hint":"correct it:\ncommand"}],` +
 		`"not_checked":[{"checks":["four","five"],"because":"three is broken"}]}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)

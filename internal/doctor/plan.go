@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
@@ -11,13 +12,13 @@ import (
 type Plan struct {
 	Function string `json:"function"`
 	fleet.Result
-	Error string `json:"error,omitempty"` // what keeps the function from its runners altogether
+	Error *rotate.Error `json:"error,omitempty"` // what keeps the function from its runners altogether
 
 	Every time.Duration `json:"-"` // the age at which a runner is due
 }
 
-// InTheWay says that something is in the way of a rotation.
-func (p Plan) InTheWay() bool { return p.Error != "" || p.Failed() }
+// InTheWay reports whether something is in the way of a rotation.
+func (p Plan) InTheWay() bool { return p.Error != nil || p.Failed() }
 
 // Would says what a call would do now for a runner with nothing in its way.
 func Would(target fleet.TargetResult, every time.Duration, now time.Time) string {

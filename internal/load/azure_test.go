@@ -88,7 +88,7 @@ func newEnvironment(t *testing.T, n int) *environment {
 	manager, storage := delayed{wire.Transport(e.apps), managerAway}, delayed{wire.Transport(e.state), storageAway}
 	way := &azureWay{manager: manager, storage: storage}
 	t.Cleanup(func() { *way = azureWay{} }) // whoever keeps the handler does not keep Azure
-	e.handler.As(owner, way)
+	e.handler.WithCredential(owner, way)
 	return e
 }
 

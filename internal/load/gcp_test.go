@@ -15,7 +15,7 @@ import (
 	"weak"
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
-	"github.com/maia-rotate/maia-rotate/internal/settings"
+	harness "github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -192,7 +192,7 @@ func newCluster(t *testing.T, n int) *cluster {
 		t.Fatal(err)
 	}
 	// One for all calls, as an instance of the function keeps it.
-	c.client, err = c.config.Endpoints.Client("", settings.Place{}, c.config.Credentials, "load")
+	c.client, err = c.config.Client("", maia.Config{ClientID: c.config.Credentials.ClientID, ClientSecret: c.config.Credentials.ClientSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func newCluster(t *testing.T, n int) *cluster {
 const scheduler = 30 * time.Minute // the longest that Cloud Scheduler waits
 
 func (c *cluster) call() (said string, failed bool) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), scheduler-rotation.Margin(scheduler))
+	ctx, cancel := context.WithTimeout(c.t.Context(), harness.WorkTime(scheduler))
 	defer cancel()
 	c.opened = nil
 	targets := make([]fleet.Target, len(c.releases))
@@ -221,8 +221,8 @@ func (c *cluster) call() (said string, failed bool) {
 	result := fleet.Fleet{Policy: c.config.Policy, Log: rotation.NewLog(c.log)}.Run(ctx, targets)
 	var text bytes.Buffer
 	for _, target := range result.Targets {
-		if (fleet.Result{Targets: []fleet.TargetResult{target}}).Failed() {
-			fmt.Fprintf(&text, "%s: %s: %s\n", target.Target, target.Outcome, target.Error)
+		if target.Failed() {
+			fmt.Fprintf(&text, "%s: %s\n", target.Target, target.Text())
 		}
 	}
 	if err := json.NewEncoder(io.Discard).Encode(rotation.Answer{Result: result}); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 // onAzure is the function behind its timer.
@@ -242,7 +243,7 @@ func (w *azureWorld) play(s scenario) error {
 // runner to another run does not know.
 func claimsBack(lines []string) bool {
 	return !slices.ContainsFunc(lines, func(line string) bool {
-		return strings.Contains(line, "left to the run that is at work on it") || strings.HasPrefix(line, "another invocation of this function is at work")
+		return strings.Contains(line, ": "+fleet.LeftAlone.Text()+": ") || strings.HasPrefix(line, "another invocation of this function is at work")
 	})
 }
 

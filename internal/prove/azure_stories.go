@@ -198,7 +198,7 @@ func (w *azureWorld) askedToEnd(ctx context.Context, at place) error {
 			return
 		}
 		_ = await(ctx, func() (bool, error) { // until the scenario is over
-			return bytes.Contains(w.Host.Output(), []byte("the function is told to end")), nil
+			return bytes.Contains(w.Host.Output(), []byte("the function is ending")), nil
 		})
 	}})
 	return w.rotate(ctx)

@@ -23,6 +23,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 // onGCP is the function behind Cloud Scheduler, with a real Kubernetes API server, which all worlds share: each has a
@@ -277,7 +278,7 @@ const (
 )
 
 // claims say of an outcome that the runner is back: a runner that is left to somebody else is not said to be.
-var claims = map[string]bool{string(rotate.Rotated): true, string(rotate.Healed): true, string(rotate.NoOp): true, "nothing was due": true}
+var claims = map[rotate.Outcome]bool{rotate.Rotated: true, rotate.Healed: true, rotate.NoOp: true, fleet.NothingDue: true}
 
 func (w gcpWorld) call(ctx context.Context) error { return w.callAt(ctx, w.Function) }
 
@@ -289,7 +290,7 @@ func (w gcpWorld) callAt(ctx context.Context, at *gke.Function) error {
 	}
 	for _, target := range answer.Targets {
 		if claims[target.Outcome] {
-			w.trace.succeeded("a call ("+target.Outcome+")", w)
+			w.trace.succeeded("a call ("+target.Outcome.Text()+")", w)
 		}
 	}
 	return ctx.Err()
@@ -297,11 +298,16 @@ func (w gcpWorld) callAt(ctx context.Context, at *gke.Function) error {
 
 // saysOf is why a call failed.
 func saysOf(answer rotation.Answer) error {
-	err := errors.New(answer.Error)
-	for _, target := range answer.Targets {
-		err = errors.Join(err, errors.New(target.Error))
+	var all []error
+	if answer.Error != nil {
+		all = append(all, answer.Error)
 	}
-	return err
+	for _, target := range answer.Targets {
+		if target.Error != nil {
+			all = append(all, target.Error)
+		}
+	}
+	return errors.Join(all...)
 }
 
 const (

@@ -88,9 +88,9 @@ func (d *Diagnosis) judge() {
 	for _, finding := range found {
 		d.Wrong = append(d.Wrong, fmt.Sprintf("doctor found the %s %s, which is not there", finding.Level, finding.Check))
 	}
-	switch blocked := d.Plan.Error != ""; {
+	switch blocked := d.Plan.Error != nil; {
 	case blocked && d.Setup.Plan == doctor.OK:
-		d.Wrong = append(d.Wrong, "plan found something in the way: "+d.Plan.Error)
+		d.Wrong = append(d.Wrong, "plan found something in the way: "+d.Plan.Error.Error())
 	case !blocked && d.Setup.Plan != doctor.OK:
 		d.Wrong = append(d.Wrong, "plan found nothing in the way")
 	}

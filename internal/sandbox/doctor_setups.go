@@ -243,7 +243,7 @@ func wrongCredential(_ context.Context, i *Installation) error {
 func putByTerraform(ctx context.Context, i *Installation) error {
 	config := i.AWS()
 	runner, err := ecs.Discover(ctx, awssecrets.NewFromConfig(config), awsecs.NewFromConfig(config), ecs.Config{
-		SecretARN: i.SecretARN, Clusters: []string{Cluster}, AgentIDs: []string{AgentID},
+		SecretARN: i.SecretARN, Clusters: []string{Cluster},
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/functions/aws-lambda/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	doctoraws "github.com/maia-rotate/maia-rotate/internal/doctor/aws"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // TestSetups has doctor and plan look at every setup: each defect must be named, nothing else, and nothing be changed.
@@ -82,14 +83,14 @@ func TestJudge(t *testing.T) {
 	}}
 	for name, test := range map[string]struct {
 		setup   Setup
-		blocked string
+		blocked *rotate.Error
 		wrong   []string
 	}{
-		"all":     {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, "", nil},
-		"one":     {Setup{Wants: append(problem("role"), warning("healing")...), Plan: doctor.OK}, "", []string{"doctor found the problem role, which is not there"}},
-		"another": {Setup{Wants: append(problem("role"), append(problem("role"), problem("healing")...)...), Plan: doctor.OK}, "", []string{"doctor did not find the problem healing", "doctor found the warning healing, which is not there"}},
-		"plan":    {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.Problem}, "", []string{"plan found nothing in the way"}},
-		"no plan": {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, "this", []string{"plan found something in the way: this"}},
+		"all":     {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, nil, nil},
+		"one":     {Setup{Wants: append(problem("role"), warning("healing")...), Plan: doctor.OK}, nil, []string{"doctor found the problem role, which is not there"}},
+		"another": {Setup{Wants: append(problem("role"), append(problem("role"), problem("healing")...)...), Plan: doctor.OK}, nil, []string{"doctor did not find the problem healing", "doctor found the warning healing, which is not there"}},
+		"plan":    {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.Problem}, nil, []string{"plan found nothing in the way"}},
+		"no plan": {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, rotate.Errorf(rotate.NotReady, "later"), []string{"plan found something in the way: not ready: later"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			diagnosis := Diagnosis{Setup: test.setup, Report: report}

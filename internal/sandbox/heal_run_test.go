@@ -118,7 +118,7 @@ func (w *World) runAlone(ctx context.Context, t *testing.T, mortal *mortal) int 
 	runner, err := ecs.Discover(ctx,
 		awssecrets.NewFromConfig(config, func(o *awssecrets.Options) { o.BaseEndpoint = &w.SecretsURL }),
 		awsecs.NewFromConfig(config, func(o *awsecs.Options) { o.BaseEndpoint = &w.ECSURL }),
-		ecs.Config{SecretARN: w.SecretARN, Clusters: []string{Cluster}, AgentIDs: []string{AgentID}})
+		ecs.Config{SecretARN: w.SecretARN, Clusters: []string{Cluster}})
 	if err != nil {
 		t.Fatal(err)
 	}

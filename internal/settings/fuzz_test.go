@@ -10,16 +10,19 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// FuzzEnvironment: whatever is in an environment, it is read within the bounds, or is a Configuration error that names the variable and
-// does not repeat the secret.
+// FuzzEnvironment: an environment is read, with values within their bounds, or is a Configuration error that names the variable and does
+// not repeat the secret.
 func FuzzEnvironment(f *testing.F) {
 	for _, sample := range []string{
-		reference + "=x\nMAIA_AGENT_IDS=" + agent + ", " + strings.ToUpper(agent) + "\nMAIA_REGION=EU1\nMAIA_ROTATE_DRAIN=Pause\nMAIA_ROTATE_DRAIN_TIMEOUT=5m\nMAIA_ROTATE_CONNECT_TIMEOUT=1h0m0.5s\nMAIA_ROTATE_EVERY=720h\nPATH=/bin",
+		reference + "=x\nMAIA_AGENT_IDS=" + agent + ", " + strings.ToUpper(agent) + "\nMAIA_REGION=EU1\nMAIA_ROTATE_DRAIN=Pause" +
+			"\nMAIA_ROTATE_DRAIN_TIMEOUT=5m\nMAIA_ROTATE_CONNECT_TIMEOUT=1h0m0.5s\nMAIA_ROTATE_EVERY=720h\nPATH=/bin",
 		"MAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET= " + secret + "\nMAIA_API_URL=https://maia.test/dpc\nMAIA_TOKEN_URL=http://127.0.0.1:8080/token",
 		"MAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + secret + "\nMAIA_API_URL=https://user:" + secret + "@maia.test/",
 		"MAIA_CLIENT_SECRET=" + secret, "MAIA_CLIENT_SECRE=" + secret, "MAIA_=\nMAIA_AGENT_IDS=,,;", "MAIA_CLIENT_SECRET",
-		"MAIA_ROTATE_DRAIN_TIMEOUT=9223372036854775807ns", "MAIA_ROTATE_EVERY=2562047h47m16.854775808s", reference + "=x\nMAIA_ROTATE_DRAIN_TIMEOUT=1e9h", reference + "=x\nMAIA_ROTATE_CONNECT_TIMEOUT=-0s",
-		reference + "=x\nMAIA_ROTATE_EVERY=.h", reference + "=x\nMAIA_ROTATE_DRAIN_TIMEOUT=0.0000000000000000000000000000000001ns", reference + "=x\nMAIA_REGION=eu1 \nMAIA_ROTATE_DRAIN=nonẹ",
+		"MAIA_ROTATE_DRAIN_TIMEOUT=9223372036854775807ns", "MAIA_ROTATE_EVERY=2562047h47m16.854775808s", reference +
+			"=x\nMAIA_ROTATE_DRAIN_TIMEOUT=1e9h", reference + "=x\nMAIA_ROTATE_CONNECT_TIMEOUT=-0s",
+		reference + "=x\nMAIA_ROTATE_EVERY=.h", reference + "=x\nMAIA_ROTATE_DRAIN_TIMEOUT=0.0000000000000000000000000000000001ns", reference +
+			"=x\nMAIA_REGION=eu1 \nMAIA_ROTATE_DRAIN=nonẹ",
 	} {
 		f.Add(sample)
 	}
@@ -51,7 +54,8 @@ func FuzzEnvironment(f *testing.F) {
 				t.Errorf("%q is taken for an agent", id)
 			}
 		}
-		if policy, _ := env.Policy(limit); policy.DrainTimeout <= 0 || policy.DrainTimeout > limit || policy.ConnectTimeout <= 0 || policy.ConnectTimeout > limit ||
+		if policy, _ := env.Policy(limit); policy.DrainTimeout <= 0 || policy.DrainTimeout > limit || policy.ConnectTimeout <= 0 ||
+			policy.ConnectTimeout > limit ||
 			policy.Drain != rotate.DrainPause && policy.Drain != rotate.DrainNone {
 			t.Errorf("the policy is %+v", policy)
 		}
@@ -64,7 +68,7 @@ func FuzzEnvironment(f *testing.F) {
 	})
 }
 
-// FuzzList: the items of a list are those between its commas, each without blanks around it and none empty.
+// FuzzList: the items of a list are those between its commas, without blanks around them, and none is empty.
 func FuzzList(f *testing.F) {
 	for _, sample := range []string{"", ",", "a", " a , b ,, c\t,", "a,a", "\u00a0a\u00a0,\u2028", "a b"} {
 		f.Add(sample)
@@ -76,7 +80,8 @@ func FuzzList(f *testing.F) {
 				t.Errorf("%q has the item %q", text, item)
 			}
 		}
-		if strip := func(text string) string { return strings.Join(strings.FieldsFunc(text, blankOrComma), "") }; strip(strings.Join(list, ",")) != strip(text) {
+		if strip := func(text string) string { return strings.Join(strings.FieldsFunc(text, blankOrComma), "") }; strip(strings.Join(list,
+			",")) != strip(text) {
 			t.Errorf("%q became %q", text, list)
 		}
 	})

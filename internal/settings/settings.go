@@ -28,7 +28,7 @@ const (
 	Every          = "MAIA_ROTATE_EVERY" // not where the trigger decides when a rotation is due
 )
 
-// Common are the variables that all functions have, but for [Every].
+// Common are the variables that all functions have.
 var Common = []string{ClientID, ClientSecret, AgentIDs, Region, APIURL, TokenURL, Drain, DrainTimeout, ConnectTimeout}
 
 // Environment is the MAIA_ variables of an environment.
@@ -58,7 +58,7 @@ func nearest(name string, known []string) string {
 	})
 }
 
-// List is a variable's value, which is comma-separated.
+// List has the items of a comma-separated variable.
 func (e Environment) List(name string) []string {
 	var items []string
 	for item := range strings.SplitSeq(e[name], ",") {
@@ -69,8 +69,8 @@ func (e Environment) List(name string) []string {
 	return items
 }
 
-// Credential is that of the Maia API, or zero where the reference variable names the secret that holds it. A function that
-// has no such variable, because its platform puts the secret itself into the environment, gives an empty name.
+// Credential is that of the Maia API, or zero if the reference variable is set, which names the secret that holds it. A function without
+// such a variable, because its platform puts the secret itself into the environment, passes an empty name.
 func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	id, secret := e[ClientID], e[ClientSecret]
 	switch direct := id != "" || secret != ""; {
@@ -81,13 +81,37 @@ func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	case !direct && reference == "":
 		return maia.Credentials{}, Errorf("%s and %s are not set: they are the Maia API credential", ClientID, ClientSecret)
 	case !direct:
-		return maia.Credentials{}, Errorf("%s is not set: it names the secret with the client_id and client_secret of the Maia API credential", reference)
+		return maia.Credentials{}, Errorf("%s is not set: it names the secret with the client_id and client_secret of the Maia API credential",
+			reference)
 	case id == "":
 		return maia.Credentials{}, Errorf("%s is set and %s is not, expected both", ClientSecret, ClientID)
 	case secret == "":
 		return maia.Credentials{}, Errorf("%s is set and %s is not, expected both", ClientID, ClientSecret)
 	}
 	return maia.Credentials{ClientID: id, ClientSecret: maia.NewSecret(secret)}, nil
+}
+
+// Shared is what all functions take from their environment, checked.
+type Shared struct {
+	AgentIDs    []string         // the agents that may be served; empty: whichever the deployments name
+	Credentials maia.Credentials // of the Maia API; zero where a variable names the secret that holds them
+	Endpoints
+	Policy rotate.Policy
+}
+
+// Shared reads it, with the reference of [Environment.Credential] and the limit of [Environment.Policy].
+func (e Environment) Shared(reference string, limit time.Duration) (shared Shared, err error) {
+	if shared.Credentials, err = e.Credential(reference); err != nil {
+		return shared, err
+	}
+	if shared.AgentIDs, err = e.Agents(); err != nil {
+		return shared, err
+	}
+	if shared.Endpoints, err = e.Endpoints(); err != nil {
+		return shared, err
+	}
+	shared.Policy, err = e.Policy(limit)
+	return shared, err
 }
 
 // Agents are the agents that the function may serve.
@@ -101,8 +125,7 @@ func (e Environment) Agents() ([]string, error) {
 	return ids, nil
 }
 
-// Policy is the default one, changed by the variables. No time-out is longer than the limit, which is how long the function
-// may run.
+// Policy is the default one, changed by the variables. No time-out is longer than the limit: the time that the function has.
 func (e Environment) Policy(limit time.Duration) (rotate.Policy, error) {
 	policy := rotate.DefaultPolicy()
 	if drain := e[Drain]; drain != "" {
@@ -133,7 +156,7 @@ const (
 	shortestEvery = time.Hour
 )
 
-// Age is the one at which a runner's credentials are due for rotation.
+// Age is that at which a runner's credentials are due for rotation.
 func (e Environment) Age() (time.Duration, error) {
 	text := e[Every]
 	if text == "" {
@@ -144,80 +167,6 @@ func (e Environment) Age() (time.Duration, error) {
 		return 0, Errorf("%s is %q, expected a duration like 720h, %s or more", Every, text, shortestEvery)
 	}
 	return parsed, nil
-}
-
-// Endpoints say where Maia is.
-type Endpoints struct{ Region, APIURL, TokenURL string }
-
-// Endpoints are checked, but for a region that is the runner's own and not known yet.
-func (e Environment) Endpoints(userAgent string) (Endpoints, error) {
-	endpoints := Endpoints{strings.ToLower(e[Region]), e[APIURL], e[TokenURL]}
-	if endpoints.Region != "" && endpoints.APIURL != "" {
-		return Endpoints{}, Errorf("%s and %s are both set, expected one of the two", Region, APIURL)
-	}
-	region := endpoints.Region
-	if region == "" {
-		region = "eu1" // any that is valid
-	}
-	_, err := endpoints.client(region, unread, userAgent)
-	return endpoints, err
-}
-
-// Place is where the deployment of a runner says in which region it is.
-type Place struct {
-	Name  string // such as "task definition"
-	Lacks string // what it is told if it does not say, such as "has no MATILLION_REGION"
-}
-
-// Client is one of the Maia API for a runner, with the region that its deployment says; empty if it says nothing.
-func (e Endpoints) Client(discovered string, place Place, credentials maia.Credentials, userAgent string) (*maia.Client, error) {
-	region, err := e.RegionOf(discovered, place)
-	if err != nil {
-		return nil, err
-	}
-	return e.client(region, credentials, userAgent)
-}
-
-// RegionOf is the region of a runner; empty if the configured URL makes it needless.
-func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
-	switch {
-	case e.APIURL != "":
-		return "", nil
-	case e.Region == "" && discovered == "":
-		return "", Errorf("the runner's %s %s, and %s is not set", place.Name, place.Lacks, Region)
-	case discovered != "" && !e.isRegion(discovered):
-		return "", Errorf("MATILLION_REGION in the runner's %s is %q, which is no region of Maia's (eu1, us1, au1)", place.Name,
-			discovered).
-			WithHint("correct it there; if the runner works with it, set %s of this function to that of the account's region, such as https://eu1.api.matillion.com/dpc", APIURL)
-	case e.Region == "":
-		return discovered, nil
-	case discovered != "" && discovered != e.Region:
-		return "", Errorf("%s is %s, but that in the runner's %s is %s", Region, e.Region, place.Name, discovered)
-	}
-	return e.Region, nil
-}
-
-// isRegion reports whether Maia has this region.
-func (e Endpoints) isRegion(region string) bool {
-	_, err := e.client(region, unread, "")
-	return err == nil
-}
-
-// unread stands for a credential in checks that are not about it.
-var unread = maia.Credentials{ClientID: "not-read-yet", ClientSecret: maia.NewSecret("not-read-yet")}
-
-// client's errors name the function's variables.
-func (e Endpoints) client(region string, credentials maia.Credentials, userAgent string) (*maia.Client, error) {
-	client, err := maia.New(maia.Config{
-		Region: region, APIURL: e.APIURL, TokenURL: e.TokenURL,
-		ClientID: credentials.ClientID, ClientSecret: credentials.ClientSecret, UserAgent: userAgent,
-	})
-	if err != nil {
-		text := strings.NewReplacer("maia: ", "", "Config.Region", Region, "Config.APIURL", APIURL, "an APIURL", "a "+APIURL, "Config.TokenURL", TokenURL,
-			"Config.ClientID", "the client ID", "Config.ClientSecret", "the client secret").Replace(err.Error())
-		return nil, Errorf("%s", text)
-	}
-	return client, nil
 }
 
 // Errorf is an error of the configuration.

@@ -28,7 +28,7 @@ func everything(environ []string) error {
 		func() error { _, err := env.Agents(); return err },
 		func() error { _, err := env.Policy(time.Hour); return err },
 		func() error { _, err := env.Age(); return err },
-		func() error { _, err := env.Endpoints("test"); return err },
+		func() error { _, err := env.Endpoints(); return err },
 	} {
 		if err := read(); err != nil {
 			return err
@@ -42,20 +42,30 @@ func TestBadEnvironments(t *testing.T) {
 		environ []string
 		words   []string
 	}{
-		"unknown":            {[]string{"MAIA_HELM_RELEASE=x"}, []string{"MAIA_HELM_RELEASE is not known", "did you mean MAIA_HELM_RELEASES?"}},
-		"no credential":      {nil, []string{reference + " is not set", "client_id and client_secret"}},
-		"both credentials":   {[]string{reference + "=x", "MAIA_CLIENT_ID=a"}, []string{reference, "MAIA_CLIENT_ID/MAIA_CLIENT_SECRET", "expected one of the two"}},
-		"no client ID":       {[]string{"MAIA_CLIENT_SECRET=" + secret}, []string{"MAIA_CLIENT_SECRET is set and MAIA_CLIENT_ID is not", "expected both"}},
-		"no client secret":   {[]string{"MAIA_CLIENT_ID=a"}, []string{"MAIA_CLIENT_ID is set and MAIA_CLIENT_SECRET is not", "expected both"}},
-		"agent":              {[]string{reference + "=x", "MAIA_AGENT_IDS=" + agent + ", nobody"}, []string{"MAIA_AGENT_IDS", `"nobody"`, "UUIDs"}},
-		"drain":              {[]string{reference + "=x", "MAIA_ROTATE_DRAIN=wait"}, []string{"MAIA_ROTATE_DRAIN", `"wait"`, "expected pause or none"}},
-		"no duration":        {[]string{reference + "=x", "MAIA_ROTATE_DRAIN_TIMEOUT=5"}, []string{"MAIA_ROTATE_DRAIN_TIMEOUT", `"5"`, "expected a duration like 5m"}},
-		"too long":           {[]string{reference + "=x", "MAIA_ROTATE_CONNECT_TIMEOUT=61m"}, []string{"MAIA_ROTATE_CONNECT_TIMEOUT", `"61m"`, "at most 1h0m0s"}},
-		"negative":           {[]string{reference + "=x", "MAIA_ROTATE_CONNECT_TIMEOUT=-1m"}, []string{"MAIA_ROTATE_CONNECT_TIMEOUT", `"-1m"`, "above 0"}},
-		"too often":          {[]string{reference + "=x", "MAIA_ROTATE_EVERY=1m"}, []string{"MAIA_ROTATE_EVERY", `"1m"`, "expected a duration like 720h, 1h0m0s or more"}},
-		"days":               {[]string{reference + "=x", "MAIA_ROTATE_EVERY=30d"}, []string{"MAIA_ROTATE_EVERY", `"30d"`, "expected a duration like 720h"}},
-		"region":             {[]string{reference + "=x", "MAIA_REGION=mars1"}, []string{"MAIA_REGION", "mars1"}},
-		"region and URL":     {[]string{reference + "=x", "MAIA_REGION=eu1", "MAIA_API_URL=https://maia.test"}, []string{"MAIA_REGION and MAIA_API_URL are both set"}},
+		"unknown":       {[]string{"MAIA_HELM_RELEASE=x"}, []string{"MAIA_HELM_RELEASE is not known", "did you mean MAIA_HELM_RELEASES?"}},
+		"no credential": {nil, []string{reference + " is not set", "client_id and client_secret"}},
+		"both credentials": {[]string{reference + "=x", "MAIA_CLIENT_ID=a"},
+			[]string{reference, "MAIA_CLIENT_ID/MAIA_CLIENT_SECRET", "expected one of the two"}},
+		"no client ID": {[]string{"MAIA_CLIENT_SECRET=" + secret},
+			[]string{"MAIA_CLIENT_SECRET is set and MAIA_CLIENT_ID is not", "expected both"}},
+		"no client secret": {[]string{"MAIA_CLIENT_ID=a"}, []string{"MAIA_CLIENT_ID is set and MAIA_CLIENT_SECRET is not", "expected both"}},
+		"agent": {[]string{reference + "=x", "MAIA_AGENT_IDS=" + agent + ", nobody"},
+			[]string{"MAIA_AGENT_IDS", `"nobody"`, "UUIDs"}},
+		"drain": {[]string{reference + "=x", "MAIA_ROTATE_DRAIN=wait"},
+			[]string{"MAIA_ROTATE_DRAIN", `"wait"`, "expected pause or none"}},
+		"no duration": {[]string{reference + "=x", "MAIA_ROTATE_DRAIN_TIMEOUT=5"},
+			[]string{"MAIA_ROTATE_DRAIN_TIMEOUT", `"5"`, "expected a duration like 5m"}},
+		"too long": {[]string{reference + "=x", "MAIA_ROTATE_CONNECT_TIMEOUT=61m"},
+			[]string{"MAIA_ROTATE_CONNECT_TIMEOUT", `"61m"`, "at most 1h0m0s"}},
+		"negative": {[]string{reference + "=x", "MAIA_ROTATE_CONNECT_TIMEOUT=-1m"},
+			[]string{"MAIA_ROTATE_CONNECT_TIMEOUT", `"-1m"`, "above 0"}},
+		"too often": {[]string{reference + "=x", "MAIA_ROTATE_EVERY=1m"},
+			[]string{"MAIA_ROTATE_EVERY", `"1m"`, "expected a duration like 720h, 1h0m0s or more"}},
+		"days": {[]string{reference + "=x", "MAIA_ROTATE_EVERY=30d"},
+			[]string{"MAIA_ROTATE_EVERY", `"30d"`, "expected a duration like 720h"}},
+		"region": {[]string{reference + "=x", "MAIA_REGION=mars1"}, []string{"MAIA_REGION", "mars1"}},
+		"region and URL": {[]string{reference + "=x", "MAIA_REGION=eu1", "MAIA_API_URL=https://maia.test"},
+			[]string{"MAIA_REGION and MAIA_API_URL are both set"}},
 		"URL":                {[]string{reference + "=x", "MAIA_API_URL=ftp://maia.test"}, []string{"MAIA_API_URL", "https"}},
 		"URL without TLS":    {[]string{reference + "=x", "MAIA_API_URL=http://maia.test"}, []string{"MAIA_API_URL", "https"}},
 		"token URL":          {[]string{reference + "=x", "MAIA_TOKEN_URL=nothing"}, []string{"MAIA_TOKEN_URL"}},
@@ -100,7 +110,7 @@ func TestGoodEnvironment(t *testing.T) {
 	if age, err := env.Age(); err != nil || age != 48*time.Hour {
 		t.Errorf("the age is %s, %v", age, err)
 	}
-	endpoints, err := env.Endpoints("test")
+	endpoints, err := env.Endpoints()
 	if err != nil || endpoints.Region != "us1" {
 		t.Errorf("the endpoints are %+v, %v", endpoints, err)
 	}
@@ -122,7 +132,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// A function whose platform puts the secret itself into the environment has no variable that names it.
+// A platform that puts the secret itself into the environment needs no variable that names it.
 func TestCredentialWithoutAReference(t *testing.T) {
 	for text, environ := range map[string][]string{
 		"MAIA_CLIENT_ID and MAIA_CLIENT_SECRET are not set: they are the Maia API credential": nil,
@@ -153,12 +163,13 @@ func TestRegionOfARunner(t *testing.T) {
 		want       string
 		words      string
 	}{
-		"the runner's":     {settings.Endpoints{}, "eu1", "eu1", ""},
-		"the configured":   {settings.Endpoints{Region: "us1"}, "", "us1", ""},
-		"both, the same":   {settings.Endpoints{Region: "us1"}, "us1", "us1", ""},
-		"a URL":            {settings.Endpoints{APIURL: "https://maia.test"}, "us1", "", ""},
-		"neither":          {settings.Endpoints{}, "", "", "the runner's values name none, and MAIA_REGION is not set"},
-		"of a cloud":       {settings.Endpoints{}, "eu-west-1", "", `MATILLION_REGION in the runner's values is "eu-west-1", which is no region of Maia's (eu1, us1, au1)`},
+		"the runner's":   {settings.Endpoints{}, "eu1", "eu1", ""},
+		"the configured": {settings.Endpoints{Region: "us1"}, "", "us1", ""},
+		"both, the same": {settings.Endpoints{Region: "us1"}, "us1", "us1", ""},
+		"a URL":          {settings.Endpoints{APIURL: "https://maia.test"}, "us1", "", ""},
+		"neither":        {settings.Endpoints{}, "", "", "the runner's values name none, and MAIA_REGION is not set"},
+		"of a cloud": {settings.Endpoints{}, "eu-west-1", "",
+			`MATILLION_REGION in the runner's values is "eu-west-1", which is no region of Maia's (eu1, us1, au1)`},
 		"of a cloud, both": {settings.Endpoints{Region: "eu1"}, "eu-west-1", "", "set MAIA_API_URL of this function"},
 		"both, but others": {settings.Endpoints{Region: "us1"}, "eu1", "", "MAIA_REGION is us1, but that in the runner's values is eu1"},
 	} {

@@ -32,43 +32,43 @@ type Config struct {
 // regions that the public API is served in, see "Hosts" in the Maia API reference.
 func regions() []string { return []string{"au1", "eu1", "us1"} }
 
-// New checks cfg and returns a Client; it makes no call. An error names the field, what is wrong with it and what is expected.
+// ConfigError is what New fails with: it names the field of a [Config], what is wrong with it and what is expected.
+type ConfigError struct{ Field, Problem string }
+
+// Error implements error.
+func (e *ConfigError) Error() string { return "maia: Config." + e.Field + " " + e.Problem }
+
+// New checks cfg and returns a Client; it makes no call. An error is a [*ConfigError].
 func New(cfg Config) (*Client, error) {
 	apiURL := cfg.APIURL
 	if apiURL == "" {
 		if !slices.Contains(regions(), cfg.Region) {
-			return nil, fmt.Errorf("maia: Config.Region is %q: expected one of %s, or an APIURL instead", cfg.Region, strings.Join(regions(), ", "))
+			return nil, &ConfigError{"Region", fmt.Sprintf("is %q: expected one of %s, or an API URL instead", cfg.Region, strings.Join(regions(), ", "))}
 		}
 		apiURL = "https://" + cfg.Region + ".api.matillion.com/dpc"
 	}
 	if err := checkURL(apiURL); err != nil {
-		return nil, fmt.Errorf("maia: Config.APIURL %w", err)
+		return nil, &ConfigError{"APIURL", err.Error()}
 	}
 	tokenURL := cfg.TokenURL
 	if tokenURL == "" {
 		tokenURL = DefaultTokenURL
 	}
 	if err := checkURL(tokenURL); err != nil {
-		return nil, fmt.Errorf("maia: Config.TokenURL %w", err)
+		return nil, &ConfigError{"TokenURL", err.Error()}
 	}
-	if cfg.ClientID == "" {
-		return nil, errors.New("maia: Config.ClientID is empty: expected the client ID of the MAIA API credential")
+	if problem := tokenProblem(cfg.ClientID); problem != "" {
+		return nil, &ConfigError{"ClientID", problem + ": expected the client ID of the MAIA API credential"}
 	}
-	if err := checkToken("Config.ClientID", cfg.ClientID); err != nil {
-		return nil, fmt.Errorf("maia: %w: expected the client ID of the MAIA API credential", err)
-	}
-	if cfg.ClientSecret.IsZero() {
-		return nil, errors.New("maia: Config.ClientSecret is empty: expected the client secret of the MAIA API credential")
-	}
-	if err := checkToken("Config.ClientSecret", cfg.ClientSecret.Reveal()); err != nil {
-		return nil, fmt.Errorf("maia: %w: expected the client secret of the MAIA API credential", err)
+	if problem := tokenProblem(cfg.ClientSecret.Reveal()); problem != "" {
+		return nil, &ConfigError{"ClientSecret", problem + ": expected the client secret of the MAIA API credential"}
 	}
 	userAgent := cfg.UserAgent
 	if userAgent == "" {
 		userAgent = defaultUserAgent
 	}
 	if strings.ContainsFunc(userAgent, unicode.IsControl) {
-		return nil, errors.New("maia: Config.UserAgent contains control characters: expected a single line such as maia-rotate/1.0")
+		return nil, &ConfigError{"UserAgent", "contains control characters: expected a single line such as maia-rotate/1.0"}
 	}
 
 	httpClient := &http.Client{Transport: defaultTransport()}
@@ -120,13 +120,14 @@ func checkURL(raw string) error {
 		return errors.New("contains a user: expected https://host/path")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#"):
 		return errors.New("has a query or fragment: expected https://host/path")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
 		return fmt.Errorf("is plain http to %s: expected https (http only to a loopback host)", u.Hostname())
 	}
 	return nil
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -22,13 +22,10 @@ func (c Credentials) Equal(other Credentials) bool {
 	return c.ClientID == other.ClientID && c.ClientSecret.Equal(other.ClientSecret)
 }
 
-// Validate tells whether c can be credentials at all, before anyone writes them to a store: a client ID is there, and the secret is
+// Validate checks whether c can be credentials at all, before anyone writes them to a store: a client ID is there, and the secret is
 // neither empty nor masked nor shorter than 8 characters, and both are visible ASCII, as those of OAuth are (RFC 6749, appendix A):
 // what a mask draws, what was garbled on its way and what cannot be seen is not. The error never contains a value.
 func (c Credentials) Validate() error {
-	if c.ClientID == "" {
-		return errors.New("client ID is empty")
-	}
 	if err := checkVisible("client ID", c.ClientID); err != nil {
 		return err
 	}
@@ -44,10 +41,10 @@ func (c Credentials) Validate() error {
 	return checkVisible("client secret", secret)
 }
 
-// checkVisible is checkToken for what is to be stored.
+// checkVisible refuses what tokenProblem does, and what is not ASCII.
 func checkVisible(name, value string) error {
-	if err := checkToken(name, value); err != nil {
-		return err
+	if problem := tokenProblem(value); problem != "" {
+		return errors.New(name + " " + problem)
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return fmt.Errorf("%s contains characters that are not ASCII", name)
@@ -61,16 +58,16 @@ func masked(value string) bool {
 	return strings.Trim(value, "*") == "" || strings.Contains(value, "***") || strings.Contains(value, "•") || value == redacted
 }
 
-// checkToken refuses what no identifier or secret contains: white space (the line feed at the end of a file above all), control
-// characters and broken UTF-8.
-func checkToken(name, value string) error {
-	if !utf8.ValidString(value) {
-		return fmt.Errorf("%s is not valid UTF-8", name)
+// tokenProblem is why a value is no identifier or secret: it is empty, or contains white space (the line feed at the end of a file above
+// all), control characters or broken UTF-8. Empty if it may be one.
+func tokenProblem(value string) string {
+	switch {
+	case value == "":
+		return "is empty"
+	case !utf8.ValidString(value):
+		return "is not valid UTF-8"
+	case strings.ContainsFunc(value, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return "contains white space or control characters"
 	}
-	for _, r := range value {
-		if unicode.IsSpace(r) || unicode.IsControl(r) {
-			return fmt.Errorf("%s contains white space or control characters", name)
-		}
-	}
-	return nil
+	return ""
 }

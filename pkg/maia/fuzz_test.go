@@ -355,7 +355,7 @@ func FuzzConfigURL(f *testing.F) {
 			return // it cannot be reached
 		}
 		for _, u := range went {
-			if u.Hostname() != named.Hostname() || u.Port() != named.Port() || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && !loopback(u.Hostname()) {
+			if u.Hostname() != named.Hostname() || u.Port() != named.Port() || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && !Loopback(u.Hostname()) {
 				t.Errorf("%q: a request went to %q", raw, u)
 			}
 		}

@@ -77,7 +77,7 @@ func (r *run) pause() error {
 		case r.ctx.Err() != nil:
 			return err
 		default:
-			r.log.WarnContext(r.ctx, "the pause may have been carried out: no other is sent, Maia is read", "error", err)
+			r.log.WarnContext(r.ctx, "the pause may have been carried out: no other is sent, Maia is read", LogError(err))
 		}
 		if err := r.awaitAgent(func() bool { return r.seen.paused() }, "paused"); err != nil {
 			return err
@@ -156,7 +156,7 @@ func (r *run) refresh() error {
 	case errors.Is(err, maia.ErrOutcomeUnknown):
 		r.seen.Run.Sent = &intent
 		r.current = false
-		r.log.WarnContext(r.ctx, "the refresh may have been carried out: no other is sent, Maia is read", "error", err)
+		r.log.WarnContext(r.ctx, "the refresh may have been carried out: no other is sent, Maia is read", LogError(err))
 		return nil
 	}
 	r.seen.Run.PauseHeld, r.seen.Run.PauseLeft = was.PauseHeld, was.PauseLeft
@@ -237,7 +237,7 @@ func (r *run) complete(valid maia.Credentials) error {
 	}
 	r.seen.Run.Recorded, r.current = true, false
 	if err := r.runner.Store(r.ctx, valid); err != nil {
-		r.log.WarnContext(r.ctx, "what is delivered could not be recorded", "error", err)
+		r.log.WarnContext(r.ctx, "what is delivered could not be recorded", LogError(err))
 	}
 	return nil
 }
@@ -281,7 +281,7 @@ func (r *run) noteOrder() {
 	fingerprint := valid.ClientSecret.Fingerprint()
 	r.counts = r.counts || r.seen.resolved(fingerprint)
 	if err := r.saveNote(r.settledNote(fingerprint)); err != nil {
-		r.log.WarnContext(r.ctx, "the restart that was ordered could not be noted yet", "error", err)
+		r.log.WarnContext(r.ctx, "the restart that was ordered could not be noted yet", LogError(err))
 	}
 }
 
@@ -315,7 +315,7 @@ func (r *run) takePauseBack() error {
 	case r.ctx.Err() != nil:
 		return errors.Join(err, r.keepClaim())
 	default:
-		r.log.WarnContext(r.ctx, "the runner may have been resumed: Maia is read", "error", err)
+		r.log.WarnContext(r.ctx, "the runner may have been resumed: Maia is read", LogError(err))
 	}
 	if err := r.awaitAgent(r.pauseOver, "resumed"); err != nil {
 		return err

@@ -3,7 +3,6 @@ package rotate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -16,12 +15,12 @@ func (r *run) failed(what string, err error) error {
 	kind := KindOf(err)
 	certain := kind == Permission || kind == Configuration || kind == Vendor
 	if !r.mayBeDown() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s: %w", what, err)
+		return Within(what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
-	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, "error", err, "in", backoff.String())
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, LogError(err), "in_ms", backoff.Milliseconds())
 	if waited := sleep(r.ctx, backoff); waited != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return Within(what, err)
 	}
 	return nil
 }
@@ -30,7 +29,7 @@ func (r *run) failed(what string, err error) error {
 func (r *run) giveUp(err error) error {
 	if r.observed && r.seen.Run.Sent == nil && r.seen.Run.Mode != Finish && !r.rotator.Policy.DryRun {
 		if cleanup := r.cleanUp(); cleanup != nil {
-			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", "error", cleanup)
+			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", LogError(cleanup))
 		}
 	}
 	return AsError(err, r.state())

@@ -14,16 +14,19 @@ type StepKind string
 const (
 	Check          StepKind = "check"           // prove without effect that the way is clear
 	Pause          StepKind = "pause"           // note that the pause is ours, pause the runner, confirm the note
-	AwaitDrained   StepKind = "await drained"   // look again until running pipelines have finished
+	AwaitDrained   StepKind = "await_drained"   // look again until running pipelines have finished
 	Refresh        StepKind = "refresh"         // note the intent, look again, refresh
-	AwaitOutcome   StepKind = "await outcome"   // look again until Maia shows what became of a refresh
+	AwaitOutcome   StepKind = "await_outcome"   // look again until Maia shows what became of a refresh
 	Store          StepKind = "store"           // put what Maia holds into the store
 	Restart        StepKind = "restart"         // order new instances
-	AwaitConnected StepKind = "await connected" // look again until the new instances run and Maia says connected
+	AwaitConnected StepKind = "await_connected" // look again until the new instances run and Maia says connected
 	Resume         StepKind = "resume"          // take our pause back
 	Done           StepKind = "done"
 	Refuse         StepKind = "refuse"
 )
+
+// Text is the step in words.
+func (k StepKind) Text() string { return words(k) }
 
 // Step is the one next thing to do, and why.
 type Step struct {

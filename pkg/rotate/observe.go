@@ -29,7 +29,7 @@ func (r *run) observe() error {
 	} else if !known || !r.mayBeDown() {
 		return err
 	} else {
-		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", "error", err)
+		r.log.WarnContext(r.ctx, "credentials could not be read; the answer of the refresh stands", LogError(err))
 	}
 	if !r.mayBeDown() && !r.seen.Platform.Stored.Equal(r.seen.Maia) {
 		// The secret may have been refreshed between the reads: what was read before does not go with it.
@@ -78,7 +78,7 @@ func (r *run) readPlatformAndAgent() error {
 			return err
 		}
 		r.seen.Agent = maia.Agent{}
-		r.log.WarnContext(r.ctx, "the agent could not be read and counts as not connected", "error", err)
+		r.log.WarnContext(r.ctx, "the agent could not be read and counts as not connected", LogError(err))
 	}
 	return nil
 }

@@ -21,10 +21,10 @@ func TestPlanForesees(t *testing.T) {
 		change func(*Observation)
 		want   string
 	}{
-		"a rotation":           {func(*Observation) {}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
-		"one in two parts":     {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"a rotation":           {func(*Observation) {}, "check; pause; await_drained; refresh; store; restart; await_connected; resume; done"},
+		"one in two parts":     {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await_drained; refresh; store; restart; await_connected; resume; done"},
 		"healing with no need": {func(o *Observation) { o.Run.Mode = Heal }, "done"},
-		"an operator's pause":  {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await connected; done"},
+		"an operator's pause":  {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await_connected; done"},
 		"reverted, connected":  {func(o *Observation) { o.Platform.Stored, o.Platform.Note.Applied = before, fp(live); o.Run.Mode = Heal }, "store; done"},
 		"reverted, in two parts": {func(o *Observation) {
 			o.Platform.Stored, o.Platform.Note.Applied = before, fp(live)
@@ -33,14 +33,14 @@ func TestPlanForesees(t *testing.T) {
 		"reverted, down": {func(o *Observation) {
 			o.Platform.Stored, o.Platform.Note.Applied, o.Agent.Connected = before, fp(live), false
 			o.Run.Mode = Heal
-		}, "store; restart; await connected; done"},
+		}, "store; restart; await_connected; done"},
 		"a refresh that was carried out": {func(o *Observation) {
 			o.Run.Mode, o.Platform.Note.Intent = Stage, &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
-		}, "await connected; done"},
+		}, "await_connected; done"},
 		"scaled to zero": {func(o *Observation) { o.Platform.Instances.State = Stopped }, "refuse"},
 		"a refresh that is not due": {func(o *Observation) {
 			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}
-		}, "await outcome"},
+		}, "await_outcome"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

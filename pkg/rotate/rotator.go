@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -68,9 +67,9 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 	defer run.endCritical()
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			// The value may hold anything: only its type is told.
-			err = &Error{Kind: Internal, State: run.state(), What: fmt.Sprintf("panic of type %T", panicked)}
-			report.Outcome = Broken
+			broken := panicError(panicked)
+			broken.State = run.state()
+			err, report.Outcome = broken, Broken
 		}
 		report.State, report.Took = run.state(), time.Since(started)
 		report.Connected = run.seen.Agent.Connected
@@ -164,7 +163,7 @@ func (r *run) loop() error {
 			continue
 		}
 		r.current = false
-		if err := r.failed(string(step.Kind), err); err != nil {
+		if err := r.failed(step.Kind.Text(), err); err != nil {
 			return r.giveUp(err)
 		}
 	}
@@ -184,7 +183,7 @@ func (r *run) mustProgress(step StepKind) error {
 		r.taken, r.repeats = step, 0
 	}
 	if r.repeats++; r.repeats > maxRepeats {
-		return Errorf(Internal, "%s was done %d times in a row without an effect", step, r.repeats).
+		return Errorf(Internal, "%s was done %d times in a row without an effect", step.Text(), r.repeats).
 			WithHint("look who else changes what this run changes; the next run tries again")
 	}
 	return nil
@@ -260,13 +259,13 @@ func (r *run) announce(step Step) {
 func (r *run) record(step Step, took time.Duration, err error) {
 	r.report.Reason = step.Reason
 	steps := r.report.Steps
-	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == "" {
+	if last := len(steps) - 1; last >= 0 && steps[last].Kind == step.Kind && steps[last].Error == nil {
 		steps[last].Took += took
 	} else {
 		r.report.Steps = append(steps, StepReport{Kind: step.Kind, Reason: step.Reason, Took: took})
 	}
 	if err != nil {
-		r.report.Steps[len(r.report.Steps)-1].Error = err.Error()
+		r.report.Steps[len(r.report.Steps)-1].Error = partsOf(err)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestRotationTakesTheSteps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const want = "check; pause; await drained; refresh; store; restart; await connected; resume; done; "
+		const want = "check; pause; await_drained; refresh; store; restart; await_connected; resume; done; "
 		if got := kinds(report); got != want {
 			t.Errorf("steps\n%s, want\n%s", got, want)
 		}
@@ -655,7 +655,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
 		report, err := h.run(rotate.Rotate, func(r *rotate.Rotator) { r.Policy.DryRun = true })
-		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; await drained; refresh; store; restart; await connected; resume; done; " {
+		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; await_drained; refresh; store; restart; await_connected; resume; done; " {
 			t.Errorf("outcome %q, steps %s, error %v", report.Outcome, kinds(report), err)
 		}
 		if h.note != (rotate.Note{}) || h.store != first || h.restarts != 0 {

@@ -57,7 +57,7 @@ resource "aws_cloudwatch_event_rule" "failure" {
   count = var.cloudtrail_enabled ? 1 : 0
 
   name        = "${var.name}-failure"
-  description = "Tells that the rotation of a Maia runner's credentials failed or was abandoned."
+  description = "Reports that the rotation of a Maia runner's credentials failed or was abandoned."
   event_pattern = jsonencode({
     source      = ["aws.secretsmanager"]
     detail-type = ["AWS Service Event via CloudTrail"]
@@ -100,25 +100,25 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 }
 
 # The period covers a whole round of healing, so that a runner that is back does not hide one that is not.
-resource "aws_cloudwatch_metric_alarm" "dark" {
-  alarm_name          = "${var.name}-dark"
-  alarm_description   = "A Maia runner is cut off by a refresh for more than ${var.dark_seconds} s. It is healed every ${var.heal_every_minutes} minutes; the function's log says why that does not help."
+resource "aws_cloudwatch_metric_alarm" "down" {
+  alarm_name          = "${var.name}-down"
+  alarm_description   = "A Maia runner is cut off by a refresh for more than ${var.downtime_seconds} s. It is healed every ${var.heal_every_minutes} minutes; the function's log says why that does not help."
   namespace           = "MaiaRotate"
-  metric_name         = "DarkSeconds"
+  metric_name         = "DowntimeSeconds"
   dimensions          = { Function = aws_lambda_function.rotation.function_name }
   statistic           = "Maximum"
   period              = 1800
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
-  threshold           = var.dark_seconds
-  treat_missing_data  = "ignore" # dark until told otherwise
+  threshold           = var.downtime_seconds
+  treat_missing_data  = "ignore" # down until reported back
   alarm_actions       = [local.topic_arn]
   ok_actions          = [local.topic_arn]
 }
 
 resource "aws_cloudwatch_metric_alarm" "paused" {
   alarm_name          = "${var.name}-paused"
-  alarm_description   = "A Maia runner was left paused, and whether by the function or by an operator cannot be told. If no operator has paused it, resume it; the function's log has the command."
+  alarm_description   = "A Maia runner was left paused, and whether by the function or by an operator is not known. If no operator has paused it, resume it; the function's log has the command."
   namespace           = "MaiaRotate"
   metric_name         = "LeftPaused"
   dimensions          = { Function = aws_lambda_function.rotation.function_name }
@@ -127,13 +127,13 @@ resource "aws_cloudwatch_metric_alarm" "paused" {
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  treat_missing_data  = "ignore" # paused until told otherwise
+  treat_missing_data  = "ignore" # paused until reported otherwise
   alarm_actions       = [local.topic_arn]
   ok_actions          = [local.topic_arn]
 }
 
-# Every healing tells the ages. Three hours without any mean that the healing is dead. (The first state of an alarm is
-# INSUFFICIENT_DATA, and no change: it tells nobody.)
+# Every healing reports the ages. Three hours without any mean that the healing is dead. (The first state of an alarm is
+# INSUFFICIENT_DATA, and no change: it notifies nobody.)
 resource "aws_cloudwatch_metric_alarm" "age" {
   alarm_name                = "${var.name}-age"
   alarm_description         = "A Maia runner's secret was not rotated for more than ${var.max_age_days} days. Or, as INSUFFICIENT_DATA, the healing does not run."

@@ -12,10 +12,10 @@ resource "aws_cloudwatch_dashboard" "rotation" {
       {
         type = "metric", x = 12, y = 0, width = 12, height = 6,
         properties = {
-          title = "Dark, and how long each dark time was", region = data.aws_region.current.id, view = "timeSeries",
+          title = "Down now, and each downtime", region = data.aws_region.current.id, view = "timeSeries",
           metrics = [
-            [{ expression = "SEARCH('{MaiaRotate,Function,Runner} MetricName=\"DarkSeconds\" Function=\"${var.name}\"', 'Maximum', 300)" }],
-            [{ expression = "SEARCH('{MaiaRotate,Function,Runner} MetricName=\"RotationDarkSeconds\" Function=\"${var.name}\"', 'Maximum', 300)" }],
+            [{ expression = "SEARCH('{MaiaRotate,Function,Runner} MetricName=\"DowntimeSeconds\" Function=\"${var.name}\"', 'Maximum', 300)" }],
+            [{ expression = "SEARCH('{MaiaRotate,Function,Runner} MetricName=\"RotationDowntimeSeconds\" Function=\"${var.name}\"', 'Maximum', 300)" }],
           ]
         }
       },

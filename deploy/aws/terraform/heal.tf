@@ -1,6 +1,6 @@
 resource "aws_cloudwatch_event_rule" "heal" {
   name                = "${var.name}-heal"
-  description         = "Mends what a failed rotation of a Maia runner's credentials left."
+  description         = "Repairs what a failed rotation of a Maia runner's credentials left."
   schedule_expression = "rate(${var.heal_every_minutes} minutes)"
 }
 

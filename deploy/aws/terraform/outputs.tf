@@ -14,7 +14,7 @@ output "alarm_topic_arn" {
 }
 
 output "commands" {
-  description = "To look and to act: check shows what a rotation would do and changes nothing; rotate has one command for each secret."
+  description = "To check and to act: check shows what a rotation would do and changes nothing; rotate has one command for each secret."
   value = {
     check  = "aws lambda invoke --function-name ${var.name} --cli-binary-format raw-in-base64-out --payload '{\"action\":\"plan\"}' --cli-read-timeout 0 /dev/stdout"
     rotate = { for name, s in var.secrets : name => "aws secretsmanager rotate-secret --secret-id ${s.arn}" }

@@ -90,7 +90,7 @@ variable "kms_key_arns" {
 }
 
 variable "ecs_clusters" {
-  description = "The names of the ECS clusters with the runners. All their services are looked at. Either this or ecs_services."
+  description = "The names of the ECS clusters with the runners. All their services are read. Either this or ecs_services."
   type        = set(string)
   default     = []
   nullable    = false
@@ -172,7 +172,7 @@ variable "connect_timeout" {
 }
 
 variable "heal_every_minutes" {
-  description = "How often to look for, and mend, what a failed rotation left. At most 30, which the alarms count on."
+  description = "How often to find and repair what a failed rotation left. At most 30, which the alarms count on."
   type        = number
   default     = 30
   nullable    = false
@@ -194,14 +194,14 @@ variable "alarm_topic_arn" {
   }
 }
 
-variable "dark_seconds" {
+variable "downtime_seconds" {
   description = "Alarm when a runner is cut off by a refresh for more than this many seconds. A rotation cuts it off for as long as its restart takes."
   type        = number
   default     = 900
   nullable    = false
 
   validation {
-    condition     = var.dark_seconds >= 60 && var.dark_seconds <= 86400
+    condition     = var.downtime_seconds >= 60 && var.downtime_seconds <= 86400
     error_message = "Expected 60 to 86400."
   }
 }
@@ -219,7 +219,7 @@ variable "max_age_days" {
 }
 
 variable "cloudtrail_enabled" {
-  description = "Whether the account has a CloudTrail trail for this region. Then every rotation that failed or was abandoned is told, too."
+  description = "Whether the account has a CloudTrail trail for this region. Then every rotation that failed or was abandoned is reported, too."
   type        = bool
   default     = false
   nullable    = false

@@ -12,10 +12,10 @@ locals {
       dimension = []
       text      = "A line of the function's log with level ERROR says in which state the runner is and what to do. Without one the host could not start the function, or ended it."
     }
-    dark = {
-      title     = "a runner is cut off for more than ${var.dark_seconds} s"
+    down = {
+      title     = "a runner is cut off for more than ${var.downtime_seconds} s"
       severity  = 0
-      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = todouble(line.dark_seconds)\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > ${var.dark_seconds}"
+      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = todouble(line.downtime_seconds)\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > ${var.downtime_seconds}"
       window    = "PT${var.silence_hours}H"
       every     = "PT5M"
       dimension = ["runner"]
@@ -24,7 +24,7 @@ locals {
     paused = {
       title     = "a runner is left paused"
       severity  = 1
-      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = iff(isnotnull(line.left_paused), 1.0, iff(isnotnull(line.dark_seconds), 0.0, real(null)))\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > 0"
+      query     = "traces\n| extend line = parse_json(message)\n| where tostring(line.msg) == 'runner'\n| extend runner = tostring(line.runner), value = iff(isnotnull(line.left_paused), 1.0, iff(isnotnull(line.downtime_seconds), 0.0, real(null)))\n| where isnotnull(value)\n| summarize arg_max(timestamp, value) by runner\n| where value > 0"
       window    = "PT${var.silence_hours}H"
       every     = "PT5M"
       dimension = ["runner"]
@@ -102,11 +102,11 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "log" {
   }
 }
 
-# It watches what the others look at, and so a timer that has stopped, too.
+# It watches the lines that the others read, and so notices a timer that has stopped, too.
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "silence" {
   name                    = "${var.name}-silence"
-  display_name            = "${var.name}: no runner was looked at for ${var.silence_hours} hours"
-  description             = "The function is not called, or fails before it gets to a runner, or its log does not arrive: nothing is rotated, nothing is healed, and the other alerts are blind. Look at the invocations of RotateRunnerSecrets in the function app; restarting the app starts a timer that has stopped."
+  display_name            = "${var.name}: no runner was observed for ${var.silence_hours} hours"
+  description             = "The function is not called, or fails before it gets to a runner, or its log does not arrive: nothing is rotated, nothing is healed, and the other alerts are blind. Check the invocations of RotateRunnerSecrets in the function app; restarting the app starts a timer that has stopped."
   resource_group_name     = local.resource_group
   location                = var.location
   scopes                  = [azurerm_application_insights.function.id]

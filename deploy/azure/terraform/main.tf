@@ -1,5 +1,5 @@
 locals {
-  resource_group = try(split("/", var.resource_group_id)[4], "") # of a wrong ID its validation tells
+  resource_group = try(split("/", var.resource_group_id)[4], "") # a wrong ID fails its validation
   vault          = try(split("/", var.key_vault_id)[8], "")
   unique         = sha1("${lower(var.resource_group_id)} ${var.name}")
 

@@ -14,7 +14,7 @@ output "state_container_url" {
 }
 
 output "commands" {
-  description = "To give the app its code, to look, and to act: check shows what a call would do and changes nothing; call rotates what is due now."
+  description = "To give the app its code, to check, and to act: check shows what a call would do and changes nothing; call rotates what is due now."
   value = {
     deploy = "az functionapp deployment source config-zip --subscription ${split("/", var.resource_group_id)[2]} --resource-group ${local.resource_group} --name ${azapi_resource.function.name} --src maia-rotate.zip"
     check  = "maia-rotate doctor azure --function-app ${azapi_resource.function.id}"

@@ -243,14 +243,14 @@ variable "alert_emails" {
   }
 }
 
-variable "dark_seconds" {
-  description = "Alert when a runner is cut off by a refresh for more than this many seconds, at the end of a call. A call waits for the runner to be back, so one that is told here has not come back in time."
+variable "downtime_seconds" {
+  description = "Alert when a runner is cut off by a refresh for more than this many seconds, at the end of a call. A call waits for the runner to be back, so one that is reported here has not come back in time."
   type        = number
   default     = 900
   nullable    = false
 
   validation {
-    condition     = var.dark_seconds >= 60 && var.dark_seconds <= 86400
+    condition     = var.downtime_seconds >= 60 && var.downtime_seconds <= 86400
     error_message = "Expected 60 to 86400."
   }
 }
@@ -268,7 +268,7 @@ variable "max_age_days" {
 }
 
 variable "silence_hours" {
-  description = "Alert when no runner was looked at for this many hours: the timer has stopped, or every call fails early, or nothing is logged."
+  description = "Alert when no runner was observed for this many hours: the timer has stopped, or every call fails early, or nothing is logged."
   type        = number
   default     = 3
   nullable    = false

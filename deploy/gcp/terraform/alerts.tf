@@ -9,9 +9,9 @@ locals {
       labels = { error = "EXTRACT(jsonPayload.error)" }
       text   = "The line \"the runner failed\" or \"the call failed\" in the function's log says in which state the runner is and what to do. A line of Cloud Scheduler's alone says that the function could not be called or did not answer in time."
     }
-    dark = {
-      title  = "a runner is cut off for more than ${var.dark_seconds} s"
-      filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.dark_seconds>${var.dark_seconds}"
+    down = {
+      title  = "a runner is cut off for more than ${var.downtime_seconds} s"
+      filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.downtime_seconds>${var.downtime_seconds}"
       labels = { runner = "EXTRACT(jsonPayload.runner)" }
       text   = "A refresh has revoked the runner's secret, and the runner is not back. Every call heals it; the function's log says why that does not help."
     }
@@ -19,7 +19,7 @@ locals {
       title  = "a runner is left paused"
       filter = "${local.log} AND jsonPayload.message=\"runner\" AND jsonPayload.left_paused=true"
       labels = { runner = "EXTRACT(jsonPayload.runner)" }
-      text   = "A run of ours has paused the runner, and it is paused still: it runs no pipelines. Either it could not be resumed, which the next call tries again, or whose pause it is cannot be told. If no operator has paused it, resume it in Maia's console, or by POST /v1/agents/AGENT_ID/commands with {\"command\":\"RESUME\"}."
+      text   = "A run of ours has paused the runner, and it is paused still: it runs no pipelines. Either it could not be resumed, which the next call tries again, or whose pause it is cannot be known. If no operator has paused it, resume it in Maia's console, or by POST /v1/agents/AGENT_ID/commands with {\"command\":\"RESUME\"}."
     }
     age = {
       title  = "no rotation for more than ${var.max_age_days} days, or none ever"
@@ -65,7 +65,7 @@ resource "google_monitoring_alert_policy" "log" {
 resource "google_logging_metric" "runners" {
   project     = var.project
   name        = "${var.name}-runners"
-  description = "Runners that calls of the function looked at."
+  description = "Runners that calls of the function observed."
   filter      = "${local.log} AND jsonPayload.message=\"runner\""
 
   metric_descriptor {
@@ -95,13 +95,13 @@ resource "google_logging_metric" "left_paused" {
 
 resource "google_monitoring_alert_policy" "silence" {
   project               = var.project
-  display_name          = "${var.name}: no runner was looked at for three hours"
+  display_name          = "${var.name}: no runner was observed for three hours"
   combiner              = "OR"
   notification_channels = var.notification_channels
   user_labels           = var.labels
 
   conditions {
-    display_name = "no runner was looked at for three hours"
+    display_name = "no runner was observed for three hours"
 
     condition_threshold {
       filter                  = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.runners.name}\" AND resource.type=\"cloud_run_revision\""
@@ -120,6 +120,6 @@ resource "google_monitoring_alert_policy" "silence" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "The function is not called, or fails before it gets to a runner: nothing is rotated, and nothing is healed. Look at the Scheduler job ${var.name}, and at the function's log."
+    content   = "The function is not called, or fails before it gets to a runner: nothing is rotated, and nothing is healed. Check the Scheduler job ${var.name}, and the function's log."
   }
 }

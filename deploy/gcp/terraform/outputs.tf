@@ -27,7 +27,7 @@ output "rbac" {
 }
 
 output "commands" {
-  description = "To look and to act: check shows what a call would do and changes nothing; call rotates what is due now."
+  description = "To check and to act: check shows what a call would do and changes nothing; call rotates what is due now."
   value = {
     check = "maia-rotate doctor gcp --function ${google_cloudfunctions2_function.rotation.id}"
     call  = "gcloud scheduler jobs run ${google_cloud_scheduler_job.rotation.name} --project ${var.project} --location ${var.region}"

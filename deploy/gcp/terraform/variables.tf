@@ -82,7 +82,7 @@ variable "agent_ids" {
 }
 
 variable "secret_path" {
-  description = "Where the client_secret is in a release's values, if it is not at config.oauthClientSecret as in the vendor's chart. The client ID is beside it."
+  description = "Where the client_secret is in a release's values, if it is not at config.oauthClientSecret as in the vendor's chart. The client ID is next to it."
   type        = string
   default     = null
 
@@ -163,7 +163,7 @@ variable "connect_timeout" {
 }
 
 variable "timeout_seconds" {
-  description = "How long a call of the function may take. Beyond 1800 the Scheduler job no longer sees how a long call ends, and tells it as failed."
+  description = "How long a call of the function may take. Beyond 1800 the Scheduler job no longer sees how a long call ends, and reports it as failed."
   type        = number
   default     = 1800
   nullable    = false
@@ -229,14 +229,14 @@ variable "notification_channels" {
   }
 }
 
-variable "dark_seconds" {
-  description = "Alert when a runner is cut off by a refresh for more than this many seconds, at the end of a call. A call waits for the runner to be back, so one that is told here has not come back in time."
+variable "downtime_seconds" {
+  description = "Alert when a runner is cut off by a refresh for more than this many seconds, at the end of a call. A call waits for the runner to be back, so one that is reported here has not come back in time."
   type        = number
   default     = 900
   nullable    = false
 
   validation {
-    condition     = var.dark_seconds >= 60 && var.dark_seconds <= 86400
+    condition     = var.downtime_seconds >= 60 && var.downtime_seconds <= 86400
     error_message = "Expected 60 to 86400."
   }
 }

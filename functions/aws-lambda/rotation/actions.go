@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
@@ -31,17 +32,17 @@ type SecretResult struct {
 	Secret   string         `json:"secret"` // its ARN
 	Services []string       `json:"services,omitempty"`
 	Report   *rotate.Report `json:"report,omitempty"` // nil if its runner was not found
-	Error    string         `json:"error,omitempty"`  // what is in the way, in which state the runner is, and what to do
+	Error    *rotate.Error  `json:"error,omitempty"`  // what is in the way
 
-	err error
+	err error // the same, until close
 }
 
-// atOnce is how many secrets an action works on at a time: each that waits for its runner reads Maia once a second, of
-// the 1,000 requests a minute that an account has.
+// atOnce is how many secrets an action works on at a time. Each that waits for its runner reads Maia once a second, and an account has
+// 1,000 requests a minute.
 const atOnce = 8
 
-// act takes an action. That of a plan which finds something in the way is its answer; a healing run that fails for one
-// secret goes on with the others and then fails.
+// act carries out an action. What is in the way is the answer of a plan; healing that fails for one secret goes on with the others and
+// fails in the end.
 func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byte, error) {
 	secrets, err := h.served(ctx, event)
 	if err != nil {
@@ -65,7 +66,7 @@ func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byt
 	free := make(chan struct{}, atOnce)
 	var working sync.WaitGroup
 	for i, arn := range secrets {
-		free <- struct{}{} // here, so that there are no more goroutines than have something to do
+		free <- struct{}{} // here, so that no goroutine only waits
 		working.Go(func() {
 			defer func() { <-free }()
 			result.Secrets[i] = do(ctx, services, arn, log.With("secret", arn))
@@ -83,15 +84,15 @@ func (r Result) failure() error {
 	var first error
 	failed := 0
 	for _, secret := range r.Secrets {
-		if secret.err == nil {
+		if secret.Error == nil {
 			continue
 		}
 		if failed++; first == nil {
-			first = fmt.Errorf("secret %s: %w", secret.Secret, secret.err)
+			first = rotate.Within("secret "+secret.Secret, secret.Error)
 		}
 	}
 	if failed > 1 {
-		return fmt.Errorf("%d of %d secrets failed, see the log; the first was %w", failed, len(r.Secrets), first)
+		return rotate.Within(fmt.Sprintf("%d of %d secrets failed, see the log; the first", failed, len(r.Secrets)), first)
 	}
 	return first
 }
@@ -131,22 +132,23 @@ func unqualified(functionARN string) string {
 	return strings.Join(parts[:min(len(parts), 7)], ":")
 }
 
-// agentUnknown reports whether it cannot be told, of one of the secrets that the function serves, whose it is. Another that names
-// the same agent may be the wrong one then: nothing is adopted into one that has no note.
+// agentUnknown reports whether the runner of one of the function's secrets cannot be found. That secret may be the right one of an
+// agent that another one names, too: then nothing is adopted into one that has no note.
 func (h *Handler) agentUnknown(services *ecs.Services, secrets []string) bool {
 	if len(h.config.Secrets) > 0 {
 		secrets = h.config.Secrets
 	}
 	return slices.ContainsFunc(secrets, func(arn string) bool {
-		_, err := services.Runner(h.secrets, h.config.of(arn))
-		return err != nil
+		runner, err := services.Runner(h.secrets, h.config.of(arn))
+		return err != nil || function.Allow(h.config.AgentIDs, runner.AgentID()) != nil
 	})
 }
 
-// heal finishes or mends what an earlier run, a person or a tool has left of one runner. It never refreshes.
+// heal finishes or repairs what an earlier run, an operator or a tool has left of one runner. It never refreshes.
 func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, onlyKnown bool, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
-	defer func() { result.close(ctx, recover(), log) }()
+	defer result.close(ctx, log)
+	defer rotate.Recover(&result.err)
 	runner, rotator, err := h.wire(ctx, services, h.config.of(arn), log)
 	if err != nil {
 		result.err = err
@@ -156,7 +158,7 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 	report, err := rotator.Run(ctx, runner, rotate.Heal)
 	result.Services, result.Report, result.err = runner.Services(), &report, err
 	if errors.Is(err, rotate.ErrStopped) {
-		report.DownSince = nil // it is down because somebody wants it so
+		report.DownSince = nil // an operator wants it down
 	}
 	h.metrics.run(actionHeal, report)
 	if since := runner.CurrentSince(); report.State != rotate.NotObserved && !since.IsZero() {
@@ -169,7 +171,7 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 		logReport(ctx, rotator.Log, report)
 	}
 	if errors.Is(err, rotate.ErrStopped) {
-		rotator.Log.WarnContext(ctx, "there is nothing to heal", "error", err)
+		rotator.Log.WarnContext(ctx, "there is nothing to heal", rotate.LogError(err))
 		result.err = nil
 	}
 	if err == nil {
@@ -182,10 +184,11 @@ func (h *Handler) heal(ctx context.Context, services *ecs.Services, arn string, 
 	return result
 }
 
-// plan tells what a rotation of one runner would do now, and changes nothing.
+// plan reports what a rotation of one runner would do now, and changes nothing.
 func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, log *slog.Logger) (result SecretResult) {
 	result.Secret = arn
-	defer func() { result.close(ctx, recover(), log) }()
+	defer result.close(ctx, log)
+	defer rotate.Recover(&result.err)
 	config := h.config.of(arn)
 	config.Stage = true
 	runner, rotator, err := h.wire(ctx, services, config, log)
@@ -199,17 +202,11 @@ func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, 
 	return result
 }
 
-// close puts the error into words.
-func (r *SecretResult) close(ctx context.Context, panicked any, log *slog.Logger) {
-	if panicked != nil {
-		r.err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
+// close makes the error part of the answer, and logs it.
+func (r *SecretResult) close(ctx context.Context, log *slog.Logger) {
+	if r.err != nil {
+		r.Error = function.LogFailure(ctx, log, "the action failed for this secret", r.err)
 	}
-	if r.err == nil {
-		return
-	}
-	typed := rotate.AsError(r.err, rotate.NotObserved)
-	r.Error = typed.Error()
-	log.ErrorContext(ctx, "the action failed for this secret", "kind", typed.Kind, "state", typed.State, "error", r.Error)
 }
 
 // Plan is the action of that name for one secret, for a caller that is not Lambda.

@@ -24,7 +24,7 @@ import (
 // healEvery is the pace of the healing schedule.
 const healEvery = 30 * time.Minute
 
-// act invokes the function as a schedule or a person does.
+// act invokes the function as a schedule or an operator does.
 func (w *world) act(payload string) (Result, error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), w.timeout)
@@ -46,11 +46,11 @@ func (w *world) act(payload string) (Result, error) {
 
 func (w *world) heal() (Result, error) { return w.act(`{"action":"heal"}`) }
 
-// rotateOnce rotates and is done with that: nothing is tried again.
+// rotateOnce rotates without retries.
 func rotateOnce(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.Attempts = 1 }
 
-// Every call of a rotation is where the process is killed, or gets no answer however often it is tried, and nobody
-// retries the rotation. Two healing events bring the runner back.
+// At every call of a rotation the process is killed, or the call never gets an answer, and the rotation is not retried. Two healing
+// events bring the runner back.
 func TestPromise1TwoHealingEventsRepairEveryState(t *testing.T) {
 	scenarios := 0
 	for _, c := range rotationCalls(t) {
@@ -117,7 +117,7 @@ func TestPromise6HealingFindsItsSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.secrets.AddSecret("somebody-elses", `{"not":"ours"}`)
+				w.secrets.AddSecret("another-function", `{"not":"ours"}`)
 				w.environ = append(w.environ, "MAIA_SECRET_ARNS="+strings.ReplaceAll(list, "ARN", w.arn))
 				w.rotate()
 				time.Sleep(time.Hour)
@@ -162,7 +162,8 @@ func TestHealingAnIdleRunnerCostsTwoCalls(t *testing.T) {
 		if calls > 2 || w.changes() != changes {
 			t.Errorf("%d calls of Maia, %d changes", calls, w.changes()-changes)
 		}
-		for _, want := range []string{`"DarkSeconds":0`, `"CredentialAgeDays":0.04`, `"RunnerConnected":1`, `"Step":"heal"`, `"Function":"maia-rotate"`} {
+		for _, want := range []string{`"DowntimeSeconds":0`, `"CredentialAgeDays":0.04`, `"RunnerConnected":1`, `"Step":"heal"`,
+			`"Function":"maia-rotate"`} {
 			if !strings.Contains(w.output.String(), want) {
 				t.Errorf("the output lacks %s", want)
 			}
@@ -180,7 +181,7 @@ func (w *world) changes() (n int) {
 	return n
 }
 
-// What a frozen AWSPENDING blocks: Secrets Manager would go on with a version that can never be used.
+// Without healing, Secrets Manager would go on with the version of a frozen AWSPENDING, which can never be used.
 func TestPromise6HealingFreesAFrozenPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
@@ -212,7 +213,7 @@ func TestPromise6HealingFreesAFrozenPending(t *testing.T) {
 	})
 }
 
-// A person's value that lands after the refresh ends the rotation; the schedule brings the runner back.
+// A value that an operator puts after the refresh ends the rotation. The healing schedule brings the runner back.
 func TestPromise1HealingAfterAPersonsValueEndedTheRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -243,7 +244,7 @@ func TestHealingLeavesAStoppedRunnerAlone(t *testing.T) {
 		time.Sleep(time.Minute)
 		changes := w.changes()
 		result, err := w.heal()
-		if err != nil || w.changes() != changes || result.Secrets[0].Error != "" {
+		if err != nil || w.changes() != changes || result.Secrets[0].Error != nil {
 			t.Errorf("result %+v, error %v", result, err)
 		}
 		if !strings.Contains(w.output.String(), "there is nothing to heal") {
@@ -291,7 +292,7 @@ func TestDowntimeIsMeasuredWhileItLasts(t *testing.T) {
 			Step            string
 		}
 		for text := range strings.Lines(w.output.String()) {
-			if strings.Contains(text, `"DarkSeconds"`) {
+			if strings.Contains(text, `"DowntimeSeconds"`) {
 				if err := json.Unmarshal([]byte(text), &line); err != nil {
 					t.Fatal(err)
 				}
@@ -309,7 +310,7 @@ func TestPlan(t *testing.T) {
 		steps   string
 		says    string // the error
 	}{
-		"a rotation": {func(*world) {}, "check pause await drained refresh store restart await connected resume done", ""},
+		"a rotation": {func(*world) {}, "check pause await_drained refresh store restart await_connected resume done", ""},
 		"a revoked value": {func(w *world) {
 			w.rotate()
 			w.secrets.Put(w.arn, document)
@@ -317,11 +318,12 @@ func TestPlan(t *testing.T) {
 		"an operator's pause": {func(w *world) {
 			w.maia.ConsolePause(agentID, 2*time.Hour)
 			w.maia.FinishTasks(agentID)
-		}, "check refresh store restart await connected done", ""},
+		}, "check refresh store restart await_connected done", ""},
 		"scaled to zero": {func(w *world) { w.ecs.ScaleTo("matillion", "runner", 0) }, "refuse", "scaled to zero"},
 		"too many labels": {func(w *world) {
 			for n := range 18 {
-				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"label-%d","MoveToVersionId":%q}`, w.arn, n, w.token("AWSCURRENT")))
+				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"label-%d","MoveToVersionId":%q}`, w.arn, n,
+					w.token("AWSCURRENT")))
 			}
 		}, "check", "staging labels"},
 		"no service": {func(w *world) {
@@ -350,7 +352,7 @@ func TestPlan(t *testing.T) {
 				if got := strings.Join(steps, " "); got != test.steps {
 					t.Errorf("the plan is %s, want %s", got, test.steps)
 				}
-				if (planned.Error == "") != (test.says == "") || !strings.Contains(planned.Error, test.says) {
+				if (planned.Error == nil) != (test.says == "") || planned.Error != nil && !strings.Contains(planned.Error.Error(), test.says) {
 					t.Errorf("error %q, want one that says %q", planned.Error, test.says)
 				}
 				if w.changes() != changes || !slices.Equal(w.labels(), labels) || w.maia.Refreshes(agentID) != refreshes {
@@ -371,12 +373,14 @@ func TestActionsThatAreRefused(t *testing.T) {
 	tests := map[string]struct {
 		payload, says string
 	}{
-		"an unknown action":     {`{"action":"refresh"}`, `the event has the unknown action "refresh", expected heal or plan`},
-		"a step and an action":  {`{"action":"heal","Step":"createSecret"}`, "a Step and an action"},
-		"a name":                {`{"action":"plan","secret":"matillion"}`, `the event's secret is "matillion", expected the ARN`},
-		"a secret not served":   {`{"action":"heal","secret":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-abcdef"}`, "is not among those that this function serves"},
-		"a rotation not served": {`{"Step":"createSecret","SecretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-abcdef","ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, "is not among those that this function serves"},
-		"a type":                {`{"action":true}`, "wrong type"},
+		"an unknown action":    {`{"action":"refresh"}`, `the event has the unknown action "refresh", expected heal or plan`},
+		"a step and an action": {`{"action":"heal","Step":"createSecret"}`, "a Step and an action"},
+		"a name":               {`{"action":"plan","secret":"matillion"}`, `the event's secret is "matillion", expected the ARN`},
+		"a secret not served": {`{"action":"heal","secret":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-abcdef"}`,
+			"is not among those that this function serves"},
+		"a rotation not served": {`{"Step":"createSecret","SecretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-abcdef",` +
+			`"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, "is not among those that this function serves"},
+		"a type": {`{"action":true}`, "wrong type"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -395,7 +399,7 @@ func TestActionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A pause that Maia has refused was never ours: an operator's that comes later stays.
+// A pause that Maia has refused is not ours: a later one of an operator stays.
 func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
 	for _, status := range []int{400, 403, 429} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -420,7 +424,7 @@ func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
 	}
 }
 
-// A spare service at zero beside the one that works is no reason to leave that one down.
+// A spare service at zero next to the one that works is no reason to leave that one down.
 func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
@@ -443,7 +447,7 @@ func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	})
 }
 
-// What could not be looked at is not measured: a zero would end an alarm.
+// What could not be observed is not measured: a zero would end an alarm.
 func TestMetricsOfARunnerThatCannotBeObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// attemptTimeout is how long one try of a call to AWS may take: an answer that never comes must not hold a dark runner.
+	// attemptTimeout is how long one try of a call to AWS may take: an answer that never comes must not lengthen the downtime.
 	attemptTimeout = 5 * time.Second
 	maxAttempts    = 5
 )
@@ -49,16 +49,16 @@ func LoadAWS(context.Context) (aws.Config, error) {
 	return config, nil
 }
 
-// unlimited takes the SDK's quota of retries away. It is one for all calls of a process: once it is empty, by many secrets that meet one
-// disturbance, no call is tried again until as many have succeeded (in the mode "adaptive": ever), a dark runner's neither. Each
-// call is bounded by its attempts.
+// unlimited takes the SDK's quota of retries away, which all calls of a process share. Once one disturbance has used it up for many
+// secrets, no call is tried again until as many have succeeded (in the mode "adaptive": never), not even for a runner that is down.
+// The number of attempts bounds each call.
 func unlimited(options *retry.StandardOptions) { options.RateLimiter = ratelimit.None }
 
 // lastAnswerKey is where a call keeps the error of its last try.
 type lastAnswerKey struct{}
 
-// keepLastAnswer has the error of a call whose time is up between two tries say what AWS answered to the last of them. The SDK's
-// own says "request canceled" and nothing else.
+// keepLastAnswer adds AWS's last answer to the error of a call whose time is up between two tries. The SDK's own error says "request
+// canceled" and nothing else.
 func keepLastAnswer(stack *middleware.Stack) error {
 	call := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 		middleware.InitializeOutput, middleware.Metadata, error,

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// setAWS sets these variables, and no other of AWS's.
+// setAWS sets these variables, and unsets the others of AWS.
 func setAWS(t *testing.T, env map[string]string) {
 	t.Helper()
 	for _, variable := range os.Environ() {
@@ -29,15 +29,16 @@ func setAWS(t *testing.T, env map[string]string) {
 	}
 }
 
-// What a variable means is what the SDK's own loader takes it for.
+// LoadAWS reads each variable as the SDK's own loader does.
 func TestLoadAWSIsAsTheSDKLoads(t *testing.T) {
 	for name, env := range map[string]map[string]string{
-		"as Lambda sets it":   {},
-		"another region":      {"AWS_REGION": "us-gov-west-1"},
-		"all endpoints":       {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
-		"one endpoint":        {"AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2"},
-		"all and one":         {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:3"},
-		"endpoints ignored":   {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+		"as Lambda sets it": {},
+		"another region":    {"AWS_REGION": "us-gov-west-1"},
+		"all endpoints":     {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+		"one endpoint":      {"AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2"},
+		"all and one":       {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:3"},
+		"endpoints ignored": {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:2",
+			"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
 		"FIPS and dual stack": {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
 		"retries":             {"AWS_RETRY_MODE": "adaptive", "AWS_MAX_ATTEMPTS": "2"},
 		"a name of its own":   {"AWS_SDK_UA_APP_ID": "platform"},

@@ -7,12 +7,10 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
-	"github.com/maia-rotate/maia-rotate/pkg/maia"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// The variables of the function's environment, beside [settings.Common].
+// The variables of the function's environment, with [settings.Common].
 const (
 	envCredentialsSecret = "MAIA_CREDENTIALS_SECRET_ARN"
 	envClusters          = "MAIA_ECS_CLUSTERS"
@@ -27,17 +25,12 @@ const userAgent = "maia-rotate (aws-lambda)"
 
 // Config is the function's environment, checked.
 type Config struct {
-	CredentialsSecretARN string           // where the credentials of the Maia API are, or
-	Credentials          maia.Credentials // these
+	settings.Shared
 
-	Clusters []string
-	Services []ecs.ServiceRef
-	AgentIDs []string
-	Secrets  []string // ARNs of the runners' secrets that the function serves; empty: whichever it is asked to
-
-	settings.Endpoints
-
-	Policy rotate.Policy
+	CredentialsSecretARN string // of the secret that holds the credentials of the Maia API; empty: the environment holds them
+	Clusters             []string
+	Services             []ecs.ServiceRef
+	Secrets              []string // ARNs of the runners' secrets that the function serves; empty: whichever it is asked to
 }
 
 // ParseConfig reads the MAIA_ variables of an environment in the form of os.Environ. The error is a Configuration error
@@ -48,7 +41,7 @@ func ParseConfig(environ []string) (Config, error) {
 		return Config{}, err
 	}
 	config := Config{CredentialsSecretARN: env[envCredentialsSecret], Clusters: env.List(envClusters), Secrets: env.List(envSecrets)}
-	if config.Credentials, err = env.Credential(envCredentialsSecret); err != nil {
+	if config.Shared, err = env.Shared(envCredentialsSecret, lambdaLimit); err != nil {
 		return Config{}, err
 	}
 	if arn := config.CredentialsSecretARN; arn != "" {
@@ -56,17 +49,7 @@ func ParseConfig(environ []string) (Config, error) {
 			return Config{}, err
 		}
 	}
-	if config.AgentIDs, err = env.Agents(); err != nil {
-		return Config{}, err
-	}
-	if err := config.parseTargets(env); err != nil {
-		return Config{}, err
-	}
-	if config.Endpoints, err = env.Endpoints(userAgent); err != nil {
-		return Config{}, err
-	}
-	config.Policy, err = env.Policy(lambdaLimit)
-	return config, err
+	return config, config.parseTargets(env)
 }
 
 func (c *Config) parseTargets(env settings.Environment) error {
@@ -99,9 +82,9 @@ func (c *Config) parseTargets(env settings.Environment) error {
 	return nil
 }
 
-// places says where runners are looked for.
+// places says where runners are searched for.
 func (c *Config) places() ecs.Config {
-	return ecs.Config{Clusters: c.Clusters, Services: c.Services, AgentIDs: c.AgentIDs}
+	return ecs.Config{Clusters: c.Clusters, Services: c.Services}
 }
 
 // of is the configuration of the runner of one secret.

@@ -13,7 +13,7 @@ import (
 
 const credentialsARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:maia-api-AbCdEf"
 
-// valid is an environment with everything set that can be.
+// valid is an environment with everything set that can be set together.
 func valid() map[string]string {
 	return map[string]string{
 		"MAIA_CREDENTIALS_SECRET_ARN": credentialsARN,
@@ -42,17 +42,20 @@ func TestParseConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.CredentialsSecretARN != credentialsARN || config.Region != "eu1" || len(config.Clusters) != 2 || len(config.AgentIDs) != 1 || len(config.Secrets) != 2 {
+	if config.CredentialsSecretARN != credentialsARN || config.Region != "eu1" || len(config.Clusters) != 2 || len(config.AgentIDs) != 1 ||
+		len(config.Secrets) != 2 {
 		t.Errorf("config %+v", config)
 	}
-	if p := config.Policy; p.Drain != rotate.DrainNone || p.DrainTimeout != 90*time.Second || p.ConnectTimeout != 10*time.Minute || p.QuietTime != 5*time.Minute {
+	if p := config.Policy; p.Drain != rotate.DrainNone || p.DrainTimeout != 90*time.Second || p.ConnectTimeout != 10*time.Minute ||
+		p.QuietTime != 5*time.Minute {
 		t.Errorf("policy %+v", p)
 	}
 }
 
 func TestParseConfigDefaults(t *testing.T) {
 	config, err := ParseConfig([]string{
-		"MAIA_CLIENT_ID=id", "MAIA_CLIENT_SECRET=a-long-secret", "MAIA_ECS_SERVICES=matillion/a, arn:aws:ecs:eu-west-1:123456789012:service/matillion/b",
+		"MAIA_CLIENT_ID=id", "MAIA_CLIENT_SECRET=a-long-secret", "MAIA_ECS_SERVICES=matillion/a, " +
+			"arn:aws:ecs:eu-west-1:123456789012:service/matillion/b",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +63,8 @@ func TestParseConfigDefaults(t *testing.T) {
 	if config.Policy != rotate.DefaultPolicy() {
 		t.Errorf("policy %+v", config.Policy)
 	}
-	want := []ecs.ServiceRef{{Cluster: "matillion", Service: "a"}, {Cluster: "matillion", Service: "arn:aws:ecs:eu-west-1:123456789012:service/matillion/b"}}
+	want := []ecs.ServiceRef{{Cluster: "matillion", Service: "a"},
+		{Cluster: "matillion", Service: "arn:aws:ecs:eu-west-1:123456789012:service/matillion/b"}}
 	if !slices.Equal(config.Services, want) {
 		t.Errorf("services %v", config.Services)
 	}
@@ -85,10 +89,12 @@ func TestParseConfigRefuses(t *testing.T) {
 		change func(map[string]string)
 		says   string
 	}{
-		"an unknown variable":    {set("MAIA_ROTATE_DRAIN_TIMOUT", "5m"), "MAIA_ROTATE_DRAIN_TIMOUT is not known; did you mean MAIA_ROTATE_DRAIN_TIMEOUT?"},
-		"no credential":          {unset("MAIA_CREDENTIALS_SECRET_ARN"), "MAIA_CREDENTIALS_SECRET_ARN is not set"},
-		"an empty credential":    {set("MAIA_CREDENTIALS_SECRET_ARN", " "), "MAIA_CREDENTIALS_SECRET_ARN is not set"},
-		"not an ARN":             {set("MAIA_CREDENTIALS_SECRET_ARN", "maia-api"), `MAIA_CREDENTIALS_SECRET_ARN is "maia-api", expected the ARN of a Secrets Manager secret`},
+		"an unknown variable": {set("MAIA_ROTATE_DRAIN_TIMOUT", "5m"),
+			"MAIA_ROTATE_DRAIN_TIMOUT is not known; did you mean MAIA_ROTATE_DRAIN_TIMEOUT?"},
+		"no credential":       {unset("MAIA_CREDENTIALS_SECRET_ARN"), "MAIA_CREDENTIALS_SECRET_ARN is not set"},
+		"an empty credential": {set("MAIA_CREDENTIALS_SECRET_ARN", " "), "MAIA_CREDENTIALS_SECRET_ARN is not set"},
+		"not an ARN": {set("MAIA_CREDENTIALS_SECRET_ARN", "maia-api"),
+			`MAIA_CREDENTIALS_SECRET_ARN is "maia-api", expected the ARN of a Secrets Manager secret`},
 		"an ARN of another kind": {set("MAIA_CREDENTIALS_SECRET_ARN", "arn:aws:s3:::bucket"), "expected the ARN of a Secrets Manager secret"},
 		"two credentials":        {set("MAIA_CLIENT_ID", "id"), "are both set"},
 		"half a credential": {func(env map[string]string) {
@@ -103,9 +109,11 @@ func TestParseConfigRefuses(t *testing.T) {
 		"two kinds of targets":    {set("MAIA_ECS_SERVICES", "a/b"), "MAIA_ECS_CLUSTERS and MAIA_ECS_SERVICES are both set"},
 		"clusters without agents": {unset("MAIA_AGENT_IDS"), "MAIA_AGENT_IDS is not set"},
 		"not an agent ID":         {set("MAIA_AGENT_IDS", "../x"), `MAIA_AGENT_IDS has "../x"`},
-		"not ARNs of secrets":     {set("MAIA_SECRET_ARNS", credentialsARN+",name"), `item 2 of MAIA_SECRET_ARNS is "name", expected the ARN of a Secrets Manager secret`},
-		"a path as a cluster":     {set("MAIA_ECS_CLUSTERS", "a/b"), `MAIA_ECS_CLUSTERS has "a/b"`},
-		"a service without":       {func(env map[string]string) { unset("MAIA_ECS_CLUSTERS")(env); set("MAIA_ECS_SERVICES", "runner")(env) }, `MAIA_ECS_SERVICES has "runner", expected cluster/service`},
+		"not ARNs of secrets": {set("MAIA_SECRET_ARNS", credentialsARN+",name"),
+			`item 2 of MAIA_SECRET_ARNS is "name", expected the ARN of a Secrets Manager secret`},
+		"a path as a cluster": {set("MAIA_ECS_CLUSTERS", "a/b"), `MAIA_ECS_CLUSTERS has "a/b"`},
+		"a service without": {func(env map[string]string) { unset("MAIA_ECS_CLUSTERS")(env); set("MAIA_ECS_SERVICES", "runner")(env) },
+			`MAIA_ECS_SERVICES has "runner", expected cluster/service`},
 		"an ARN of a cluster": {func(env map[string]string) {
 			unset("MAIA_ECS_CLUSTERS")(env)
 			set("MAIA_ECS_SERVICES", "arn:aws:ecs:eu-west-1:1:cluster/a/b")(env)

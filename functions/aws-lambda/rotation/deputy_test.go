@@ -16,13 +16,13 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The thief has a runner of their own, with a secret of their own that they may read and write, and may edit its task definition.
+// The thief has a runner and a secret of their own. They may read and write the secret, and edit the runner's task definition.
 const (
 	thiefID     = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	thiefClient = "client-of-the-thief"
 )
 
-// deputyWorld is a world in which a thief's runner is beside the other.
+// deputyWorld is a world with a thief's runner in the same cluster.
 type deputyWorld struct {
 	*world
 	thief string // ARN of the thief's secret
@@ -45,11 +45,12 @@ func (w *deputyWorld) register(agent string) (arn string) {
 	return w.ecs.RegisterTaskDefinition("thief", container)
 }
 
-// edit has the thief's runner name another agent, and their secret another client, if one is given.
+// edit makes the thief's runner name another agent, and the thief's secret another client, if one is given.
 func (w *deputyWorld) edit(agent, client string) {
 	w.t.Helper()
 	definition := w.register(agent)
-	if _, err := w.handler().ecs.UpdateService(w.t.Context(), &awsecs.UpdateServiceInput{Cluster: aws.String("matillion"), Service: aws.String("thief"), TaskDefinition: &definition}); err != nil {
+	if _, err := w.handler().ecs.UpdateService(w.t.Context(),
+		&awsecs.UpdateServiceInput{Cluster: aws.String("matillion"), Service: aws.String("thief"), TaskDefinition: &definition}); err != nil {
 		w.t.Fatal(err)
 	}
 	if client != "" {
@@ -57,7 +58,7 @@ func (w *deputyWorld) edit(agent, client string) {
 	}
 }
 
-// mustKeep checks that the thief has nothing of the other runner's, which is as it was.
+// mustKeep checks that the thief got nothing of the other runner, and that it is unchanged.
 func (w *deputyWorld) mustKeep() {
 	w.t.Helper()
 	if live := w.maia.LiveSecret(agentID); live != firstSecret || w.maia.Refreshes(agentID) > 0 {
@@ -74,20 +75,21 @@ func (w *deputyWorld) mustKeep() {
 	w.mustNotLeak()
 }
 
-// TestConfusedDeputy: whoever has their runner's task definition name another runner's agent does not get that one's secret into theirs,
-// and has it neither refreshed nor paused: however the runners are found and listed, whether theirs was served before or not, however
-// the ID is written, by a rotation of their secret, by healing and by a plan.
+// TestConfusedDeputy: a thief whose task definition names another runner's agent does not get that runner's secret, and cannot have it
+// refreshed or paused: by a rotation, by healing or by a plan, however the runners are found and listed and the ID is written, and
+// whether the thief's runner was served before or not.
 func TestConfusedDeputy(t *testing.T) {
 	const services = "MAIA_ECS_SERVICES="
 	configurations := map[string][]string{
-		"discovered, the victim is listed":                      {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID},
-		"discovered, both are listed":                           {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
-		"configured, the thief is listed":                       {services + "matillion/thief", "MAIA_AGENT_IDS=" + thiefID},
-		"configured, both are listed":                           {services + "matillion/thief,matillion/runner", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
+		"discovered, the victim is listed": {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID},
+		"discovered, both are listed":      {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
+		"configured, the thief is listed":  {services + "matillion/thief", "MAIA_AGENT_IDS=" + thiefID},
+		"configured, both are listed": {services + "matillion/thief,matillion/runner",
+			"MAIA_AGENT_IDS=" + agentID + "," + thiefID},
 		"configured, only the thief's service, both are listed": {services + "matillion/thief", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
-		"configured, no list":                                   {services + "matillion/thief,matillion/runner"},
-		"configured, only the thief's service, no list":         {services + "matillion/thief"},
-		"configured, only the thief's secret is served":         {services + "matillion/thief,matillion/runner", "MAIA_SECRET_ARNS=*"},
+		"configured, no list":                           {services + "matillion/thief,matillion/runner"},
+		"configured, only the thief's service, no list": {services + "matillion/thief"},
+		"configured, only the thief's secret is served": {services + "matillion/thief,matillion/runner", "MAIA_SECRET_ARNS=*"},
 	}
 	triggers := map[string]func(w *deputyWorld) error{
 		"rotation": func(w *deputyWorld) error {
@@ -105,7 +107,7 @@ func TestConfusedDeputy(t *testing.T) {
 		},
 		"plan": func(w *deputyWorld) error {
 			result, err := w.act(`{"action":"plan","secret":"` + w.thief + `"}`)
-			if err == nil && result.Secrets[0].Error != "" {
+			if err == nil && result.Secrets[0].Error != nil {
 				err = fmt.Errorf("%s", result.Secrets[0].Error)
 			}
 			return err
@@ -149,8 +151,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: that a runner is down would explain that its store lacks what Maia holds. It explains nothing
-// where the agent is not listed, or is another store's too.
+// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
+// is not listed, or another store has it, too.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	for name, configuration := range map[string][]string{
 		"discovered, both are listed":     {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},
@@ -183,7 +185,7 @@ func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	}
 }
 
-// TestConfusedDeputyTwoStoresOfOneAgent: where two secrets are one agent's, neither is served until one of them is not any more.
+// TestConfusedDeputyTwoStoresOfOneAgent: neither of two secrets of one agent is served until only one is left.
 func TestConfusedDeputyTwoStoresOfOneAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDeputyWorld(t)

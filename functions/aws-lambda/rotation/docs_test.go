@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// The reference has every metric, with the unit and the dimensions that it is written with.
+// The reference has every metric, with its unit and dimensions.
 func TestMetricsAreDocumented(t *testing.T) {
 	chapter := docstest.Section(t, docstest.Read(t, "docs/configuration.md"), "## Metrics")
 	if !strings.Contains(chapter, "`"+MetricsNamespace+"`") {
@@ -33,9 +33,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if names, want := slices.Sorted(maps.Keys(documented)), slices.Sorted(slices.Values(metricConstants(t))); !slices.Equal(names, want) {
 		t.Errorf("documented are the metrics %v, want %v", names, want)
 	}
-	if written := writtenMetrics(t); !maps.Equal(documented, written) {
+	written := writtenMetrics(t)
+	if !maps.Equal(documented, written) {
 		t.Errorf("documented are\n%v, written\n%v", documented, written)
 	}
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		text.WriteString(name + " " + written[name] + "\n")
+	}
+	docstest.Golden(t, *update, "metrics of AWS", text.String())
 }
 
 // metricConstants are the values of the package's constants Metric….
@@ -59,7 +65,7 @@ func metricConstants(t *testing.T) (names []string) {
 	return names
 }
 
-// writtenMetrics is what the lines of a run and of a look say of their metrics, in the words of the reference.
+// writtenMetrics is what the lines of a run and of an observation say of their metrics, in the words of the reference.
 func writtenMetrics(t *testing.T) map[string]string {
 	t.Helper()
 	var out bytes.Buffer

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
@@ -57,7 +58,7 @@ func parseEvent(payload []byte) (event, error) {
 	case parsed.Step != "":
 		return parsed, eventError("has a Step and an action, expected one of the two")
 	case parsed.Action != actionHeal && parsed.Action != actionPlan:
-		return parsed, eventError("has the unknown action %q, expected %s or %s", abbreviate(parsed.Action), actionHeal, actionPlan)
+		return parsed, eventError("has the unknown action %q, expected %s or %s", function.Abbreviate(parsed.Action), actionHeal, actionPlan)
 	case parsed.Secret != "":
 		return parsed, checkSecretARN("the event's secret", parsed.Secret)
 	}
@@ -70,7 +71,7 @@ func (e event) checkStep() error {
 	case "":
 		return eventError("has no Step and no action")
 	default:
-		return eventError("has the unknown Step %q", abbreviate(e.Step))
+		return eventError("has the unknown Step %q", function.Abbreviate(e.Step))
 	}
 	if err := checkSecretARN("the event's SecretId", e.SecretID); err != nil {
 		return err
@@ -83,23 +84,16 @@ func (e event) checkStep() error {
 
 func eventError(format string, args ...any) error {
 	return rotate.Errorf(rotate.Configuration, "the event "+format, args...).
-		WithHint(`the function takes the rotation events of Secrets Manager: Step (%s, %s, %s or %s), SecretId, ClientRequestToken; and {"action":"%s"} or {"action":"%s"}, with or without "secret"`,
+		WithHint(`the function takes the rotation events of Secrets Manager: Step (%s, %s, %s or %s), SecretId, ClientRequestToken; and `+
+			`{"action":"%s"} or {"action":"%s"}, with or without "secret"`,
 			stepCreate, stepSet, stepTest, stepFinish, actionHeal, actionPlan)
 }
 
 // checkSecretARN wants arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME.
 func checkSecretARN(what, arn string) error {
-	if parts := strings.Split(arn, ":"); len(parts) != 7 || parts[0] != "arn" || parts[2] != "secretsmanager" || parts[5] != "secret" || parts[6] == "" {
-		return settings.Errorf("%s is %q, expected the ARN of a Secrets Manager secret", what, abbreviate(arn))
+	if parts := strings.Split(arn, ":"); len(parts) != 7 || parts[0] != "arn" || parts[2] != "secretsmanager" || parts[5] != "secret" ||
+		parts[6] == "" {
+		return settings.Errorf("%s is %q, expected the ARN of a Secrets Manager secret", what, function.Abbreviate(arn))
 	}
 	return nil
-}
-
-// abbreviate keeps foreign text in errors short.
-func abbreviate(text string) string {
-	const limit = 120
-	if len(text) > limit {
-		return strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return text
 }

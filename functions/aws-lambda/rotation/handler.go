@@ -11,18 +11,16 @@ package rotation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -37,38 +35,36 @@ type Handler struct {
 	log       *slog.Logger
 	metrics   metrics
 
+	rotators function.Rotators
+
 	mu      sync.Mutex
 	secrets *secretsmanager.Client
 	ecs     *awsecs.Client
-	maia    map[clientKey]*maia.Client
 }
 
-// clientKey tells clients of the Maia API apart: the credential may be rotated too.
-type clientKey struct {
-	region, clientID string
-	secret           maia.Fingerprint
-}
-
-// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every
-// invocation, so that whoever starts a rotation sees it. load yields the configuration of the AWS clients, see [LoadAWS].
+// New reads the configuration from an environment in the form of os.Environ. Every invocation reports what is wrong with it, so that
+// whoever starts a rotation sees it. load yields the configuration of the AWS clients, see [LoadAWS].
 func New(environ []string, load func(context.Context) (aws.Config, error), log *slog.Logger, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, load: load, log: log, metrics: newMetrics(environ, out), maia: map[clientKey]*maia.Client{}}
+	return &Handler{
+		config: config, configErr: err, load: load, log: log, metrics: newMetrics(environ, out),
+		rotators: function.Rotators{
+			Shared: config.Shared, Place: settings.Place{Name: "task definition", Lacks: "has no MATILLION_REGION"}, UserAgent: userAgent,
+		},
+	}
 }
 
-// Invoke implements lambda.Handler: it gets the payload as it came, so that one that is not JSON gets a clear error too.
+// Invoke implements lambda.Handler, which gets the payload as it came: so one that is not JSON gets a clear error, too.
 // Its error is a messages.InvokeResponse_Error whose type is the kind of the error, for example NotReadyError, and whose
 // message says what happened, in which state the runner is, and what to do.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err error) {
 	log := h.log
 	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = rotate.Errorf(rotate.Internal, "panic of type %T", panicked) // its value may hold anything
-		}
 		if err != nil {
 			err = answer(ctx, log, err)
 		}
 	}()
+	defer rotate.Recover(&err)
 	if h.configErr != nil {
 		return nil, h.configErr
 	}
@@ -76,7 +72,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := withMargin(ctx)
+	ctx, cancel := context.WithDeadline(ctx, function.Deadline(ctx, lambdaLimit))
 	defer cancel()
 	if err := h.connect(ctx); err != nil {
 		return nil, err
@@ -92,7 +88,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) (reply []byte, err
 
 // answer logs the error and gives it a stable type.
 func answer(ctx context.Context, log *slog.Logger, err error) error {
-	kind := rotate.KindOf(err)
+	typed := function.LogFailure(ctx, log, "the invocation failed", err)
 	name := map[rotate.Kind]string{
 		rotate.Configuration:  "ConfigurationError",
 		rotate.Permission:     "PermissionError",
@@ -100,24 +96,11 @@ func answer(ctx context.Context, log *slog.Logger, err error) error {
 		rotate.UnknownOutcome: "UnknownOutcomeError",
 		rotate.Vendor:         "VendorError",
 		rotate.Internal:       "InternalError",
-	}[kind]
+	}[typed.Kind]
 	if errors.Is(err, errAbandoned) {
 		name = "RotationAbandoned"
 	}
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the invocation failed", "kind", kind, "state", typed.State, "error", typed.Error())
-	return messages.InvokeResponse_Error{Type: name, Message: strings.TrimPrefix(typed.Error(), string(kind)+": ")} // the type says it
-}
-
-// withMargin ends the work before Lambda ends the process, so that the function can still say in which state the runner
-// is: 10 s before, or a twentieth of the time if that is less.
-func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	margin := min(10*time.Second, time.Until(deadline)/20)
-	return context.WithDeadline(ctx, deadline.Add(-margin))
+	return messages.InvokeResponse_Error{Type: name, Message: typed.Message()} // the type is the kind
 }
 
 // connect makes the AWS clients on the first invocation.
@@ -135,8 +118,10 @@ func (h *Handler) connect(ctx context.Context) error {
 	return nil
 }
 
-// wire finds the runner of a secret and makes what works on it.
-func (h *Handler) wire(ctx context.Context, services *ecs.Services, config ecs.Config, log *slog.Logger) (*ecs.Runner, *rotate.Rotator, error) {
+// wire finds the runner of a secret, and makes its rotator.
+func (h *Handler) wire(
+	ctx context.Context, services *ecs.Services, config ecs.Config, log *slog.Logger,
+) (*ecs.Runner, *rotate.Rotator, error) {
 	runner, err := services.Runner(h.secrets, config)
 	if err != nil {
 		return nil, nil, err
@@ -144,36 +129,8 @@ func (h *Handler) wire(ctx context.Context, services *ecs.Services, config ecs.C
 	for _, left := range runner.LeftOut() {
 		log.WarnContext(ctx, "a service is left out: it is not waited for, and not restarted", "service", left)
 	}
-	client, err := h.maiaClient(ctx, runner.Region())
-	if err != nil {
-		return nil, nil, err
-	}
-	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
-}
-
-// maiaClient is the client for a runner's region, with the credential as it is now.
-func (h *Handler) maiaClient(ctx context.Context, discovered string) (*maia.Client, error) {
-	place := settings.Place{Name: "task definition", Lacks: "has no MATILLION_REGION"}
-	region, err := h.config.RegionOf(discovered, place)
-	if err != nil {
-		return nil, err
-	}
-	credentials, err := h.apiCredentials(ctx)
-	if err != nil {
-		return nil, err
-	}
-	key := clientKey{region, credentials.ClientID, credentials.ClientSecret.Fingerprint()}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if client := h.maia[key]; client != nil {
-		return client, nil
-	}
-	client, err := h.config.Client(discovered, place, credentials, userAgent)
-	if err != nil {
-		return nil, err
-	}
-	h.maia[key] = client
-	return client, nil
+	rotator, err := h.rotators.Of(runner, func() (maia.Credentials, error) { return h.apiCredentials(ctx) }, log)
+	return runner, rotator, err
 }
 
 func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) {
@@ -184,11 +141,11 @@ func (h *Handler) apiCredentials(ctx context.Context) (maia.Credentials, error) 
 	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSCURRENT")}
 	out, err := h.secrets.GetSecretValue(ctx, in)
 	if err != nil {
-		return maia.Credentials{}, fmt.Errorf("the Maia API credential: %w", ecs.Failure("GetSecretValue", arn, err))
+		return maia.Credentials{}, rotate.Within("the Maia API credential", ecs.Failure("GetSecretValue", arn, err))
 	}
 	document, err := ecs.ParseDocument(aws.ToString(out.SecretString))
 	if err != nil {
-		return maia.Credentials{}, fmt.Errorf("the Maia API credential in %s: %w", arn, err)
+		return maia.Credentials{}, rotate.Within("the Maia API credential in "+arn, err)
 	}
 	return document.Credentials(), nil
 }

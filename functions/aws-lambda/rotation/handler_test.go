@@ -89,8 +89,9 @@ func TestBadSecretsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		"a number":         {`{"client_id":"a","client_secret":1234567890}`, "has a client_secret that is not a string"},
 		"null":             {`{"client_id":"a","client_secret":null}`, "has a client_secret that is not a string"},
 		"an empty one":     {`{"client_id":"a","client_secret":""}`, "has an empty client_secret"},
-		"twice":            {`{"client_id":"a","client_secret":"hunter2hunter2","client_secret":"b"}`, "has the key client_secret more than once"},
-		"64 KiB":           {long, "might not fit"},
+		"twice": {`{"client_id":"a","client_secret":"hunter2hunter2","client_secret":"b"}`,
+			"has the key client_secret more than once"},
+		"64 KiB": {long, "might not fit"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +124,8 @@ func TestBadSecretsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.useSecret(w.secrets.AddEmptySecret("empty"))
-			_, err := w.handler().Invoke(t.Context(), []byte(fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn, someToken)))
+			_, err := w.handler().Invoke(t.Context(), []byte(fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, w.arn,
+				someToken)))
 			if errorType(err) != "ConfigurationError" || !strings.Contains(err.Error(), "has no value yet") {
 				t.Errorf("error %v", err)
 			}
@@ -145,19 +147,27 @@ func TestBadRepliesOfMaia(t *testing.T) {
 		errorType string
 		says      string
 	}{
-		"truncated":            {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Truncated}, "NotReadyError", "maia: get credentials"},
-		"HTML":                 {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.HTML}, "VendorError", "invalid reply"},
-		"wrong types":          {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody, Body: []byte(`{"clientId":1,"clientSecret":["x"]}`)}, "VendorError", "invalid reply"},
-		"10 MB":                {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody, Body: []byte(`{"clientId":"` + strings.Repeat("x", 10<<20) + `"}`)}, "VendorError", "larger than"},
-		"a redirect":           {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Redirect, Location: "https://elsewhere.example/"}, "VendorError", "redirect"},
-		"401":                  {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 401}, "PermissionError", "credential not accepted"},
-		"403":                  {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 403}, "PermissionError", "needs the role Admin"},
-		"404":                  {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 404}, "ConfigurationError", agentID},
-		"429 for ever":         {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.RateLimited, RetryAfter: "30"}, "NotReadyError", "rate limited"},
-		"another agent":        {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.WrongAgent}, "VendorError", "invalid reply"},
-		"masked":               {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Masked}, "VendorError", "masked"},
-		"no bodies":            {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Empty}, "VendorError", "invalid reply"},
-		"token refused":        {maiatest.Fault{Call: maiatest.Token, Kind: maiatest.Status5xx, Status: 401}, "PermissionError", "credential not accepted"},
+		"truncated": {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Truncated}, "NotReadyError",
+			"maia: get credentials"},
+		"HTML": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.HTML}, "VendorError", "invalid reply"},
+		"wrong types": {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody,
+			Body: []byte(`{"clientId":1,"clientSecret":["x"]}`)}, "VendorError", "invalid reply"},
+		"10 MB": {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.CustomBody,
+			Body: []byte(`{"clientId":"` + strings.Repeat("x", 10<<20) + `"}`)}, "VendorError", "larger than"},
+		"a redirect": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Redirect, Location: "https://elsewhere.example/"},
+			"VendorError", "redirect"},
+		"401": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 401}, "PermissionError",
+			"credential not accepted"},
+		"403": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 403}, "PermissionError",
+			"needs the role Admin"},
+		"404": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.Status5xx, Status: 404}, "ConfigurationError", agentID},
+		"429 for ever": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.RateLimited, RetryAfter: "30"}, "NotReadyError",
+			"rate limited"},
+		"another agent": {maiatest.Fault{Call: maiatest.GetAgent, Kind: maiatest.WrongAgent}, "VendorError", "invalid reply"},
+		"masked":        {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Masked}, "VendorError", "masked"},
+		"no bodies":     {maiatest.Fault{Call: maiatest.GetCredentials, Kind: maiatest.Empty}, "VendorError", "invalid reply"},
+		"token refused": {maiatest.Fault{Call: maiatest.Token, Kind: maiatest.Status5xx, Status: 401}, "PermissionError",
+			"credential not accepted"},
 		"a command is refused": {maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.Status5xx, Status: 400}, "VendorError", "pause"},
 	}
 	for name, test := range tests {
@@ -182,7 +192,8 @@ func TestBadRepliesOfMaia(t *testing.T) {
 }
 
 func TestErrorsOfAWSHaveTheirKind(t *testing.T) {
-	for kind, want := range map[awsjson.Kind]string{awsjson.AccessDenied: "PermissionError", awsjson.Throttle: "NotReadyError", awsjson.Status5xx: "InternalError"} {
+	for kind, want := range map[awsjson.Kind]string{awsjson.AccessDenied: "PermissionError", awsjson.Throttle: "NotReadyError",
+		awsjson.Status5xx: "InternalError"} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.secrets.Inject(awsjson.Fault{Operation: "GetSecretValue", Kind: kind})
@@ -235,7 +246,9 @@ func TestMarginIsKeptForTheLastWords(t *testing.T) {
 		w.ecs.HangNextDeployment("matillion", "runner")
 		w.rotate()
 		text := strings.Join(w.errors, "\n")
-		if strings.Contains(text, "deadline exceeded") || !strings.Contains(text, "the instances are still starting when the time of this run was up") || !strings.Contains(text, "restarted, not connected") {
+		if strings.Contains(text, "deadline exceeded") ||
+			!strings.Contains(text, "the instances are still starting when the time of this run was up") ||
+			!strings.Contains(text, "restarted, not connected") {
 			t.Errorf("errors %s", text)
 		}
 	})

@@ -16,9 +16,9 @@ const MetricsNamespace = "MaiaRotate"
 const (
 	MetricOutcome   = "RotationOutcome"         // 1 for every run; [Function, Outcome] and [Function, Runner, Step, Outcome]
 	MetricDuration  = "RotationDurationSeconds" // of every run; [Function, Runner, Step]
-	MetricDowntime  = "RotationDarkSeconds"     // from refresh to connected, when a run has ended the dark
-	MetricDownNow   = "DarkSeconds"             // for how long the runner has been dark by a refresh of ours; 0: it is not
-	MetricPaused    = "LeftPaused"              // 1 if the run left the runner paused and could not tell that it should, else 0
+	MetricDowntime  = "RotationDowntimeSeconds" // from refresh to connected, when a run has ended the downtime
+	MetricDownNow   = "DowntimeSeconds"         // for how long the runner has been down by a refresh of ours; 0: it is not
+	MetricPaused    = "LeftPaused"              // 1 if the run left the runner paused and it is not known that it should be, else 0
 	MetricAge       = "CredentialAgeDays"       // since the last rotation, or, before the first, since the stored value was made; by heal
 	MetricConnected = "RunnerConnected"         // 1 or 0, as Maia says; by heal
 )
@@ -52,7 +52,7 @@ type emfDirective struct {
 
 var byRunner = [][]string{{"Function"}, {"Function", "Runner"}}
 
-// run tells what came of a run.
+// run reports what came of a run.
 func (m metrics) run(step string, report rotate.Report) {
 	values := map[string]any{
 		"Step": step, "Outcome": report.Outcome,
@@ -62,7 +62,7 @@ func (m metrics) run(step string, report rotate.Report) {
 		{MetricsNamespace, [][]string{{"Function", "Runner", "Step"}}, []emfMetric{{MetricDuration, "Seconds"}}},
 		{MetricsNamespace, [][]string{{"Function", "Outcome"}, {"Function", "Runner", "Step", "Outcome"}}, []emfMetric{{MetricOutcome, "Count"}}},
 	}
-	if report.State != rotate.NotObserved { // a runner that could not be looked at is not told to be back
+	if report.State != rotate.NotObserved { // a runner that could not be observed is not reported to be back
 		downtime := 0.0
 		if report.DownSince != nil {
 			downtime = time.Since(*report.DownSince).Seconds()
@@ -78,7 +78,7 @@ func (m metrics) run(step string, report rotate.Report) {
 	m.write(report.AgentID, values, directives)
 }
 
-// look tells what a healing run saw of a runner.
+// observed reports what a healing run saw of a runner.
 func (m metrics) observed(agentID string, connected bool, age time.Duration) {
 	values := map[string]any{MetricAge: age.Hours() / 24, MetricConnected: count(connected)}
 	m.write(agentID, values, []emfDirective{{MetricsNamespace, byRunner, []emfMetric{{Name: MetricAge}, {MetricConnected, "Count"}}}})

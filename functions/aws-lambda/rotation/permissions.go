@@ -10,18 +10,18 @@ import (
 type Permission struct {
 	Action   string            // such as "secretsmanager:GetSecretValue"
 	Resource string            // an ARN, "*" where IAM knows no narrower one; it ends in "/*" for all services of a cluster
-	Context  map[string]string // what the call says by its condition keys, beside what every call does
+	Context  map[string]string // the condition keys of the call, without those of every call
 }
 
-// Found is what a configuration does not say of the resources that the function works on. All of it may be left out.
+// Found is what a configuration does not say about the function's resources. All of it may be left out.
 type Found struct {
 	Function string            // ARN of the function
 	Services []string          // ARNs of the runners' services; nil: all that the configuration may mean
-	Keys     map[string]string // ARN of a secret → ARN of the key of one's own that it is encrypted with
+	Keys     map[string]string // ARN of a secret → ARN of the customer managed key that it is encrypted with
 }
 
-// Permissions lists what the function does in AWS with a configuration: in the rotations of these secrets, given by their
-// ARNs, and in its own actions. Writing logs is not among it, which Lambda does with the same role.
+// Permissions lists what the function does in AWS in rotations of these secrets (ARNs), and in its own actions. It leaves out the
+// writing of logs, which Lambda does with the same role.
 func Permissions(config Config, secrets []string, found Found) []Permission {
 	if len(secrets) == 0 {
 		return nil
@@ -68,7 +68,7 @@ func Permissions(config Config, secrets []string, found Found) []Permission {
 	return all
 }
 
-// home is where a function is: a partition, a region and an account, which are those of its secrets.
+// platform is where a function runs: the partition, region and account of its secrets.
 type platform struct{ partition, region, account string }
 
 func platformOf(secretARN string) platform {
@@ -76,36 +76,36 @@ func platformOf(secretARN string) platform {
 	return platform{parts[1], parts[3], parts[4]}
 }
 
-// encryption is what Secrets Manager says when it uses a key on the role's behalf.
-func (h platform) encryption(secret string) map[string]string {
+// encryption has the condition keys of Secrets Manager when it uses a key on the role's behalf.
+func (p platform) encryption(secret string) map[string]string {
 	return map[string]string{
 		"kms:EncryptionContext:SecretARN": secret,
-		"kms:ViaService":                  "secretsmanager." + h.region + ".amazonaws.com",
+		"kms:ViaService":                  "secretsmanager." + p.region + ".amazonaws.com",
 	}
 }
 
-func (h platform) ecs(resource string) string {
-	return strings.Join([]string{"arn", h.partition, "ecs", h.region, h.account, resource}, ":")
+func (p platform) ecs(resource string) string {
+	return strings.Join([]string{"arn", p.partition, "ecs", p.region, p.account, resource}, ":")
 }
 
 // cluster is the ARN of a cluster that is given by its name or ARN.
-func (h platform) cluster(name string) string {
+func (p platform) cluster(name string) string {
 	if strings.HasPrefix(name, "arn:") {
 		return name
 	}
-	return h.ecs("cluster/" + name)
+	return p.ecs("cluster/" + name)
 }
 
 // services are the ARNs of those that a configuration names, or of all that may be in a cluster that it names.
-func (h platform) services(config Config) []string {
+func (p platform) services(config Config) []string {
 	var all []string
 	for _, cluster := range config.Clusters {
-		all = append(all, strings.Replace(h.cluster(cluster), ":cluster/", ":service/", 1)+"/*")
+		all = append(all, strings.Replace(p.cluster(cluster), ":cluster/", ":service/", 1)+"/*")
 	}
 	for _, ref := range config.Services {
 		arn := ref.Service
 		if !strings.HasPrefix(arn, "arn:") {
-			arn = strings.Replace(h.cluster(ref.Cluster), ":cluster/", ":service/", 1) + "/" + ref.Service
+			arn = strings.Replace(p.cluster(ref.Cluster), ":cluster/", ":service/", 1) + "/" + ref.Service
 		}
 		all = append(all, arn)
 	}

@@ -31,7 +31,8 @@ func TestPermissions(t *testing.T) {
 		want    string
 	}{
 		"clusters": {
-			[]string{"MAIA_CREDENTIALS_SECRET_ARN=" + credential, "MAIA_ECS_CLUSTERS=one,arn:aws:ecs:eu-west-1:123456789012:cluster/two", "MAIA_AGENT_IDS=" + agentID},
+			[]string{"MAIA_CREDENTIALS_SECRET_ARN=" + credential, "MAIA_ECS_CLUSTERS=one,arn:aws:ecs:eu-west-1:123456789012:cluster/two",
+				"MAIA_AGENT_IDS=" + agentID},
 			[]string{runner, other}, Found{},
 			secret("runner") + "\n" + secret("other") + `
 secretsmanager:GetSecretValue api-AbCdEf
@@ -45,7 +46,8 @@ ecs:UpdateService two/*
 ecs:DescribeTaskDefinition *`,
 		},
 		"services": {
-			[]string{"MAIA_CLIENT_ID=id", "MAIA_CLIENT_SECRET=secret-secret", "MAIA_SECRET_ARNS=" + runner, "MAIA_ECS_SERVICES=one/a," + services + "two/b"},
+			[]string{"MAIA_CLIENT_ID=id", "MAIA_CLIENT_SECRET=secret-secret", "MAIA_SECRET_ARNS=" + runner,
+				"MAIA_ECS_SERVICES=one/a," + services + "two/b"},
 			[]string{runner}, Found{},
 			secret("runner") + `
 ecs:DescribeServices one/a ecs:cluster=arn:aws:ecs:eu-west-1:123456789012:cluster/one
@@ -55,7 +57,8 @@ ecs:UpdateService two/b
 ecs:DescribeTaskDefinition *`,
 		},
 		"found": {
-			[]string{"MAIA_CREDENTIALS_SECRET_ARN=" + credential, "MAIA_SECRET_ARNS=" + runner, "MAIA_ECS_CLUSTERS=one", "MAIA_AGENT_IDS=" + agentID},
+			[]string{"MAIA_CREDENTIALS_SECRET_ARN=" + credential, "MAIA_SECRET_ARNS=" + runner, "MAIA_ECS_CLUSTERS=one",
+				"MAIA_AGENT_IDS=" + agentID},
 			[]string{runner},
 			Found{
 				Function: functionARN + ":live", Services: []string{services + "one/a"},

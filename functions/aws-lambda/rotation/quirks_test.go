@@ -12,7 +12,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// healUntilBack lets the healing schedule go on until the runner is back, for some hours at most.
+// healUntilBack runs the healing schedule until the runner is back, for some hours at most.
 func (w *world) healUntilBack() {
 	w.t.Helper()
 	for range 8 {
@@ -34,8 +34,8 @@ func (w *world) healOnce() error {
 	return w.invoke(w.t.Context(), "", []byte(`{"action":"heal","secret":"`+w.arn+`"}`))
 }
 
-// Under each quirk of the services a rotation brings the runner back, at the latest with the healing events after it, and with
-// no more restarts than it needs; or it is refused before the refresh with the cause named, and the runner runs on.
+// Under each quirk of the services either the rotation, with the healing events after it, brings the runner back without needless
+// restarts, or it is refused before the refresh, with the cause named, and the runner runs on.
 func TestRotationUnderEachQuirk(t *testing.T) {
 	play := func(quirks []quirk.Quirk, how func(w *world, name string) error) {
 		for _, q := range quirks {

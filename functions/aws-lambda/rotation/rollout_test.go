@@ -16,7 +16,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// A rollout that is only slow is no failure: it is waited for, by later runs too, and nothing else is ordered.
+// A slow rollout is no failure: this run and later ones wait for it, and order nothing else.
 func TestRolloutOfNineMinutesIsOneDeployment(t *testing.T) {
 	for name, test := range map[string]struct {
 		start, roll time.Duration
@@ -53,7 +53,7 @@ func TestRolloutOfNineMinutesIsOneDeployment(t *testing.T) {
 	}
 }
 
-// Tags and labels of others move LastChangedDate: a runner that came back after the run that restarted it is not restarted for that.
+// Foreign tags and labels change LastChangedDate. A runner that came back after the end of the run is not restarted because of them.
 func TestATagAfterASlowRolloutRestartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(_ *world, sm *smemulator.Options, ecs *ecsemulator.Options) {
@@ -65,7 +65,7 @@ func TestATagAfterASlowRolloutRestartsNothing(t *testing.T) {
 			t.Fatal("the runner is not back by itself")
 		}
 		_, err := w.handler().secrets.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
-			SecretId: &w.arn, VersionStage: aws.String("of-somebody-else"), MoveToVersionId: aws.String(w.secrets.Versions(w.arn)[0].ID),
+			SecretId: &w.arn, VersionStage: aws.String("of-another-writer"), MoveToVersionId: aws.String(w.secrets.Versions(w.arn)[0].ID),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func TestReadsFromBeforeTheOrderAreWaitedFor(t *testing.T) {
 	}
 }
 
-// One service that cannot be restarted does not keep another down; later runs restart only that one.
+// A service that cannot be restarted does not keep another one down. Later runs restart only the former.
 func TestASiblingThatCannotBeRestartedHoldsBackNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
@@ -131,7 +131,7 @@ func TestASiblingThatCannotBeRestartedHoldsBackNobody(t *testing.T) {
 	})
 }
 
-// What the service says is in the error of a run that waited in vain, and nothing is restarted again for it.
+// The error of a run that waited in vain has the service's own reason, and nothing is restarted again.
 func TestTasksThatFailAreWaitedForAndQuoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(_ *world, _ *smemulator.Options, ecs *ecsemulator.Options) { ecs.StartDelay = 5 * time.Minute })

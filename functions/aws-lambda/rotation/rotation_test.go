@@ -31,12 +31,13 @@ func TestRotation(t *testing.T) {
 		if got := w.deployments(); got != 1 {
 			t.Errorf("%d deployments were ordered, want 1", got)
 		}
-		for _, want := range []string{`"RotationDarkSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID, `"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
+		for _, want := range []string{`"RotationDowntimeSeconds":`, `"Outcome":"rotated"`, `"RotationDurationSeconds":`, `"runner":"` + agentID,
+			`"step":"createSecret"`, `"rotation":"`, `"secret":"` + w.arn} {
 			if !strings.Contains(w.output.String(), want) {
 				t.Errorf("the output lacks %s", want)
 			}
 		}
-		// A second one replaces the first one's note.
+		// A second rotation replaces the note of the first.
 		before := len(w.labels())
 		if got := w.rotate(); got != smemulator.RotationSucceeded {
 			t.Fatalf("%s: %v", got, w.errors)
@@ -81,7 +82,7 @@ func rotationCalls(t *testing.T) (calls []serviceCall) {
 	return calls
 }
 
-// callFault is one thing that can go wrong with a call.
+// callFault is one fault of a call.
 type callFault struct {
 	name   string
 	inject func(w *world)
@@ -115,8 +116,8 @@ func (c serviceCall) faults() []callFault {
 	}
 }
 
-// mustReportThatItIsLeftPaused checks what is true where a process was killed between its PAUSE and the note of it, and the next
-// try came so late that the pause can be anybody's: the runner is back, a person is told, and resumes it.
+// mustReportThatItIsLeftPaused checks the end of a rotation whose process was killed between its PAUSE and the note of it, and whose next
+// try came so late that the pause may be an operator's: the runner is back, an error reports the pause, and a person resumes it.
 func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	w.t.Helper()
 	if agent := w.agent(); !strings.HasPrefix(fault, "killed") || !agent.Connected || agent.Status != maia.StatusPaused {
@@ -133,8 +134,8 @@ func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	}
 }
 
-// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is done, or after, or is where the process
-// is killed. Secrets Manager's retries must bring the runner back.
+// Every call of a rotation to Secrets Manager, ECS and Maia fails before it is carried out, or after it, or kills the process. Secrets
+// Manager's retries must bring the runner back.
 func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
 	scenarios := 0
 	for _, c := range rotationCalls(t) {
@@ -168,7 +169,7 @@ func (w *world) kill() {
 	}
 }
 
-// inFunction says whether the caller runs below the handler.
+// inFunction reports whether the caller runs below the handler.
 func (w *world) inFunction() bool {
 	frames := make([]uintptr, 64)
 	found := runtime.CallersFrames(frames[:runtime.Callers(0, frames)])
@@ -223,16 +224,17 @@ func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
 						return stopped
 					}
 					w.post("PutSecretValue", fmt.Sprintf(`{"SecretId":%q,"ClientRequestToken":%q,"VersionStages":["AWSPENDING"],"SecretString":%q}`,
-						w.arn, w.token("AWSPENDING"), strings.ReplaceAll(document, clientID, "somebody-else")))
+						w.arn, w.token("AWSPENDING"), strings.ReplaceAll(document, clientID, "another-client")))
 					return stopped
 				}
 				w.rotate()
 				w.hook = nil
 				w.errors = nil
-				if err := w.invoke(t.Context(), functionARN, fmt.Appendf(nil, `{"Step":%q,"SecretId":%q,"ClientRequestToken":%q}`, step, w.arn, w.token("AWSPENDING"))); err == nil {
+				event := fmt.Appendf(nil, `{"Step":%q,"SecretId":%q,"ClientRequestToken":%q}`, step, w.arn, w.token("AWSPENDING"))
+				if err := w.invoke(t.Context(), functionARN, event); err == nil {
 					t.Error("the step succeeded")
 				}
-				if text := strings.Join(w.errors, ""); !strings.Contains(text, `is for client`) || !strings.Contains(text, "somebody-else") {
+				if text := strings.Join(w.errors, ""); !strings.Contains(text, `is for client`) || !strings.Contains(text, "another-client") {
 					t.Errorf("errors %s", text)
 				}
 				if w.maia.Refreshes(agentID) != 0 || w.current() != document || w.deployments() != 0 {
@@ -243,8 +245,8 @@ func TestPromise8PendingOfAnotherClientIsRefused(t *testing.T) {
 	}
 }
 
-// Runs that overlap on one token, as after a time-out of the caller's, refresh once between them, and none resumes a
-// runner that another is about to refresh.
+// Concurrent runs on one token, as after a time-out of the caller, refresh once in all. None resumes a runner that another is about to
+// refresh.
 func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 	for _, apart := range []time.Duration{0, 700 * time.Millisecond, 5 * time.Second, 33 * time.Second} {
 		for _, runs := range []int{2, 5} {
@@ -273,13 +275,13 @@ func TestPromise2OverlappingInvocationsRefreshOnce(t *testing.T) {
 					}
 					for range runs - 1 {
 						if err := <-concurrent; err != nil && errorType(err) != "NotReadyError" && errorType(err) != "UnknownOutcomeError" {
-							t.Errorf("error of a run beside: %v", err)
+							t.Errorf("error of a concurrent run: %v", err)
 						}
 					}
 					if w.maia.Refreshes(agentID) != 1 || w.maia.Lost(agentID) != 0 {
 						t.Errorf("%d refreshes, %d pipelines lost", w.maia.Refreshes(agentID), w.maia.Lost(agentID))
 					}
-					// What the runs beside have left, the next rotation clears.
+					// The next rotation clears what the concurrent runs have left.
 					if got := w.rotate(); got != smemulator.RotationSucceeded {
 						t.Errorf("%s: %v", got, w.errors)
 					}
@@ -303,7 +305,7 @@ func TestPromise2ANewTokenAdoptsWhatTheLastOneLeft(t *testing.T) {
 			t.Fatal(got)
 		}
 		w.hook = nil
-		// A person clears the stuck label, as the documentation says, and starts another rotation.
+		// An operator clears the stuck label, as the documentation says, and starts another rotation.
 		w.clearPending()
 		if got := w.rotate(); got != smemulator.RotationSucceeded {
 			t.Fatalf("%s: %v", got, w.errors)
@@ -317,11 +319,16 @@ func (w *world) clearPending() {
 	for _, version := range w.secrets.Versions(w.arn) {
 		for _, stage := range version.Stages {
 			if stage == "AWSPENDING" {
-				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"AWSPENDING","RemoveFromVersionId":%q}`, w.arn, version.ID))
+				w.post("UpdateSecretVersionStage", fmt.Sprintf(`{"SecretId":%q,"VersionStage":"AWSPENDING","RemoveFromVersionId":%q}`, w.arn,
+					version.ID))
 			}
 		}
 	}
 }
+
+// configurationTest is a request to Secrets Manager that sets up the rotation of a secret by a function, and rotates nothing yet.
+const configurationTest = `{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,` +
+	`"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`
 
 // post sends a call to Secrets Manager as an operator's command line would.
 func (w *world) post(operation, body string) {
@@ -333,7 +340,8 @@ func (w *world) post(operation, body string) {
 	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	request.Header.Set("X-Amz-Target", "secretsmanager."+operation)
 	request.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"+time.Now().UTC().Format("20060102")+"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"+time.Now().UTC().Format("20060102")+
+		"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
 	response, err := wire.Transport(w.secrets).RoundTrip(request)
 	if err != nil || response.StatusCode != http.StatusOK {
 		w.t.Fatalf("%s: %v %v", operation, response, err)
@@ -352,7 +360,7 @@ func TestPromise3ConfigurationTestChangesNothing(t *testing.T) {
 				w := newWorld(t, func(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) {
 					sm.TestCopiesValue, sm.TestBeforeEnabled = options.TestCopiesValue, options.TestBeforeEnabled
 				})
-				w.post("RotateSecret", fmt.Sprintf(`{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, w.arn, functionARN))
+				w.post("RotateSecret", fmt.Sprintf(configurationTest, w.arn, functionARN))
 				event, err := w.secrets.WaitRotation(t.Context(), w.arn)
 				if err != nil || event.Name != smemulator.TestRotationSucceeded {
 					t.Errorf("%s: %v %v", event.Name, err, w.errors)
@@ -377,9 +385,10 @@ func TestPromise3ConfigurationTestSaysWhatIsInTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.maia.ConsoleRefresh(agentID)
-		w.post("RotateSecret", fmt.Sprintf(`{"SecretId":%q,"RotationLambdaARN":%q,"RotationRules":{"AutomaticallyAfterDays":30},"RotateImmediately":false,"ClientRequestToken":"11111111-2222-3333-4444-555555555555"}`, w.arn, functionARN))
+		w.post("RotateSecret", fmt.Sprintf(configurationTest, w.arn, functionARN))
 		event, err := w.secrets.WaitRotation(t.Context(), w.arn)
-		if err != nil || event.Name != smemulator.TestRotationFailed || !strings.Contains(strings.Join(w.errors, ""), "a rotation would first have to store") {
+		if err != nil || event.Name != smemulator.TestRotationFailed ||
+			!strings.Contains(strings.Join(w.errors, ""), "a rotation would first have to store") {
 			t.Errorf("%s: %v %v", event.Name, err, w.errors)
 		}
 	})
@@ -391,13 +400,16 @@ func TestPromise3NothingIsRefreshed(t *testing.T) {
 		says    string
 	}{
 		"the service is scaled to zero": {func(w *world) { w.ecs.ScaleTo("matillion", "runner", 0) }, "scaled to zero"},
-		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") }, "the deployment is rolling"},
-		"AGENT_ID is not allowed":       {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" }, "not among the agents that this function may serve"},
+		"the service is being deployed": {func(w *world) { w.ecs.HangNextDeployment("matillion", "runner"); w.ecs.Deploy("matillion", "runner") },
+			"the deployment is rolling"},
+		"AGENT_ID is not allowed": {func(w *world) { w.environ[3] = "MAIA_AGENT_IDS=ffffffff-5c1f-4b0a-9a55-0c6f3a1d2e3f" },
+			"which this function may not serve"},
 		"another client ID": {func(w *world) {
-			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "somebody-else"))
-		}, `credentials of client \"somebody-else\"`},
-		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") }, "MAIA_REGION is us1, but that in the runner's task definition is eu1"},
-		"too little time":    {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
+			w.secrets.Put(w.arn, strings.ReplaceAll(document, clientID, "another-client"))
+		}, `credentials of client \"another-client\"`},
+		"the region differs": {func(w *world) { w.environ = append(w.environ, "MAIA_REGION=us1") },
+			"MAIA_REGION is us1, but that in the runner's task definition is eu1"},
+		"too little time": {func(w *world) { w.timeout = 30 * time.Second }, "are left in this run"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -486,7 +498,8 @@ func TestPromise8OperatorsPauseStays(t *testing.T) {
 			t.Fatalf("%s: %v", got, w.errors)
 		}
 		if agent := w.agent(); agent.Status != maia.StatusPaused || !agent.Connected || !agent.PausedUntil.Equal(until) {
-			t.Errorf("the agent is %q until %s, connected %t; want the operator's pause kept until %s", agent.Status, agent.PausedUntil, agent.Connected, until)
+			t.Errorf("the agent is %q until %s, connected %t; want the operator's pause kept until %s", agent.Status, agent.PausedUntil,
+				agent.Connected, until)
 		}
 		if got := w.maia.Refreshes(agentID); got != 1 {
 			t.Errorf("%d refreshes, want 1", got)
@@ -494,7 +507,7 @@ func TestPromise8OperatorsPauseStays(t *testing.T) {
 	})
 }
 
-// A person who edits another key while the secret rotates keeps the edit.
+// An operator's edit of another key during a rotation is kept.
 func TestPromise8AnEditOfAnotherKeySurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -537,7 +550,7 @@ func TestReadsThatLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(w *world, sm *smemulator.Options, _ *ecsemulator.Options) {
 			sm.ReadLag, sm.RotationToken = 2*time.Second, true
-			w.maia = maiatest.New(maiatest.WithReadLag(40*time.Second), maiatest.WithConnectedLag(10*time.Second))
+			w.maia = maiatest.New(apiCredential, maiatest.WithReadLag(40*time.Second), maiatest.WithConnectedLag(10*time.Second))
 		})
 		time.Sleep(time.Minute)
 		if got := w.rotate(); got != smemulator.RotationSucceeded {
@@ -550,8 +563,7 @@ func TestReadsThatLag(t *testing.T) {
 	})
 }
 
-// Once the secret is refreshed, the steps do not wait for a Maia that is asked too much: what they ask it is good to know, and
-// the runner is dark meanwhile.
+// After the refresh the steps do not wait for a Maia that limits the rate: its answer is not essential, and the runner is down meanwhile.
 func TestPromise4ALimitedMaiaDoesNotDelayTheRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -20,7 +20,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// throttledClient is the function's own client of a Secrets Manager that refuses everything as too much, and what reaches it.
+// throttledClient is the function's own client, and a Secrets Manager that throttles every call.
 func throttledClient(t *testing.T) (*secretsmanager.Client, *smemulator.Server) {
 	server := smemulator.New(smemulator.Options{})
 	t.Cleanup(server.Close)
@@ -100,7 +100,7 @@ func (w *world) serve(services string) {
 	w.environ = append(w.environ, "MAIA_ECS_SERVICES="+services)
 }
 
-// The vendor's examples put a region of the cloud where Maia's belongs.
+// The vendor's examples have a region of AWS where Maia's belongs.
 func TestARegionThatIsNotMaiasIsReportedWithWhereItStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -120,8 +120,8 @@ func TestARegionThatIsNotMaiasIsReportedWithWhereItStands(t *testing.T) {
 	})
 }
 
-// The store of a runner that was never looked after lacks what Maia holds. While the agent of another secret is not known, that
-// one could be the runner's.
+// The store of a runner without a note lacks what Maia holds. It is not repaired while the agent of another secret is unknown, which could
+// be this one.
 func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
 	for name, duplicate := range map[string]bool{"all are known": false, "one cannot be opened": true} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestNothingIsAdoptedWhileTheAgentOfAnotherSecretIsUnknown(t *testing.T) {
 				w := newWorld(t)
 				secrets := w.arn
 				if duplicate {
-					secrets += "," + w.secrets.AddSecret("twin", document)
+					secrets += "," + w.secrets.AddSecret("duplicate", document)
 				}
 				w.environ = append(w.environ, "MAIA_SECRET_ARNS="+secrets)
 				if _, err := w.maia.Client(t).RefreshCredentials(t.Context(), agentID); err != nil { // as in the console
@@ -155,7 +155,7 @@ func TestARunnerLeftPausedIsMeasured(t *testing.T) {
 	}
 }
 
-// What Secrets Manager has left under AWSPENDING beside AWSCURRENT is in nobody's way: not in the next rotation's, nor healing's.
+// AWSPENDING that Secrets Manager has left on AWSCURRENT is in the way of neither the next rotation nor healing.
 func TestAWSPENDINGLeftOnAWSCURRENTIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// statesFile lists every state in which a rotation can be cut off, each with one way to get there. The compiled function
-// must heal them all, see TestTheCompiledFunctionHealsEveryState.
+// statesFile lists every state in which a rotation can be cut off, each with one way to reach it. The compiled function must heal them
+// all, see TestTheCompiledFunctionHealsEveryState.
 const statesFile = "testdata/states.golden"
 
 func TestStatesARotationCanBeCutOffIn(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// errAbandoned marks the error of a rotation that was given up, because what it had staged is not valid any more.
+// errAbandoned marks the error of a rotation that was given up because the value that it had staged is not valid any more.
 var errAbandoned = errors.New("rotation abandoned")
 
 // invocation is one call of the function, for one step of a rotation.
@@ -31,12 +31,12 @@ type invocation struct {
 	rotator *rotate.Rotator
 }
 
-// step takes the event's step. The cases of the token, which every step checks first:
+// step carries out the event's step. The cases of the token, which every step checks first:
 //
 //  1. The token is not a version of the secret: an error.
-//  2. It is AWSCURRENT: the rotation is over, except that finishSecret makes sure of the restart.
-//  3. It is not AWSPENDING: an error. Someone abandoned the rotation.
-//  4. Rotation is not enabled: an error, except that testSecret of a configuration test may come before.
+//  2. It is AWSCURRENT: the rotation is over, but finishSecret still sees to the restart.
+//  3. It is not AWSPENDING: an error. The rotation was abandoned.
+//  4. Rotation is not enabled: an error, except in testSecret, which may come before rotation is enabled.
 //  5. Its version has no value: createSecret makes one; testSecret is a configuration test.
 //  6. Its version has the value that Maia holds: the step goes on.
 //  7. Its version has another value: it can never be replaced. What Maia holds goes to AWSCURRENT under a fresh token,
@@ -78,12 +78,15 @@ func (i *invocation) describe(ctx context.Context) (*secretsmanager.DescribeSecr
 	if err != nil {
 		return nil, ecs.Failure("DescribeSecret", i.event.SecretID, err)
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(out.VersionIdsToStages)), func(stages []string) bool { return slices.Contains(stages, "AWSCURRENT") }) {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(out.VersionIdsToStages)),
+		func(stages []string) bool { return slices.Contains(stages, "AWSCURRENT") }) {
 		return nil, ecs.NoValueError(i.event.SecretID)
 	}
 	if _, known := out.VersionIdsToStages[i.event.ClientRequestToken]; !known {
-		return nil, settings.Errorf("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that somebody puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
-			WithHint("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager rotate-secret, which finishes it")
+		return nil, settings.Errorf("the event's ClientRequestToken %s is not a version of secret %s, or not one any more: a value that "+
+			"another writer puts ends a rotation", i.event.ClientRequestToken, i.event.SecretID).
+			WithHint("if a rotation was under way the runner may be waiting for its secret: start another now with aws secretsmanager " +
+				"rotate-secret, which finishes it")
 	}
 	return out, nil
 }
@@ -102,19 +105,21 @@ func (i *invocation) notPending(described *secretsmanager.DescribeSecretOutput) 
 
 // noValue is the error of a version that should have one by now.
 func (i *invocation) noValue() error {
-	return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID, i.event.ClientRequestToken).
+	return rotate.Errorf(rotate.NotReady, "AWSPENDING of secret %s is version %s, which has no value", i.event.SecretID,
+		i.event.ClientRequestToken).
 		WithHint("if this repeats, clear it: %s", clearPending(i.event.SecretID, i.event.ClientRequestToken))
 }
 
 func clearPending(secret, version string) string {
-	return fmt.Sprintf("aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s", secret, version)
+	return fmt.Sprintf("aws secretsmanager update-secret-version-stage --secret-id %s --version-stage AWSPENDING --remove-from-version-id %s",
+		secret, version)
 }
 
 func errNotEnabled(arn string) error {
 	return settings.Errorf("rotation is not enabled for secret %s", arn).WithHint("enable it with aws secretsmanager rotate-secret")
 }
 
-// create brings a new value to AWSPENDING: a refresh of this rotation's, or one that Maia holds already.
+// create stages a new value as AWSPENDING: that of a refresh, or one that Maia holds already.
 func (i *invocation) create(ctx context.Context) error {
 	if err := i.discover(ctx, true, i.event.ClientRequestToken); err != nil {
 		return err
@@ -129,8 +134,7 @@ func (i *invocation) create(ctx context.Context) error {
 	return i.run(ctx, rotate.Stage)
 }
 
-// confirm makes sure that what is pending is what Maia holds. That Maia cannot be read is no reason to stop: it would
-// only lengthen the dark.
+// confirm checks that what is pending is what Maia holds. It passes if Maia cannot be read: to stop would only lengthen the downtime.
 func (i *invocation) confirm(ctx context.Context) error {
 	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
@@ -145,20 +149,20 @@ func (i *invocation) confirm(ctx context.Context) error {
 	return i.compare(ctx, platform)
 }
 
-// confirmTime is how long Maia may take to confirm: the runner is dark meanwhile, and a Maia that is asked too much lets wait
-// for minutes.
+// confirmTime is how long Maia may take to confirm. The runner is down meanwhile, and Maia may ask a client to wait for minutes.
 const confirmTime = 10 * time.Second
 
 // compare handles cases 6 and 7 of step.
 func (i *invocation) compare(ctx context.Context, platform rotate.Platform) error {
 	if platform.Pending.ClientID != platform.Stored.ClientID {
-		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, platform.Pending.ClientID, platform.Stored.ClientID)
+		return settings.Errorf("AWSPENDING of secret %s is for client %q, AWSCURRENT for %q", i.event.SecretID, platform.Pending.ClientID,
+			platform.Stored.ClientID)
 	}
 	bounded, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
 	read, err := i.rotator.Maia.Credentials(bounded, i.runner.AgentID())
 	if err != nil {
-		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", "state", rotate.OnlyStaged, "error", err)
+		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", rotate.LogError(rotate.AsError(err, rotate.OnlyStaged)))
 		return nil
 	}
 	valid, known := rotate.Observation{Platform: platform, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
@@ -170,8 +174,8 @@ func (i *invocation) compare(ctx context.Context, platform rotate.Platform) erro
 	return i.finish(ctx)
 }
 
-// test confirms; where there is no new value to confirm, it is Secrets Manager's test of the configuration: everything
-// that precedes a refresh is checked, and nothing is changed.
+// test confirms. Without a new value to confirm it is Secrets Manager's test of the configuration: all that precedes a refresh is
+// checked, and nothing is changed.
 func (i *invocation) test(ctx context.Context, enabled bool) error {
 	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
@@ -200,7 +204,7 @@ func (i *invocation) test(ctx context.Context, enabled bool) error {
 	case rotate.Pause, rotate.AwaitDrained, rotate.Refresh, rotate.Done:
 		return nil
 	default:
-		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind, first.Reason)
+		return rotate.Errorf(rotate.NotReady, "a rotation would first have to %s, because %s", first.Kind.Text(), first.Reason)
 	}
 }
 
@@ -223,7 +227,7 @@ func (i *invocation) finish(ctx context.Context) error {
 	}
 	return &rotate.Error{
 		Kind: rotate.NotReady, State: rotate.Back, Err: errAbandoned,
-		What: "rotation abandoned, runner healed: the secret was changed by somebody else while it rotated; what Maia holds is AWSCURRENT now",
+		What: "rotation abandoned, runner healed: another writer changed the secret while it rotated; what Maia holds is AWSCURRENT now",
 		Hint: "nothing: the next rotation comes by its schedule",
 	}
 }
@@ -240,7 +244,7 @@ func logReport(ctx context.Context, log *slog.Logger, report rotate.Report) {
 	log.InfoContext(ctx, "report", report.Attributes()...)
 }
 
-// discover finds the runner of the secret and wires it: to stage under the token, or to finish the token's rotation.
+// discover finds the runner of the secret, and makes its rotator: to stage under the token, or to finish the token's rotation.
 func (i *invocation) discover(ctx context.Context, stage bool, token string) error {
 	config := i.handler.config.of(i.event.SecretID)
 	config.Stage, config.Token, config.RotationToken = stage, token, i.event.RotationToken

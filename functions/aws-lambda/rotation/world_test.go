@@ -33,13 +33,13 @@ const (
 	firstSecret = "the-first-secret-of-the-runner"
 	functionARN = "arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate"
 
-	// document has its keys in an odd order, odd spacing, and a number that does not survive a decoder of floats.
+	// document has an unusual order of keys, unusual blanks, and a number that a float cannot hold.
 	document = `{ "note":"kept",  "client_secret" : "` + firstSecret + `","big":12345678901234567890.10,
   "client_id":"` + clientID + `"}`
 )
 
-// world is the emulated AWS and Maia, in memory, with the handler in this process as the Lambda. It is made for a bubble
-// of testing/synctest: hours pass at once.
+// world is AWS and Maia in memory, with the handler in this process as the Lambda. It belongs into a bubble of testing/synctest, where
+// hours pass at once.
 type world struct {
 	t       *testing.T
 	maia    *maiatest.Server
@@ -58,7 +58,7 @@ type world struct {
 	deadly    deadlyCall
 }
 
-// deadlyCall is the nth call of an operation to AWS at which the process is killed, before it is sent or when it is done.
+// deadlyCall is the nth call of an operation of AWS at which the process is killed, before or after the call.
 type deadlyCall struct {
 	operation string
 	n         int
@@ -96,8 +96,11 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 	return l.w.output.Write(p)
 }
 
+// apiCredential is the credential in newWorld's environment.
+var apiCredential = maiatest.WithAPICredential("api", "the-secret-of-the-api-credential")
+
 func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecsemulator.Options)) *world {
-	w := &world{t: t, maia: maiatest.New(), instances: map[string]*maiatest.Instance{}, timeout: 15 * time.Minute}
+	w := &world{t: t, maia: maiatest.New(apiCredential), instances: map[string]*maiatest.Instance{}, timeout: 15 * time.Minute}
 	sm := smemulator.Options{Invoke: w.invoke, Attempts: 5, RetryDelay: 10 * time.Minute}
 	ecs := ecsemulator.Options{StartDelay: 20500 * time.Millisecond, RollDelay: 7300 * time.Millisecond, StartTask: w.start, StopTask: w.stop}
 	ecs.SecretValue = func(arn, stage, id string) (string, error) { return w.secrets.Value(arn, stage, id) }
@@ -105,7 +108,8 @@ func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecse
 		configure(w, &sm, &ecs)
 	}
 	w.secrets, w.ecs = smemulator.New(sm), ecsemulator.New(ecs)
-	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret, RunningTasks: 1, TaskDuration: 31500 * time.Millisecond})
+	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: firstSecret, RunningTasks: 1,
+		TaskDuration: 31500 * time.Millisecond})
 	w.arn = w.secrets.AddSecret("matillion-oauth-credentials", document)
 	w.ecs.AddCluster("matillion")
 	w.ecs.RegisterTaskDefinition("runner", runnerContainer(w.arn))
@@ -123,7 +127,8 @@ func newWorld(t *testing.T, configure ...func(*world, *smemulator.Options, *ecse
 
 // createService creates a service as the vendor's template does, from the task definition of the same name.
 func (w *world) createService(name string) {
-	w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: name, TaskDefinition: name, DesiredCount: 1, CircuitBreaker: true, Rollback: true})
+	w.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: name, TaskDefinition: name, DesiredCount: 1, CircuitBreaker: true,
+		Rollback: true})
 }
 
 func runnerContainer(arn string) ecsemulator.Container {
@@ -159,13 +164,13 @@ func (w *world) handler() *Handler {
 	options := func(server http.Handler) aws.Config {
 		return aws.Config{
 			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
-			HTTPClient: &http.Client{Transport: deadlyTransport{wire.Transport(server), w}}, BaseEndpoint: aws.String("http://127.0.0.1"), RetryMaxAttempts: 3,
+			HTTPClient:   &http.Client{Transport: deadlyTransport{wire.Transport(server), w}},
+			BaseEndpoint: aws.String("http://127.0.0.1"), RetryMaxAttempts: 3,
 		}
 	}
 	handler.secrets = secretsmanager.NewFromConfig(options(w.secrets))
 	handler.ecs = awsecs.NewFromConfig(options(w.ecs))
-	key := clientKey{"eu1", "api", maia.NewSecret("the-secret-of-the-api-credential").Fingerprint()}
-	handler.maia[key] = w.maia.Client(w.t)
+	handler.rotators.HTTPClient = &http.Client{Transport: w.maia.Transport()}
 	return handler
 }
 
@@ -282,7 +287,7 @@ func (w *world) labels() (labels []string) {
 	return labels
 }
 
-// mustNotLeak searches whatever left the function for every secret that there ever was.
+// mustNotLeak searches all that left the function for every secret so far.
 func (w *world) mustNotLeak() {
 	w.t.Helper()
 	w.mu.Lock()

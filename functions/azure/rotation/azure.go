@@ -25,52 +25,53 @@ const (
 	identityWait   = 20 * time.Second // for a token
 )
 
-// azureAPIs is what the function asks Azure for. Clients and their tokens may outlive an invocation.
+// azureAPIs are the clients of Azure. They and their tokens may outlive an invocation.
 type azureAPIs struct {
 	credential azcore.TokenCredential
 	manager    arm.ClientOptions
 	state      *container.Client
 }
 
-// newAzureAPIs makes the clients, which nothing is asked by yet.
+// newAzureAPIs makes the clients. It sends no request.
 //
-// The credential is the managed identity, and not azidentity's DefaultAzureCredential: that one looks for a developer's
-// tools too, which a function app has not, starts other programs to do so, and would fall back to another identity than the
-// app's where this one is missing. The binary is smaller for it as well. The command line, at home on a developer's machine,
-// gives its own credential by [Handler.As].
+// The credential is the app's managed identity. DefaultAzureCredential of azidentity would also try a developer's tools, start other
+// programs for that, and fall back to another identity if the app has none; and the binary would be larger. The command line passes
+// its own credential to [Handler.WithCredential].
 func newAzureAPIs(config Config) (*azureAPIs, error) {
 	if !config.ManagedIdentity {
 		return nil, rotate.Errorf(rotate.Permission, "the function app has no managed identity (%s is not set)", envIdentity).
 			WithHint("turn on its system-assigned identity, and restart it; for a user-assigned one set %s too", envIdentityOwner)
 	}
-	options := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second}}}
+	var options azidentity.ManagedIdentityCredentialOptions
+	options.Retry = policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
 	if config.IdentityClientID != "" {
 		options.ID = azidentity.ClientID(config.IdentityClientID)
 	}
-	credential, err := azidentity.NewManagedIdentityCredential(options)
+	credential, err := azidentity.NewManagedIdentityCredential(&options)
 	if err != nil {
 		return nil, rotate.Errorf(rotate.Configuration, "the managed identity cannot be used: %w", err)
 	}
 	return apisOf(config, tokens{credential}, nil)
 }
 
-// As has the handler work with a credential that it is given, not with the managed identity of where it runs. The transport
-// is for all requests to Azure; nil: that of the SDK.
-func (h *Handler) As(credential azcore.TokenCredential, transport policy.Transporter) {
+// WithCredential has the handler use this credential, and not the managed identity of the place where it runs. The transport is for all
+// requests to Azure; nil: that of the SDK.
+func (h *Handler) WithCredential(credential azcore.TokenCredential, transport policy.Transporter) {
 	h.azure = func() (*azureAPIs, error) { return apisOf(h.config, tokens{credential}, transport) }
 }
 
 func apisOf(config Config, credential azcore.TokenCredential, transport policy.Transporter) (*azureAPIs, error) {
-	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: containerapp.LastAnswers(clientOptions(config.StateContainerURL, config.ManagerURL, transport,
-		policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 2 * time.Second, TryTimeout: blobTimeout}))})
+	options := containerapp.LastAnswers(clientOptions(config.StateContainerURL, config.ManagerURL, transport,
+		policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 2 * time.Second, TryTimeout: blobTimeout}))
+	state, err := container.NewClient(config.StateContainerURL, credential, &container.ClientOptions{ClientOptions: options})
 	if err != nil {
 		return nil, settings.Errorf("no client can be made for the state container: %w", err)
 	}
 	return &azureAPIs{credential: credential, manager: managerOptions(config.ManagerURL, transport), state: state}, nil
 }
 
-// cloudOf is the cloud of a URL of Azure Resource Manager. One that the SDK does not know has the URL itself as the audience
-// of its tokens; one on this machine stands in front of the public cloud, or for it.
+// cloudOf is the cloud of a URL of Azure Resource Manager. In a cloud that the SDK does not know, the URL is the audience of the
+// tokens. A URL on this machine is a proxy or an emulator of the public cloud.
 func cloudOf(manager string) cloud.Configuration {
 	for _, known := range []cloud.Configuration{cloud.AzurePublic, cloud.AzureGovernment, cloud.AzureChina} {
 		if strings.EqualFold(known.Services[cloud.ResourceManager].Endpoint, manager) {
@@ -86,10 +87,10 @@ func cloudOf(manager string) cloud.Configuration {
 	}}
 }
 
-// plain says that a URL is not https. The configuration lets one pass only if it is loopback's.
+// plain reports whether a URL is not https. The configuration allows that for loopback only.
 func plain(url string) bool { return strings.HasPrefix(strings.ToLower(url), "http://") }
 
-// tokens are those of a credential whose errors have their kinds. The SDK's own text is not used: it holds the whole answer.
+// tokens gives the errors of a credential their kinds. The SDK's own text is not used: it holds the whole answer.
 type tokens struct{ azcore.TokenCredential }
 
 // GetToken implements azcore.TokenCredential.

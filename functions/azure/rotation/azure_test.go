@@ -61,7 +61,7 @@ func TestIdentity(t *testing.T) {
 			}
 			url := server.URL
 			if test.down {
-				listener, err := net.Listen("tcp", "127.0.0.1:0") // of a port at which nobody answers
+				listener, err := net.Listen("tcp", "127.0.0.1:0") // of a port where nothing listens
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,7 +84,8 @@ func TestIdentity(t *testing.T) {
 				t.Errorf("got %q, %v", got.Token, err)
 			case test.words != "" && (rotate.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.words)):
 				t.Errorf("got %v, expected %s: %s", err, test.kind, test.words)
-			case err != nil && (strings.Contains(err.Error(), "correlationId") || strings.Contains(err.Error(), "RESPONSE") || strings.Contains(err.Error(), header)):
+			case err != nil && (strings.Contains(err.Error(), "correlationId") || strings.Contains(err.Error(), "RESPONSE") ||
+				strings.Contains(err.Error(), header)):
 				t.Errorf("the answer is in: %v", err)
 			}
 		})
@@ -108,7 +109,8 @@ func TestIdentityIsWaitedForNoLongerThanTheRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	endpoint.OnCall(func(wire.Call) { cancel() })
 	endpoint.Inject(wire.Fault{Kind: wire.Status5xx})
-	if _, err := azure.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}}); !errors.Is(err, context.Canceled) {
+	if _, err := azure.credential.GetToken(ctx,
+		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

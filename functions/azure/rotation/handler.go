@@ -4,8 +4,8 @@
 // Every invocation heals what needs it and rotates what is due. So one that is past due, or replayed because the timer's
 // lease was lost, finds nothing due.
 //
-// The host speaks the protocol of custom handlers: [Handler.ServeHTTP]. The work itself is [Handler.RotateRunnerSecrets],
-// which knows nothing of it: a main for Azure's worker for Go would register that one.
+// The host speaks the protocol of custom handlers: [Handler.ServeHTTP]. The work itself is [Handler.RotateRunnerSecrets], which does
+// not depend on that protocol: a main for Azure's worker for Go would register it.
 package rotation
 
 import (
@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -34,26 +35,27 @@ type Handler struct {
 	log       *slog.Logger
 	azure     func() (*azureAPIs, error)
 
-	working sync.Mutex // an invocation is at work
-
-	mu   sync.Mutex
-	maia map[string]*maia.Client // by region
+	busy     function.Busy
+	rotators function.Rotators
 }
 
-// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every invocation.
+// New reads the configuration from an environment in the form of os.Environ. Every invocation reports what is wrong with it.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
 	return &Handler{
-		config: config, configErr: err, log: NewLog(out), maia: map[string]*maia.Client{},
+		config: config, configErr: err, log: NewLog(out),
 		azure: sync.OnceValues(func() (*azureAPIs, error) { return newAzureAPIs(config) }),
+		rotators: function.Rotators{
+			Shared: config.Shared, Place: settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, UserAgent: userAgent,
+		},
 	}
 }
 
-// alreadyAtWork is what comes of an invocation while another is at work, as the host may replay one.
+// alreadyAtWork is the result of a concurrent invocation: the host may replay one.
 const alreadyAtWork = "another invocation of this function is at work: nothing was done"
 
 // RotateRunnerSecrets is the function: it heals and rotates, for as long as an invocation may last. The error says which
-// runners failed or are dark.
+// runners failed or are down.
 func (h *Handler) RotateRunnerSecrets(ctx context.Context, timer TimerInfo) error {
 	_, err := h.invoke(ctx, h.log, timer)
 	return err
@@ -64,66 +66,64 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 	if ctx.Err() != nil {
 		return nil, refuse(ctx, log, rotate.Errorf(rotate.NotReady, "the function is ending").WithHint("nothing: the next run does it"))
 	}
-	if !h.working.TryLock() {
+	var result fleet.Result
+	began, err := h.busy.Do(func() (err error) {
+		result, err = h.work(ctx, log, timer)
+		return err
+	})
+	switch {
+	case !began:
 		log.WarnContext(ctx, alreadyAtWork)
 		return []string{alreadyAtWork}, nil
+	case err != nil:
+		return nil, refuse(ctx, log, err)
 	}
-	defer h.working.Unlock()
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
-		}
-	}()
-	ctx, cancel := bounded(ctx)
+	return summary(result)
+}
+
+// WorkTime is how long an invocation may work.
+func WorkTime() time.Duration { return function.WorkTime(timeout) }
+
+// work heals and rotates.
+func (h *Handler) work(ctx context.Context, log *slog.Logger, timer TimerInfo) (fleet.Result, error) {
+	ctx, cancel := context.WithDeadline(ctx, function.Deadline(ctx, timeout))
 	defer cancel()
 	log.InfoContext(ctx, "called", "past_due", bool(timer.IsPastDue))
 	targets, err := h.targets(ctx, nil, false, log)
 	if err != nil {
-		return nil, refuse(ctx, log, err)
+		return fleet.Result{}, err
 	}
 	result := fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)
 	if len(h.config.Groups) > 0 {
 		h.warnOfMissing(ctx, log, result)
 	}
-	return summary(result)
+	return result, nil
 }
 
-// Margin is how long before the host would end the process an invocation ends its work, so that the function can still say
-// in which state the runners are. The host's clock starts a little before ours.
-const Margin = 30 * time.Second
-
-// bounded is a context that ends before the host would end the process.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, FunctionTimeout-Margin)
-}
-
-// told is a result in words: a line for each app.
+// summary is a result in words: a line for each app.
 func summary(result fleet.Result) (lines []string, err error) {
 	var failed []string
 	for _, target := range result.Targets {
-		line := target.Target + ": " + target.Outcome
-		if target.Error != "" {
-			line = target.Target + ": " + target.Error
-		}
+		line := target.Target + ": " + target.Text()
 		lines = append(lines, line)
-		if (fleet.Result{Targets: []fleet.TargetResult{target}}).Failed() {
+		if target.Failed() {
 			failed = append(failed, line)
 		}
 	}
 	if len(failed) == 0 {
 		return lines, nil
 	}
-	return lines, fmt.Errorf("%d of %d runners failed or are dark:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
+	return lines, fmt.Errorf("%d of %d runners failed or are down:\n%s", len(failed), len(lines), strings.Join(failed, "\n"))
 }
 
 const tag = containerapp.Tag + "=" + containerapp.TagValue
 
-// warnOfMissing tells of agents that may be served and that no tagged app has: somebody may have taken away its tag.
+// warnOfMissing reports agents that may be served and that no tagged app names: their app may have lost its tag.
 func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fleet.Result) {
 	for _, id := range h.config.AgentIDs {
 		found := false
 		for _, target := range result.Targets {
-			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Err() != nil
+			found = found || strings.EqualFold(target.AgentID, id) || target.AgentID == "" && target.Error != nil
 		}
 		if !found {
 			log.WarnContext(ctx, "no app with the tag is this runner's", "runner", id, "tag", tag)
@@ -131,7 +131,7 @@ func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fl
 	}
 }
 
-// Plan says what an invocation would do for apps now, and changes nothing; for none it is all that are configured.
+// Plan says what an invocation would do now for these apps, or, if there are none, for all that are configured. It changes nothing.
 func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error) {
 	targets, err := h.targets(ctx, apps, true, h.log)
 	if err != nil {
@@ -141,13 +141,11 @@ func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) error {
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the invocation failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
-	return typed
+	return function.LogFailure(ctx, log, "the invocation failed", err)
 }
 
-// targets are the apps; for none, all that are configured. A resource group that cannot be read is a target that fails, and
-// stops no other; so is one without an app, if there is none in any.
+// targets are these apps, or, if there are none, all that are configured. A resource group that cannot be read is a target that fails
+// and stops no other; so is each without an app, if none has any.
 func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slog.Logger) ([]fleet.Target, error) {
 	if h.configErr != nil {
 		return nil, h.configErr
@@ -162,7 +160,9 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 		apps, groups = h.config.Apps, h.config.Groups
 	}
 	fails := func(group string, err error) {
-		targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return nil, nil, err }})
+		targets = append(targets, fleet.Target{Name: group, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
+			return nil, nil, err
+		}})
 	}
 	for _, group := range groups {
 		found, err := containerapp.Tagged(ctx, containerapp.Config{Credential: azure.credential, Client: azure.manager}, group)
@@ -180,7 +180,7 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 			continue
 		}
 		fails(group, settings.Errorf("no Container App in %s has the tag %s", group, tag).
-			WithHint("tag those of runners; an apply of the vendor's Terraform takes a tag away that its configuration has not"))
+			WithHint("tag those of runners; the vendor's Terraform takes tags away that its configuration does not have"))
 	}
 	for _, app := range apps {
 		targets = append(targets, fleet.Target{Name: app, Open: func(ctx context.Context) (fleet.Runner, *rotate.Rotator, error) {
@@ -190,32 +190,17 @@ func (h *Handler) targets(ctx context.Context, apps []string, dry bool, log *slo
 	return targets, nil
 }
 
-// open finds the runner of an app and makes what works on it; where it is dry, nothing is sent that could be carried out.
-func (h *Handler) open(ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger) (fleet.Runner, *rotate.Rotator, error) {
+// open finds the runner of an app, and makes its rotator. With dry set nothing is sent that could change anything.
+func (h *Handler) open(
+	ctx context.Context, azure *azureAPIs, app string, dry bool, log *slog.Logger,
+) (fleet.Runner, *rotate.Rotator, error) {
 	log = log.With("app", app)
 	runner, err := containerapp.Discover(ctx, containerapp.Config{
-		Credential: azure.credential, Client: azure.manager, App: app, AgentIDs: h.config.AgentIDs, Dry: dry, State: azure.state, Log: log,
+		Credential: azure.credential, Client: azure.manager, App: app, Dry: dry, State: azure.state, Log: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := h.maiaClient(runner.Region())
-	if err != nil {
-		return nil, nil, err
-	}
-	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
-}
-
-// maiaClient is the client for a runner's region.
-func (h *Handler) maiaClient(discovered string) (*maia.Client, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if client := h.maia[discovered]; client != nil {
-		return client, nil
-	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "app", Lacks: "has no MATILLION_REGION"}, h.config.Credentials, userAgent)
-	if err == nil {
-		h.maia[discovered] = client
-	}
-	return client, err
+	rotator, err := h.rotators.Of(runner, func() (maia.Credentials, error) { return h.config.Credentials, nil }, log)
+	return runner, rotator, err
 }

@@ -9,20 +9,22 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 const (
 	longestBody = 1 << 20  // of an invocation, bytes; a timer's has some hundred
-	longestRead = 64 << 20 // of one that is refused, so that its sender hears that it is
+	longestRead = 64 << 20 // of one that is refused, so that its sender gets the answer
 )
 
-// ListenAndServe serves the host on 127.0.0.1 at a port until the context ends, and then until the invocation at work has
-// done what must not be left undone. Whatever ends it is in the log.
+// ListenAndServe serves the host on 127.0.0.1 at a port until the context has ended and the invocation at work is answered. It logs
+// what ended it.
 func (h *Handler) ListenAndServe(ctx context.Context, port string) {
 	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
-		_ = refuse(ctx, h.log, settings.Errorf("FUNCTIONS_CUSTOMHANDLER_PORT is %q, expected a port", port).WithHint("nothing in Azure: the host sets it; elsewhere set it"))
+		_ = refuse(ctx, h.log, settings.Errorf("FUNCTIONS_CUSTOMHANDLER_PORT is %q, expected a port", port).
+			WithHint("nothing in Azure: the host sets it; elsewhere set it"))
 		return
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
@@ -35,8 +37,8 @@ func (h *Handler) ListenAndServe(ctx context.Context, port string) {
 
 // Serve is ListenAndServe on a listener, which it closes.
 func (h *Handler) Serve(ctx context.Context, listener net.Listener) {
-	// An invocation ends with the process, not with the connection that it came by: the host sends no cancellation, and what
-	// looks like one is a host that is gone.
+	// An invocation ends with the process, not with its connection: the host cancels nothing, and a connection that ends means that the
+	// host is gone.
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		h.ServeHTTP(writer, request.WithContext(ctx))
 	})}
@@ -48,26 +50,25 @@ func (h *Handler) Serve(ctx context.Context, listener net.Listener) {
 		return
 	case <-ctx.Done():
 	}
-	h.log.WarnContext(ctx, "the function is told to end")
+	h.log.WarnContext(ctx, "the function is ending")
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), FunctionTimeout)
 	defer cancel()
-	_ = server.Shutdown(last) // a run heeds that its context has ended as soon as it may; its answer is waited for
+	_ = server.Shutdown(last) // waits for the run, which ends as soon as it safely can
 }
 
-// answer is what the host wants. One without a body would have it wait for ever.
+// answer is what the host expects: without a body it would wait for ever.
 type answer struct {
 	Outputs     struct{}
 	Logs        []string
 	ReturnValue *string
 }
 
-// ServeHTTP implements http.Handler: the protocol of custom handlers. What is wrong is logged before it is answered, for
-// the host throws away the body of a failure.
+// ServeHTTP implements http.Handler: the protocol of custom handlers. Failures are logged, because the host throws away their bodies.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	status, lines := h.serve(request)
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
-	_ = json.NewEncoder(writer).Encode(answer{Logs: append([]string{}, lines...)}) // to a host that may have gone
+	_ = json.NewEncoder(writer).Encode(answer{Logs: append([]string{}, lines...)}) // the host may have gone
 }
 
 func (h *Handler) serve(request *http.Request) (status int, lines []string) {
@@ -76,7 +77,7 @@ func (h *Handler) serve(request *http.Request) (status int, lines []string) {
 	case path == "/":
 		return http.StatusOK, nil // ready
 	case path != "/"+FunctionName:
-		err := settings.Errorf("there is no function %q, expected %s", abbreviate(path[1:]), FunctionName)
+		err := settings.Errorf("there is no function %q, expected %s", function.Abbreviate(path[1:]), FunctionName)
 		return http.StatusNotFound, []string{refuse(ctx, log, err).Error()}
 	case request.Method != http.MethodPost:
 		err := settings.Errorf("%s was called by %s, expected POST", FunctionName, request.Method)
@@ -100,7 +101,7 @@ func (h *Handler) serve(request *http.Request) (status int, lines []string) {
 	return http.StatusOK, lines
 }
 
-// readBody reads one that is not too long.
+// readBody refuses one that is too long.
 func readBody(from io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(from, longestBody+1))
 	if err != nil {

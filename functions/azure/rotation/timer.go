@@ -5,17 +5,18 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 )
 
-// TimerInfo is what the host says of a timer that has fired. Nothing is decided by it: what is due, the runners' notes say.
-// So no value in it is an error, whatever its shape.
+// TimerInfo is what the host says about a timer that has fired. Nothing is decided by it, as the runners' notes say what is due. So no
+// value in it is an error, whatever its shape.
 type TimerInfo struct {
 	ScheduleStatus *ScheduleStatus // nil if the host does not keep one
 	IsPastDue      Flag
 }
 
-// Flag is a truth value, which a host may write as a text.
+// Flag is a boolean, which a host may write as a string.
 type Flag bool
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -24,17 +25,17 @@ func (f *Flag) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// ScheduleStatus is what the host remembers of the timer.
+// ScheduleStatus is what the host remembers about the timer.
 type ScheduleStatus struct{ Last, Next, LastUpdated Time }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (s *ScheduleStatus) UnmarshalJSON(text []byte) error {
 	type plain ScheduleStatus
-	_ = json.Unmarshal(text, (*plain)(s)) // else nothing is remembered
+	_ = json.Unmarshal(text, (*plain)(s)) // any other shape is an empty status
 	return nil
 }
 
-// Time is one as the host writes it, in whatever form.
+// Time is a time in whatever form the host writes it.
 type Time string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -43,7 +44,7 @@ func (t *Time) UnmarshalJSON(text []byte) error {
 	if json.Unmarshal(text, &unquoted) != nil {
 		unquoted = string(text)
 	}
-	*t = Time(abbreviate(unquoted))
+	*t = Time(function.Abbreviate(unquoted))
 	return nil
 }
 

@@ -8,29 +8,35 @@ import (
 )
 
 func TestParseInvocation(t *testing.T) {
-	const sys = `"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets","UtcNow":"2023-09-07T11:40:45.004275Z","RandGuid":"1a1c2b3d-0000-4000-8000-000000000000"}`
+	const sys = `"Metadata":{"sys":{"MethodName":"RotateRunnerSecrets","UtcNow":"2023-09-07T11:40:45.004275Z",` +
+		`"RandGuid":"1a1c2b3d-0000-4000-8000-000000000000"}`
 	for body, test := range map[string]struct {
 		pastDue        Flag
 		status         *ScheduleStatus
 		retry, retries int
 	}{
 		`{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":null,"IsPastDue":false}},` + sys + `}}`: {},
-		`{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00","Next":"2023-09-07T12:00:00Z","LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":true}},` + sys + `}}`: {
+		`{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00",` +
+			`"Next":"2023-09-07T12:00:00Z","LastUpdated":"2023-09-07T11:30:00Z"},"IsPastDue":true}},` + sys + `}}`: {
 			pastDue: true, status: &ScheduleStatus{"2023-09-07T11:30:00.0089+00:00", "2023-09-07T12:00:00Z", "2023-09-07T11:30:00Z"},
 		},
-		`{"Data":{"timer":{"ScheduleStatus":{"Last":"yesterday","Next":"","LastUpdated":null},"IsPastDue":true}}}`: {pastDue: true, status: &ScheduleStatus{Last: "yesterday"}},
-		`{"Data":{"timer":{"ScheduleStatus":{"Last":7,"Next":{"a":1}},"IsPastDue":true}}}`:                         {pastDue: true, status: &ScheduleStatus{Last: "7", Next: `{"a":1}`}},
-		`{"Data":{"timer":"{\"Schedule\":{},\"ScheduleStatus\":null,\"IsPastDue\":true}"},` + sys + `}}`:           {pastDue: true},
-		`{"Data":{"timer":{"IsPastDue":"false"}}}`:                                                                 {},
-		`{"Data":{"timer":{"IsPastDue":"True"}}}`:                                                                  {pastDue: true},
-		`{"Data":{"timer":{"IsPastDue":{"a":[7]}}}}`:                                                               {},
-		`{"Data":{"timer":{"ScheduleStatus":"{\"Last\":\"\"}","IsPastDue":true}}}`:                                 {pastDue: true, status: &ScheduleStatus{}},
-		`{"Data":{"timer":{"ScheduleStatus":[7],"IsPastDue":true}}}`:                                               {pastDue: true, status: &ScheduleStatus{}},
-		`{"data":{"timer":{"isPastDue":true}}}`:                                                                    {pastDue: true},
-		`{"Data":{"timer":{}},"Metadata":null}`:                                                                    {},
-		`{"Data":{"timer":{}},"Metadata":"nothing to be read"}`:                                                    {},
-		` {"Data":{"timer":{},"other":7},"Unknown":[]}` + "\r\n":                                                   {},
-		`{"Data":{"timer":{}},` + sys + `,"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}}`:                     {retry: 1, retries: 2},
+		`{"Data":{"timer":{"ScheduleStatus":{"Last":"yesterday","Next":"","LastUpdated":null},"IsPastDue":true}}}`: {pastDue: true,
+			status: &ScheduleStatus{Last: "yesterday"}},
+		`{"Data":{"timer":{"ScheduleStatus":{"Last":7,"Next":{"a":1}},"IsPastDue":true}}}`: {pastDue: true,
+			status: &ScheduleStatus{Last: "7", Next: `{"a":1}`}},
+		`{"Data":{"timer":"{\"Schedule\":{},\"ScheduleStatus\":null,\"IsPastDue\":true}"},` + sys + `}}`: {pastDue: true},
+		`{"Data":{"timer":{"IsPastDue":"false"}}}`:                                                       {},
+		`{"Data":{"timer":{"IsPastDue":"True"}}}`:                                                        {pastDue: true},
+		`{"Data":{"timer":{"IsPastDue":{"a":[7]}}}}`:                                                     {},
+		`{"Data":{"timer":{"ScheduleStatus":"{\"Last\":\"\"}","IsPastDue":true}}}`: {pastDue: true,
+			status: &ScheduleStatus{}},
+		`{"Data":{"timer":{"ScheduleStatus":[7],"IsPastDue":true}}}`: {pastDue: true,
+			status: &ScheduleStatus{}},
+		`{"data":{"timer":{"isPastDue":true}}}`:                                                {pastDue: true},
+		`{"Data":{"timer":{}},"Metadata":null}`:                                                {},
+		`{"Data":{"timer":{}},"Metadata":"nothing to be read"}`:                                {},
+		` {"Data":{"timer":{},"other":7},"Unknown":[]}` + "\r\n":                               {},
+		`{"Data":{"timer":{}},` + sys + `,"RetryContext":{"RetryCount":1,"MaxRetryCount":2}}}`: {retry: 1, retries: 2},
 	} {
 		got, err := parseInvocation([]byte(body))
 		if err != nil {
@@ -70,7 +76,8 @@ func TestBadInvocations(t *testing.T) {
 		`{"Data":{"timer":` + strings.Repeat(`{"a":`, 500_000): "the invocation is no JSON object",
 	} {
 		_, err := parseInvocation([]byte(body))
-		if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), "expected {") || strings.Contains(err.Error(), apiSecret) {
+		if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), "expected {") ||
+			strings.Contains(err.Error(), apiSecret) {
 			t.Errorf("%.100s: got %v, expected %s", body, err, words)
 		}
 	}

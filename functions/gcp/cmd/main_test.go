@@ -20,7 +20,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/pack"
 )
 
-// function is the compiled one, which serves on a port of loopback.
+// function is the compiled function, which serves on a port of loopback.
 type function struct {
 	url     string
 	process *os.Process
@@ -112,13 +112,14 @@ func TestTheCompiledFunctionAnswers(t *testing.T) {
 		"no environment": {nil, "MAIA_CREDENTIALS_SECRET is not set"},
 		"a typing error": {[]string{"MAIA_HELM_RELEASE=x", "MAIA_CLIENT_SECRET=" + secret}, "did you mean MAIA_HELM_RELEASES?"},
 		"no cluster": {
-			[]string{"MAIA_HELM_RELEASES=namespaces/a/releases/b", "KUBECONFIG=/nonexistent", "MAIA_CLIENT_ID=a", "MAIA_CLIENT_SECRET=" + secret}, `KUBECONFIG is \"/nonexistent\"`,
+			[]string{"MAIA_HELM_RELEASES=namespaces/a/releases/b", "KUBECONFIG=/nonexistent", "MAIA_CLIENT_ID=a",
+				"MAIA_CLIENT_SECRET=" + secret}, `KUBECONFIG is \"/nonexistent\"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, binary, test.env...)
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				// No more than what a server reads of a body that nobody asked for; a larger one is the handler's own test.
+				// A server reads no more than this of a body that the handler ignores; the handler's own test has larger ones.
 				status, body := f.call(t, method, strings.NewReader(strings.Repeat("x", 200<<10)))
 				if status != http.StatusInternalServerError || !strings.Contains(body, test.words) || !json.Valid([]byte(body)) {
 					t.Errorf("%s: got %d, %s, expected %s", method, status, body, test.words)
@@ -136,7 +137,7 @@ func TestTheCompiledFunctionAnswers(t *testing.T) {
 	}
 }
 
-// A process that is asked to end, and has nothing to do, ends at once and in order.
+// A process that is asked to end and has nothing to do ends at once, with 0.
 func TestTheCompiledFunctionEndsInOrder(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "function")
 	if err := pack.BuildGCP(t.Context(), binary); err != nil {
@@ -162,7 +163,8 @@ func TestTheFunctionLinksOneCloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range strings.Lines(string(out)) {
-		for _, other := range []string{"aws/aws-sdk-go", "aws/aws-lambda-go", "aws/smithy-go", "Azure/azure-sdk-for-go", "pkg/rotate/ecs", "functions/aws-lambda"} {
+		for _, other := range []string{"aws/aws-sdk-go", "aws/aws-lambda-go", "aws/smithy-go", "Azure/azure-sdk-for-go", "pkg/rotate/ecs",
+			"functions/aws-lambda"} {
 			if strings.Contains(name, other) {
 				t.Errorf("%s is linked", strings.TrimSpace(name))
 			}

@@ -6,15 +6,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// work is a call that is at work.
+// work is a call that works now.
 type work struct {
 	began     time.Time
 	caller    context.Context // ends when its caller has gone
-	run       context.Context // ends with the time that it has
-	scheduled string          // which call of Cloud Scheduler it is; empty if it is none
+	run       context.Context // ends when its time is over
+	scheduled string          // see scheduled
 }
 
 // How long Cloud Scheduler waits for an answer, at least and at most.
@@ -23,11 +24,11 @@ const (
 	longestAttempt  = 30 * time.Minute
 )
 
-// alreadyAtWork is the answer to a call while another is at work whose caller hears how it ends, as Cloud Scheduler may deliver one twice.
+// alreadyAtWork is the answer to a concurrent call if the caller of the first one is still waiting: Cloud Scheduler may deliver one twice.
 const alreadyAtWork = "another call of this function is at work: nothing was done"
 
-// turnedAway is the answer to a call while another is at work. It is a failure if nobody may hear how that one ends: a retry of a call that
-// has taken too long would else hide it.
+// turnedAway is the answer to a concurrent call. It is a failure if the caller of the first one may not be waiting any more: the
+// success of a retry would hide how that one ends.
 func turnedAway(ctx context.Context, log *slog.Logger, other *work, request *http.Request) (Answer, int) {
 	doubt := other.doubt(scheduled(request))
 	if doubt == "" {
@@ -36,14 +37,15 @@ func turnedAway(ctx context.Context, log *slog.Logger, other *work, request *htt
 	}
 	return refuse(ctx, log, rotate.Errorf(rotate.NotReady,
 			"another call of this function has been at work for %s, and %s: nothing was done", time.Since(other.began).Round(time.Second), doubt).
-			WithHint("look in the function's log how that call ends; if this repeats, let the Cloud Scheduler job wait for as long as the function may take (--attempt-deadline)")),
+			WithHint("see in the function's log how that call ends; if this repeats, "+
+				"let the Cloud Scheduler job wait for as long as the function may take (--attempt-deadline)")),
 		http.StatusServiceUnavailable
 }
 
-// doubt says why nobody may hear how the call ends; empty if its caller is known to wait for it.
+// doubt says why the caller may not be waiting for the answer any more; empty if it waits.
 func (w *work) doubt(asks string) string {
 	switch {
-	case w == nil: // it ends at this moment, or begins
+	case w == nil: // it begins or ends right now
 		return ""
 	case w.run.Err() != nil:
 		return "its time is over"
@@ -57,11 +59,11 @@ func (w *work) doubt(asks string) string {
 	return ""
 }
 
-// scheduled is which call of Cloud Scheduler a request is: a retry of it, or a second delivery, is the same one.
+// scheduled identifies a call of Cloud Scheduler: a retry or a second delivery has the same value. Empty if the request is none.
 func scheduled(request *http.Request) string {
 	at := request.Header.Get("X-CloudScheduler-ScheduleTime")
 	if at == "" {
 		return ""
 	}
-	return abbreviate(request.Header.Get("X-CloudScheduler-JobName")) + " " + abbreviate(at)
+	return function.Abbreviate(request.Header.Get("X-CloudScheduler-JobName")) + " " + function.Abbreviate(at)
 }

@@ -8,11 +8,9 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
-	"github.com/maia-rotate/maia-rotate/pkg/maia"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// The variables of the function's environment, beside [settings.Common].
+// The variables of the function's environment, with [settings.Common].
 const (
 	envReleases          = "MAIA_HELM_RELEASES"
 	envSecretPath        = "MAIA_HELM_SECRET_PATH"
@@ -33,14 +31,12 @@ const (
 
 // Config is the function's environment, checked.
 type Config struct {
+	settings.Shared
+
 	Releases          []Release
 	SecretPath        string // of the client_secret in a release's values; empty: the vendor's
-	AgentIDs          []string
-	Kubeconfig        string           // path; empty: the clusters are GKE's
-	CredentialsSecret string           // version of a Secret Manager secret with the credential of the Maia API, or
-	Credentials       maia.Credentials // the credential itself
-	Endpoints         settings.Endpoints
-	Policy            rotate.Policy
+	Kubeconfig        string // path; empty: the clusters are GKE's
+	CredentialsSecret string // version of a Secret Manager secret with the credential of the Maia API; empty: the environment holds it
 }
 
 // Release names a Helm release.
@@ -88,26 +84,19 @@ func ParseConfig(environ []string) (Config, error) {
 	if path := config.SecretPath; path != "" && !secretPath.MatchString(path) {
 		return Config{}, settings.Errorf("%s is %q, expected names joined by dots, like config.oauthClientSecret", envSecretPath, path)
 	}
-	if config.Credentials, err = env.Credential(envCredentialsSecret); err != nil {
+	if config.Shared, err = env.Shared(envCredentialsSecret, longest); err != nil {
 		return Config{}, err
 	}
 	if name := config.CredentialsSecret; name != "" && !secretVersion.MatchString(name) {
-		return Config{}, settings.Errorf("%s is %q, expected projects/PROJECT/secrets/SECRET/versions/VERSION, where VERSION may be latest", envCredentialsSecret, name)
+		return Config{}, settings.Errorf("%s is %q, expected projects/PROJECT/secrets/SECRET/versions/VERSION, where VERSION may be latest",
+			envCredentialsSecret, name)
 	}
 	if err := config.parseReleases(env); err != nil {
 		return Config{}, err
 	}
-	if config.AgentIDs, err = env.Agents(); err != nil {
-		return Config{}, err
-	}
 	if len(config.Releases) > 1 && len(config.AgentIDs) == 0 {
-		return Config{}, settings.Errorf("%s is not set: with several releases it lists the agents that this function may serve", settings.AgentIDs)
-	}
-	if config.Endpoints, err = env.Endpoints(userAgent); err != nil {
-		return Config{}, err
-	}
-	if config.Policy, err = env.Policy(longest); err != nil {
-		return Config{}, err
+		return Config{}, settings.Errorf("%s is not set: with several releases it lists the agents that this function may serve",
+			settings.AgentIDs)
 	}
 	config.Policy.Every, err = env.Age()
 	return config, err
@@ -136,7 +125,8 @@ func (c *Config) form() string {
 	if c.Kubeconfig != "" {
 		return "as namespaces/NAMESPACE/releases/RELEASE, in the cluster of " + envKubeconfig
 	}
-	return fmt.Sprintf("as projects/PROJECT/locations/LOCATION/clusters/CLUSTER/namespaces/NAMESPACE/releases/RELEASE, of which the last two pairs default to %s", defaultName)
+	return fmt.Sprintf("as projects/PROJECT/locations/LOCATION/clusters/CLUSTER/namespaces/NAMESPACE/releases/RELEASE, of which the last "+
+		"two pairs default to %s", defaultName)
 }
 
 // name is what Kubernetes and Google Cloud allow in the names of the things here, domain-scoped projects included.

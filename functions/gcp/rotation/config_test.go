@@ -17,7 +17,7 @@ const (
 	apiSecret = "KZXW6YTBOJRGC6TJNZTQ"
 )
 
-// valid is an environment with everything set that can be.
+// valid is an environment with everything set that can be set together.
 func valid() map[string]string {
 	return map[string]string{
 		"MAIA_HELM_RELEASES":          cluster + ", " + cluster + "/namespaces/second/releases/runner",
@@ -47,10 +47,12 @@ func TestParseConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Release{{cluster, "matillion-agent", "matillion-agent"}, {cluster, "second", "runner"}}
-	if !slices.Equal(config.Releases, want) || config.SecretPath != "config.secret" || config.CredentialsSecret != version || config.Endpoints.Region != "eu1" {
+	if !slices.Equal(config.Releases, want) || config.SecretPath != "config.secret" || config.CredentialsSecret != version ||
+		config.Endpoints.Region != "eu1" {
 		t.Errorf("got %+v", config)
 	}
-	if p := config.Policy; p.Every != 240*time.Hour || p.Drain != rotate.DrainNone || p.DrainTimeout != 90*time.Second || p.ConnectTimeout != 10*time.Minute {
+	if p := config.Policy; p.Every != 240*time.Hour || p.Drain != rotate.DrainNone || p.DrainTimeout != 90*time.Second ||
+		p.ConnectTimeout != 10*time.Minute {
 		t.Errorf("the policy is %+v", p)
 	}
 	if got := config.Releases[1].String(); got != cluster+"/namespaces/second/releases/runner" {
@@ -85,19 +87,21 @@ func TestReleases(t *testing.T) {
 		cluster + "," + "x":                  {words: `item 2 of MAIA_HELM_RELEASES is "x", expected as projects/PROJECT`},
 		cluster + "/releases/r":              {words: "item 1"},
 		cluster + "/releases/r/namespaces/n": {words: "item 1"},
-		cluster + "/namespaces/n/releases/r/pods/p":             {words: "item 1"},
-		cluster + "/namespaces/N":                               {words: "item 1"},
-		cluster + "/namespaces/":                                {words: "item 1"},
-		cluster + "/namespaces/a b":                             {words: "item 1"},
-		cluster + "/namespaces/..":                              {words: "item 1"},
-		"projects/acme/zones/z/clusters/c":                      {words: "item 1"},
-		"projects/acme":                                         {words: "item 1"},
-		cluster + "," + cluster + "/namespaces/matillion-agent": {words: "names " + cluster + "/namespaces/matillion-agent/releases/matillion-agent twice"},
-		cluster + " " + cluster:                                 {words: "item 1"},
-		inKubeconfig + "/x":                                     {kubeconfig: true, words: "expected as namespaces/NAMESPACE/releases/RELEASE, in the cluster of KUBECONFIG"},
-		cluster + "/namespaces/a":                               {kubeconfig: true, words: "item 1"},
-		"namespaces/b":                                          {words: "item 1"},
-		strings.Repeat("a/", 500_000):                           {words: "item 1"},
+		cluster + "/namespaces/n/releases/r/pods/p": {words: "item 1"},
+		cluster + "/namespaces/N":                   {words: "item 1"},
+		cluster + "/namespaces/":                    {words: "item 1"},
+		cluster + "/namespaces/a b":                 {words: "item 1"},
+		cluster + "/namespaces/..":                  {words: "item 1"},
+		"projects/acme/zones/z/clusters/c":          {words: "item 1"},
+		"projects/acme":                             {words: "item 1"},
+		cluster + "," + cluster + "/namespaces/matillion-agent": {words: "names " + cluster +
+			"/namespaces/matillion-agent/releases/matillion-agent twice"},
+		cluster + " " + cluster: {words: "item 1"},
+		inKubeconfig + "/x": {kubeconfig: true,
+			words: "expected as namespaces/NAMESPACE/releases/RELEASE, in the cluster of KUBECONFIG"},
+		cluster + "/namespaces/a":     {kubeconfig: true, words: "item 1"},
+		"namespaces/b":                {words: "item 1"},
+		strings.Repeat("a/", 500_000): {words: "item 1"},
 	} {
 		env := valid()
 		env["MAIA_HELM_RELEASES"] = text
@@ -120,14 +124,16 @@ func TestBadConfig(t *testing.T) {
 		words  []string
 	}{
 		"several releases and no agents": {map[string]string{"MAIA_AGENT_IDS": ""}, []string{"MAIA_AGENT_IDS is not set", "several releases"}},
-		"secret without a version":       {map[string]string{"MAIA_CREDENTIALS_SECRET": "projects/acme/secrets/maia-api"}, []string{"MAIA_CREDENTIALS_SECRET", "versions/VERSION", "latest"}},
-		"no credential":                  {map[string]string{"MAIA_CREDENTIALS_SECRET": ""}, []string{"MAIA_CREDENTIALS_SECRET is not set"}},
-		"two credentials":                {map[string]string{"MAIA_CLIENT_ID": "a", "MAIA_CLIENT_SECRET": apiSecret}, []string{"both set"}},
-		"a typing error":                 {map[string]string{"MAIA_HELM_RELEASE": cluster}, []string{"MAIA_HELM_RELEASE is not known", "MAIA_HELM_RELEASES"}},
-		"every":                          {map[string]string{"MAIA_ROTATE_EVERY": "1s"}, []string{"MAIA_ROTATE_EVERY", "1h0m0s or more"}},
-		"drain":                          {map[string]string{"MAIA_ROTATE_DRAIN": "x"}, []string{"MAIA_ROTATE_DRAIN"}},
-		"region":                         {map[string]string{"MAIA_REGION": "x"}, []string{"MAIA_REGION"}},
-		"agent":                          {map[string]string{"MAIA_AGENT_IDS": "x"}, []string{"MAIA_AGENT_IDS"}},
+		"secret without a version": {map[string]string{"MAIA_CREDENTIALS_SECRET": "projects/acme/secrets/maia-api"},
+			[]string{"MAIA_CREDENTIALS_SECRET", "versions/VERSION", "latest"}},
+		"no credential":   {map[string]string{"MAIA_CREDENTIALS_SECRET": ""}, []string{"MAIA_CREDENTIALS_SECRET is not set"}},
+		"two credentials": {map[string]string{"MAIA_CLIENT_ID": "a", "MAIA_CLIENT_SECRET": apiSecret}, []string{"both set"}},
+		"a typing error": {map[string]string{"MAIA_HELM_RELEASE": cluster},
+			[]string{"MAIA_HELM_RELEASE is not known", "MAIA_HELM_RELEASES"}},
+		"every":  {map[string]string{"MAIA_ROTATE_EVERY": "1s"}, []string{"MAIA_ROTATE_EVERY", "1h0m0s or more"}},
+		"drain":  {map[string]string{"MAIA_ROTATE_DRAIN": "x"}, []string{"MAIA_ROTATE_DRAIN"}},
+		"region": {map[string]string{"MAIA_REGION": "x"}, []string{"MAIA_REGION"}},
+		"agent":  {map[string]string{"MAIA_AGENT_IDS": "x"}, []string{"MAIA_AGENT_IDS"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := valid()

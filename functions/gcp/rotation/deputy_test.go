@@ -21,7 +21,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The thief has a runner of their own, in a release of their own, which they may upgrade as they like.
+// The thief has a runner in a release of their own, which they may upgrade as they like.
 const (
 	thiefID      = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	thiefClient  = "client-of-the-thief"
@@ -37,7 +37,7 @@ type deputyRelease struct {
 	down                             bool   // scaled to zero
 }
 
-// deputyCluster is an API server that answers reads of the releases, and keeps no write: it remembers them.
+// deputyCluster is an API server that answers reads of the releases, and records writes without carrying them out.
 type deputyCluster struct {
 	releases []deputyRelease
 
@@ -67,7 +67,8 @@ func (c *deputyCluster) ServeHTTP(out http.ResponseWriter, request *http.Request
 func (c *deputyCluster) find(path string) any {
 	for _, r := range c.releases {
 		meta := func(name string) map[string]any {
-			return map[string]any{"name": name, "namespace": r.namespace, "resourceVersion": "7", "uid": name, "generation": 1, "creationTimestamp": "2026-03-01T10:00:00Z"}
+			return map[string]any{"name": name, "namespace": r.namespace, "resourceVersion": "7", "uid": name, "generation": 1,
+				"creationTimestamp": "2026-03-01T10:00:00Z"}
 		}
 		base64Of := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 		switch path {
@@ -78,7 +79,8 @@ func (c *deputyCluster) find(path string) any {
 				map[string]any{"metadata": record, "type": "helm.sh/release.v1", "data": map[string]string{"release": base64Of(r.record())}},
 			}}
 		case "api/v1/namespaces/" + r.namespace + "/secrets/runner-config":
-			return map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": meta("runner-config"), "data": map[string]string{"OAUTH_CLIENT_ID": base64Of(r.client), "OAUTH_CLIENT_SECRET": base64Of(r.secret)}}
+			return map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": meta("runner-config"),
+				"data": map[string]string{"OAUTH_CLIENT_ID": base64Of(r.client), "OAUTH_CLIENT_SECRET": base64Of(r.secret)}}
 		case "apis/apps/v1/namespaces/" + r.namespace + "/deployments/runner-app":
 			return r.deployment(meta("runner-app"))
 		case "apis/coordination.k8s.io/v1/namespaces/" + r.namespace + "/leases/maia-rotate-runner":
@@ -100,25 +102,30 @@ func (c *deputyCluster) find(path string) any {
 func (r deputyRelease) deployment(meta map[string]any) map[string]any {
 	replicas := map[bool]int{true: 0, false: 1}[r.down]
 	return map[string]any{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": meta,
-		"spec": map[string]any{"replicas": replicas, "selector": map[string]any{"matchLabels": map[string]string{"app": "runner"}}, "template": map[string]any{
-			"metadata": map[string]any{"labels": map[string]string{"app": "runner"}},
-			"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "runner",
-				"env":     []any{map[string]string{"name": "AGENT_ID", "value": r.agent}, map[string]string{"name": "MATILLION_REGION", "value": "eu1"}},
-				"envFrom": []any{map[string]any{"secretRef": map[string]string{"name": "runner-config"}}},
-			}}},
-		}},
-		"status": map[string]any{"observedGeneration": 1, "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas, "readyReplicas": replicas},
+		"spec": map[string]any{"replicas": replicas, "selector": map[string]any{"matchLabels": map[string]string{"app": "runner"}},
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": map[string]string{"app": "runner"}},
+				"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "runner",
+					"env": []any{map[string]string{"name": "AGENT_ID", "value": r.agent},
+						map[string]string{"name": "MATILLION_REGION", "value": "eu1"}},
+					"envFrom": []any{map[string]any{"secretRef": map[string]string{"name": "runner-config"}}},
+				}}},
+			}},
+		"status": map[string]any{"observedGeneration": 1, "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas,
+			"readyReplicas": replicas},
 	}
 }
 
 // record is the release as Helm keeps it.
 func (r deputyRelease) record() string {
 	deployment, _ := json.Marshal(r.deployment(map[string]any{"name": "runner-app"}))
-	secret, _ := json.Marshal(map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": map[string]string{"name": "runner-config"}, "stringData": map[string]string{"OAUTH_CLIENT_ID": r.client, "OAUTH_CLIENT_SECRET": r.secret}})
+	secret, _ := json.Marshal(map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": map[string]string{"name": "runner-config"},
+		"stringData": map[string]string{"OAUTH_CLIENT_ID": r.client, "OAUTH_CLIENT_SECRET": r.secret}})
 	text, _ := json.Marshal(map[string]any{
 		"name": "runner", "namespace": r.namespace, "version": 1, "info": map[string]any{"status": "deployed"},
-		"chart":    map[string]any{"metadata": map[string]string{"apiVersion": "v2", "name": "runner", "version": "1.0.0"}},
-		"config":   map[string]any{"config": map[string]string{"oauthClientId": r.client, "oauthClientSecret": r.secret}, "dpcAgent": map[string]any{"dpcAgent": map[string]any{"env": map[string]string{"agentId": r.agent, "matillionRegion": "eu1"}}}},
+		"chart": map[string]any{"metadata": map[string]string{"apiVersion": "v2", "name": "runner", "version": "1.0.0"}},
+		"config": map[string]any{"config": map[string]string{"oauthClientId": r.client, "oauthClientSecret": r.secret},
+			"dpcAgent": map[string]any{"dpcAgent": map[string]any{"env": map[string]string{"agentId": r.agent, "matillionRegion": "eu1"}}}},
 		"manifest": "---\n" + string(secret) + "\n---\n" + string(deployment) + "\n",
 	})
 	var packed bytes.Buffer
@@ -128,10 +135,11 @@ func (r deputyRelease) record() string {
 	return base64.StdEncoding.EncodeToString(packed.Bytes())
 }
 
-// deputyCall has the function called, by its caller and for a plan, with the releases as they are and both runners connected.
-func deputyCall(t *testing.T, settings map[string]string, victimDown bool, releases ...deputyRelease) (status int, said string, writes []string) {
+// deputyCall plans and calls the function with these releases, while both runners are connected unless the victim is down.
+func deputyCall(t *testing.T, settings map[string]string, victimDown bool, releases ...deputyRelease) (status int, said string,
+	writes []string) {
 	t.Helper()
-	fake := maiatest.New()
+	fake := maiatest.New(maiatest.WithAPICredential("api", apiSecret))
 	defer fake.Close()
 	fake.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: victimClient, Secret: victimSecret})
 	fake.AddAgent(maiatest.AgentSpec{ID: thiefID, ClientID: thiefClient, Secret: "the-first-secret-of-the-thief"})
@@ -146,14 +154,16 @@ func deputyCall(t *testing.T, settings map[string]string, victimDown bool, relea
 	server := httptest.NewServer(cluster)
 	defer server.Close()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"`+server.URL+`"}}],"users":[{"name":"x","user":{}}]}`), 0o600); err != nil {
+	content := `{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],` +
+		`"clusters":[{"name":"x","cluster":{"server":"` + server.URL + `"}}],"users":[{"name":"x","user":{}}]}`
+	if err := os.WriteFile(kubeconfig, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := map[string]string{"KUBECONFIG": kubeconfig, "MAIA_CLIENT_ID": "api", "MAIA_CLIENT_SECRET": apiSecret}
 	maps.Copy(env, settings)
 	var log bytes.Buffer
 	h := New(environ(env), &log)
-	h.maia[clientKey{"eu1", "api", maia.NewSecret(apiSecret).Fingerprint()}] = fake.Client(t)
+	h.rotators.HTTPClient = &http.Client{Transport: fake.Transport()}
 	planned, err := h.Plan(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -175,16 +185,17 @@ func deputyCall(t *testing.T, settings map[string]string, victimDown bool, relea
 	return recorder.Code, said, cluster.writes
 }
 
-// servedNote is what the Lease of a release says that was served for an agent before.
+// servedNote is the Lease of a release that was served for an agent before.
 func servedNote(agent string) string {
 	mark := maia.NewSecret("the-first-secret-of-the-thief").Fingerprint()
-	note, _ := json.Marshal(map[string]any{"agent": agent, "applied": mark, "rotated": map[string]any{"at": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "over": "0123456789ab", "new": mark}})
+	note, _ := json.Marshal(map[string]any{"agent": agent, "applied": mark,
+		"rotated": map[string]any{"at": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "over": "0123456789ab", "new": mark}})
 	return string(note)
 }
 
-// TestConfusedDeputy: whoever has their release name another runner's agent does not get that one's secret into it, nor has it refreshed
-// or paused: however the releases are listed, whether theirs was served before or not, however the ID is written, by healing, by a
-// rotation, which each call would make, and by a plan. Nothing is written to either release.
+// TestConfusedDeputy: a thief whose release names another runner's agent does not get that runner's secret, and cannot have it refreshed or
+// paused: by healing, by a rotation or by a plan, however the releases are listed and the ID is written, and whether the thief's was
+// served before or not. Nothing is written to either release.
 func TestConfusedDeputy(t *testing.T) {
 	const victims, thiefs = "namespaces/victim/releases/runner", "namespaces/thief/releases/runner"
 	configurations := map[string]map[string]string{
@@ -205,7 +216,8 @@ func TestConfusedDeputy(t *testing.T) {
 						status, said, writes := deputyCall(t, configurations[name], false,
 							deputyRelease{namespace: "victim", agent: agentID, client: victimClient, secret: victimSecret},
 							deputyRelease{namespace: "thief", agent: spelled, client: client, secret: thiefGuess, note: note})
-						refusals := []string{"which this function may not serve", "can be at home in one of them only", "credentials of client", "were never seen to agree"}
+						refusals := []string{"which this function may not serve", "can be the runner of one of them only", "credentials of client",
+							"were never seen to agree"}
 						refused := slices.ContainsFunc(refusals, func(words string) bool { return strings.Contains(said, words) })
 						if status != http.StatusInternalServerError || !refused || len(writes) > 0 {
 							t.Errorf("%d: %s\nwritten were %q", status, said, writes)
@@ -218,8 +230,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: that a runner is down would explain that its store lacks what Maia holds. It explains nothing
-// where the agent is not listed, or is another release's too.
+// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
+// is not listed, or is another release's, too.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const victims, thiefs = "namespaces/victim/releases/runner", "namespaces/thief/releases/runner"
 	for name, settings := range map[string]map[string]string{

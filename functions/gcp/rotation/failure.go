@@ -13,8 +13,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// cause is what a Google API refuses a call for, by the reasons in its error document and the words of its message. One status code has
-// several.
+// cause is why a Google API refuses a call. One status code has several: they differ by the reasons in the error document, or by the
+// words of its message.
 type cause struct {
 	reasons []string // of google.rpc.ErrorInfo, and of the older form
 	words   string   // of the message, where there is no reason
@@ -32,7 +32,7 @@ func causes() []cause {
 			"let the function through the VPC Service Controls perimeter (an ingress rule for its service account); no role helps"},
 		{[]string{"RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"},
 			"Quota exceeded", rotate.NotReady,
-			"nothing: the next call tries again; if this repeats, look at the quotas of the API in the project"},
+			"nothing: the next call tries again; if this repeats, check the quotas of the API in the project"},
 		{[]string{"CUSTOMER_MANAGED_ENCRYPTION_KEY", "KMS_KEY_DISABLED"}, "KMS", rotate.Configuration,
 			"enable the Cloud KMS key of the secret, and let Secret Manager's service agent use it (roles/cloudkms.cryptoKeyEncrypterDecrypter)"},
 	}
@@ -41,8 +41,8 @@ func causes() []cause {
 // failure gives an error of a Google API its kind.
 func failure(what, permission string, err error) error {
 	var typed *rotate.Error
-	if errors.As(err, &typed) { // of the token, without the address that it was for
-		return rotate.Errorf(typed.Kind, "%s: %s", what, typed.What).WithHint("%s", typed.Hint)
+	if errors.As(err, &typed) { // of the token; the text around it holds an address
+		return rotate.Within(what, typed)
 	}
 	var api *googleapi.Error
 	if !errors.As(err, &api) {
@@ -71,7 +71,7 @@ func failure(what, permission string, err error) error {
 	return failed
 }
 
-// causeOf is nil if the code says all that is known. An answer that says to try later is not looked into.
+// causeOf is nil if the code says all that is known. The words of an answer that says to try later do not matter.
 func causeOf(api *googleapi.Error) *cause {
 	if api.Code >= 500 {
 		return nil
@@ -86,7 +86,7 @@ func causeOf(api *googleapi.Error) *cause {
 	return nil
 }
 
-// reasons are what an error document has beside its message.
+// reasons are the codes that an error document has along with its message.
 func reasons(api *googleapi.Error) (all []string) {
 	for _, item := range api.Errors {
 		all = append(all, item.Reason)

@@ -1,18 +1,18 @@
 package rotation
 
 import (
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"google.golang.org/api/googleapi"
 
-	"github.com/maia-rotate/maia-rotate/internal/settings"
-	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestOneCodeSeveralCauses: what is to be done is told by the cause, not by the code.
+// TestOneCodeSeveralCauses: the hint follows from the cause, not from the code.
 func TestOneCodeSeveralCauses(t *testing.T) {
 	reason := func(reason string) []any {
 		return []any{map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}}
@@ -33,7 +33,8 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 		"billing": {googleapi.Error{Code: http.StatusForbidden, Details: reason("BILLING_DISABLED")},
 			rotate.Configuration, "enable billing"},
 		"a perimeter": {googleapi.Error{Code: http.StatusForbidden,
-			Message: "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x"}, rotate.Permission, "VPC Service Controls perimeter"},
+			Message: "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x"}, rotate.Permission,
+			"VPC Service Controls perimeter"},
 		"a quota that is a 403": {googleapi.Error{Code: http.StatusForbidden,
 			Errors: []googleapi.ErrorItem{{Reason: "quotaExceeded"}}}, rotate.NotReady, "the quotas of the API"},
 		"a quota": {googleapi.Error{Code: http.StatusTooManyRequests, Details: reason("RATE_LIMIT_EXCEEDED")},
@@ -58,22 +59,18 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 	}
 }
 
-// TestARegionThatIsNoneOfMaias: the vendor's own examples set one of AWS.
+// elsewhere is a runner whose release names a region of AWS.
+type elsewhere struct{}
+
+func (elsewhere) AgentID() string { return agentID }
+func (elsewhere) Region() string  { return "eu-west-1" }
+
+// TestARegionThatIsNoneOfMaias: the vendor's own examples have one of AWS.
 func TestARegionThatIsNoneOfMaias(t *testing.T) {
-	credential := maia.Credentials{ClientID: "an-id", ClientSecret: maia.NewSecret(apiSecret)}
-	for name, endpoints := range map[string]settings.Endpoints{"not configured": {}, "configured": {Region: "eu1"}} {
-		h := Handler{config: Config{Endpoints: endpoints}, maia: map[clientKey]*maia.Client{}}
-		_, err := h.maiaClient("eu-west-1", credential)
-		for _, words := range []string{`"eu-west-1"`, "MATILLION_REGION", "dpcAgent.dpcAgent.env.matillionRegion", "eu1, us1, au1",
-			"MAIA_API_URL"} {
-			if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), words) {
-				t.Errorf("%s: %q is missing in %v", name, words, err)
-			}
+	_, err := New(environ(valid()), io.Discard).rotators.Of(elsewhere{}, nil, slog.New(slog.DiscardHandler))
+	for _, words := range []string{`"eu-west-1"`, "MATILLION_REGION", "dpcAgent.dpcAgent.env.matillionRegion", "MAIA_API_URL"} {
+		if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), words) {
+			t.Errorf("%q is missing in %v", words, err)
 		}
-	}
-	h := Handler{config: Config{Endpoints: settings.Endpoints{APIURL: "https://eu1.api.matillion.com/dpc"}},
-		maia: map[clientKey]*maia.Client{}}
-	if _, err := h.maiaClient("eu-west-1", credential); err != nil {
-		t.Errorf("with a URL: %v", err)
 	}
 }

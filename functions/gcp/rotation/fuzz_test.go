@@ -23,8 +23,7 @@ func mustBeConfiguration(t *testing.T, err error, names string) {
 	}
 }
 
-// FuzzCallHeaders: whatever a caller says of itself, each line of the log is JSON and not long, and a trace is one name below the
-// project.
+// FuzzCallHeaders: whatever the headers are, each line of the log is JSON and short, and a trace is one name below the project.
 func FuzzCallHeaders(f *testing.F) {
 	f.Add("105445aa7843bc8bf206b12000100000/1;o=1", "", "maia-rotate", "2026-03-01T10:00:00Z")
 	f.Add("", "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01", "", "")
@@ -33,7 +32,8 @@ func FuzzCallHeaders(f *testing.F) {
 	f.Add(" ", "0-../../x-0-0", "", "")
 	f.Fuzz(func(t *testing.T, cloudTrace, parent, job, scheduled string) {
 		request := &http.Request{Header: http.Header{
-			"X-Cloud-Trace-Context": {cloudTrace}, "Traceparent": {parent}, "X-Cloudscheduler-Jobname": {job}, "X-Cloudscheduler-Scheduletime": {scheduled},
+			"X-Cloud-Trace-Context": {cloudTrace}, "Traceparent": {parent},
+			"X-Cloudscheduler-Jobname": {job}, "X-Cloudscheduler-Scheduletime": {scheduled},
 		}}
 		var log bytes.Buffer
 		logCall(t.Context(), withTrace(NewLog(&log), request, "acme"), request)
@@ -53,7 +53,7 @@ func FuzzCallHeaders(f *testing.F) {
 	})
 }
 
-// FuzzRequest: whatever is sent to the function, it answers with JSON, and does not read the body.
+// FuzzRequest: the function answers every request with JSON, and does not read the body.
 func FuzzRequest(f *testing.F) {
 	f.Add(http.MethodPost, "/", "{}")
 	f.Add("É", "//x\u2028", apiSecret)
@@ -64,18 +64,21 @@ func FuzzRequest(f *testing.F) {
 		recorder := httptest.NewRecorder()
 		h.ServeHTTP(recorder, request)
 		var answer Answer
-		if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || recorder.Code != http.StatusInternalServerError || answer.Kind != rotate.Configuration {
+		if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || recorder.Code != http.StatusInternalServerError ||
+			kindOf(answer) != rotate.Configuration {
 			t.Errorf("%d: %q, %v", recorder.Code, recorder.Body, err)
 		}
 	})
 }
 
-// FuzzReleases: the releases of a configuration are named by it, each once, and none gets out of the path that it is put into; else it
-// is a Configuration error that names the variable.
+// FuzzReleases: a configuration has the releases that the variable names, each once, and none of them leaves its place in a path; or it is
+// a Configuration error that names the variable.
 func FuzzReleases(f *testing.F) {
 	for _, sample := range []string{
-		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster, "projects/example.com:acme/locations/l/clusters/c",
-		"projects/../locations/l/clusters/c", "projects/a/locations/b", "projects/a/locations/b/clusters/c/releases/r", "projects/a/locations/b/clusters/C", "projects/a/locations/b/clusters/c\n", "namespaces/a/releases/b", "",
+		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster,
+		"projects/example.com:acme/locations/l/clusters/c",
+		"projects/../locations/l/clusters/c", "projects/a/locations/b", "projects/a/locations/b/clusters/c/releases/r",
+		"projects/a/locations/b/clusters/C", "projects/a/locations/b/clusters/c\n", "namespaces/a/releases/b", "",
 	} {
 		f.Add(sample, "")
 		f.Add(sample, "/kubeconfig")
@@ -111,19 +114,21 @@ func FuzzReleases(f *testing.F) {
 	})
 }
 
-// FuzzConfig: whatever is in the environment, it is read, with an allow-list where there are several releases, or is a Configuration
-// error that names the variable and does not repeat the secret.
+// FuzzConfig: an environment is a configuration, with a list of agents where there are several releases, or a Configuration error that
+// names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
 	sample := strings.Join(environ(valid()), "\n")
 	f.Add(sample)
 	f.Add(strings.Replace(sample, "MAIA_AGENT_IDS", "OTHER", 1))
 	f.Add("MAIA_HELM_RELEASES=" + cluster + "\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_HELM_SECRET_PATH=a..b")
 	f.Add("MAIA_HELM_RELEASES=" + cluster + "\nMAIA_CREDENTIALS_SECRET=projects/p/secrets/s")
-	f.Add("KUBECONFIG=/x\nMAIA_HELM_RELEASES=namespaces/a\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_API_URL=https://x:" + apiSecret + "@y")
+	f.Add("KUBECONFIG=/x\nMAIA_HELM_RELEASES=namespaces/a\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_API_URL=https://x:" +
+		apiSecret + "@y")
 	f.Fuzz(func(t *testing.T, text string) {
 		config, err := ParseConfig(strings.Split(text, "\n"))
 		if err != nil {
-			if strings.Count(text, apiSecret) <= 1 && (strings.Contains(text, "MAIA_CLIENT_SECRET="+apiSecret) || !strings.Contains(text, apiSecret)) {
+			if strings.Count(text, apiSecret) <= 1 && (strings.Contains(text, "MAIA_CLIENT_SECRET="+apiSecret) ||
+				!strings.Contains(text, apiSecret)) {
 				mustBeConfiguration(t, err, "MAIA_")
 			}
 			return
@@ -137,11 +142,13 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// FuzzAPICredential: the credential is what the document holds, once and as a text, or an error that does not repeat it.
+// FuzzAPICredential: the credential is what the document holds, once and as strings, or an error that does not repeat it.
 func FuzzAPICredential(f *testing.F) {
 	for _, sample := range []string{
-		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret + `","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,
-		`{"client_id":"` + "\xff" + `","client_secret":"x"}`, `["` + apiSecret + `"]`, `{"client_id":"a","client_secret":["` + apiSecret + `"]}`, apiSecret, ``, ` {} `, `{"client_id":"","client_secret":""}`,
+		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret +
+			`","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,
+		`{"client_id":"` + "\xff" + `","client_secret":"x"}`, `["` + apiSecret + `"]`, `{"client_id":"a","client_secret":["` + apiSecret +
+			`"]}`, apiSecret, ``, ` {} `, `{"client_id":"","client_secret":""}`,
 	} {
 		f.Add([]byte(sample))
 	}
@@ -155,7 +162,8 @@ func FuzzAPICredential(f *testing.F) {
 		if err := json.Unmarshal(data, &document); err != nil {
 			t.Fatalf("what is not a JSON object is read: %v", err)
 		}
-		if document["client_id"] != credential.ClientID || document["client_secret"] != credential.ClientSecret.Reveal() || credential.ClientID == "" || credential.ClientSecret.IsZero() {
+		if document["client_id"] != credential.ClientID || document["client_secret"] != credential.ClientSecret.Reveal() ||
+			credential.ClientID == "" || credential.ClientSecret.IsZero() {
 			t.Errorf("read is another credential, of client %q", credential.ClientID)
 		}
 	})

@@ -22,10 +22,10 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Scopes are those by which a cluster knows who calls.
+// Scopes are what a token needs for a cluster to know who calls.
 var Scopes = []string{"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email"}
 
-// The permissions of Google Cloud that the function's service account needs; with the second one a control plane lets it in.
+// The permissions of Google Cloud that the function's service account needs. The second one admits it to a control plane.
 const (
 	GetCluster       = "container.clusters.get"
 	ConnectToCluster = "container.clusters.connect"
@@ -41,7 +41,7 @@ type googleAPIs struct {
 // newGoogleAPIs finds the credentials of the function's service account. The context must outlive them.
 func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
 	find := func() (oauth2.TokenSource, error) { return google.DefaultTokenSource(ctx, Scopes...) }
-	tokens, err := inTime("looking for credentials of Google Cloud", find)
+	tokens, err := inTime("credentials of Google Cloud", find)
 	if rotate.KindOf(err) == rotate.NotReady {
 		return nil, err
 	} else if err != nil {
@@ -52,39 +52,39 @@ func newGoogleAPIs(ctx context.Context) (*googleAPIs, error) {
 	return &googleAPIs{options: []option.ClientOption{option.WithTokenSource(tokens)}, tokens: tokens}, nil
 }
 
-// As has the handler work with tokens of Google Cloud that it is given, not with those of where it runs. The options are
-// for the clients of Google's APIs.
-func (h *Handler) As(tokens oauth2.TokenSource, options ...option.ClientOption) {
+// WithCredential has the handler use these tokens of Google Cloud, and not those of the place where it runs. The options are for
+// the clients of Google's APIs.
+func (h *Handler) WithCredential(tokens oauth2.TokenSource, options ...option.ClientOption) {
 	tokens = timedTokens{tokens}
 	apis := &googleAPIs{options: append([]option.ClientOption{option.WithTokenSource(tokens)}, options...), tokens: tokens}
 	h.google = func(context.Context) (*googleAPIs, error) { return apis, nil }
 }
 
-// cluster is the configuration to reach a cluster of GKE: by its DNS endpoint if it has one that lets callers in from
-// outside, else by its IP address.
+// cluster is the configuration to reach a cluster of GKE: by its DNS endpoint if that admits callers from outside, else by its IP
+// address.
 func (g *googleAPIs) cluster(ctx context.Context, name string) (*rest.Config, error) {
 	service, err := container.NewService(ctx, g.options...)
 	if err != nil {
 		return nil, failure("make a client of the Kubernetes Engine API", "", err)
 	}
-	found, err := read(ctx, "look up cluster "+name, GetCluster, func(ctx context.Context) (*container.Cluster, error) {
+	found, err := read(ctx, "read cluster "+name, GetCluster, func(ctx context.Context) (*container.Cluster, error) {
 		return service.Projects.Locations.Clusters.Get(name).Context(ctx).Do()
 	})
 	if err != nil {
 		return nil, err
 	}
 	config := &rest.Config{WrapTransport: func(next http.RoundTripper) http.RoundTripper {
-		return &oauth2.Transport{Source: g.tokens, Base: next} // not a copied token: it would end in the middle of a run
+		return &oauth2.Transport{Source: g.tokens, Base: next} // and not a token of now, which would expire in the middle of a run
 	}}
 	if endpoints := found.ControlPlaneEndpointsConfig; endpoints != nil && endpoints.DnsEndpointConfig != nil {
 		if dns := endpoints.DnsEndpointConfig; dns.AllowExternalTraffic && dns.Endpoint != "" {
-			config.Host = "https://" + dns.Endpoint // its certificate is a public authority's
+			config.Host = "https://" + dns.Endpoint // a public authority has signed its certificate
 			return config, nil
 		}
 	}
 	var authority []byte
 	if found.MasterAuth != nil {
-		authority, _ = base64.StdEncoding.DecodeString(found.MasterAuth.ClusterCaCertificate) // a broken one is none
+		authority, _ = base64.StdEncoding.DecodeString(found.MasterAuth.ClusterCaCertificate) // a broken one counts as none
 	}
 	if len(authority) == 0 || found.Endpoint == "" {
 		return nil, rotate.Errorf(rotate.NotReady, "cluster %s has no endpoint yet, or no certificate (status %s)", name, found.Status).
@@ -119,7 +119,8 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 	payload := cmp.Or(found.Payload, new(secretmanager.SecretPayload))
 	data, err := base64.StdEncoding.DecodeString(payload.Data)
 	if sum := payload.DataCrc32c; err != nil || sum != 0 && sum != int64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) {
-		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was garbled on its way", version).WithHint("nothing: the next call reads it again")
+		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was damaged on its way", version).
+			WithHint("nothing: the next call reads it again")
 	}
 	return parseCredential(data, version)
 }
@@ -128,7 +129,8 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 func parseCredential(data []byte, version string) (maia.Credentials, error) {
 	document := gjson.ParseBytes(data)
 	if !gjson.ValidBytes(data) || !utf8.Valid(data) || !document.IsObject() {
-		return maia.Credentials{}, settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
+		return maia.Credentials{},
+			settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
 	}
 	var texts [2]string
 	for i, name := range []string{"client_id", "client_secret"} {

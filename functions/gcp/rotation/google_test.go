@@ -21,14 +21,14 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// tokens are numbered, a new one for each request, as those are that end while a function runs.
+// tokens are numbered: a new one for each request.
 type tokens struct{ n atomic.Int64 }
 
 func (s *tokens) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: fmt.Sprint("token-", s.n.Add(1))}, nil
 }
 
-// fakeGoogle is Google's APIs, which answer one path with one document.
+// fakeGoogle is a Google API that answers one path with one document.
 func fakeGoogle(t *testing.T, path string, status int, document string) *googleAPIs {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,7 @@ func problem(status int, message string) string {
 	return fmt.Sprintf(`{"error":{"code":%d,"message":%q,"status":"SOME"}}`, status, message)
 }
 
-// authority is the certificate of a server that stands for a cluster, as GKE tells it.
+// authority is the certificate of a server that stands for a cluster, as GKE shows it.
 func authority(server *httptest.Server) string {
 	return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 }
@@ -71,10 +71,14 @@ func TestCluster(t *testing.T) {
 		host     string
 		withCA   bool
 	}{
-		"DNS endpoint":                 {fmt.Sprintf(`{`+dns+`,"endpoint":"10.0.0.1","masterAuth":{"clusterCaCertificate":%q}}`, true, authority(api)), "https://gke-abc.europe-west1.gke.goog", false},
-		"DNS endpoint for insiders":    {fmt.Sprintf(`{`+dns+`,"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, false, address, authority(api)), api.URL, true},
-		"IP address":                   {fmt.Sprintf(`{"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address, authority(api)), api.URL, true},
-		"IP address, other fields too": {fmt.Sprintf(`{"name":"c","unknown":[1],"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address, authority(api)), api.URL, true},
+		"DNS endpoint": {fmt.Sprintf(`{`+dns+`,"endpoint":"10.0.0.1","masterAuth":{"clusterCaCertificate":%q}}`, true,
+			authority(api)), "https://gke-abc.europe-west1.gke.goog", false},
+		"DNS endpoint for insiders": {fmt.Sprintf(`{`+dns+`,"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, false, address,
+			authority(api)), api.URL, true},
+		"IP address": {fmt.Sprintf(`{"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address, authority(api)),
+			api.URL, true},
+		"IP address, other fields too": {fmt.Sprintf(`{"name":"c","unknown":[1],"endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`, address,
+			authority(api)), api.URL, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, err := fakeGoogle(t, "/v1/"+cluster, http.StatusOK, test.document).cluster(t.Context(), cluster)
@@ -121,7 +125,7 @@ func TestClusterFails(t *testing.T) {
 		"no endpoint yet":  {200, `{"status":"PROVISIONING"}`, rotate.NotReady, "status PROVISIONING"},
 		"no certificate":   {200, `{"endpoint":"10.0.0.1","status":"RUNNING"}`, rotate.NotReady, "no endpoint yet, or no certificate"},
 		"bad certificate":  {200, `{"endpoint":"10.0.0.1","masterAuth":{"clusterCaCertificate":"%%%"}}`, rotate.NotReady, "no certificate"},
-		"not JSON":         {200, `<html>`, rotate.Internal, "look up cluster"},
+		"not JSON":         {200, `<html>`, rotate.Internal, "read cluster"},
 		"an empty failure": {500, ``, rotate.NotReady, "HTTP 500"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +171,7 @@ func TestAPICredential(t *testing.T) {
 		"disabled":      {400, problem(400, "is in DISABLED state"), rotate.Configuration, "DISABLED"},
 		"too many":      {429, problem(429, "quota"), rotate.NotReady, "tries again"},
 		"broken":        {500, problem(500, "x"), rotate.NotReady, "tries again"},
-		"garbled":       {200, payload(good, &wrong), rotate.NotReady, "garbled on its way"},
+		"damaged":       {200, payload(good, &wrong), rotate.NotReady, "damaged on its way"},
 		"not JSON":      {200, payload(apiSecret, nil), rotate.Configuration, "is not a JSON object"},
 		"a list":        {200, payload(`["`+apiSecret+`"]`, nil), rotate.Configuration, "is not a JSON object"},
 		"no ID":         {200, payload(`{"client_secret":"`+apiSecret+`"}`, nil), rotate.Configuration, "has no client_id"},
@@ -175,7 +179,7 @@ func TestAPICredential(t *testing.T) {
 		"empty":         {200, payload(`{"client_id":"a","client_secret":""}`, nil), rotate.Configuration, "has no client_secret"},
 		"broken JSON":   {200, payload(good[:len(good)-1], nil), rotate.Configuration, "is not a JSON object"},
 		"no payload":    {200, `{"name":"x"}`, rotate.Configuration, "is not a JSON object"},
-		"not base64":    {200, `{"payload":{"data":"%%%"}}`, rotate.NotReady, "garbled"},
+		"not base64":    {200, `{"payload":{"data":"%%%"}}`, rotate.NotReady, "damaged"},
 		"not an answer": {200, `<html>` + apiSecret, rotate.Internal, "read the Maia API credential"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,11 +194,13 @@ func TestAPICredential(t *testing.T) {
 	}
 }
 
-// TestNoToken: the text of an answer that refuses a token may hold anything.
+// TestNoToken: the answer that refuses a token may hold anything, and is not repeated.
 func TestNoToken(t *testing.T) {
-	err := failure("look up cluster c", "x", &oauth2.RetrieveError{ErrorCode: "invalid_grant", Body: []byte(apiSecret), Response: &http.Response{Status: "400"}})
+	err := failure("read cluster c", "x", &oauth2.RetrieveError{ErrorCode: "invalid_grant", Body: []byte(apiSecret),
+		Response: &http.Response{Status: "400"}})
 	var typed *rotate.Error
-	if !errors.As(err, &typed) || typed.Kind != rotate.Permission || strings.Contains(err.Error(), apiSecret) || !strings.Contains(err.Error(), "invalid_grant") {
+	if !errors.As(err, &typed) || typed.Kind != rotate.Permission || strings.Contains(err.Error(), apiSecret) ||
+		!strings.Contains(err.Error(), "invalid_grant") {
 		t.Errorf("got %v", err)
 	}
 }

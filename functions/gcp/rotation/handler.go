@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -30,50 +31,49 @@ type Handler struct {
 	log       *slog.Logger
 	google    func(context.Context) (*googleAPIs, error)
 
-	working sync.Mutex // a call is at work
-	atWork  atomic.Pointer[work]
+	rotators function.Rotators
+
+	busy   function.Busy
+	atWork atomic.Pointer[work]
 
 	ending    chan struct{} // closed by End
 	answering sync.RWMutex  // held for reading by each call until it is answered
-
-	mu   sync.Mutex
-	maia map[clientKey]*maia.Client
 }
 
-// clientKey tells clients of the Maia API apart: the credential may be rotated too.
-type clientKey struct {
-	region, clientID string
-	secret           maia.Fingerprint
-}
-
-// New reads the configuration from an environment in the form of os.Environ. That it is wrong is told by every call.
+// New reads the configuration from an environment in the form of os.Environ. Every call reports what is wrong with it.
 func New(environ []string, out io.Writer) *Handler {
 	config, err := ParseConfig(environ)
-	return &Handler{config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, maia: map[clientKey]*maia.Client{}, ending: make(chan struct{})}
+	return &Handler{
+		config: config, configErr: err, log: NewLog(out), google: newGoogleAPIs, ending: make(chan struct{}),
+		rotators: function.Rotators{
+			Shared: config.Shared, UserAgent: userAgent,
+			Place: settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)", Lacks: "names no region"},
+		},
+	}
 }
 
-// End is for a process that the platform has asked to end (SIGTERM), and that it kills soon. A run that has refreshed nothing
-// gives up and takes back what it has changed; one that has goes on until the restart is ordered, which nothing but its
-// deadline ends. End returns when all calls are answered, and is called once: no other call is served after it.
+// End is for a process that the platform has asked to end (SIGTERM) and kills soon. A run that has refreshed nothing gives up and
+// takes back what it has changed; one that has refreshed goes on until the restart is ordered, or until its deadline. End returns
+// when all calls are answered, and is called once: no other call is served after it.
 func (h *Handler) End() {
 	close(h.ending)
 	h.answering.Lock()
 }
 
-// Answer is what a call is answered with, beside the results.
+// Answer is what a call is answered with.
 type Answer struct {
 	fleet.Result
-	Note  string      `json:"note,omitempty"`
-	Error string      `json:"error,omitempty"` // of a call that could not begin
-	Kind  rotate.Kind `json:"kind,omitempty"`  // of that error
+	Note  string        `json:"note,omitempty"`
+	Error *rotate.Error `json:"error,omitempty"` // of a call that could not begin
 }
 
-// ServeHTTP implements http.Handler. It answers 200 with an [Answer], or 500 with one if any runner failed or is dark, or 503 if another
-// call is at work of which nobody may hear how it ends. It does not read the request's body, and goes on when its caller has gone.
+// ServeHTTP implements http.Handler. It answers with an [Answer]: 200, or 500 if any runner failed or is down, or 503 if another call is
+// at work whose caller may not be waiting any more. It does not read the request's body, and goes on when its caller has gone.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
 	defer h.answering.RUnlock()
-	ctx, cancel := bounded(request.Context())
+	// It goes on when its caller has gone, but not for longer than its time: the function has to say in which state the runners are.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(request.Context()), function.Deadline(request.Context(), longestAttempt))
 	defer cancel()
 	go func() {
 		select {
@@ -89,52 +89,36 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	log := withTrace(h.log, request, project)
 	logCall(ctx, log, request)
 	answer, status := Answer{}, http.StatusOK
-	if h.working.TryLock() {
+	began, err := h.busy.Do(func() (err error) {
 		h.atWork.Store(&work{began: time.Now(), caller: request.Context(), run: ctx, scheduled: scheduled(request)})
-		answer = h.serve(ctx, log)
-		h.atWork.Store(nil)
-		h.working.Unlock()
-		if answer.Error != "" || answer.Failed() {
-			status = http.StatusInternalServerError
-		}
-	} else {
+		defer h.atWork.Store(nil)
+		answer.Result, err = h.work(ctx, log)
+		return err
+	})
+	switch {
+	case !began:
 		answer, status = turnedAway(ctx, log, h.atWork.Load(), request)
+	case err != nil:
+		answer, status = refuse(ctx, log, err), http.StatusInternalServerError
+	case answer.Failed():
+		status = http.StatusInternalServerError
 	}
 	writer.Header().Set("Content-Type", "application/json")
 	writer.WriteHeader(status)
-	_ = json.NewEncoder(writer).Encode(answer)     // to a caller who may have gone
-	_ = http.NewResponseController(writer).Flush() // before End returns; a writer in tests may not know how
+	_ = json.NewEncoder(writer).Encode(answer)     // the caller may have gone
+	_ = http.NewResponseController(writer).Flush() // before End returns; a test's writer may not be able to
 }
 
-// bounded is a context that ends some time before the platform ends the process, so that the function can still say in
-// which state the runners are; and not with its caller.
-func bounded(caller context.Context) (context.Context, context.CancelFunc) {
-	const otherwise = 30 * time.Minute // the longest that Cloud Scheduler waits
-	deadline, ok := caller.Deadline()
-	if !ok {
-		deadline = time.Now().Add(otherwise)
-	}
-	return context.WithDeadline(context.WithoutCancel(caller), deadline.Add(-Margin(time.Until(deadline))))
-}
-
-// Margin is how long before its time-out a call ends its work.
-func Margin(timeout time.Duration) time.Duration { return min(10*time.Second, timeout/20) }
-
-// serve does the work of one call.
-func (h *Handler) serve(ctx context.Context, log *slog.Logger) (answer Answer) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			answer = refuse(ctx, log, rotate.Errorf(rotate.Internal, "panic of type %T", panicked)) // its value may hold anything
-		}
-	}()
+// work heals and rotates.
+func (h *Handler) work(ctx context.Context, log *slog.Logger) (fleet.Result, error) {
 	targets, err := h.targets(ctx, h.config.Releases, log)
 	if err != nil {
-		return refuse(ctx, log, err)
+		return fleet.Result{}, err
 	}
-	return Answer{Result: fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)}
+	return fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets), nil
 }
 
-// Plan says what a call would do for releases now, and changes nothing; for none it is all that are configured.
+// Plan says what a call would do now for these releases, or, if there are none, for all that are configured. It changes nothing.
 func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, error) {
 	if len(releases) == 0 {
 		releases = h.config.Releases
@@ -147,9 +131,7 @@ func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, 
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
-	typed := rotate.AsError(err, rotate.NotObserved)
-	log.ErrorContext(ctx, "the call failed", "kind", typed.Kind, "state", typed.State, "error", typed.Error())
-	return Answer{Error: typed.Error(), Kind: typed.Kind}
+	return Answer{Error: function.LogFailure(ctx, log, "the call failed", err)}
 }
 
 // call is what the targets of one call share.
@@ -163,7 +145,7 @@ type call struct {
 	clusters map[string]func() (*rest.Config, error)
 }
 
-// targets are the releases. The credential of the Maia API is read once for all, and so is each cluster.
+// targets are the releases. The credential of the Maia API is read once for all of them, and so is each cluster.
 func (h *Handler) targets(ctx context.Context, releases []Release, log *slog.Logger) ([]fleet.Target, error) {
 	if h.configErr != nil {
 		return nil, h.configErr
@@ -193,7 +175,7 @@ func (c *call) readCredential(ctx context.Context) (maia.Credentials, error) {
 
 const requestTimeout = 10 * time.Second // of one request to a cluster
 
-// open finds the runner of a release and makes what works on it.
+// open finds the runner of a release, and makes its rotator.
 func (c *call) open(ctx context.Context, release Release) (fleet.Runner, *rotate.Rotator, error) {
 	h := c.handler
 	cluster, err := c.cluster(ctx, release.Cluster)
@@ -202,23 +184,16 @@ func (c *call) open(ctx context.Context, release Release) (fleet.Runner, *rotate
 	}
 	log := c.log.With("release", release.String())
 	runner, err := helmrelease.Discover(ctx, helmrelease.Config{
-		REST: cluster, Namespace: release.Namespace, Release: release.Name, SecretPath: h.config.SecretPath, AgentIDs: h.config.AgentIDs, Log: log,
+		REST: cluster, Namespace: release.Namespace, Release: release.Name, SecretPath: h.config.SecretPath, Log: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	credential, err := c.credential()
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := h.maiaClient(runner.Region(), credential)
-	if err != nil {
-		return nil, nil, err
-	}
-	return runner, &rotate.Rotator{Maia: client, Policy: h.config.Policy, Log: log.With("runner", runner.AgentID())}, nil
+	rotator, err := h.rotators.Of(runner, c.credential, log)
+	return runner, rotator, err
 }
 
-// cluster is a configuration of the release's own.
+// cluster is a copy of the cluster's configuration, for one release.
 func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
 	c.mu.Lock()
 	find := c.clusters[name]
@@ -243,20 +218,4 @@ func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
 	config := rest.CopyConfig(found)
 	config.Timeout, config.QPS, config.UserAgent = requestTimeout, -1, userAgent
 	return config, nil
-}
-
-// maiaClient is the client for a runner's region, with the credential as it is now.
-func (h *Handler) maiaClient(discovered string, credential maia.Credentials) (*maia.Client, error) {
-	key := clientKey{discovered, credential.ClientID, credential.ClientSecret.Fingerprint()}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if client := h.maia[key]; client != nil {
-		return client, nil
-	}
-	client, err := h.config.Endpoints.Client(discovered, settings.Place{Name: "release (value dpcAgent.dpcAgent.env.matillionRegion)",
-		Lacks: "names no region"}, credential, userAgent)
-	if err == nil {
-		h.maia[key] = client
-	}
-	return client, err
 }

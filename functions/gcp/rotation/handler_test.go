@@ -29,6 +29,14 @@ func answered(t *testing.T, h *Handler, request *http.Request) (int, Answer) {
 	return recorder.Code, answer
 }
 
+// kindOf is the kind of the error of a call that could not begin; empty if there is none.
+func kindOf(answer Answer) rotate.Kind {
+	if answer.Error == nil {
+		return ""
+	}
+	return answer.Error.Kind
+}
+
 func lines(t *testing.T, log []byte) (all []map[string]any) {
 	t.Helper()
 	for line := range bytes.Lines(log) {
@@ -41,7 +49,7 @@ func lines(t *testing.T, log []byte) (all []map[string]any) {
 	return all
 }
 
-// noGoogle is a function that cannot log in.
+// noGoogle are Google's APIs for a function without credentials.
 func noGoogle(context.Context) (*googleAPIs, error) {
 	return nil, rotate.Errorf(rotate.Permission, "there are no credentials of Google Cloud").WithHint("run the function as a service account")
 }
@@ -68,7 +76,8 @@ func TestWhateverIsSentIsIgnored(t *testing.T) {
 			h := New(environ(valid()), &log)
 			h.google = noGoogle
 			status, answer := answered(t, h, request)
-			if status != http.StatusInternalServerError || len(answer.Targets) != 2 || !strings.Contains(answer.Targets[0].Error, "no credentials of Google Cloud") {
+			if status != http.StatusInternalServerError || len(answer.Targets) != 2 ||
+				!strings.Contains(answer.Targets[0].Text(), "no credentials of Google Cloud") {
 				t.Errorf("got %d, %+v", status, answer)
 			}
 		})
@@ -83,17 +92,20 @@ func withHeader(request *http.Request, name, value string) *http.Request {
 func TestBadConfigurationIsReported(t *testing.T) {
 	var log bytes.Buffer
 	status, answer := answered(t, New([]string{"MAIA_HELM_RELEASES=x"}, &log), httptest.NewRequest(http.MethodPost, "/", nil))
-	if status != http.StatusInternalServerError || answer.Kind != rotate.Configuration || !strings.Contains(answer.Error, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {
+	if status != http.StatusInternalServerError || kindOf(answer) != rotate.Configuration ||
+		!strings.Contains(answer.Error.What, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {
 		t.Errorf("got %d, %+v", status, answer)
 	}
 	failed := lines(t, log.Bytes())[1]
-	if failed["severity"] != "ERROR" || failed["message"] != "the call failed" || failed["kind"] != "configuration" || failed["error"] == "" || failed["level"] != nil || failed["msg"] != nil {
+	if failed["severity"] != "ERROR" || failed["message"] != "the call failed" || failed["kind"] != "configuration" || failed["error"] == "" ||
+		failed["level"] != nil || failed["msg"] != nil {
 		t.Errorf("the line is %v", failed)
 	}
 }
 
 func TestTrace(t *testing.T) {
-	for name, value := range map[string]string{"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1", "traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"} {
+	for name, value := range map[string]string{"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1",
+		"traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"} {
 		var log bytes.Buffer
 		h := New(environ(valid()), &log)
 		h.google = noGoogle
@@ -111,8 +123,8 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// TestOneCallAtATime: a second call meanwhile is answered with 200 where the caller of the first one hears how it ends, else with 503. The
-// first one is carried out to the end, though its caller has gone.
+// TestOneCallAtATime: a concurrent call is answered with 200 while the caller of the first one waits, else with 503. The first one is
+// carried out to the end, though its caller has gone.
 func TestOneCallAtATime(t *testing.T) {
 	const job, first, later = "maia-rotate", "2026-11-28T19:00:00Z", "2026-11-28T19:30:00Z"
 	for name, test := range map[string]struct {
@@ -127,8 +139,8 @@ func TestOneCallAtATime(t *testing.T) {
 		"the caller has gone": {is: "", after: time.Second, gone: true, words: "has been at work for 1s, and its caller has gone"},
 		"a retry after its deadline": {is: first, after: 3*time.Minute + 5*time.Second,
 			words: "has been at work for 3m5s, and this one repeats it"},
-		"the next one, 31 min later":  {is: later, after: 31 * time.Minute, words: "Cloud Scheduler waits for none that long"},
-		"one that has lost its bound": {is: later, after: time.Hour, words: "its time is over"},
+		"the next one, 31 min later": {is: later, after: 31 * time.Minute, words: "Cloud Scheduler waits for none that long"},
+		"one whose time is over":     {is: later, after: time.Hour, words: "its time is over"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -171,8 +183,8 @@ func TestOneCallAtATime(t *testing.T) {
 				status, answer := answered(t, h, call(t.Context(), test.is))
 				if test.words == "" && (status != http.StatusOK ||
 					answer.Note != "another call of this function is at work: nothing was done") ||
-					test.words != "" && (status != http.StatusServiceUnavailable || answer.Kind != rotate.NotReady ||
-						!strings.Contains(answer.Error, test.words)) {
+					test.words != "" && (status != http.StatusServiceUnavailable || kindOf(answer) != rotate.NotReady ||
+						!strings.Contains(answer.Error.What, test.words)) {
 					t.Errorf("the second call: %d, %+v", status, answer)
 				}
 				close(release)
@@ -209,7 +221,7 @@ func (w *witness) WithAttrs([]slog.Attr) slog.Handler { return w }
 // WithGroup implements slog.Handler.
 func (w *witness) WithGroup(string) slog.Handler { return w }
 
-// TestEnd: a run hears of it, and End returns when its call is answered.
+// TestEnd: a run is cancelled, and End returns when its call is answered.
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := valid()
@@ -252,40 +264,42 @@ func TestPanicIsContained(t *testing.T) {
 	h := New(environ(valid()), &log)
 	h.google = func(context.Context) (*googleAPIs, error) { panic("holds " + apiSecret) }
 	status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil))
-	if status != http.StatusInternalServerError || !strings.Contains(answer.Targets[0].Error, "panic of type string") {
+	if status != http.StatusInternalServerError || !strings.Contains(answer.Targets[0].Text(), "panic of type string") {
 		t.Errorf("got %d, %+v", status, answer)
 	}
-	if text, err := json.Marshal(answer); err != nil || bytes.Contains(text, []byte(apiSecret)) || bytes.Contains(log.Bytes(), []byte(apiSecret)) {
-		t.Errorf("the value of the panic is told (%v)", err)
+	if text, err := json.Marshal(answer); err != nil || bytes.Contains(text, []byte(apiSecret)) ||
+		bytes.Contains(log.Bytes(), []byte(apiSecret)) {
+		t.Errorf("the value of the panic leaked (%v)", err)
 	}
 }
 
-// TestDeadline: there is time left to say in which state the runners are before the platform ends the process.
+// TestDeadline: there is time left to say in which state the runners are before the platform ends the process, and the run does not
+// end with its caller.
 func TestDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, test := range []struct{ platform, want time.Duration }{
-			{time.Hour, time.Hour - 10*time.Second},
-			{time.Minute, 57 * time.Second},
-			{0, 30*time.Minute - 10*time.Second}, // none: as long as Cloud Scheduler waits
-		} {
-			caller, cancel := context.WithCancel(t.Context())
+	for _, test := range []struct{ platform, want time.Duration }{
+		{time.Hour, time.Hour - 10*time.Second},
+		{time.Minute, 57 * time.Second},
+		{0, 30*time.Minute - 10*time.Second}, // none: as long as Cloud Scheduler waits
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			env := valid()
+			env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
+			h, seen := New(environ(env), io.Discard), new(witness)
+			h.log = slog.New(seen)
+			caller, leave := context.WithCancel(t.Context())
 			if test.platform > 0 {
-				caller, cancel = context.WithTimeout(t.Context(), test.platform)
+				caller, leave = context.WithTimeout(t.Context(), test.platform)
 			}
-			ctx, end := bounded(caller)
-			deadline, ok := ctx.Deadline()
-			if got := time.Until(deadline); !ok || got != test.want {
-				t.Errorf("of %s there are %s, expected %s", test.platform, got, test.want)
+			began := time.Now()
+			h.google = func(ctx context.Context) (*googleAPIs, error) {
+				leave()
+				<-seen.call.Done()
+				if err := seen.call.Err(); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != test.want {
+					t.Errorf("of %s it ends after %s: %v", test.platform, time.Since(began), err)
+				}
+				return noGoogle(ctx)
 			}
-			cancel()
-			if err := ctx.Err(); err != nil {
-				t.Errorf("the run ends with its caller: %v", err)
-			}
-			<-ctx.Done()
-			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				t.Errorf("it ends with %v", ctx.Err())
-			}
-			end()
-		}
-	})
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(caller, http.MethodPost, "/", nil))
+		})
+	}
 }

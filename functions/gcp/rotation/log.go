@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"github.com/maia-rotate/maia-rotate/internal/function"
 )
 
 // NewLog writes lines as Cloud Logging reads them from the output of a function.
@@ -29,14 +31,14 @@ func NewLog(out io.Writer) *slog.Logger {
 	}}))
 }
 
-// traceID is what a trace is called, in whichever header.
+// traceID is the form of a trace's ID, in either header.
 var traceID = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
 
-// withTrace has each line of a call name the call's trace, so that Cloud Logging shows them together.
+// withTrace adds the trace of a call to each line, so that Cloud Logging shows them together.
 func withTrace(log *slog.Logger, request *http.Request, project string) *slog.Logger {
 	trace, _, _ := strings.Cut(request.Header.Get("X-Cloud-Trace-Context"), "/")
-	if parts := strings.Split(request.Header.Get("traceparent"), "-"); trace == "" && len(parts) == 4 {
-		trace = parts[1]
+	if trace == "" {
+		trace = function.TraceID(request.Header.Get("traceparent"))
 	}
 	if !traceID.MatchString(trace) || project == "" {
 		return log
@@ -44,13 +46,8 @@ func withTrace(log *slog.Logger, request *http.Request, project string) *slog.Lo
 	return log.With("logging.googleapis.com/trace", "projects/"+project+"/traces/"+trace)
 }
 
-// logCall says who has called, as Cloud Scheduler names itself.
+// logCall logs which job of Cloud Scheduler calls.
 func logCall(ctx context.Context, log *slog.Logger, request *http.Request) {
-	log.InfoContext(ctx, "called", "job", abbreviate(request.Header.Get("X-CloudScheduler-JobName")), "scheduled", abbreviate(request.Header.Get("X-CloudScheduler-ScheduleTime")))
-}
-
-// abbreviate bounds what a caller says.
-func abbreviate(text string) string {
-	const most = 200
-	return text[:min(len(text), most)]
+	log.InfoContext(ctx, "called", "job", function.Abbreviate(request.Header.Get("X-CloudScheduler-JobName")), "scheduled",
+		function.Abbreviate(request.Header.Get("X-CloudScheduler-ScheduleTime")))
 }

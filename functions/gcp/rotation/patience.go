@@ -10,16 +10,17 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// How long Google's own APIs are waited for. Their clients would wait for as long as the call lasts.
+// Time-outs of Google's own APIs, whose clients would wait for as long as the call of the function lasts.
 const (
 	readTimeout  = 10 * time.Second // of one try of a read
 	readTries    = 2                // where there was no answer
-	tokenTimeout = 5 * time.Second  // of what the clients cannot be told to give up
+	tokenTimeout = 5 * time.Second  // of what takes no context
 )
 
-const hungHint = "nothing: the next call tries again; if this repeats, check the function's routes to Google's APIs and to the metadata server"
+const hungHint = "nothing: the next call tries again; if this repeats, check the function's routes to Google's APIs and to the " +
+	"metadata server"
 
-// read does a read of a Google API, for which a permission is needed. One that has not been answered in time is tried once more.
+// read calls a Google API, which asks for a permission. A call that is not answered in time is tried once more.
 func read[T any](ctx context.Context, what, permission string, do func(context.Context) (T, error)) (T, error) {
 	for try := 1; ; try++ {
 		once, cancel := context.WithTimeout(ctx, readTimeout)
@@ -40,7 +41,7 @@ func read[T any](ctx context.Context, what, permission string, do func(context.C
 	}
 }
 
-// timedTokens is a source of tokens that is not waited for without end.
+// timedTokens is a source of tokens with a time-out.
 type timedTokens struct{ source oauth2.TokenSource }
 
 // Token implements oauth2.TokenSource.
@@ -48,7 +49,7 @@ func (t timedTokens) Token() (*oauth2.Token, error) {
 	return inTime("an access token of Google Cloud", t.source.Token)
 }
 
-// inTime does something that listens to no context, and does not wait for it for long: it goes on by itself, and ends when it does.
+// inTime gives up waiting for something that takes no context. That goes on in the background until it ends.
 func inTime[T any](what string, do func() (T, error)) (T, error) {
 	type result struct {
 		value T

@@ -17,7 +17,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// inMemory is a transport to a handler, without sockets, for a bubble does not see what they wait for.
+// inMemory is a transport to a handler without sockets, on which a bubble of synctest would not advance the time.
 type inMemory struct {
 	handler http.Handler
 	tokens  oauth2.TokenSource
@@ -46,7 +46,7 @@ func (m inMemory) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// hanging is a source of tokens that does not answer until it is let go of.
+// hanging is a source of tokens that does not answer until it is released.
 type hanging chan struct{}
 
 // Token implements oauth2.TokenSource.
@@ -63,7 +63,7 @@ func emulated() *googleapis.Server {
 	}
 }
 
-// TestQuirksOfGooglesAPIs: each read ends in time, with the cause named, and one that only hangs once succeeds.
+// TestQuirksOfGooglesAPIs: each read ends in time, with the cause named, and one that hangs only once succeeds.
 func TestQuirksOfGooglesAPIs(t *testing.T) {
 	for _, q := range googleapis.Quirks() {
 		t.Run(q.Name, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestQuirksOfGooglesAPIs(t *testing.T) {
 	}
 }
 
-// TestATokenIsNotWaitedForWithoutEnd: by a read, nor by a request to a cluster, whose clients cannot give it up.
+// TestATokenIsNotWaitedForWithoutEnd: neither by a read nor by a request to a cluster, whose clients have no time-out for it.
 func TestATokenIsNotWaitedForWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(hanging)
@@ -118,11 +118,11 @@ func TestAReadEndsWithTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := read(ctx, "look up", GetCluster, func(ctx context.Context) (int, error) {
+		_, err := read(ctx, "read", GetCluster, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})
-		if rotate.KindOf(err) != rotate.NotReady || err.Error() != "look up: context deadline exceeded" {
+		if rotate.KindOf(err) != rotate.NotReady || err.Error() != "read: context deadline exceeded" {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -38,7 +38,7 @@ func install(t *testing.T) *sandbox.Installation {
 	return installation
 }
 
-// check checks the installation, and that nothing was changed and no secret told.
+// check checks the installation, and that nothing was changed and no secret printed.
 func check(t *testing.T, i *sandbox.Installation, config aws.Config, secretARN string) (doctor.Report, error) {
 	t.Helper()
 	before := len(i.Changes())
@@ -99,7 +99,8 @@ func TestCheck(t *testing.T) {
 		// What the operator may not see.
 		"no right to the value": {
 			func(_ *testing.T, i *sandbox.Installation) { deny(i.Secrets.Handler, "GetSecretValue", i.SecretARN) },
-			"warning secret-value", "the state of the services note maia-secret terraform plan", "your credentials do not allow secretsmanager:GetSecretValue",
+			"warning secret-value", "the state of the services note maia-secret terraform plan",
+			"your credentials do not allow secretsmanager:GetSecretValue",
 		},
 		"no right to the API credential": {
 			func(_ *testing.T, i *sandbox.Installation) { deny(i.Secrets.Handler, "GetSecretValue", "maia-api") },
@@ -159,7 +160,8 @@ func TestCheck(t *testing.T) {
 			func(_ *testing.T, i *sandbox.Installation) {
 				i.Secrets.EnableRotation(i.SecretARN, strings.Replace(functionARN, "eu-west-1", "eu-west-3", 1))
 			},
-			"problem rotation, problem function", "schedule function-policy services secret-policy maia role healing plan terraform", "in another region or account",
+			"problem rotation, problem function", "schedule function-policy services secret-policy maia role healing plan terraform",
+			"in another region or account",
 		},
 		"an alias": {
 			func(_ *testing.T, i *sandbox.Installation) {
@@ -185,7 +187,8 @@ func TestCheck(t *testing.T) {
 			func(_ *testing.T, i *sandbox.Installation) {
 				i.Secrets.SetKMSKey(i.SecretARN, "0a1b2c3d-0000-4000-8000-000000000000")
 			},
-			"warning role, warning role", "", "do not allow kms:Decrypt on arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000",
+			"warning role, warning role", "", "do not allow kms:Decrypt on " +
+				"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000",
 		},
 		"a key by its alias": {
 			func(_ *testing.T, i *sandbox.Installation) { i.Secrets.SetKMSKey(i.SecretARN, "alias/runners") },
@@ -235,7 +238,8 @@ func TestCheck(t *testing.T) {
 					f.Environment["MAIA_REGION"] = "us1"
 				})
 			},
-			"problem maia-region", "maia-token maia-agent maia-role maia-runner maia-secret plan", "MAIA_REGION is us1, but that in the runner's task definition is eu1",
+			"problem maia-region", "maia-token maia-agent maia-role maia-runner maia-secret plan",
+			"MAIA_REGION is us1, but that in the runner's task definition is eu1",
 		},
 		"Maia is down": {
 			func(_ *testing.T, i *sandbox.Installation) {
@@ -347,7 +351,7 @@ func TestSecretsThatCannotRotate(t *testing.T) {
 				t.Errorf("found are    %s\nwant         %s\nnot checked: %s\nwant         %s", findings, test.findings, skipped, test.skipped)
 			}
 			plan, err := doctoraws.New(i.AWS()).Plan(t.Context(), test.arn)
-			if err != nil || plan.Error == "" {
+			if err != nil || plan.Error == nil {
 				t.Errorf("the plan is %+v, %v", plan, err)
 			}
 		})
@@ -363,7 +367,7 @@ func TestIncompleteARN(t *testing.T) {
 	if findings, skipped := short(report); err != nil || findings+skipped != "" {
 		t.Errorf("found are %s, not checked %s, %v", findings, skipped, err)
 	}
-	if plan, err := doctoraws.New(i.AWS()).Plan(t.Context(), incomplete); err != nil || plan.Error != "" || plan.Secret != i.SecretARN {
+	if plan, err := doctoraws.New(i.AWS()).Plan(t.Context(), incomplete); err != nil || plan.Error != nil || plan.Secret != i.SecretARN {
 		t.Errorf("the plan is %+v, %v", plan, err)
 	}
 }
@@ -375,7 +379,7 @@ func (o override) GetServiceBaseEndpoint(_ context.Context, sdkID string) (strin
 	return o.url, sdkID == o.sdkID, nil
 }
 
-// TestSimulatorByAction has IAM answer in its newer way, and with policies that look at more than is known.
+// TestSimulatorByAction has IAM answer in its newer way, and with policies that ask for more than is known.
 func TestSimulatorByAction(t *testing.T) {
 	t.Parallel()
 	i := install(t)
@@ -390,7 +394,8 @@ func TestSimulatorByAction(t *testing.T) {
 			"problem role", "is denied ecs:UpdateService",
 		},
 		"one missing": {
-			`{"Effect":"Allow","Action":["secretsmanager:*","ecs:List*","ecs:Describe*"],"Resource":"*"}`, "problem role", "may not ecs:UpdateService on",
+			`{"Effect":"Allow","Action":["secretsmanager:*","ecs:List*","ecs:Describe*"],"Resource":"*"}`, "problem role",
+			"may not ecs:UpdateService on",
 		},
 		"from a network": {
 			`{"Effect":"Allow","Action":["secretsmanager:*","ecs:List*","ecs:Describe*"],"Resource":"*"},
@@ -398,7 +403,8 @@ func TestSimulatorByAction(t *testing.T) {
 			"warning role", "it depends on aws:SourceVpc",
 		},
 		"by the function only": {
-			`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ArnEquals":{"lambda:SourceFunctionArn":"` + functionARN + `"},"StringEquals":{"aws:RequestedRegion":"eu-west-1"}}}`,
+			`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ArnEquals":{"lambda:SourceFunctionArn":"` + functionARN +
+				`"},"StringEquals":{"aws:RequestedRegion":"eu-west-1"}}}`,
 			"", "may do what the function does",
 		},
 	} {
@@ -413,7 +419,10 @@ func TestSimulatorByAction(t *testing.T) {
 			if findings, _ := short(report); err != nil || findings != test.findings {
 				t.Errorf("found are %s, want %s, %v", findings, test.findings, err)
 			}
-			if !slices.ContainsFunc(report.Findings, func(f doctor.Finding) bool { return f.Check == "role" && strings.Contains(f.Text, test.says) }) {
+			if !slices.ContainsFunc(report.Findings, func(f doctor.Finding) bool {
+				return f.Check == "role" &&
+					strings.Contains(f.Text, test.says)
+			}) {
 				t.Errorf("no finding says %q: %+v", test.says, report.Findings)
 			}
 		})

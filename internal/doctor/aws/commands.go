@@ -16,7 +16,8 @@ func (r *run) permit(id, service, condition string) string {
 	if alias := part(r.functionARN(), partQualifier); alias != "" {
 		name += " --qualifier " + alias
 	}
-	return r.cli("lambda add-permission --function-name %s --statement-id %s --action %s --principal %s %s", name, id, actionInvoke, service, condition)
+	return r.cli("lambda add-permission --function-name %s --statement-id %s --action %s --principal %s %s", name, id, actionInvoke, service,
+		condition)
 }
 
 // permitRotation allows Secrets Manager to invoke the function for the secrets of this account.
@@ -26,6 +27,7 @@ func (r *run) permitRotation() string {
 
 // heal heals this runner now.
 func (r *run) heal() string {
-	return r.cli(`lambda invoke --function-name %s --cli-binary-format raw-in-base64-out --cli-read-timeout 900 --payload '{"action":"heal","secret":"%s"}' /dev/stdout`,
+	return r.cli(`lambda invoke --function-name %s --cli-binary-format raw-in-base64-out --cli-read-timeout 900 `+
+		`--payload '{"action":"heal","secret":"%s"}' /dev/stdout`,
 		r.functionName(), r.arn)
 }

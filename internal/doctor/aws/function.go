@@ -21,11 +21,11 @@ const (
 	wantTimeout     = 900 * time.Second
 	wantConcurrency = 10 // at least, as AWS advises, where any is reserved
 
-	// beside is what a rotation needs beside the time in which the runner connects: the refresh, and storing its answer.
-	concurrent = maia.RefreshTimeout + 20*time.Second
+	// reserve is what a rotation needs in addition to the time in which the runner connects: the refresh, and storing its answer.
+	reserve = maia.RefreshTimeout + 20*time.Second
 )
 
-// checkFunction looks at the rotation function, and reads its environment as the function does.
+// checkFunction checks the rotation function, and reads its environment as the function does.
 func (r *run) checkFunction(ctx context.Context) error {
 	arn := r.functionARN()
 	if arn == "" {
@@ -54,20 +54,24 @@ func (r *run) judgeFunction(function *lambda.GetFunctionConfigurationOutput) {
 	name, state := aws.ToString(function.FunctionName), function.State
 	switch {
 	case function.Runtime != "" && !strings.HasPrefix(string(function.Runtime), "provided"):
-		r.report.Problem("function", "let the secret be rotated by the function of this project", "%s has the runtime %s: it is another function than this project's", name, function.Runtime)
-	case state == types.StateFailed, state == types.StateDeactivated, state == types.StateDeactivating, state == types.StateDeleting, state == types.StateActiveNonInvocable:
+		r.report.Problem("function", "let the secret be rotated by the function of this project",
+			"%s has the runtime %s: it is another function than this project's", name, function.Runtime)
+	case state == types.StateFailed, state == types.StateDeactivated, state == types.StateDeactivating, state == types.StateDeleting,
+		state == types.StateActiveNonInvocable:
 		r.report.Problem("function", "deploy it again", "%s is %s: %s", name, state, aws.ToString(function.StateReason))
 	case state != types.StateActive && state != "":
 		r.report.Warn("function", "wait, or invoke it once", "%s is %s, expected Active", name, state)
 	case function.LastUpdateStatus == types.LastUpdateStatusFailed:
 		r.report.Warn("function", "deploy it again", "the last update of %s failed: %s", name, aws.ToString(function.LastUpdateStatusReason))
 	case function.Runtime != types.RuntimeProvidedal2023:
-		r.report.Warn("function", "deploy it with that runtime", "%s has the runtime %q, expected %s", name, function.Runtime, types.RuntimeProvidedal2023)
+		r.report.Warn("function", "deploy it with that runtime", "%s has the runtime %q, expected %s", name, function.Runtime,
+			types.RuntimeProvidedal2023)
 	default:
 		r.report.OK("function", "%s is active, on %s", name, function.Runtime)
 	}
 	if logging := function.LoggingConfig; logging == nil || logging.LogFormat != types.LogFormatJson {
-		r.report.Warn("function-log-format", "set it:\n"+r.cli("lambda update-function-configuration --function-name %s --logging-config LogFormat=JSON", name),
+		r.report.Warn("function-log-format", "set it:\n"+r.cli("lambda update-function-configuration --function-name %s --logging-config "+
+			"LogFormat=JSON", name),
 			"the log format is not JSON: the fields of its log lines cannot be searched for")
 	} else {
 		r.report.OK("function-log-format", "JSON")
@@ -121,7 +125,7 @@ func (r *run) readEnvironment(function *lambda.GetFunctionConfigurationOutput) {
 		r.report.Problem(check, "add it there", "MAIA_SECRET_ARNS does not have this secret, so that the function refuses to rotate it")
 		return
 	}
-	r.report.OK(check, "right; the services are looked for in %s", places(config))
+	r.report.OK(check, "right; the services are searched for in %s", places(config))
 }
 
 // environment is that of the function, in the form of os.Environ.
@@ -144,12 +148,13 @@ func environment(function *lambda.GetFunctionConfigurationOutput) ([]string, err
 func (r *run) judgeTimeout(function *lambda.GetFunctionConfigurationOutput) {
 	const check = "function-timeout"
 	timeout := time.Duration(aws.ToInt32(function.Timeout)) * time.Second
-	hint := "give it 15 minutes:\n" + r.cli("lambda update-function-configuration --function-name %s --timeout 900", aws.ToString(function.FunctionName))
+	hint := "give it 15 minutes:\n" + r.cli("lambda update-function-configuration --function-name %s --timeout 900",
+		aws.ToString(function.FunctionName))
 	if r.environment != nil {
 		connect := r.environment.Policy.ConnectTimeout
-		if needed := connect + concurrent; timeout-margin(timeout) < needed {
+		if needed := connect + reserve; timeout-margin(timeout) < needed {
 			r.report.Problem(check, hint, "its time-out is %s, and a rotation needs %s: %s until the runner is connected, and %s for the refresh",
-				timeout, needed, connect, concurrent)
+				timeout, needed, connect, reserve)
 			return
 		}
 	}
@@ -163,7 +168,7 @@ func (r *run) judgeTimeout(function *lambda.GetFunctionConfigurationOutput) {
 // margin is how long before its time-out the function ends its work.
 func margin(timeout time.Duration) time.Duration { return min(10*time.Second, timeout/20) }
 
-// places says where the function looks for services.
+// places says where the function searches for services.
 func places(config rotation.Config) string {
 	if len(config.Clusters) > 0 {
 		return "the cluster " + strings.Join(config.Clusters, ", ")

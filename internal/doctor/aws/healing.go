@@ -15,7 +15,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/iampolicy"
 )
 
-// healOften is how often, at least, somebody should look after what a rotation may have left.
+// healOften is how often, at least, healing should run.
 const healOften = time.Hour
 
 // healingRule is a rule that sends the function healing events for the secret.
@@ -24,7 +24,7 @@ type healingRule struct {
 	byRole bool // the rule invokes the function with a role of its own
 }
 
-// checkHealing looks for the schedule that heals.
+// checkHealing searches for the schedule that heals.
 func (r *run) checkHealing(ctx context.Context) error {
 	const check = "healing"
 	if r.function == nil {
@@ -35,14 +35,16 @@ func (r *run) checkHealing(ctx context.Context) error {
 		return r.untested(check, "events:ListRuleNamesByTarget, ListTargetsByRule and DescribeRule", err)
 	}
 	if len(rules) == 0 {
-		r.report.Warn(check, "add a rule as the template of this project has it; if EventBridge Scheduler does it, look there:\n"+r.cli("scheduler list-schedules"),
+		r.report.Warn(check,
+			"add a rule as the template of this project has it; if EventBridge Scheduler does it, check there:\n"+r.cli("scheduler list-schedules"),
 			`no EventBridge rule invokes the function with {"action":"heal"}: a runner that a failed rotation leaves behind waits for the next one`)
 		return nil
 	}
 	name := aws.ToString(rules[0].Name)
 	rules = slices.DeleteFunc(rules, func(rule healingRule) bool { return rule.State == types.RuleStateDisabled })
 	if len(rules) == 0 {
-		r.report.Problem(check, "enable it:\n"+r.cli("events enable-rule --name %s", name), "the rule %s is disabled: nothing heals what a failed rotation leaves", name)
+		r.report.Problem(check, "enable it:\n"+r.cli("events enable-rule --name %s", name),
+			"the rule %s is disabled: nothing heals what a failed rotation leaves", name)
 		return nil
 	}
 	often := slices.IndexFunc(rules, func(rule healingRule) bool { return atLeastHourly(aws.ToString(rule.ScheduleExpression)) })
@@ -117,7 +119,8 @@ func (r *run) judgeHealing(rule healingRule) {
 		return
 	}
 	if !atLeastHourly(expression) {
-		r.report.Warn(check, "let it run every 30 minutes, or at least every hour", "the rule %s runs less than once an hour: %s", name, expression)
+		r.report.Warn(check, "let it run every 30 minutes, or at least every hour", "the rule %s runs less than once an hour: %s", name,
+			expression)
 		return
 	}
 	r.report.OK(check, "the rule %s: %s", name, expression)
@@ -128,7 +131,8 @@ func (r *run) judgeHealing(rule healingRule) {
 func atLeastHourly(expression string) bool {
 	if rate := rateExpression.FindStringSubmatch(expression); rate != nil {
 		n, _ := strconv.Atoi(rate[1])
-		return time.Duration(n)*map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": hoursPerDay * time.Hour}[rate[2]] <= healOften
+		return time.Duration(n)*map[string]time.Duration{"minute": time.Minute, "hour": time.Hour,
+			"day": hoursPerDay * time.Hour}[rate[2]] <= healOften
 	}
 	cron := cronExpression.FindStringSubmatch(expression)
 	if cron == nil {
@@ -139,5 +143,6 @@ func atLeastHourly(expression string) bool {
 		return false
 	}
 	times, ok := parseCron(fields)
-	return ok && !times.lastDay && len(times.hours) == hoursPerDay && len(times.days) == 31 && len(times.months) == 12 && len(times.weekdays) == 7 && fields[5] == "*"
+	return ok && !times.lastDay && len(times.hours) == hoursPerDay && len(times.days) == 31 && len(times.months) == 12 &&
+		len(times.weekdays) == 7 && fields[5] == "*"
 }

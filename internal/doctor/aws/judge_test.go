@@ -25,7 +25,8 @@ const (
 func newRun() *run {
 	return &run{
 		Checker: &Checker{}, arn: testSecret,
-		secret:   &secretsmanager.DescribeSecretOutput{ARN: aws.String(testSecret), RotationLambdaARN: aws.String(testFunction), RotationEnabled: aws.Bool(true)},
+		secret: &secretsmanager.DescribeSecretOutput{ARN: aws.String(testSecret), RotationLambdaARN: aws.String(testFunction),
+			RotationEnabled: aws.Bool(true)},
 		function: &lambda.GetFunctionConfigurationOutput{Role: aws.String(testRole)},
 	}
 }
@@ -57,7 +58,8 @@ func TestUsable(t *testing.T) {
 			secretsmanager.DescribeSecretOutput{VersionIdsToStages: current, PrimaryRegion: aws.String("eu-west-1")}, doctor.OK, "has a value",
 		},
 		"replica": {
-			secretsmanager.DescribeSecretOutput{VersionIdsToStages: current, PrimaryRegion: aws.String("us-east-1")}, doctor.Problem, "a replica of the secret in us-east-1",
+			secretsmanager.DescribeSecretOutput{VersionIdsToStages: current, PrimaryRegion: aws.String("us-east-1")}, doctor.Problem,
+			"a replica of the secret in us-east-1",
 		},
 		"deleted": {
 			secretsmanager.DescribeSecretOutput{VersionIdsToStages: current, DeletedDate: aws.Time(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))},
@@ -77,7 +79,8 @@ func TestUsable(t *testing.T) {
 
 func TestPendingOnCurrent(t *testing.T) {
 	r := newRun()
-	r.checkPending(&secretsmanager.DescribeSecretOutput{VersionIdsToStages: map[string][]string{"v1": {"AWSCURRENT", "AWSPENDING"}, "v0": {"AWSPREVIOUS"}}})
+	r.checkPending(&secretsmanager.DescribeSecretOutput{VersionIdsToStages: map[string][]string{"v1": {"AWSCURRENT", "AWSPENDING"},
+		"v0": {"AWSPREVIOUS"}}})
 	wantFinding(t, r, doctor.OK, "pending", "")
 }
 
@@ -168,9 +171,11 @@ func TestDates(t *testing.T) {
 
 func TestAtLeastHourly(t *testing.T) {
 	for expression, want := range map[string]bool{
-		"rate(30 minutes)": true, "rate(1 hour)": true, "rate(60 minutes)": true, "rate(61 minutes)": false, "rate(2 hours)": false, "rate(1 day)": false,
+		"rate(30 minutes)": true, "rate(1 hour)": true, "rate(60 minutes)": true, "rate(61 minutes)": false, "rate(2 hours)": false,
+		"rate(1 day)":       false,
 		"cron(0 * * * ? *)": true, "cron(0/15 * * * ? *)": true, "cron(0 0/1 ? * * *)": true,
-		"cron(0 2 * * ? *)": false, "cron(0 * ? * MON-FRI *)": false, "cron(0 * L * ? *)": false, "cron(0 * * * ? 2026)": false, "cron(0 *)": false, "": false,
+		"cron(0 2 * * ? *)": false, "cron(0 * ? * MON-FRI *)": false, "cron(0 * L * ? *)": false, "cron(0 * * * ? 2026)": false,
+		"cron(0 *)": false, "": false,
 	} {
 		if got := atLeastHourly(expression); got != want {
 			t.Errorf("%s: %t, want %t", expression, got, want)
@@ -184,13 +189,17 @@ func TestFunctionState(t *testing.T) {
 		level    doctor.Level
 		says     string
 	}{
-		"active":      {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Active"}, doctor.OK, "is active"},
-		"failed":      {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Failed", StateReason: aws.String("why")}, doctor.Problem, "is Failed: why"},
-		"inactive":    {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Inactive"}, doctor.Warning, "is Inactive"},
-		"not updated": {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Active", LastUpdateStatus: "Failed"}, doctor.Warning, "the last update"},
-		"older":       {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2", State: "Active"}, doctor.Warning, "expected provided.al2023"},
-		"an image":    {lambda.GetFunctionConfigurationOutput{State: "Active"}, doctor.Warning, "expected provided.al2023"},
-		"another":     {lambda.GetFunctionConfigurationOutput{Runtime: "python3.13", State: "Active"}, doctor.Problem, "another function than this project's"},
+		"active": {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Active"}, doctor.OK, "is active"},
+		"failed": {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Failed", StateReason: aws.String("why")},
+			doctor.Problem, "is Failed: why"},
+		"inactive": {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Inactive"}, doctor.Warning, "is Inactive"},
+		"not updated": {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2023", State: "Active", LastUpdateStatus: "Failed"},
+			doctor.Warning, "the last update"},
+		"older": {lambda.GetFunctionConfigurationOutput{Runtime: "provided.al2", State: "Active"}, doctor.Warning,
+			"expected provided.al2023"},
+		"an image": {lambda.GetFunctionConfigurationOutput{State: "Active"}, doctor.Warning, "expected provided.al2023"},
+		"another": {lambda.GetFunctionConfigurationOutput{Runtime: "python3.13", State: "Active"}, doctor.Problem,
+			"another function than this project's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRun()
@@ -225,7 +234,8 @@ func parsed(t *testing.T, statements string) iampolicy.Policy {
 
 func TestFunctionPolicy(t *testing.T) {
 	statement := func(effect, principal, condition string) string {
-		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"lambda:InvokeFunction","Resource":"` + testFunction + `","Condition":{` + condition + `}}`
+		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"lambda:InvokeFunction","Resource":"` + testFunction +
+			`","Condition":{` + condition + `}}`
 	}
 	const service = `{"Service":"secretsmanager.amazonaws.com"}`
 	for name, test := range map[string]struct {
@@ -237,14 +247,17 @@ func TestFunctionPolicy(t *testing.T) {
 		"of the secret":  {statement("Allow", service, `"ArnLike":{"aws:SourceArn":"`+testSecret+`"}`), doctor.OK, ""},
 		"open":           {statement("Allow", service, ""), doctor.Warning, "confused deputy"},
 		"open, and of the account": {
-			statement("Allow", service, "") + "," + statement("Allow", service, `"StringEquals":{"AWS:SourceAccount":"123456789012"}`), doctor.Warning, "confused deputy",
+			statement("Allow", service, "") + "," + statement("Allow", service, `"StringEquals":{"AWS:SourceAccount":"123456789012"}`),
+			doctor.Warning, "confused deputy",
 		},
 		"of another secret": {
-			statement("Allow", service, `"ArnLike":{"aws:SourceArn":"`+testSecret+`x"}`), doctor.Problem, "aws:SourceArn ArnLike " + testSecret + "x",
+			statement("Allow", service, `"ArnLike":{"aws:SourceArn":"`+testSecret+`x"}`), doctor.Problem,
+			"aws:SourceArn ArnLike " + testSecret + "x",
 		},
-		"of somebody else": {statement("Allow", `{"Service":"events.amazonaws.com"}`, ""), doctor.Problem, "does not let"},
+		"of another service": {statement("Allow", `{"Service":"events.amazonaws.com"}`, ""), doctor.Problem, "does not let"},
 		"denied": {
-			statement("Allow", service, `"StringEquals":{"AWS:SourceAccount":"123456789012"}`) + "," + statement("Deny", `"*"`, ""), doctor.Problem, "denies",
+			statement("Allow", service, `"StringEquals":{"AWS:SourceAccount":"123456789012"}`) + "," + statement("Deny", `"*"`, ""), doctor.Problem,
+			"denies",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -271,24 +284,30 @@ func TestSecretPolicy(t *testing.T) {
 	}{
 		"allows": {`{"Effect":"Allow","Principal":{"AWS":"` + testRole + `"},"Action":"*","Resource":"*"}`, doctor.OK, "nothing"},
 		"denies the role": {
-			`{"Effect":"Deny","Principal":{"AWS":"` + testRole + `"},"Action":"secretsmanager:Get*","Resource":"*"}`, doctor.Problem, "denies the role service-role/rotate secretsmanager:GetSecretValue",
+			`{"Effect":"Deny","Principal":{"AWS":"` + testRole + `"},"Action":"secretsmanager:Get*","Resource":"*"}`, doctor.Problem,
+			"denies the role service-role/rotate secretsmanager:GetSecretValue",
 		},
-		"denies another": {`{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::123456789012:role/other"},"Action":"*","Resource":"*"}`, doctor.OK, ""},
+		"denies another": {`{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::123456789012:role/other"},"Action":"*","Resource":"*"}`, doctor.OK,
+			""},
 		"denies other actions": {
 			`{"Effect":"Deny","Principal":"*","Action":"secretsmanager:DeleteSecret","Resource":"*"}`, doctor.OK, "",
 		},
 		"denies all but the role": {
-			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"ArnNotEquals":{"aws:PrincipalArn":"` + testRole + `"}}}`, doctor.OK, "",
+			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"ArnNotEquals":{"aws:PrincipalArn":"` + testRole + `"}}}`,
+			doctor.OK, "",
 		},
 		"denies all but another": {
-			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"ArnNotEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/other"}}}`,
-			doctor.Problem, "secretsmanager:DescribeSecret, secretsmanager:GetSecretValue, secretsmanager:PutSecretValue, secretsmanager:UpdateSecretVersionStage",
+			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*",` +
+				`"Condition":{"ArnNotEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/other"}}}`,
+			doctor.Problem, "secretsmanager:DescribeSecret, secretsmanager:GetSecretValue, secretsmanager:PutSecretValue, " +
+				"secretsmanager:UpdateSecretVersionStage",
 		},
 		"denies plain HTTP": {
 			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, doctor.OK, "",
 		},
 		"denies other networks": {
-			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"StringNotEquals":{"aws:SourceVpce":"vpce-1"}}}`, doctor.Warning, "depending on aws:SourceVpce",
+			`{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"StringNotEquals":{"aws:SourceVpce":"vpce-1"}}}`,
+			doctor.Warning, "depending on aws:SourceVpce",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,7 +85,8 @@ func (r *run) readCredential(ctx context.Context) (*maia.Credentials, error) {
 	out, err := r.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	switch {
 	case missing(err):
-		r.report.Problem(check, "correct MAIA_CREDENTIALS_SECRET_ARN, or store a value in it", "the secret %s does not exist, or has no value", arn)
+		r.report.Problem(check, "correct MAIA_CREDENTIALS_SECRET_ARN, or store a value in it", "the secret %s does not exist, or has no value",
+			arn)
 		return nil, nil
 	case err != nil:
 		return nil, r.untested(check, "secretsmanager:GetSecretValue on "+arn, err)
@@ -124,7 +125,8 @@ func (r *run) maiaRegion() (region string, ok bool) {
 	case configured == "" && discovered == "":
 		r.report.Problem(check, "set MAIA_REGION", "the runner's task definition has no MATILLION_REGION, and MAIA_REGION is not set")
 	case configured != "" && discovered != "" && configured != discovered:
-		r.report.Problem(check, "correct MAIA_REGION, or take it away", "MAIA_REGION is %s, but that in the runner's task definition is %s", configured, discovered)
+		r.report.Problem(check, "correct MAIA_REGION, or take it away", "MAIA_REGION is %s, but that in the runner's task definition is %s",
+			configured, discovered)
 	default:
 		region = cmp.Or(configured, discovered)
 		r.report.OK(check, "%s", region)
@@ -142,7 +144,8 @@ func (r *run) judgeMaia(check string, err error) {
 	case errors.Is(err, maia.ErrUnavailable), errors.Is(err, maia.ErrRateLimited), errors.As(err, &failed) && failed.Kind == "":
 		r.report.Warn(check, "check from where Maia can be reached", "could not be tested from here: %v", err)
 	case errors.Is(err, maia.ErrForbidden):
-		r.report.Problem("maia-role", "give the Maia API credential the role Admin (or Super Admin)", "the role of the API credential is not sufficient: %v", err)
+		r.report.Problem("maia-role", "give the Maia API credential the role Admin (or Super Admin)",
+			"the role of the API credential is not sufficient: %v", err)
 	case errors.Is(err, maia.ErrUnauthorized):
 		r.report.Problem("maia-token", hint, "%v", err)
 	default:
@@ -150,7 +153,7 @@ func (r *run) judgeMaia(check string, err error) {
 	}
 }
 
-// askMaia looks at the runner as Maia has it.
+// askMaia reads the runner as Maia has it.
 func (r *run) askMaia(ctx context.Context, client *maia.Client, region string) {
 	id := r.runner.AgentID()
 	agent, err := client.Agent(ctx, id)
@@ -190,11 +193,13 @@ func (r *run) judgeAgent(agent maia.Agent) {
 	case r.platform != nil && r.platform.Instances.State == rotate.Stopped:
 		r.report.Skip("the service is scaled to zero", check)
 	case !agent.Connected:
-		r.report.Problem(check, "look at the runner's logs and network; nothing is refreshed while it is down", "Maia says that the runner is not connected (%s)", status)
+		r.report.Problem(check, "check the runner's logs and network; nothing is refreshed while it is down",
+			"Maia says that the runner is not connected (%s)", status)
 	case agent.Status == maia.StatusRunning, agent.Status == maia.StatusPaused, agent.Status == maia.StatusPausing:
 		r.report.OK(check, "connected, %s", status)
 	default:
-		r.report.Warn(check, "look at the runner in Maia's console: nothing is refreshed in this status", "connected, %s, expected running or paused", status)
+		r.report.Warn(check, "check the runner in Maia's console: nothing is refreshed in this status",
+			"connected, %s, expected running or paused", status)
 	}
 }
 

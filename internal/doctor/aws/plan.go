@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,7 +23,7 @@ func (c *Checker) planOf(ctx context.Context, environ []string, arn string) (rot
 	return rotation.New(environ, load, slog.New(slog.DiscardHandler), io.Discard).Plan(ctx, arn)
 }
 
-// checkPlan tells what a rotation would do now, and what is in its way that no other check has named.
+// checkPlan reports what a rotation would do now, and what is in its way that no other check has named.
 func (r *run) checkPlan(ctx context.Context) error {
 	const check = "plan"
 	needs := append([]string{"secret", "secret-value", "function-environment", "services"}, maiaChecks...)
@@ -39,15 +38,14 @@ func (r *run) checkPlan(ctx context.Context) error {
 	if err != nil {
 		return r.refused(check, err)
 	}
-	if result.Error == "" {
+	if result.Error == nil {
 		r.report.OK(check, "a rotation would: %s", doctor.Steps(*result.Report))
 		return nil
 	}
-	what, hint := doctor.CutHint(result.Error)
-	if strings.HasPrefix(what, string(rotate.NotReady)+": ") {
-		r.report.Warn(check, hint, "in the way of a rotation now: %s", what)
+	if failed := result.Error; failed.Kind == rotate.NotReady {
+		r.report.Warn(check, failed.Hint, "in the way of a rotation now: %s", doctor.InWords(*failed))
 	} else {
-		r.report.Problem(check, hint, "in the way of a rotation: %s", what)
+		r.report.Problem(check, failed.Hint, "in the way of a rotation: %s", doctor.InWords(*failed))
 	}
 	return nil
 }
@@ -58,12 +56,12 @@ type Plan struct {
 	Function              string `json:"function,omitempty"` // its ARN
 }
 
-// Plan tells what the next rotation of a secret would do, with the configuration of its rotation function, in the time
+// Plan finds out what the next rotation of a secret would do, with the configuration of its rotation function, in the time
 // that the function has. An error means that this could not be found out.
 func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 	plan := Plan{SecretResult: rotation.SecretResult{Secret: secretARN}}
 	inTheWay := func(err *rotate.Error) (Plan, error) {
-		plan.Error = rotate.AsError(err, rotate.NotObserved).Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved)
 		return plan, nil
 	}
 	described, err := c.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &secretARN})
@@ -84,7 +82,8 @@ func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 	case err != nil:
 		return plan, failure("lambda:GetFunctionConfiguration", err)
 	case !aws.ToBool(described.RotationEnabled):
-		return inTheWay(rotate.Errorf(rotate.Configuration, "rotation is not enabled for secret %s", secretARN).WithHint("enable it with aws secretsmanager rotate-secret"))
+		return inTheWay(rotate.Errorf(rotate.Configuration, "rotation is not enabled for secret %s", secretARN).
+			WithHint("enable it with aws secretsmanager rotate-secret"))
 	}
 	timeout := time.Duration(aws.ToInt32(function.Timeout)) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout-margin(timeout))
@@ -99,10 +98,10 @@ func (c *Checker) Plan(ctx context.Context, secretARN string) (Plan, error) {
 		return plan, failure("the plan", err)
 	case err != nil:
 		return inTheWay(words(err))
-	case strings.Contains(result.Error, "AccessDenied"):
-		return plan, fmt.Errorf("your credentials are not enough: %s", result.Error)
-	case strings.HasPrefix(result.Error, string(rotate.Internal)+": "):
-		return plan, errors.New(result.Error)
+	case result.Error != nil && denied(result.Error):
+		return plan, fmt.Errorf("your credentials are not enough: %w", result.Error)
+	case result.Error != nil && result.Error.Kind == rotate.Internal:
+		return plan, result.Error
 	}
 	plan.SecretResult = result
 	return plan, nil

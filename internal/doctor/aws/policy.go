@@ -35,7 +35,7 @@ func (r *run) checkFunctionPolicy(ctx context.Context) error {
 	}
 	policy, err := iampolicy.Parse([]byte(aws.ToString(out.Policy)))
 	if err != nil {
-		r.report.Warn(check, "look at it:\n"+r.cli("lambda get-policy --function-name %s", arn), "could not be tested: %v", err)
+		r.report.Warn(check, "check it:\n"+r.cli("lambda get-policy --function-name %s", arn), "could not be tested: %v", err)
 		return nil
 	}
 	r.policy = &policy
@@ -59,13 +59,15 @@ func (r *run) judgeFunctionPolicy(policy iampolicy.Policy) {
 		case statement.Effect == "Allow" && withoutConditions(statement).Matches(request):
 			excluded = append(excluded, conditions(statement))
 		case statement.Effect != "Allow" && statement.Matches(request):
-			r.report.Problem(check, "remove the statement that denies it", "the function's policy denies Secrets Manager to invoke it (statement %q)", statement.Sid)
+			r.report.Problem(check, "remove the statement that denies it",
+				"the function's policy denies Secrets Manager to invoke it (statement %q)", statement.Sid)
 			return
 		}
 	}
 	switch {
 	case !allowed && len(excluded) > 0:
-		r.report.Problem(check, "allow it:\n"+r.permitRotation(), "the function's policy lets Secrets Manager invoke it, but not for this secret: %s", strings.Join(excluded, "; "))
+		r.report.Problem(check, "allow it:\n"+r.permitRotation(),
+			"the function's policy lets Secrets Manager invoke it, but not for this secret: %s", strings.Join(excluded, "; "))
 	case !allowed:
 		r.report.Problem(check, "allow it:\n"+r.permitRotation(), "the function's policy does not let Secrets Manager invoke it")
 	case !guarded:

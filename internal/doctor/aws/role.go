@@ -50,7 +50,7 @@ func (r *run) checkRole(ctx context.Context) error {
 	return nil
 }
 
-// found is what is known beside the configuration: without the services, if they were not found.
+// found is what is known in addition to the configuration: without the services, if they were not found.
 func (r *run) found() rotation.Found {
 	found := rotation.Found{Function: r.functionARN(), Keys: map[string]string{}}
 	for _, described := range []*secretsmanager.DescribeSecretOutput{r.secret, r.credential} {
@@ -66,7 +66,8 @@ func (r *run) found() rotation.Found {
 	}
 	if r.runner != nil {
 		for _, name := range r.runner.Services() {
-			found.Services = append(found.Services, strings.Join([]string{"arn", part(r.arn, 1), "ecs", part(r.arn, partRegion), part(r.arn, partAccount), "service/" + name}, ":"))
+			found.Services = append(found.Services, strings.Join([]string{"arn", part(r.arn, 1), "ecs", part(r.arn, partRegion),
+				part(r.arn, partAccount), "service/" + name}, ":"))
 		}
 	}
 	return found
@@ -103,12 +104,14 @@ func (r *run) judgePermission(permission rotation.Permission, results []types.Ev
 		switch decision := result.EvalDecision; {
 		case decision == types.PolicyEvaluationDecisionTypeAllowed:
 		case decision == types.PolicyEvaluationDecisionTypeExplicitDeny:
-			r.report.Problem(check, "remove the statement that denies it", "%s is denied %s, by a statement of its own, its boundary or the organization", role, what)
+			r.report.Problem(check, "remove the statement that denies it",
+				"%s is denied %s, by a statement of its own, its boundary or the organization", role, what)
 		case r.allowsRole(permission):
 		case strings.HasPrefix(permission.Action, "kms:"):
-			r.report.Warn(check, hint+", unless the key's own policy does", "the policies of %s do not allow %s; the key's own policy was not looked at", role, what)
+			r.report.Warn(check, hint+", unless the key's own policy does",
+				"the policies of %s do not allow %s; the key's own policy was not checked", role, what)
 		case len(missingKeys(permission, result)) > 0:
-			r.report.Warn(check, "look at the role's policies", "whether %s may %s could not be tested: it depends on %s",
+			r.report.Warn(check, "check the role's policies", "whether %s may %s could not be tested: it depends on %s",
 				role, what, strings.Join(missingKeys(permission, result), ", "))
 		default:
 			r.report.Problem(check, hint, "%s may not %s", role, what)

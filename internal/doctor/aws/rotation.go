@@ -8,13 +8,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// The schedules that are worth a second look.
+// The schedules that are worth a warning.
 const (
 	oftenest = 24 * time.Hour
 	seldom   = 90 * 24 * time.Hour
 )
 
-// checkRotation looks at the rotation of the secret and its schedule.
+// checkRotation checks the rotation of the secret and its schedule.
 func (r *run) checkRotation(context.Context) error {
 	if r.secret == nil {
 		return nil
@@ -22,17 +22,19 @@ func (r *run) checkRotation(context.Context) error {
 	function := r.functionARN()
 	switch {
 	case function == "":
-		r.report.Problem("rotation", "deploy the function with the template of this project, or:\n"+r.cli("secretsmanager rotate-secret --secret-id %s --rotation-lambda-arn FUNCTION --rotation-rules …", r.arn),
+		r.report.Problem("rotation", "deploy the function with the template of this project, or:\n"+r.cli("secretsmanager rotate-secret "+
+			"--secret-id %s --rotation-lambda-arn FUNCTION --rotation-rules …", r.arn),
 			"rotation was never configured: the secret has no rotation function")
 		r.report.Skip("the rotation function is not known",
 			"schedule", "function", "function-policy", "services", "secret-policy", "maia", "role", "healing", "plan")
 		return nil
 	case !aws.ToBool(r.secret.RotationEnabled):
-		r.report.Problem("rotation", "enable it (which rotates at once, unless --no-rotate-immediately is given):\n"+r.cli("secretsmanager rotate-secret --secret-id %s", r.arn), "rotation is not enabled")
+		r.report.Problem("rotation", "enable it (which rotates at once, unless --no-rotate-immediately is given):\n"+r.cli("secretsmanager "+
+			"rotate-secret --secret-id %s", r.arn), "rotation is not enabled")
 		r.report.Skip("rotation is not enabled", "schedule")
 		return nil
 	case part(function, partRegion) != part(r.arn, partRegion), part(function, partAccount) != part(r.arn, partAccount):
-		r.report.Problem("rotation", "deploy the function beside the secret, and let that one rotate it",
+		r.report.Problem("rotation", "deploy the function where the secret is, and let that one rotate it",
 			"the rotation function %s is in another region or account than the secret", function)
 		r.report.Skip("the rotation function is elsewhere", "schedule")
 		return nil
@@ -47,8 +49,10 @@ func (r *run) judgeSchedule(secret *secretsmanager.DescribeSecretOutput, now tim
 	const change = "change the schedule of the rotation"
 	rules := secret.RotationRules
 	if rules == nil || aws.ToInt64(rules.AutomaticallyAfterDays) == 0 && aws.ToString(rules.ScheduleExpression) == "" {
-		r.report.Warn("schedule", "give it one:\n"+r.cli("secretsmanager rotate-secret --secret-id %s --no-rotate-immediately --rotation-rules …", r.arn),
-			"there is no schedule: the secret rotates only when somebody asks for it")
+		r.report.Warn("schedule",
+			"give it one:\n"+r.cli("secretsmanager rotate-secret --secret-id %s --no-rotate-immediately --rotation-rules …",
+				r.arn),
+			"there is no schedule: the secret rotates only on demand")
 		return
 	}
 	schedule, err := parseSchedule(rules)
@@ -71,7 +75,7 @@ func (r *run) judgeSchedule(secret *secretsmanager.DescribeSecretOutput, now tim
 
 func (r *run) judgeDates(secret *secretsmanager.DescribeSecretOutput, schedule schedule, now time.Time) {
 	last, next := secret.LastRotatedDate, secret.NextRotationDate
-	const read = "look into the function's log why rotations fail; the checks below may show it"
+	const read = "check in the function's log why rotations fail; the checks below may show it"
 	switch {
 	case next != nil && next.Before(now):
 		r.report.Warn("last-rotation", read, "a rotation was due by %s, and has not succeeded", minute(*next))

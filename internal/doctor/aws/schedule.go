@@ -43,7 +43,8 @@ func parseSchedule(rules *types.RotationRulesType) (schedule, error) {
 		s.longest = s.shortest
 	case rate != nil:
 		n, _ := strconv.Atoi(rate[1])
-		s.shortest = time.Duration(n) * map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": hoursPerDay * time.Hour}[rate[2]]
+		s.shortest = time.Duration(n) * map[string]time.Duration{"minute": time.Minute, "hour": time.Hour,
+			"day": hoursPerDay * time.Hour}[rate[2]]
 		s.longest = s.shortest
 	case cron != nil:
 		fields := strings.Fields(cron[1])

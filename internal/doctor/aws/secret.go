@@ -15,7 +15,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// checkSecret looks at the secret and at what is in it.
+// checkSecret checks the secret and what is in it.
 func (r *run) checkSecret(ctx context.Context) error {
 	described, err := r.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &r.arn})
 	switch {
@@ -54,7 +54,7 @@ func (r *run) usable(described *secretsmanager.DescribeSecretOutput) bool {
 	return false
 }
 
-// checkPending looks for an AWSPENDING beside AWSCURRENT: while it is there, Secrets Manager begins no new rotation.
+// checkPending searches for an AWSPENDING next to AWSCURRENT: while it is there, Secrets Manager begins no new rotation.
 func (r *run) checkPending(described *secretsmanager.DescribeSecretOutput) {
 	pending := holder(described.VersionIdsToStages, "AWSPENDING")
 	if pending == "" || pending == holder(described.VersionIdsToStages, "AWSCURRENT") {
@@ -66,13 +66,14 @@ func (r *run) checkPending(described *secretsmanager.DescribeSecretOutput) {
 		"AWSPENDING is on version %s, another than AWSCURRENT's: a rotation is under way, or one was left unfinished", pending)
 }
 
-// checkReplicas looks at the secret's replicas: what reads one gets a new value later, or, if it is stuck, never.
+// checkReplicas checks the secret's replicas: what reads one gets a new value later, or, if it is stuck, never.
 func (r *run) checkReplicas(described *secretsmanager.DescribeSecretOutput) {
 	for _, replica := range described.ReplicationStatus {
 		if replica.Status != types.StatusTypeInSync {
 			r.report.Warn("replicas", "have it replicated anew if anything reads it there:\n"+
 				r.cli("secretsmanager remove-regions-from-replication --secret-id %s --remove-replica-regions %s", r.arn, aws.ToString(replica.Region)),
-				"the replica in %s is %s: what reads it there may have a revoked secret. No runner may: its task definition must name the secret itself",
+				"the replica in %s is %s: what reads it there may have a revoked secret. "+
+					"No runner may: its task definition must name the secret itself",
 				aws.ToString(replica.Region), replica.Status)
 		}
 	}

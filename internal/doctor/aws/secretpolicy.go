@@ -12,7 +12,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/iampolicy"
 )
 
-// checkSecretPolicy looks for a statement in the secret's own policy that keeps the function's role out.
+// checkSecretPolicy searches for a statement in the secret's own policy that keeps the function's role out.
 func (r *run) checkSecretPolicy(ctx context.Context) error {
 	const check = "secret-policy"
 	if r.function == nil {
@@ -29,7 +29,8 @@ func (r *run) checkSecretPolicy(ctx context.Context) error {
 	}
 	policy, err := iampolicy.Parse([]byte(text))
 	if err != nil {
-		r.report.Warn(check, "look whether it denies the function's role anything:\n"+r.cli("secretsmanager get-resource-policy --secret-id %s", r.arn),
+		r.report.Warn(check, "check whether it denies the function's role anything:\n"+r.cli("secretsmanager get-resource-policy --secret-id %s",
+			r.arn),
 			"could not be tested: %v", err)
 		return nil
 	}
@@ -63,7 +64,8 @@ func (r *run) judgeSecretPolicy(policy iampolicy.Policy) {
 		r.report.Problem(check, hint, "the secret's policy denies the role %s %s", shortRole(role), strings.Join(slices.Compact(refused), ", "))
 	case len(perhaps) > 0:
 		slices.Sort(perhaps)
-		r.report.Warn(check, hint+", if they do not let it through", "the secret's policy may deny the role %s, depending on %s", shortRole(role), strings.Join(slices.Compact(perhaps), ", "))
+		r.report.Warn(check, hint+", if they do not let it through", "the secret's policy may deny the role %s, depending on %s", shortRole(role),
+			strings.Join(slices.Compact(perhaps), ", "))
 	default:
 		r.report.OK(check, "the secret's policy denies the function's role nothing")
 	}

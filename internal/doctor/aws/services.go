@@ -5,11 +5,12 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// checkServices finds the runner as the function does, and looks at its services and at the note beside the secret.
+// checkServices finds the runner as the function does, and checks its services and the note on the secret.
 func (r *run) checkServices(ctx context.Context) error {
 	const check = "services"
 	switch {
@@ -19,10 +20,11 @@ func (r *run) checkServices(ctx context.Context) error {
 		r.report.Skip("the function's configuration is not known", check, "note")
 		return nil
 	}
-	config := ecs.Config{
-		SecretARN: r.arn, Clusters: r.environment.Clusters, Services: r.environment.Services, AgentIDs: r.environment.AgentIDs,
-	}
+	config := ecs.Config{SecretARN: r.arn, Clusters: r.environment.Clusters, Services: r.environment.Services}
 	runner, err := ecs.Discover(ctx, r.secrets, r.ecs, config)
+	if err == nil {
+		err = function.Allow(r.environment.AgentIDs, runner.AgentID())
+	}
 	if err != nil {
 		r.report.Skip("the runner was not found", "note")
 		return r.refused(check, err)
@@ -73,12 +75,14 @@ func (r *run) judgeInstances(instances rotate.Instances) {
 	case rotate.Stopped:
 		r.report.Problem(check, "scale it up: until then a rotation is refused, and so it fails", "scaled to zero: %s", instances.Detail)
 	case rotate.Failed:
-		r.report.Problem(check, "look at the instances' logs, and mend the deployment: nothing is refreshed while it has failed", "the deployment has failed: %s", instances.Detail)
+		r.report.Problem(check, "check the instances' logs, and correct the deployment: nothing is refreshed while it has failed",
+			"the deployment has failed: %s", instances.Detail)
 	case rotate.Failing:
-		r.report.Problem(check, "look at the tasks' logs, and correct the deployment: nothing is refreshed until it is steady",
+		r.report.Problem(check, "check the tasks' logs, and correct the deployment: nothing is refreshed until it is steady",
 			"the tasks of the deployment fail: %s", instances.Detail)
 	case rotate.Short:
-		r.report.Warn(check, "nothing if tasks are starting or ending; else look at the service's events: nothing is refreshed until it is steady",
+		r.report.Warn(check,
+			"nothing if tasks are starting or ending; else check the service's events: nothing is refreshed until it is steady",
 			"not all tasks run, or old ones have not ended: %s", instances.Detail)
 	case rotate.Rolling:
 		r.report.Warn(check, "nothing: a rotation waits for it, or is tried again", "a deployment is under way: %s", instances.Detail)
@@ -87,7 +91,7 @@ func (r *run) judgeInstances(instances rotate.Instances) {
 	}
 }
 
-// judgeServices looks at what a restart would meet.
+// judgeServices judges what a restart would meet.
 func (r *run) judgeServices() {
 	const check = "services"
 	for _, left := range r.runner.LeftOut() {
@@ -100,7 +104,7 @@ func (r *run) judgeServices() {
 	}
 }
 
-// judgeNote tells what earlier runs have left behind.
+// judgeNote reports what earlier runs have left behind.
 func (r *run) judgeNote(note rotate.Note) {
 	const check = "note"
 	heal := "nothing if a rotation is under way; if none is, the next healing event goes on from here, or this one:\n" + r.heal()

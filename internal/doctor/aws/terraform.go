@@ -10,10 +10,10 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// terraformPage tells how to keep Terraform from putting an older value back.
+// terraformPage explains how to keep Terraform from putting an older value back.
 const terraformPage = "docs/terraform.md"
 
-// checkTerraform looks for what a tool that owns the secret's value does to it.
+// checkTerraform searches for what a tool that owns the secret's value does to it.
 func (r *run) checkTerraform(context.Context) error {
 	const check = "terraform"
 	if r.secret == nil {
@@ -24,7 +24,7 @@ func (r *run) checkTerraform(context.Context) error {
 	case r.platform == nil || r.current == nil || r.current.document == nil:
 		r.report.Skip("what the function has noted is not known", check)
 	case r.putByOthers():
-		text := "somebody put a value after the last rotation (Terraform?), at " + minute(aws.ToTime(r.current.CreatedDate))
+		text := "another writer put a value after the last rotation (Terraform?), at " + minute(aws.ToTime(r.current.CreatedDate))
 		if r.platform.Stored.ClientSecret.Fingerprint() == r.platform.Note.LastRotation.Over {
 			text += ": the one that the rotation has revoked"
 		}
@@ -51,7 +51,8 @@ func (r *run) judgeTags(tags []types.Tag) {
 		key, value := aws.ToString(tag.Key), strings.ToLower(aws.ToString(tag.Value))
 		switch {
 		case key == "aws:cloudformation:stack-name":
-			r.report.OK(check, "the secret is of the CloudFormation stack %s: an update that changes its SecretString puts that value in place of the rotated one", aws.ToString(tag.Value))
+			r.report.OK(check, "the secret is of the CloudFormation stack %s: an update that changes its SecretString puts that value in place "+
+				"of the rotated one", aws.ToString(tag.Value))
 		case value == "terraform", value == "opentofu", strings.EqualFold(key, "terraform") && value == "true":
 			r.report.OK(check, "its tag %s says that Terraform manages it: see %s on how to keep it from putting the value back", key, terraformPage)
 		}

@@ -13,14 +13,15 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 const (
-	appCheck    = "app"
-	checkWith   = "check with credentials that allow "
-	forIdentity = "allow the function's identity " // how the function's code begins what to do about a right that it has not
+	appCheck  = "app"
+	checkWith = "check with credentials that allow "
 )
 
 // plan is what the function's own code says of its runners, in the time that a call has. The error says why it could not be
@@ -34,8 +35,8 @@ func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, e
 		return fleet.Result{}, err
 	}
 	handler := rotation.New(r.environ(values), io.Discard)
-	handler.As(r.checker.Credential, r.checker.Transport)
-	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotation.FunctionTimeout-rotation.Margin)
+	handler.WithCredential(r.checker.Credential, r.checker.Transport)
+	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotation.WorkTime())
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return handler.Plan(planned)
@@ -44,17 +45,18 @@ func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, e
 // blobDomains are where blob containers are.
 var blobDomains = []string{"blob.core.windows.net", "blob.core.usgovcloudapi.net", "blob.core.chinacloudapi.cn", "blob.storage.azure.net"}
 
-// trustworthy checks where the tokens of whoever looks would go: the addresses are settings of the function app, and who may
+// trustworthy checks where the operator's tokens would go: the addresses are settings of the function app, and who may
 // change those is not to get tokens of others.
 func (r *run) trustworthy(config rotation.Config) error {
 	if !strings.EqualFold(config.ManagerURL, r.manager.url) {
-		return fmt.Errorf("the function asks %s, and this check %s: set %s here, too, if that is right", config.ManagerURL, r.manager.url, managerName)
+		return fmt.Errorf("the function asks %s, and this check %s: set %s here, too, if that is right", config.ManagerURL, r.manager.url,
+			managerName)
 	}
 	state, err := url.Parse(config.StateContainerURL)
 	if err != nil {
 		return errors.New("the address of the state container cannot be read")
 	}
-	trusted := loopback(state)
+	trusted := maia.Loopback(state.Hostname())
 	for _, domain := range blobDomains {
 		trusted = trusted || strings.HasSuffix(strings.ToLower(state.Hostname()), "."+domain)
 	}
@@ -64,7 +66,7 @@ func (r *run) trustworthy(config rotation.Config) error {
 	return nil
 }
 
-// checkApps has the function's own code look at each app, and Maia.
+// checkApps has the function's own code read each app, and Maia.
 func (r *run) checkApps(ctx context.Context) error {
 	if r.config == nil {
 		r.report.Skip("the function's configuration is not known", appCheck)
@@ -79,7 +81,7 @@ func (r *run) checkApps(ctx context.Context) error {
 		if lacks := (refused{}); errors.As(err, &lacks) {
 			hint = checkWith + lacks.action
 		}
-		r.report.Warn(appCheck, hint, "the apps and Maia could not be looked at: %v", err)
+		r.report.Warn(appCheck, hint, "the apps and Maia could not be read: %v", err)
 		return nil
 	}
 	if len(r.config.Groups) > 0 {
@@ -98,29 +100,29 @@ func (r *run) checkApps(ctx context.Context) error {
 
 func (r *run) judgeApp(ctx context.Context, target fleet.TargetResult) {
 	name := short(target.Target)
-	if target.Error == "" {
+	if target.Error == nil {
 		r.report.OK(appCheck, "%s: a call %s", name, doctor.Would(target, r.config.Policy.Every, time.Now()))
 		return
 	}
-	what, hint := doctor.CutHint(target.Error)
+	what, hint, denied := doctor.InWords(*target.Error), target.Error.Hint, containerapp.Denied{}
 	switch {
-	case target.Kind == rotate.Permission && strings.HasPrefix(hint, forIdentity): // which is whoever looks, here
-		lacks := strings.TrimPrefix(hint, forIdentity)
+	case errors.As(target.Error, &denied): // to the operator's credentials, here
+		lacks := denied.Action
 		if all, err := r.mayNot(ctx, target.Target); err == nil && len(all) > 0 {
 			lacks = strings.Join(all, ", ") + " on it"
 		}
 		r.report.Warn(appCheck, checkWith+lacks, "%s: could not be tested with your rights: %s", name, what)
-	case target.Kind == rotate.NotReady:
+	case target.Error.Kind == rotate.NotReady:
 		r.report.Warn(appCheck, hint, "%s: in the way of a rotation: %s", name, what)
 	default:
 		r.report.Problem(appCheck, hint, "%s: in the way of a rotation: %s", name, what)
 	}
 }
 
-// terraformPage tells how to keep Terraform from putting the first secret back.
+// terraformPage explains how to keep Terraform from putting the first secret back.
 const terraformPage = "docs/terraform.md"
 
-// checkTags looks whether a tool owns the apps, which would put the first secret back.
+// checkTags finds out whether a tool owns the apps, which would put the first secret back.
 func (r *run) checkTags(ctx context.Context) {
 	const check = "terraform"
 	for _, app := range r.apps {
@@ -128,13 +130,15 @@ func (r *run) checkTags(ctx context.Context) {
 			Tags map[string]string `json:"tags"`
 		}
 		if r.manager.get(ctx, app, appVersion, "Microsoft.App/containerApps/read", &found) != nil {
-			continue // is told by the checks before
+			continue // is reported by the checks before
 		}
 		for _, name := range slices.Sorted(maps.Keys(found.Tags)) {
 			tool := strings.ToLower(found.Tags[name])
 			if tool == "terraform" || tool == "opentofu" || strings.EqualFold(name, "terraform") && tool == "true" {
-				r.report.Warn(check, "if it is the vendor's configuration: put ignore_changes = [secret] into the lifecycle block of its resource app, see "+terraformPage,
-					"%s: its tag %s says that Terraform manages it, and an apply of the vendor's configuration puts the first secret back, which a rotation has revoked", short(app), name)
+				r.report.Warn(check, "if it is the vendor's configuration: put ignore_changes = [secret] into the lifecycle block of its resource "+
+					"app, see "+terraformPage,
+					"%s: its tag %s says that Terraform manages it, and an apply of the vendor's configuration puts the first secret back, which a "+
+						"rotation has revoked", short(app), name)
 				break
 			}
 		}

@@ -12,19 +12,21 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // FunctionAppID is the form of a function app's resource ID. Its parts are the resource group's ID, the group, and the name.
-var FunctionAppID = regexp.MustCompile(`(?i)^(/subscriptions/[0-9a-z-]+/resourceGroups/([-\pL\pN_.()]*[-\pL\pN_()]))/providers/Microsoft\.Web/sites/([0-9a-z-]+)$`)
+var FunctionAppID = regexp.MustCompile(`(?i)^(/subscriptions/[0-9a-z-]+/resourceGroups/([-\pL\pN_.()]*[-\pL\pN_()]))` +
+	`/providers/Microsoft\.Web/sites/([0-9a-z-]+)$`)
 
-// Checker looks at an installation with somebody's credentials of Azure.
+// Checker checks an installation with an operator's credentials of Azure.
 type Checker struct {
-	Credential azcore.TokenCredential // of whoever looks
+	Credential azcore.TokenCredential // of the operator
 	ManagerURL string                 // of Azure Resource Manager; empty: the public cloud's
 	Transport  policy.Transporter     // of all requests to Azure; nil: the SDK's
 }
 
-// Check looks at a function app by its resource ID. An error means that not all could be looked at.
+// Check checks a function app by its resource ID. An error means that not all could be checked.
 func (c *Checker) Check(ctx context.Context, id string) (doctor.Report, error) {
 	r, err := c.begin(id)
 	if err != nil {
@@ -52,7 +54,7 @@ func (c *Checker) Check(ctx context.Context, id string) (doctor.Report, error) {
 	return r.report, err
 }
 
-// Plan tells what the next call would do. An error means that this could not be found out.
+// Plan finds out what the next call would do. An error means that this could not be found out.
 func (c *Checker) Plan(ctx context.Context, id string) (doctor.Plan, error) {
 	plan := doctor.Plan{Function: id}
 	r, err := c.begin(id)
@@ -67,7 +69,7 @@ func (c *Checker) Plan(ctx context.Context, id string) (doctor.Plan, error) {
 	}
 	config, err := rotation.ParseConfig(r.environ(nil))
 	if err != nil {
-		plan.Error = err.Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved)
 		return plan, nil
 	}
 	plan.Every = config.Policy.Every
@@ -75,7 +77,7 @@ func (c *Checker) Plan(ctx context.Context, id string) (doctor.Plan, error) {
 	return plan, err
 }
 
-// run is one look at one function app.
+// run is one check of one function app.
 type run struct {
 	checker  *Checker
 	manager  *manager

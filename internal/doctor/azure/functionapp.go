@@ -40,7 +40,8 @@ func (r *run) judgeState() {
 	case !slices.Contains(kinds, "functionapp") || !slices.Contains(kinds, "linux"):
 		r.report.Problem(check, "deploy it as deploy/azure does", "its kind is %q, expected functionapp,linux", r.site.Kind)
 	case state != "Running", enabled != nil && !*enabled:
-		r.report.Problem(check, "start it:\naz functionapp start "+r.flags(), "its state is %s, expected Running: nothing is rotated and nothing is healed", state)
+		r.report.Problem(check, "start it:\naz functionapp start "+r.flags(),
+			"its state is %s, expected Running: nothing is rotated and nothing is healed", state)
 	default:
 		r.report.OK(check, "%s, %s", r.site.Kind, state)
 	}
@@ -53,11 +54,14 @@ func (r *run) judgePlan() {
 	switch {
 	case config == nil && strings.EqualFold(sku, "Dynamic"):
 		r.report.Problem(check, "deploy it on the Flex Consumption plan, as deploy/azure does",
-			"it is on the Consumption plan, on which an invocation may take 10 minutes at most: the function's host.json asks for 30, and the host does not start")
+			"it is on the Consumption plan, on which an invocation may take 10 minutes at most: the function's host.json asks for 30, and the "+
+				"host does not start")
 	case config == nil:
-		r.report.Warn(check, "deploy it on the Flex Consumption plan, as deploy/azure does", "it is not on the Flex Consumption plan, with which this project is tested (sku %q)", sku)
+		r.report.Warn(check, "deploy it on the Flex Consumption plan, as deploy/azure does",
+			"it is not on the Flex Consumption plan, with which this project is tested (sku %q)", sku)
 	case config.Runtime.Name != "custom":
-		r.report.Problem(check, "deploy it with the runtime custom, version 1.0", "its runtime is %q, expected custom: the function is a custom handler", config.Runtime.Name)
+		r.report.Problem(check, "deploy it with the runtime custom, version 1.0",
+			"its runtime is %q, expected custom: the function is a custom handler", config.Runtime.Name)
 	default:
 		r.report.OK(check, "Flex Consumption, runtime custom")
 	}
@@ -82,7 +86,8 @@ func (r *run) judgeIdentity() {
 	hint := "turn it on, and give it the roles, as deploy/azure does:\naz functionapp identity assign " + r.flags()
 	switch {
 	case client != "" && principal == "":
-		r.report.Problem(check, "correct the setting, or delete it and use the system-assigned one", "%s is %q, which is none of the app's identities: the function gets no token for Azure", identityName, client)
+		r.report.Problem(check, "correct the setting, or delete it and use the system-assigned one",
+			"%s is %q, which is none of the app's identities: the function gets no token for Azure", identityName, client)
 	case client != "":
 		r.report.OK(check, "user-assigned, principal %s", principal)
 	case principal == "":
@@ -112,7 +117,8 @@ func (r *run) checkFunction(ctx context.Context) {
 	)
 	var found function
 	err := r.manager.get(ctx, r.id+"/functions/"+rotation.FunctionName, webVersion, action, &found)
-	hint := "deploy the package:\nmaia-rotate package azure -o function.zip\naz functionapp deployment source config-zip " + r.flags() + " --src function.zip"
+	hint := "deploy the package:\nmaia-rotate package azure -o function.zip\naz functionapp deployment source config-zip " + r.flags() +
+		" --src function.zip"
 	switch {
 	case missing(err):
 		r.report.Problem(check, hint, "it has no function %s: its package is not deployed, or the host does not start", rotation.FunctionName)
@@ -137,7 +143,8 @@ func (r *run) checkFunction(ctx context.Context) {
 	case len(bindings) == 0: // Azure does not say
 		r.report.OK(check, "%s is there, and enabled", rotation.FunctionName)
 	case len(bindings) > 1 || !strings.EqualFold(bindings[0].Type, "timerTrigger") || bindings[0].Schedule != "%"+scheduleSetting+"%":
-		r.report.Problem(check, hint, "%s is not called by a timer with the schedule %%%s%%: it is of another package than this project's", rotation.FunctionName, scheduleSetting)
+		r.report.Problem(check, hint, "%s is not called by a timer with the schedule %%%s%%: it is of another package than this project's",
+			rotation.FunctionName, scheduleSetting)
 	default:
 		r.report.OK(check, "%s is called by a timer, and enabled", rotation.FunctionName)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 )
 
@@ -86,7 +87,8 @@ func (r *run) grants(ctx context.Context, scope, principal string) ([]grant, err
 // to know: it lists those that are.
 func covers(scope, resource string) bool {
 	scope, resource = strings.ToLower(strings.TrimRight(scope, "/")), strings.ToLower(resource)
-	return scope == "" || resource == scope || strings.HasPrefix(resource, scope+"/") || strings.HasPrefix(scope, "/providers/microsoft.management/")
+	return scope == "" || resource == scope || strings.HasPrefix(resource, scope+"/") ||
+		strings.HasPrefix(scope, "/providers/microsoft.management/")
 }
 
 // lacking are the actions that no grant allows, and those that only one with a condition does.
@@ -148,19 +150,21 @@ func (r *run) judgeRole(ctx context.Context, want wanted, principal string) {
 		return
 	}
 	none, conditional := lacking(grants, want.actions, want.allows)
-	hint := fmt.Sprintf("assign it the role, and wait some minutes:\naz role assignment create --assignee-object-id %s --assignee-principal-type ServicePrincipal --role '%s' --scope %s",
+	hint := fmt.Sprintf("assign it the role, and wait some minutes:\naz role assignment create --assignee-object-id %s "+
+		"--assignee-principal-type ServicePrincipal --role '%s' --scope %s",
 		principal, want.role, want.scope)
 	switch {
 	case len(none) > 0:
 		r.report.Problem(roleCheck, hint, "the function's identity may not %s: no role of it allows %s", want.what, strings.Join(none, ", "))
 	case len(conditional) > 0:
-		r.report.Warn(roleCheck, "look at the conditions of its role assignments", "whether the function's identity may %s depends on a condition, for %s", want.what, strings.Join(conditional, ", "))
+		r.report.Warn(roleCheck, "check the conditions of its role assignments",
+			"whether the function's identity may %s depends on a condition, for %s", want.what, strings.Join(conditional, ", "))
 	default:
 		r.report.OK(roleCheck, "the function's identity may %s (%d actions tested)", want.what, len(want.actions))
 	}
 }
 
-// checkStorageRole looks at the account with the locks and notes. Of an account only the name is known: it is looked for
+// checkStorageRole checks the account with the locks and notes. Of an account only the name is known: it is searched for
 // in the function app's own resource group.
 func (r *run) checkStorageRole(ctx context.Context, principal string) {
 	const action = "Microsoft.Storage/storageAccounts/read"
@@ -182,23 +186,25 @@ func (r *run) checkStorageRole(ctx context.Context, principal string) {
 		return
 	}
 	r.judgeRole(ctx, wanted{
-		scope: scope, what: "keep locks and notes in " + name, actions: containerapp.DataActions(), allows: permission.allowsData, role: "Storage Blob Data Owner",
+		scope: scope, what: "keep locks and notes in " + name, actions: containerapp.DataActions(), allows: permission.allowsData,
+		role: "Storage Blob Data Owner",
 	}, principal)
 }
 
 // account is the name of the storage account with the locks and notes; empty if it has none, as one on this machine.
 func (r *run) account() string {
 	u, err := url.Parse(r.config.StateContainerURL)
-	if err != nil || loopback(u) {
+	if err != nil || maia.Loopback(u.Hostname()) {
 		return r.settings[hostAccount]
 	}
 	name, _, _ := strings.Cut(u.Hostname(), ".")
 	return name
 }
 
-// mayNot are the actions on an app that whoever looks is not allowed.
+// mayNot are the actions on an app that the operator is not allowed.
 func (r *run) mayNot(ctx context.Context, app string) ([]string, error) {
-	found, err := list[permission](ctx, r.manager, app+"/providers/Microsoft.Authorization/permissions", authorizationVersion, "", permissionsRead)
+	found, err := list[permission](ctx, r.manager, app+"/providers/Microsoft.Authorization/permissions", authorizationVersion, "",
+		permissionsRead)
 	if err != nil {
 		return nil, err
 	}

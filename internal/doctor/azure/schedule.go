@@ -21,7 +21,8 @@ var ncrontab = []struct {
 	{"minute", 0, 59, nil},
 	{"hour", 0, 23, nil},
 	{"day", 1, 31, nil},
-	{"month", 1, 12, []string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"}},
+	{"month", 1, 12, []string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+		"December"}},
 	{"day of the week", 0, 6, []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}},
 }
 
@@ -34,7 +35,8 @@ func gapsOf(schedule string) (shortest, longest time.Duration, err error) {
 	values := make([][]int, len(fields))
 	for i, field := range ncrontab {
 		if values[i] = cron.Values(fields[i], field.low, field.high, field.names); values[i] == nil || strings.Contains(fields[i], "?") {
-			return 0, 0, fmt.Errorf("its %s is %q, expected numbers from %d to %d, ranges, lists, or *", field.name, fields[i], field.low, field.high)
+			return 0, 0, fmt.Errorf("its %s is %q, expected numbers from %d to %d, ranges, lists, or *", field.name, fields[i], field.low,
+				field.high)
 		}
 	}
 	var times []time.Duration
@@ -46,20 +48,22 @@ func gapsOf(schedule string) (shortest, longest time.Duration, err error) {
 		}
 	}
 	shortest, longest = cron.Gaps(times, func(day time.Time) bool {
-		return slices.Contains(values[3], day.Day()) && slices.Contains(values[4], int(day.Month())) && slices.Contains(values[5], int(day.Weekday()))
+		return slices.Contains(values[3], day.Day()) && slices.Contains(values[4], int(day.Month())) &&
+			slices.Contains(values[5], int(day.Weekday()))
 	})
 	return shortest, longest, nil
 }
 
 const (
-	rarest  = time.Hour   // a runner that is dark waits for so long
+	rarest  = time.Hour   // a runner that is down waits for so long
 	oftener = time.Minute // than this is of no use
 )
 
 func (r *run) judgeSchedule() {
 	const check = "schedule"
 	schedule, set := r.settings[scheduleSetting]
-	hint := "call it every half an hour:\naz functionapp config appsettings set " + r.flags() + " --settings '" + scheduleSetting + "=0 */30 * * * *'"
+	hint := "call it every half an hour:\naz functionapp config appsettings set " + r.flags() + " --settings '" + scheduleSetting +
+		"=0 */30 * * * *'"
 	if !set || schedule == "" {
 		r.report.Problem(check, hint, "%s is not set: the host cannot index the function, and nothing calls it", scheduleSetting)
 		return
@@ -71,9 +75,11 @@ func (r *run) judgeSchedule() {
 	case longest == 0:
 		r.report.Problem(check, hint, "%s is %q: it never comes, or once in four years", scheduleSetting, schedule)
 	case longest > rarest:
-		r.report.Warn(check, hint, "%s is %q: up to %s pass between two calls, for so long a runner that is dark waits", scheduleSetting, schedule, longest)
+		r.report.Warn(check, hint, "%s is %q: up to %s pass between two calls, for so long a runner that is down waits", scheduleSetting,
+			schedule, longest)
 	case shortest < oftener:
-		r.report.Warn(check, hint, "%s is %q: it comes after %s, and each call asks Azure and Maia for every runner", scheduleSetting, schedule, shortest)
+		r.report.Warn(check, hint, "%s is %q: it comes after %s, and each call asks Azure and Maia for every runner", scheduleSetting, schedule,
+			shortest)
 	default:
 		r.report.OK(check, "%s, in UTC", schedule)
 	}

@@ -24,11 +24,11 @@ const (
 	workerName   = "FUNCTIONS_WORKER_RUNTIME"
 	managerName  = "AZURE_RESOURCE_MANAGER_URL"
 	identityName = "AZURE_CLIENT_ID"
-	withheld     = "is-not-looked-at"
+	withheld     = "is-not-read"
 	settingsRead = "Microsoft.Web/sites/config/list/action"
 )
 
-// known says that the value of a setting is looked at. Of all others there is only the name.
+// known reports whether the value of a setting is read. Of all others there is only the name.
 func known(name string) bool {
 	return strings.HasPrefix(name, "MAIA_") || slices.Contains(rotation.Platform, name) || slices.Contains(disabling, name) ||
 		slices.Contains([]string{scheduleSetting, hostTimeout, workerName}, name)
@@ -85,7 +85,8 @@ func (r *run) judgeWorker() {
 	flex := r.site.Properties.FunctionAppConfig != nil
 	switch {
 	case flex && set:
-		r.report.Problem(check, r.delete(workerName), "%s is set, which the Flex Consumption plan does not allow: the runtime is in functionAppConfig", workerName)
+		r.report.Problem(check, r.delete(workerName),
+			"%s is set, which the Flex Consumption plan does not allow: the runtime is in functionAppConfig", workerName)
 	case !flex && value != "custom":
 		r.report.Problem(check, "set "+workerName+" to custom", "%s is %q, expected custom on this plan", workerName, value)
 	default:
@@ -100,10 +101,12 @@ func (r *run) judgeStorage() {
 	_, key := r.settings[hostStorage]
 	switch {
 	case key:
-		r.report.Warn(check, "set "+hostAccount+" to the account's name, give the identity the role Storage Blob Data Owner on it, and "+r.delete(hostStorage),
+		r.report.Warn(check,
+			"set "+hostAccount+" to the account's name, give the identity the role Storage Blob Data Owner on it, and "+r.delete(hostStorage),
 			"%s is a connection string, with a key that opens the whole account; the function itself uses the identity alone", hostStorage)
 	case account == "":
-		r.report.Problem(check, "set "+hostAccount+" to the name of the storage account", "neither %s nor %s is set: without its storage the host runs no timer", hostAccount, hostBlobs)
+		r.report.Problem(check, "set "+hostAccount+" to the name of the storage account",
+			"neither %s nor %s is set: without its storage the host runs no timer", hostAccount, hostBlobs)
 	default:
 		r.report.OK(check, "%s, by the identity", account)
 	}
@@ -112,7 +115,8 @@ func (r *run) judgeStorage() {
 func (r *run) judgeEnvironment() {
 	const check = "environment"
 	if secret := r.settings[settings.ClientSecret]; secret != "" && !isReference(secret) {
-		r.report.Warn("plain-secret", "keep it in Key Vault, and set "+settings.ClientSecret+" to @Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/NAME)",
+		r.report.Warn("plain-secret",
+			"keep it in Key Vault, and set "+settings.ClientSecret+" to @Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/NAME)",
 			"the secret of the Maia API credential is itself a setting, which whoever may list the settings can read")
 	}
 	config, err := rotation.ParseConfig(r.environ(nil))
@@ -137,14 +141,15 @@ func (r *run) judgeEnvironment() {
 func (r *run) judgeTimeout() {
 	const check = "timeout"
 	if text, set := r.settings[hostTimeout]; set {
-		r.report.Problem(check, r.delete(hostTimeout), "%s is %q, in place of the 30 minutes of host.json, on which the function's own deadline counts", hostTimeout, text)
+		r.report.Problem(check, r.delete(hostTimeout),
+			"%s is %q, in place of the 30 minutes of host.json, on which the function's own deadline counts", hostTimeout, text)
 		return
 	}
 	if r.config == nil {
 		return
 	}
 	needed := fleet.Fleet{Policy: r.config.Policy}.Needed()
-	if most := rotation.FunctionTimeout - rotation.Margin; most <= needed {
+	if most := rotation.WorkTime(); most <= needed {
 		r.report.Problem(check, "lower MAIA_ROTATE_DRAIN_TIMEOUT or MAIA_ROTATE_CONNECT_TIMEOUT",
 			"a call has %s, and a rotation may take %s (drain, store and connect): none is ever begun", most, needed)
 		return

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -39,7 +38,7 @@ func (r *run) vaultDomain() string {
 }
 
 // secretURL is the address of the secret that a reference names. It is one of Key Vault's, or on this machine: a token of
-// whoever looks goes there.
+// the operator's goes there.
 func (r *run) secretURL(value string) (string, error) {
 	const form = "expected @Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/NAME)"
 	found := reference.FindStringSubmatch(value)
@@ -62,19 +61,14 @@ func (r *run) secretURL(value string) (string, error) {
 	if err != nil || u.User != nil || u.RawQuery != "" || !strings.HasPrefix(u.Path, "/secrets/") {
 		return "", fmt.Errorf("its SecretUri is no address of a secret, %s", form)
 	}
-	if !loopback(u) && (u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
+	if !maia.Loopback(u.Hostname()) && (u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
 		return "", fmt.Errorf("its SecretUri is not on https://VAULT.%s", r.vaultDomain())
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u.String(), nil
 }
 
-func loopback(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// fromVault reads what the settings refer to, with the rights of whoever looks.
+// fromVault reads what the settings refer to, with the rights of the operator.
 func (r *run) fromVault(ctx context.Context) (map[string]maia.Secret, error) {
 	values := map[string]maia.Secret{}
 	for _, name := range slices.Sorted(maps.Keys(r.settings)) {
@@ -94,7 +88,8 @@ func (r *run) fromVault(ctx context.Context) (map[string]maia.Secret, error) {
 			runtime.NewBearerTokenPolicy(r.checker.Credential, []string{"https://" + r.vaultDomain() + "/.default"},
 				&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: options.InsecureAllowCredentialWithHTTP}),
 		}}, &options)
-		err = failure("Microsoft.KeyVault/vaults/secrets/getSecret/action", ask(ctx, pipeline, http.MethodGet, address+"?api-version="+vaultVersion, &secret))
+		err = failure("Microsoft.KeyVault/vaults/secrets/getSecret/action", ask(ctx, pipeline, http.MethodGet,
+			address+"?api-version="+vaultVersion, &secret))
 		if err != nil {
 			return nil, fmt.Errorf("the value of %s is in Key Vault, and could not be read there: %w", name, err)
 		}
@@ -132,7 +127,8 @@ func (r *run) checkReferences(ctx context.Context) {
 		}
 		resolved[name] = true
 		if !strings.EqualFold(status, "Resolved") {
-			r.report.Problem(check, r.vaultHint(status), "Azure does not resolve the reference of %s: %s", name, strings.TrimSuffix(status+": "+one.Properties.Details, ": "))
+			r.report.Problem(check, r.vaultHint(status), "Azure does not resolve the reference of %s: %s", name,
+				strings.TrimSuffix(status+": "+one.Properties.Details, ": "))
 		}
 	}
 	var names []string
@@ -144,7 +140,8 @@ func (r *run) checkReferences(ctx context.Context) {
 	slices.Sort(names)
 	switch {
 	case len(names) > 0:
-		r.report.Warn(check, "wait a few minutes after a change of the settings, and check again; if a reference is not resolved, the function's log says so", "Azure does not say yet what came of the reference of %s", strings.Join(names, ", "))
+		r.report.Warn(check, "wait a few minutes after a change of the settings, and check again; if a reference is not resolved, the "+
+			"function's log says so", "Azure does not say yet what came of the reference of %s", strings.Join(names, ", "))
 	case !r.report.Found("problem", check):
 		r.report.OK(check, "Azure resolves what the settings refer to (%s)", strings.Join(slices.Sorted(maps.Keys(resolved)), ", "))
 	}

@@ -19,24 +19,26 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/internal/function"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 // FunctionName is the form of a function's name.
 var FunctionName = regexp.MustCompile(`^projects/([^/]+)/locations/([^/]+)/functions/([^/]+)$`)
 
-// Checker looks at an installation with somebody's credentials of Google Cloud.
+// Checker checks an installation with an operator's credentials of Google Cloud.
 type Checker struct {
-	Tokens oauth2.TokenSource // of whoever looks
+	Tokens oauth2.TokenSource // of the operator
 
-	// Impersonate gives tokens of the function's service account, with which clusters and the API credential are then looked
-	// at. Nil looks at them with Tokens.
+	// Impersonate gives tokens of the function's service account, with which clusters and the API credential are then read.
+	// Nil reads them with Tokens.
 	Impersonate func(ctx context.Context, email string) (oauth2.TokenSource, error)
 	Kubeconfig  string                // path, if the function has one; it names another file there than here
 	Options     []option.ClientOption // of the clients of Google's APIs
 }
 
-// Check looks at a function, projects/P/locations/L/functions/F. An error means that not all could be looked at.
+// Check checks a function, projects/P/locations/L/functions/F. An error means that not all could be checked.
 func (c *Checker) Check(ctx context.Context, name string) (doctor.Report, error) {
 	r := &run{checker: c, name: name}
 	function, err := c.function(ctx, name)
@@ -53,7 +55,7 @@ func (c *Checker) Check(ctx context.Context, name string) (doctor.Report, error)
 	return r.report, r.checkReleases(ctx)
 }
 
-// Plan tells what the next call would do. An error means that this could not be found out.
+// Plan finds out what the next call would do. An error means that this could not be found out.
 func (c *Checker) Plan(ctx context.Context, name string) (doctor.Plan, error) {
 	plan := doctor.Plan{Function: name}
 	function, err := c.function(ctx, name)
@@ -63,7 +65,7 @@ func (c *Checker) Plan(ctx context.Context, name string) (doctor.Plan, error) {
 	environ := c.environ(function.GetServiceConfig())
 	config, err := rotation.ParseConfig(environ)
 	if err != nil {
-		plan.Error = err.Error()
+		plan.Error = rotate.AsError(err, rotate.NotObserved)
 		return plan, nil
 	}
 	plan.Every = config.Policy.Every
@@ -89,7 +91,7 @@ func (c *Checker) options() []option.ClientOption {
 	return append([]option.ClientOption{option.WithTokenSource(c.Tokens)}, c.Options...)
 }
 
-// environ is the function's environment, in the form of os.Environ, as far as it can be looked at: of a variable that is
+// environ is the function's environment, in the form of os.Environ, as far as it can be read: of a variable that is
 // taken from a secret there is the name.
 func (c *Checker) environ(service *functionspb.ServiceConfig) []string {
 	variables := maps.Clone(service.GetEnvironmentVariables())
@@ -111,14 +113,15 @@ func (c *Checker) environ(service *functionspb.ServiceConfig) []string {
 
 const fromSecret = "is-taken-from-a-secret"
 
-// hidden says that the credential of the Maia API cannot be looked at.
+// hidden reports whether the credential of the Maia API cannot be read.
 func hidden(environ []string) bool {
 	return slices.ContainsFunc(environ, func(variable string) bool {
 		return variable == "MAIA_CLIENT_SECRET="+fromSecret || variable == "MAIA_CLIENT_ID="+fromSecret
 	})
 }
 
-const whyHidden = "the Maia API credential reaches the function as a variable from a secret, which cannot be looked at; name the secret in MAIA_CREDENTIALS_SECRET instead"
+const whyHidden = "the Maia API credential reaches the function as a variable from a secret, which cannot be read; name the secret " +
+	"in MAIA_CREDENTIALS_SECRET instead"
 
 // planOf is what the function's own code says of its runners, in the time that a call has.
 func (c *Checker) planOf(ctx context.Context, environ []string, service *functionspb.ServiceConfig) (fleet.Result, error) {
@@ -133,12 +136,13 @@ func (c *Checker) planOf(ctx context.Context, environ []string, service *functio
 			_, err = tokens.Token()
 		}
 		if err != nil {
-			return fleet.Result{}, fmt.Errorf("no token of %s: your credentials need iam.serviceAccounts.getAccessToken on it (the role Service Account Token Creator): %w", email, err)
+			return fleet.Result{}, fmt.Errorf("no token of %s: your credentials need iam.serviceAccounts.getAccessToken on it (the role Service "+
+				"Account Token Creator): %w", email, err)
 		}
 	}
 	handler := rotation.New(environ, io.Discard)
-	handler.As(tokens, c.Options...)
-	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout-rotation.Margin(timeout))
+	handler.WithCredential(tokens, c.Options...)
+	planned, cancel := context.WithTimeout(context.WithoutCancel(ctx), function.WorkTime(timeout))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return handler.Plan(planned)

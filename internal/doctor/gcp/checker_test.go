@@ -40,7 +40,8 @@ type installation struct {
 func install() *installation {
 	i := &installation{
 		function: &functionspb.Function{
-			Name: name, State: functionspb.Function_ACTIVE, Environment: functionspb.Environment_GEN_2, Url: "https://europe-west1-ops-1234.cloudfunctions.net/maia-rotate",
+			Name: name, State: functionspb.Function_ACTIVE, Environment: functionspb.Environment_GEN_2,
+			Url:         "https://europe-west1-ops-1234.cloudfunctions.net/maia-rotate",
 			BuildConfig: &functionspb.BuildConfig{Runtime: "go126", EntryPoint: "RotateRunnerSecrets"},
 			ServiceConfig: &functionspb.ServiceConfig{
 				TimeoutSeconds: 1800, AvailableMemory: "512Mi", MaxInstanceCount: 1, MaxInstanceRequestConcurrency: 1, Uri: url,
@@ -59,14 +60,15 @@ func install() *installation {
 	i.Server = googleapis.Server{
 		Token:     "operator",
 		Functions: map[string]*functionspb.Function{name: i.function},
-		Jobs:      map[string][]*cloudscheduler.Job{place: {{Name: place + "/jobs/other", HttpTarget: &cloudscheduler.HttpTarget{Uri: "https://elsewhere.example"}}, i.job}},
-		Clusters:  map[string]*container.Cluster{cluster: {Status: "PROVISIONING"}},
-		Secrets:   map[string]string{version: fmt.Sprintf(`{"client_id":"api","client_secret":%q}`, apiValue)},
+		Jobs: map[string][]*cloudscheduler.Job{place: {{Name: place + "/jobs/other",
+			HttpTarget: &cloudscheduler.HttpTarget{Uri: "https://elsewhere.example"}}, i.job}},
+		Clusters: map[string]*container.Cluster{cluster: {Status: "PROVISIONING"}},
+		Secrets:  map[string]string{version: fmt.Sprintf(`{"client_id":"api","client_secret":%q}`, apiValue)},
 	}
 	return i
 }
 
-// serve gives what looks at the installation.
+// serve gives what checks the installation.
 func (i *installation) serve(t *testing.T) *gcp.Checker {
 	t.Helper()
 	server := httptest.NewServer(&i.Server)
@@ -92,7 +94,7 @@ func notOK(report doctor.Report) (all []string) {
 func TestFunctionAndJob(t *testing.T) {
 	for title, test := range map[string]struct {
 		break_ func(i *installation)
-		wants  []string // beside those that are always there
+		wants  []string // next to those that are always there
 		words  string   // of what is not in order
 	}{
 		"in order": {func(*installation) {}, nil, "has no endpoint yet"},
@@ -109,9 +111,11 @@ func TestFunctionAndJob(t *testing.T) {
 				i.function.State, i.function.StateMessages = functionspb.Function_FAILED, []*functionspb.StateMessage{{Message: "Build failed"}}
 			}, []string{"problem function"}, "FAILED: Build failed",
 		},
-		"being deployed": {func(i *installation) { i.function.State = functionspb.Function_DEPLOYING }, []string{"warning function"}, "DEPLOYING"},
+		"being deployed": {func(i *installation) { i.function.State = functionspb.Function_DEPLOYING }, []string{"warning function"},
+			"DEPLOYING"},
 		"has something to say": {
-			func(i *installation) { i.function.StateMessages = []*functionspb.StateMessage{{Message: "old image"}} }, []string{"warning function"}, "old image",
+			func(i *installation) { i.function.StateMessages = []*functionspb.StateMessage{{Message: "old image"}} }, []string{"warning function"},
+			"old image",
 		},
 		"another entry point": {
 			func(i *installation) { i.function.BuildConfig.EntryPoint = "Hello" },
@@ -130,12 +134,17 @@ func TestFunctionAndJob(t *testing.T) {
 				i.function.ServiceConfig.EnvironmentVariables["MAIA_ROTATE_DRAIN_TIMEOUT"] = "25m"
 			}, []string{"problem timeout"}, "a rotation may take 34m0s",
 		},
-		"longer than Scheduler waits": {func(i *installation) { i.function.ServiceConfig.TimeoutSeconds = 3600 }, []string{"warning timeout"}, "waits 30 minutes at most"},
-		"many instances":              {func(i *installation) { i.function.ServiceConfig.MaxInstanceCount = 100 }, []string{"warning instances"}, "up to 100 instances"},
-		"many requests":               {func(i *installation) { i.function.ServiceConfig.MaxInstanceRequestConcurrency = 80 }, []string{"warning instances"}, "80 requests"},
-		"too little memory":           {func(i *installation) { i.function.ServiceConfig.AvailableMemory = "128Mi" }, []string{"problem memory"}, "128Mi"},
-		"memory as gcloud says it":    {func(i *installation) { i.function.ServiceConfig.AvailableMemory = "256M" }, nil, ""},
-		"memory that is no size":      {func(i *installation) { i.function.ServiceConfig.AvailableMemory = "much" }, []string{"warning memory"}, "much"},
+		"longer than Scheduler waits": {func(i *installation) { i.function.ServiceConfig.TimeoutSeconds = 3600 }, []string{"warning timeout"},
+			"waits 30 minutes at most"},
+		"many instances": {func(i *installation) { i.function.ServiceConfig.MaxInstanceCount = 100 }, []string{"warning instances"},
+			"up to 100 instances"},
+		"many requests": {func(i *installation) { i.function.ServiceConfig.MaxInstanceRequestConcurrency = 80 },
+			[]string{"warning instances"}, "80 requests"},
+		"too little memory": {func(i *installation) { i.function.ServiceConfig.AvailableMemory = "128Mi" }, []string{"problem memory"},
+			"128Mi"},
+		"memory as gcloud says it": {func(i *installation) { i.function.ServiceConfig.AvailableMemory = "256M" }, nil, ""},
+		"memory that is no size": {func(i *installation) { i.function.ServiceConfig.AvailableMemory = "much" }, []string{"warning memory"},
+			"much"},
 		"open to the internet": {
 			func(i *installation) {
 				i.function.ServiceConfig.IngressSettings = functionspb.ServiceConfig_ALLOW_ALL
@@ -163,32 +172,38 @@ func TestFunctionAndJob(t *testing.T) {
 				variables := i.function.ServiceConfig.EnvironmentVariables
 				delete(variables, "MAIA_CREDENTIALS_SECRET")
 				variables["MAIA_CLIENT_ID"], variables["MAIA_CLIENT_SECRET"] = "api", apiValue
-			}, []string{"warning plain-secret"}, "whoever may look at the function",
+			}, []string{"warning plain-secret"}, "whoever may read the function",
 		},
 		"credential as a variable from a secret": {
 			func(i *installation) {
 				variables := i.function.ServiceConfig.EnvironmentVariables
 				delete(variables, "MAIA_CREDENTIALS_SECRET")
 				variables["MAIA_CLIENT_ID"] = "api"
-				i.function.ServiceConfig.SecretEnvironmentVariables = []*functionspb.SecretEnvVar{{Key: "MAIA_CLIENT_SECRET", ProjectId: "ops-1234", Secret: "s", Version: "1"}}
+				i.function.ServiceConfig.SecretEnvironmentVariables = []*functionspb.SecretEnvVar{{Key: "MAIA_CLIENT_SECRET", ProjectId: "ops-1234",
+					Secret: "s", Version: "1"}}
 			}, []string{"-warning release", "-warning rights"}, "",
 		},
 		"no rights in the cluster's project": {func(i *installation) { i.Denied = []string{rotation.GetCluster} }, nil, "with your rights"},
-		"no cluster":                         {func(i *installation) { delete(i.Clusters, cluster) }, []string{"-warning release", "problem release"}, "look up cluster"},
-		"jobs may not be listed":             {func(i *installation) { i.Denied = []string{"cloudscheduler.jobs.list"} }, []string{"warning job"}, "do not allow cloudscheduler.jobs.list"},
-		"no job":                             {func(i *installation) { i.Jobs = nil }, []string{"warning job"}, "no Cloud Scheduler job"},
-		"job is paused":                      {func(i *installation) { i.job.State = "PAUSED" }, []string{"problem job"}, "is PAUSED"},
-		"job without a token":                {func(i *installation) { i.job.HttpTarget.OidcToken = nil }, []string{"problem job"}, "no OIDC token"},
-		"job without an audience":            {func(i *installation) { i.job.HttpTarget.OidcToken.Audience = "" }, nil, ""},
-		"job for somebody else": {
+		"no cluster": {func(i *installation) { delete(i.Clusters, cluster) },
+			[]string{"-warning release", "problem release"}, "read cluster"},
+		"jobs may not be listed": {func(i *installation) { i.Denied = []string{"cloudscheduler.jobs.list"} }, []string{"warning job"},
+			"do not allow cloudscheduler.jobs.list"},
+		"no job":        {func(i *installation) { i.Jobs = nil }, []string{"warning job"}, "no Cloud Scheduler job"},
+		"job is paused": {func(i *installation) { i.job.State = "PAUSED" }, []string{"problem job"}, "is PAUSED"},
+		"job without a token": {func(i *installation) { i.job.HttpTarget.OidcToken = nil }, []string{"problem job"},
+			"no OIDC token"},
+		"job without an audience": {func(i *installation) { i.job.HttpTarget.OidcToken.Audience = "" }, nil, ""},
+		"job for another function": {
 			func(i *installation) { i.job.HttpTarget.OidcToken.Audience = "https://elsewhere.example" }, []string{"problem job"}, "audience",
 		},
 		"job calls the other URL": {func(i *installation) { i.job.HttpTarget.Uri = i.function.Url }, []string{"problem job"}, "is not internal"},
 		"job has the default deadline": {
-			func(i *installation) { i.job.AttemptDeadline = "" }, []string{"warning job"}, "waits 3m0s for an answer, and the function may take 30m0s",
+			func(i *installation) { i.job.AttemptDeadline = "" }, []string{"warning job"},
+			"waits 3m0s for an answer, and the function may take 30m0s",
 		},
-		"job calls daily":  {func(i *installation) { i.job.Schedule = "0 3 * * *" }, []string{"warning job"}, "once an hour at most"},
-		"job failed":       {func(i *installation) { i.job.Status = &cloudscheduler.Status{Code: 13} }, []string{"warning job"}, "its last call failed (code 13)"},
+		"job calls daily": {func(i *installation) { i.job.Schedule = "0 3 * * *" }, []string{"warning job"}, "once an hour at most"},
+		"job failed": {func(i *installation) { i.job.Status = &cloudscheduler.Status{Code: 13} }, []string{"warning job"},
+			"its last call failed (code 13)"},
 		"job in words":     {func(i *installation) { i.job.Schedule = "every 15 minutes" }, nil, ""},
 		"job in two words": {func(i *installation) { i.job.Schedule = "0,30 * * * *" }, nil, ""},
 	} {
@@ -221,7 +236,7 @@ func TestFunctionAndJob(t *testing.T) {
 				t.Errorf("%q is missing", test.words)
 			}
 			if strings.Contains(text, apiValue) {
-				t.Error("the secret of the API credential is told")
+				t.Error("the secret of the API credential is printed")
 			}
 			if unknown := i.Unknown(); len(unknown) > 0 {
 				t.Errorf("asked for %v", unknown)
@@ -238,8 +253,10 @@ func TestNotCarriedOut(t *testing.T) {
 		change func(i *installation, c *gcp.Checker)
 		words  string
 	}{
-		"no rights":    {func(i *installation, _ *gcp.Checker) { i.Denied = []string{"cloudfunctions.functions.get"} }, "your credentials do not allow cloudfunctions.functions.get"},
-		"wrong token":  {func(i *installation, _ *gcp.Checker) { i.Token = "another" }, "your credentials do not allow cloudfunctions.functions.get"},
+		"no rights": {func(i *installation, _ *gcp.Checker) { i.Denied = []string{"cloudfunctions.functions.get"} },
+			"your credentials do not allow cloudfunctions.functions.get"},
+		"wrong token": {func(i *installation, _ *gcp.Checker) { i.Token = "another" },
+			"your credentials do not allow cloudfunctions.functions.get"},
 		"no tokens":    {func(_ *installation, c *gcp.Checker) { c.Tokens = none{} }, "no token"},
 		"not its user": {func(_ *installation, c *gcp.Checker) { c.Impersonate = refused }, "no token of " + email},
 	} {
@@ -286,7 +303,7 @@ func TestPlanOfAWrongEnvironment(t *testing.T) {
 	i := install()
 	delete(i.function.ServiceConfig.EnvironmentVariables, "MAIA_HELM_RELEASES")
 	plan, err := i.serve(t).Plan(t.Context(), name)
-	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error, "MAIA_HELM_RELEASES is not set") {
+	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error.What, "MAIA_HELM_RELEASES is not set") {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 }

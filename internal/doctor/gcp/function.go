@@ -14,6 +14,7 @@ import (
 	gcpfunction "github.com/maia-rotate/maia-rotate/functions/gcp"
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
+	"github.com/maia-rotate/maia-rotate/internal/function"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
@@ -48,7 +49,7 @@ func (r *run) judgeState() {
 	case state == functionspb.Function_DEPLOYING:
 		r.report.Warn(check, "wait, and check again", "%s", text)
 	case state != functionspb.Function_ACTIVE:
-		r.report.Problem(check, "look at its build, and deploy it again", "%s", text)
+		r.report.Problem(check, "check its build, and deploy it again", "%s", text)
 	case len(said) > 0:
 		r.report.Warn(check, "", "%s", text)
 	default:
@@ -76,7 +77,7 @@ func (r *run) readEnvironment() {
 	r.environ = r.checker.environ(r.service)
 	if r.service.GetEnvironmentVariables()["MAIA_CLIENT_SECRET"] != "" {
 		r.report.Warn("plain-secret", "keep it in Secret Manager, and name its version in MAIA_CREDENTIALS_SECRET",
-			"the secret of the Maia API credential is in the function's environment, where whoever may look at the function can read it")
+			"the secret of the Maia API credential is in the function's environment, where whoever may read the function can see it")
 	}
 	config, err := rotation.ParseConfig(r.environ)
 	if err != nil {
@@ -106,10 +107,12 @@ func (r *run) judgeTimeout() {
 	}
 	needed := fleet.Fleet{Policy: policy}.Needed()
 	switch {
-	case timeout-rotation.Margin(timeout) <= needed:
-		r.report.Problem(check, hint, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout, needed)
+	case function.WorkTime(timeout) <= needed:
+		r.report.Problem(check, hint, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout,
+			needed)
 	case timeout > longestWait:
-		r.report.Warn(check, hint, "its time-out is %s, and Cloud Scheduler waits 30 minutes at most: how a longer call ends is only in the function's log", timeout)
+		r.report.Warn(check, hint, "its time-out is %s, and Cloud Scheduler waits 30 minutes at most: how a longer call ends is only in the "+
+			"function's log", timeout)
 	default:
 		r.report.OK(check, "%s, of which a rotation may take %s", timeout, needed)
 	}
@@ -146,7 +149,8 @@ func (r *run) judgeMemory() {
 	size, err := strconv.ParseInt(parts[1], 10, 32)
 	size <<= map[string]int{"": 0, "K": 10, "M": 20, "G": 30}[parts[2]]
 	if err == nil && size < leastMemory {
-		r.report.Problem(check, "deploy it with --memory 512Mi, as the Terraform module does", "%s, expected 256Mi or more: it may be killed in the middle of a rotation", text)
+		r.report.Problem(check, "deploy it with --memory 512Mi, as the Terraform module does",
+			"%s, expected 256Mi or more: it may be killed in the middle of a rotation", text)
 		return
 	}
 	r.report.OK(check, "%s", text)
@@ -155,7 +159,8 @@ func (r *run) judgeMemory() {
 func (r *run) judgeIngress() {
 	const check = "ingress"
 	if r.service.GetIngressSettings() == functionspb.ServiceConfig_ALLOW_ALL {
-		r.report.Warn(check, "deploy it with --ingress-settings internal-only, as the Terraform module does", "anybody on the internet reaches it, and only IAM keeps them out")
+		r.report.Warn(check, "deploy it with --ingress-settings internal-only, as the Terraform module does",
+			"anybody on the internet reaches it, and only IAM keeps them out")
 		return
 	}
 	r.report.OK(check, "%s", r.service.GetIngressSettings())
@@ -165,7 +170,8 @@ func (r *run) judgeServiceAccount() {
 	const check = "service-account"
 	email := r.service.GetServiceAccountEmail()
 	if strings.HasSuffix(email, "-compute@developer.gserviceaccount.com") || strings.HasSuffix(email, "@appspot.gserviceaccount.com") {
-		r.report.Warn(check, "make one for it alone, and deploy it with that", "%s is the project's default account, which others share and which may have many rights", email)
+		r.report.Warn(check, "make one for it alone, and deploy it with that",
+			"%s is the project's default account, which others share and which may have many rights", email)
 		return
 	}
 	r.report.OK(check, "%s", email)
@@ -173,5 +179,8 @@ func (r *run) judgeServiceAccount() {
 
 // ready says that the function's own code can be asked.
 func (r *run) ready() bool {
-	return r.config != nil && !slices.ContainsFunc(r.report.Findings, func(f doctor.Finding) bool { return f.Level == doctor.Problem && f.Check == "build" })
+	return r.config != nil && !slices.ContainsFunc(r.report.Findings, func(f doctor.Finding) bool {
+		return f.Level == doctor.Problem &&
+			f.Check == "build"
+	})
 }

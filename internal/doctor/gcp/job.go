@@ -16,26 +16,28 @@ const (
 	defaultDeadline = 3 * time.Minute // of an attempt
 )
 
-// checkJobs looks at the Cloud Scheduler jobs of the function's region that call it.
+// checkJobs checks the Cloud Scheduler jobs of the function's region that call it.
 func (r *run) checkJobs(ctx context.Context) {
 	const permission = "cloudscheduler.jobs.list"
 	client, err := cloudscheduler.NewService(ctx, r.checker.options()...)
 	var found []*cloudscheduler.Job
 	if err == nil {
-		err = client.Projects.Locations.Jobs.List(fmt.Sprintf("projects/%s/locations/%s", r.part(1), r.part(2))).Pages(ctx, func(page *cloudscheduler.ListJobsResponse) error {
-			for _, job := range page.Jobs {
-				if job.HttpTarget != nil && slices.Contains(r.urls(), trimmed(job.HttpTarget.Uri)) {
-					found = append(found, job)
+		err = client.Projects.Locations.Jobs.List(fmt.Sprintf("projects/%s/locations/%s", r.part(1), r.part(2))).Pages(ctx,
+			func(page *cloudscheduler.ListJobsResponse) error {
+				for _, job := range page.Jobs {
+					if job.HttpTarget != nil && slices.Contains(r.urls(), trimmed(job.HttpTarget.Uri)) {
+						found = append(found, job)
+					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
 	}
 	switch {
 	case err != nil:
 		r.report.Warn(jobCheck, "check with credentials that allow "+permission, "could not be tested: %v", failure(permission, err))
 	case len(found) == 0:
-		r.report.Warn(jobCheck, "make one, as deploy/gcp/terraform does", "no Cloud Scheduler job of this region calls the function: unless something else does, nothing is rotated and nothing is healed")
+		r.report.Warn(jobCheck, "make one, as deploy/gcp/terraform does",
+			"no Cloud Scheduler job of this region calls the function: unless something else does, nothing is rotated and nothing is healed")
 	}
 	for _, job := range found {
 		r.judgeJob(job)
@@ -50,7 +52,8 @@ func trimmed(url string) string { return strings.TrimSuffix(url, "/") }
 func (r *run) judgeJob(job *cloudscheduler.Job) {
 	name := job.Name[strings.LastIndex(job.Name, "/")+1:]
 	command := func(verb, flags string) string {
-		return strings.TrimSpace(fmt.Sprintf("gcloud scheduler jobs %s %s --project %s --location %s %s", verb, name, r.part(1), r.part(2), flags))
+		return strings.TrimSpace(fmt.Sprintf("gcloud scheduler jobs %s %s --project %s --location %s %s", verb, name, r.part(1), r.part(2),
+			flags))
 	}
 	bad := false
 	problem := func(hint, text string) { r.report.Problem(jobCheck, hint, "%s: %s", name, text); bad = true }
@@ -65,22 +68,27 @@ func (r *run) judgeJob(job *cloudscheduler.Job) {
 		problem("resume it:\n"+command("resume", ""), "is "+job.State)
 	}
 	if token := job.HttpTarget.OidcToken; token == nil {
-		problem("let it send one:\n"+command("update http", "--oidc-service-account-email EMAIL --oidc-token-audience "+r.service.GetUri()), "sends no OIDC token, without which it is refused")
+		problem("let it send one:\n"+command("update http", "--oidc-service-account-email EMAIL --oidc-token-audience "+r.service.GetUri()),
+			"sends no OIDC token, without which it is refused")
 	} else if token.Audience != "" && !slices.Contains(r.urls(), trimmed(token.Audience)) {
-		problem("correct it:\n"+command("update http", "--oidc-token-audience "+r.service.GetUri()), fmt.Sprintf("its token's audience is %s, expected the function's URL", token.Audience))
+		problem("correct it:\n"+command("update http", "--oidc-token-audience "+r.service.GetUri()),
+			fmt.Sprintf("its token's audience is %s, expected the function's URL", token.Audience))
 	}
 	if trimmed(job.HttpTarget.Uri) != r.service.GetUri() && r.service.GetIngressSettings() == functionspb.ServiceConfig_ALLOW_INTERNAL_ONLY {
-		problem("call the URL of its service:\n"+command("update http", "--uri "+r.service.GetUri()), "calls "+job.HttpTarget.Uri+", which is not internal, and the function takes internal calls only")
+		problem("call the URL of its service:\n"+command("update http", "--uri "+r.service.GetUri()),
+			"calls "+job.HttpTarget.Uri+", which is not internal, and the function takes internal calls only")
 	}
 	if deadline < min(timeout, longestWait) {
 		warn("let it wait as long:\n"+command("update http", fmt.Sprintf("--attempt-deadline %.0fs", min(timeout, longestWait).Seconds())),
-			fmt.Sprintf("waits %s for an answer, and the function may take %s: it takes a call that still works for a failed one", deadline, timeout))
+			fmt.Sprintf("waits %s for an answer, and the function may take %s: it takes a call that still works for a failed one", deadline,
+				timeout))
 	}
 	if minute, _, _ := strings.Cut(job.Schedule, " "); minute != "every" && !strings.ContainsAny(minute, "*,/") {
-		warn("call it more often:\n"+command("update http", `--schedule "*/30 * * * *"`), fmt.Sprintf("its schedule %q calls the function once an hour at most: a runner that is dark waits for so long", job.Schedule))
+		warn("call it more often:\n"+command("update http", `--schedule "*/30 * * * *"`),
+			fmt.Sprintf("its schedule %q calls the function once an hour at most: a runner that is down waits for so long", job.Schedule))
 	}
 	if status := job.Status; status != nil && status.Code != 0 {
-		warn("look at the function's log", fmt.Sprintf("its last call failed (code %d), at %s", status.Code, job.LastAttemptTime))
+		warn("check the function's log", fmt.Sprintf("its last call failed (code %d), at %s", status.Code, job.LastAttemptTime))
 	}
 	if !bad {
 		r.report.OK(jobCheck, "%s calls it: %s %s", name, job.Schedule, job.TimeZone)

@@ -24,7 +24,7 @@ func Quirks() []quirk.Quirk {
 			Source: "Google Kubernetes Engine documentation, quotas", Refused: "(HTTP 429)"},
 		{Name: "google-quota-403", Behaviour: "a quota that is used up is a 403 with the reason rateLimitExceeded",
 			Source:  "Compute Engine documentation, API rate limits",
-			Refused: "look at the quotas of the API"},
+			Refused: "check the quotas of the API"},
 		{Name: "google-api-disabled", Behaviour: "an API that is not enabled is a 403 with the reason SERVICE_DISABLED",
 			Source: pageErrors, Refused: "gcloud services enable"},
 		{Name: "google-billing-disabled", Behaviour: "a project without billing is a 403 with the reason BILLING_DISABLED",

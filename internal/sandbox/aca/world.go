@@ -225,7 +225,7 @@ func (w *World) keep(result functionshost.Result) {
 // short is what the function says of its app, which is the only one.
 func short(lines []string) string {
 	text := strings.Join(lines, "; ")
-	if _, apps, counted := strings.Cut(text, " failed or are dark:\n"); counted {
+	if _, apps, counted := strings.Cut(text, " failed or are down:\n"); counted {
 		text = apps
 	}
 	return strings.ReplaceAll(text, App, AppName)

@@ -235,7 +235,7 @@ func calledTwice(ctx context.Context, w *World) error {
 				status, body := w.call(ctx, function)
 				says := body.Note
 				for _, target := range body.Targets {
-					says += target.Outcome
+					says += target.Text()
 				}
 				answers <- answer{status, says}
 			})

@@ -374,9 +374,12 @@ func (w *World) call(ctx context.Context, function *Function) (status int, answe
 		w.journal.Fail(stage.FromSchedule, "call-failed", "the call gets no answer: %v", errors.Unwrap(err))
 		return 0, answer
 	}
-	says := cmp.Or(answer.Error, answer.Note)
+	says := answer.Note
+	if answer.Error != nil {
+		says = answer.Error.Error()
+	}
 	for _, target := range answer.Targets {
-		says += cmp.Or(target.Error, target.Outcome)
+		says += target.Text()
 	}
 	tell := w.journal.Add
 	if status != 200 {

@@ -198,7 +198,7 @@ func (m *Maia) LogIn(name, agentID, clientID, secret string) (*maiatest.Instance
 	default:
 		downtimes := time.Since(m.downSince)
 		m.downtimes, m.downSince = append(m.downtimes, downtimes), time.Time{}
-		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was dark for %.1f s", name, downtimes.Seconds())
+		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was down for %.1f s", name, downtimes.Seconds())
 	}
 	return instance, err
 }

@@ -118,7 +118,6 @@ func nameOf(request *http.Request) string {
 // Runner implements rotatetest.Home.
 func (h *azurePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) }, h.apps, h.state)
-	config.AgentIDs = []string{h.setup.AgentID}
 	runner, err := containerapp.Discover(ctx, config)
 	if err != nil {
 		return nil, err

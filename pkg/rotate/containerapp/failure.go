@@ -81,6 +81,12 @@ func causeOf(answered *azcore.ResponseError) *cause {
 	return nil
 }
 
+// Denied is wrapped by the error of a call that no role of the identity allows.
+type Denied struct{ Action string }
+
+// Error implements error.
+func (d Denied) Error() string { return d.Action + " is not allowed" }
+
 // byStatus is the kind of an answer that has no cause of its own, and what to do about it.
 func byStatus(status int, action string) (kind rotate.Kind, hint string) {
 	switch {
@@ -106,8 +112,8 @@ func failure(what, action string, err error) error {
 	if _, ours := err.(*rotate.Error); ours {
 		return err
 	}
-	if errors.As(err, new(*rotate.Error)) { // a credential's
-		return fmt.Errorf("%s: %w", what, err)
+	if credential := (*rotate.Error)(nil); errors.As(err, &credential) {
+		return rotate.Within(what, credential)
 	}
 	var answered *azcore.ResponseError
 	if !errors.As(err, &answered) {
@@ -126,6 +132,9 @@ func failure(what, action string, err error) error {
 	code = cmp.Or(code[:min(len(code), longestCode)], http.StatusText(answered.StatusCode))
 	typed := rotate.Errorf(kind, "%s: %s (HTTP %d)", what, code, answered.StatusCode)
 	typed.Hint = hint
+	if kind == rotate.Permission && answered.StatusCode == http.StatusForbidden {
+		typed.Err = Denied{action}
+	}
 	if late := new(tooLate); errors.As(err, &late) {
 		typed.What, typed.Err = typed.What+", until the time was up", late.err
 	}

@@ -112,7 +112,7 @@ func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 		if !served.Failed() {
 			t.Error("the call has not failed")
 		}
-		w.mustFail(served.Targets[0].Err(), rotate.NotReady, tells...)
+		w.mustFail(served.Targets[0].Error, rotate.NotReady, tells...)
 		w.mustBeUntouched()
 	})
 }

@@ -17,7 +17,7 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		// The runner is dark, or will be: it is not to wait for the storage account.
-		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", "error", err)
+		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", rotate.LogError(err))
 	}
 	if len(r.running()) == 0 {
 		return nil, r.nothingToRestart()

@@ -3,7 +3,6 @@ package containerapp
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,6 @@ type Config struct {
 	Credential azcore.TokenCredential // for Azure Resource Manager
 	Client     arm.ClientOptions      // of its clients: cloud, transport, retries
 	App        string                 // resource ID of the Container App
-	AgentIDs   []string               // that may be served; empty: whichever the app names
 	Dry        bool                   // Check sends nothing that could be carried out: the run is a plan
 	State      *container.Client      // where the blob with the lock and the note is; it is made if it is not there
 	Log        *slog.Logger           // nil: no log
@@ -106,10 +104,6 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID).
 			WithHint("check that the app is a runner's")
 	}
-	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
-		return nil, rotate.Errorf(rotate.Configuration, "app %s names agent %s, which this function may not serve", id.Name, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the app")
-	}
 	region, _ := r.seen.plain("MATILLION_REGION") // one that is not there is the caller's to know
 	r.region = strings.ToLower(region)
 	r.lock = newLock(config.State, strings.ToLower(r.agentID)+".json", id.String())
@@ -193,7 +187,7 @@ func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err
 		if !r.stored && len(r.ordered) == 0 {
 			return rotate.Note{}, false, err
 		}
-		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)
+		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", rotate.LogError(err))
 		return r.lock.note, r.lock.held(), nil
 	}
 	return r.lock.note, !r.lock.leased || r.lock.held(), nil

@@ -107,7 +107,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 				WithHint("look who else changes the secrets; the next run tries again")
 		}
 		r.log.WarnContext(ctx, "the change was not carried out, or undone: the secrets are listed again", "try", try,
-			"error", failure("write the secrets of app "+r.id.Name, actionWrite, err))
+			rotate.LogError(failure("write the secrets of app "+r.id.Name, actionWrite, err)))
 		if late := cmp.Or(wait(ctx, conflictWait), r.awaitAllowed(ctx)); late != nil {
 			return failure("write the secrets of app "+r.id.Name, actionWrite, cmp.Or(err, late))
 		}
@@ -162,7 +162,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	if err := r.enter(ctx); errors.Is(err, errOtherRun) {
 		return false, err // this run was held up, and what it has listed may be old
 	} else if err != nil {
-		r.log.WarnContext(ctx, "the lock could not be taken again; the secrets are written without it", "error", err)
+		r.log.WarnContext(ctx, "the lock could not be taken again; the secrets are written without it", rotate.LogError(err))
 	}
 	r.forget()
 	holds, err := r.send(ctx, sent)
@@ -175,7 +175,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 		if !holds {
 			return false, failed
 		}
-		r.log.WarnContext(ctx, "the app holds the secret all the same", "error", failed)
+		r.log.WarnContext(ctx, "the app holds the secret all the same", rotate.LogError(failed))
 		if !r.resent {
 			return r.store(ctx, credentials)
 		}

@@ -195,7 +195,7 @@ func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (
 		return config(process.Transport(wire.Transport(server), operation))
 	}
 	runner, err := ecs.Discover(ctx, lagging{secretsmanager.NewFromConfig(behind(h.secrets)), h}, awsecs.NewFromConfig(behind(h.services)), ecs.Config{
-		SecretARN: h.arn, Clusters: []string{"matillion"}, AgentIDs: []string{h.setup.AgentID},
+		SecretARN: h.arn, Clusters: []string{"matillion"},
 	})
 	if err != nil {
 		return nil, err

@@ -25,7 +25,6 @@ type Config struct {
 	SecretARN string
 	Clusters  []string     // names or ARNs: all their services are looked at
 	Services  []ServiceRef // or just these
-	AgentIDs  []string     // agents that may be served; empty: whichever the services name
 
 	Stage         bool   // the store is AWSPENDING of Token, see the package comment
 	Token         string // the rotation's ClientRequestToken; empty outside of one
@@ -157,7 +156,7 @@ func (s *Services) usersIn(described types.Service, ref ServiceRef, secretARN st
 	for _, container := range s.definitions[aws.ToString(described.TaskDefinition)].ContainerDefinitions {
 		uses, err := usesSecret(container, secretARN)
 		if err != nil && active(described) {
-			return usage{}, fmt.Errorf("service %s, container %s: %w", ref, aws.ToString(container.Name), err)
+			return usage{}, rotate.Within(fmt.Sprintf("service %s, container %s", ref, aws.ToString(container.Name)), err)
 		}
 		agentID := environment(container, envAgentID)
 		from := slices.IndexFunc(container.Secrets, func(s types.Secret) bool { return aws.ToString(s.Name) == envClientSecret })
@@ -275,7 +274,7 @@ func checkController(ref ServiceRef, described types.Service) error {
 	return nil
 }
 
-// identify settles which agent the secret belongs to: exactly one, allowed, and named by no service of another secret.
+// identify settles which agent the secret belongs to: exactly one, which is named by no service of another secret.
 func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	for _, user := range users {
 		switch {
@@ -295,10 +294,6 @@ func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	if r.agentID == "" {
 		return rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret but has no plain variable %s", users[0].service, envAgentID).
 			WithHint("set %s in the task definition's environment, as the vendor's templates do", envAgentID)
-	}
-	if len(r.config.AgentIDs) > 0 && !slices.ContainsFunc(r.config.AgentIDs, func(allowed string) bool { return strings.EqualFold(allowed, r.agentID) }) {
-		return rotate.Errorf(rotate.Configuration, "service %s names agent %s, which is not among the agents that this function may serve", users[0].service, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who changed the task definition")
 	}
 	if other, found := others[strings.ToLower(r.agentID)]; found {
 		return rotate.Errorf(rotate.Configuration, "agent %s is named by service %s too, which takes its secret from elsewhere: neither is served", r.agentID, other).

@@ -81,7 +81,7 @@ func (c *cloud) service(name string, change ...func(*ecsemulator.Container)) {
 }
 
 func (c *cloud) discover(change ...func(*ecs.Config)) (*ecs.Runner, error) {
-	config := ecs.Config{SecretARN: c.arn, Clusters: []string{"matillion"}, AgentIDs: []string{agentID}}
+	config := ecs.Config{SecretARN: c.arn, Clusters: []string{"matillion"}}
 	for _, change := range change {
 		change(&config)
 	}
@@ -148,7 +148,7 @@ func TestDiscoverNamedServices(t *testing.T) {
 		c.service("runner")
 		c.service("runner-b")
 		runner, _ := c.runner(func(config *ecs.Config) {
-			config.Clusters, config.AgentIDs = nil, nil
+			config.Clusters = nil
 			config.Services = []ecs.ServiceRef{{Cluster: "matillion", Service: "runner-b"}}
 		})
 		if !slices.Equal(runner.Services(), []string{"matillion/runner-b"}) {
@@ -180,7 +180,6 @@ func TestDiscoverRefuses(t *testing.T) {
 		"no agent": {prepare: func(c *cloud) {
 			c.service("a", func(container *ecsemulator.Container) { delete(container.Environment, "AGENT_ID") })
 		}, says: "has no plain variable AGENT_ID"},
-		"a foreign agent": {prepare: func(c *cloud) { c.service("a", variable("AGENT_ID", other)) }, says: "not among the agents that this function may serve"},
 		"pinned to a version": {prepare: func(c *cloud) { c.service("a", from(":client_secret::11111111-2222-3333-4444-555555555555")) },
 			says: "pinned to version 11111111-2222-3333-4444-555555555555"},
 		"pinned to a stage":  {prepare: func(c *cloud) { c.service("a", from(":client_secret:AWSPREVIOUS:")) }, says: "reads the staging label AWSPREVIOUS"},
@@ -214,7 +213,7 @@ func TestDiscoverRefuses(t *testing.T) {
 			c.service("b", func(container *ecsemulator.Container) {
 				container.Secrets["OAUTH_CLIENT_SECRET"] = "arn:aws:ssm:eu-west-1:123456789012:parameter/runner"
 			})
-		}, says: "service matillion/b, container runner: configuration: the container takes a variable from the secret"},
+		}, says: "service matillion/b, container runner: the container takes a variable from the secret"},
 		"a replica of the secret": {prepare: func(c *cloud) {
 			c.service("a", func(container *ecsemulator.Container) {
 				for name, from := range container.Secrets {

@@ -20,7 +20,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
-// runner is a home in memory. A restart takes half a second.
+// runner is a platform in memory. A restart takes half a second.
 type runner struct {
 	place *place
 	id    string
@@ -193,9 +193,18 @@ func (p *place) aged(ages ...time.Duration) {
 func (p *place) outcomes(result fleet.Result) []string {
 	outcomes := make([]string, len(result.Targets))
 	for i, target := range result.Targets {
-		outcomes[i] = target.Outcome
+		outcomes[i] = string(target.Outcome)
+		if target.Reason != "" {
+			outcomes[i] += ": " + target.Reason
+		}
 	}
 	return outcomes
+}
+
+// failed reports whether a target has an error of this kind whose text has all of these words.
+func failed(target fleet.TargetResult, kind rotate.Kind, words ...string) bool {
+	return target.Error != nil && target.Error.Kind == kind &&
+		!slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(target.Error.Error(), word) })
 }
 
 type lockedWriter struct {
@@ -225,12 +234,12 @@ func TestAllAreRotatedOnce(t *testing.T) {
 				t.Errorf("of %d runners %d were refreshed; failed %t", n, p.refreshes(), result.Failed())
 			}
 			for _, target := range result.Targets {
-				if target.Outcome != string(rotate.Rotated) || target.AgentID == "" || target.Error != "" {
-					t.Errorf("%s: %s %s", target.Target, target.Outcome, target.Error)
+				if target.Outcome != rotate.Rotated || target.AgentID == "" || target.Error != nil {
+					t.Errorf("%s: %s", target.Target, target.Text())
 				}
 			}
 			again := p.run()
-			if again.Failed() || p.refreshes() != n || slices.ContainsFunc(p.outcomes(again), func(o string) bool { return o != "nothing was due" }) {
+			if again.Failed() || p.refreshes() != n || slices.ContainsFunc(p.outcomes(again), func(o string) bool { return o != "nothing_due" }) {
 				t.Errorf("one more call: %v, %d refreshes", p.outcomes(again), p.refreshes())
 			}
 		}
@@ -264,7 +273,7 @@ func TestOrder(t *testing.T) {
 				t.Errorf("together are %v, expected %v", group, expected)
 			}
 		}
-		if outcome := result.Targets[2].Outcome; outcome != "nothing was due" {
+		if outcome := result.Targets[2].Outcome; outcome != fleet.NothingDue {
 			t.Errorf("the one that is not old enough: %s", outcome)
 		}
 	})
@@ -286,8 +295,8 @@ func TestFailuresBeforeARefreshAreIsolated(t *testing.T) {
 			t.Errorf("failed %t, %d refreshes", result.Failed(), p.refreshes())
 		}
 		for i, want := range map[int]rotate.Kind{0: rotate.Permission, 4: rotate.Configuration} {
-			if target := result.Targets[i]; target.Kind != want || target.Error == "" || target.Err() == nil {
-				t.Errorf("%s: kind %s, %q", target.Target, target.Kind, target.Error)
+			if target := result.Targets[i]; !failed(target, want) {
+				t.Errorf("%s: %s", target.Target, target.Text())
 			}
 		}
 	})
@@ -345,11 +354,11 @@ func TestDuplicatesAreRefused(t *testing.T) {
 		p.runners[2].id = strings.ToUpper(p.runners[0].id)
 		result := p.run()
 		if p.maia.Refreshes(p.runners[0].id) != 0 || p.maia.Refreshes(p.runners[1].id) != 1 {
-			t.Error("twins were refreshed, or the other one was not")
+			t.Error("duplicates were refreshed, or the other one was not")
 		}
 		for _, i := range []int{0, 2} {
-			if target := result.Targets[i]; !strings.Contains(target.Error, "is named by target 01 and target 03") || target.Kind != rotate.Configuration {
-				t.Errorf("%s: %q", target.Target, target.Error)
+			if target := result.Targets[i]; !failed(target, rotate.Configuration, "is named by target 01 and target 03") {
+				t.Errorf("%s: %s", target.Target, target.Text())
 			}
 		}
 	})
@@ -360,13 +369,13 @@ func TestBusyIsLeftAlone(t *testing.T) {
 		p := newPlace(t, 2)
 		p.runners[0].busy = "another"
 		result := p.run()
-		if result.Failed() || p.refreshes() != 1 || result.Targets[0].Outcome != "left to the run that is at work on it" {
+		if result.Failed() || p.refreshes() != 1 || result.Targets[0].Outcome != fleet.LeftAlone {
 			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), result.Targets[0].Outcome)
 		}
 	})
 }
 
-// TestDownAndHeldByAnotherCallStopsRefreshes: of a runner that is left to another call the note tells whether it is down.
+// TestDownAndHeldByAnotherCallStopsRefreshes: of a runner that is left to another call the note says whether it is down.
 func TestDownAndHeldByAnotherCallStopsRefreshes(t *testing.T) {
 	for name, test := range map[string]struct {
 		note      rotate.Note
@@ -389,7 +398,7 @@ func TestDownAndHeldByAnotherCallStopsRefreshes(t *testing.T) {
 	}
 }
 
-// TestNothingIsAdoptedWhileATargetIsUnknown: two targets name one agent, and the one that is its home cannot be opened in this call.
+// TestNothingIsAdoptedWhileATargetIsUnknown: two targets name one agent, and the one that is its platform cannot be opened in this call.
 func TestNothingIsAdoptedWhileATargetIsUnknown(t *testing.T) {
 	for name, known := range map[string]bool{"without a note": false, "with a note": true} {
 		t.Run(name, func(t *testing.T) {
@@ -411,8 +420,8 @@ func TestNothingIsAdoptedWhileATargetIsUnknown(t *testing.T) {
 				if adopted := second.secret == p.maia.LiveSecret(second.id); adopted != known {
 					t.Errorf("adopted %t; %v", adopted, result.Targets[1].Error)
 				}
-				if !known && !strings.Contains(result.Targets[1].Error, "another target is not known") {
-					t.Errorf("error %q", result.Targets[1].Error)
+				if !known && !strings.Contains(result.Targets[1].Text(), "another target is not known") {
+					t.Errorf("error %q", result.Targets[1].Text())
 				}
 			})
 		})
@@ -462,11 +471,11 @@ func TestDownStopsRefreshes(t *testing.T) {
 		if !result.Failed() || p.refreshes() != 1 {
 			t.Fatalf("failed %t, %d refreshes, expected one", result.Failed(), p.refreshes())
 		}
-		if got := result.Targets[1].Outcome; got != "due, and not begun: a runner is dark (target 01)" {
+		if got := p.outcomes(result)[1]; got != "not_begun: a runner is down (target 01)" {
 			t.Errorf("the second: %q", got)
 		}
 		if again := p.run(); !again.Failed() || p.refreshes() != 1 {
-			t.Errorf("while it is dark: failed %t, %d refreshes", again.Failed(), p.refreshes())
+			t.Errorf("while it is down: failed %t, %d refreshes", again.Failed(), p.refreshes())
 		}
 		p.runners[0].broken = false
 		healed := p.run()
@@ -490,7 +499,7 @@ func TestDownInTheMiddle(t *testing.T) {
 		}
 		waiting := 0
 		for _, outcome := range p.outcomes(result) {
-			if strings.Contains(outcome, "a runner is dark (target 02)") {
+			if strings.Contains(outcome, "a runner is down (target 02)") {
 				waiting++
 			}
 		}
@@ -515,13 +524,13 @@ func TestTooLittleTime(t *testing.T) {
 			}
 		}
 		result := p.fleet().Run(ctx, targets)
-		if result.Failed() || p.refreshes() != 0 || !strings.Contains(result.Targets[0].Outcome, "too little time is left") {
+		if result.Failed() || p.refreshes() != 0 || !strings.Contains(result.Targets[0].Reason, "too little time is left") {
 			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
 		}
 	})
 }
 
-// TestNeverEnoughTime: what would wait for ever is told, and only of those that are due.
+// TestNeverEnoughTime: what would wait for ever is reported, and only of those that are due.
 func TestNeverEnoughTime(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 2)
@@ -529,8 +538,8 @@ func TestNeverEnoughTime(t *testing.T) {
 		defer cancel()
 		result := p.fleet().Run(ctx, p.targets())
 		first := result.Targets[0]
-		if !result.Failed() || p.refreshes() != 0 || first.Kind != rotate.Configuration || !strings.Contains(first.Error, "may take 7m0s") || first.Healing == nil {
-			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), first.Error)
+		if !result.Failed() || p.refreshes() != 0 || !failed(first, rotate.Configuration, "may take 7m0s") || first.Healing == nil {
+			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), first.Text())
 		}
 		if result := p.run(); result.Failed() {
 			t.Fatalf("failed: %v", p.outcomes(result))
@@ -538,12 +547,12 @@ func TestNeverEnoughTime(t *testing.T) {
 		again, cancel := context.WithTimeout(t.Context(), 7*time.Minute)
 		defer cancel()
 		if result := p.fleet().Run(again, p.targets()); result.Failed() {
-			t.Errorf("nothing is due, and it failed: %q", result.Targets[0].Error)
+			t.Errorf("nothing is due, and it failed: %q", result.Targets[0].Text())
 		}
 	})
 }
 
-// TestNeeded: the time for storing is that of the runners' homes.
+// TestNeeded: the time for storing is that of the runners' platforms.
 func TestNeeded(t *testing.T) {
 	policy := rotate.DefaultPolicy()
 	if got := (fleet.Fleet{Policy: policy}).Needed(); got != 14*time.Minute {
@@ -563,7 +572,7 @@ func TestScaledToZeroIsNoFailure(t *testing.T) {
 			r.stop()
 		}
 		result := p.run()
-		want := []string{"scaled to zero: there is nothing to heal", "due, and not begun: it is scaled to zero", "rotated"}
+		want := []string{"stopped: it is scaled to zero, and there is nothing to heal", "not_begun: it is scaled to zero", "rotated"}
 		if result.Failed() || p.refreshes() != 1 || !slices.Equal(p.outcomes(result), want) {
 			t.Errorf("failed %t, %d refreshes, %v", result.Failed(), p.refreshes(), p.outcomes(result))
 		}
@@ -581,11 +590,11 @@ func TestScaledToZeroWhileDown(t *testing.T) {
 		p.log.Reset()
 		result := p.run()
 		target := result.Targets[0]
-		if !result.Failed() || p.refreshes() != 1 || target.Kind != rotate.NotReady || !strings.Contains(target.Error, "scaled to zero") || !strings.Contains(target.Error, "scale it up") {
-			t.Errorf("failed %t, %d refreshes, %q, %v", result.Failed(), p.refreshes(), target.Error, p.outcomes(result))
+		if !result.Failed() || p.refreshes() != 1 || !failed(target, rotate.NotReady, "scaled to zero", "scale it up") {
+			t.Errorf("failed %t, %d refreshes, %q, %v", result.Failed(), p.refreshes(), target.Text(), p.outcomes(result))
 		}
-		if down, _ := p.lines()["runner"][0]["dark_seconds"].(float64); down <= 0 {
-			t.Errorf("it is said to be dark for %g s", down)
+		if down, _ := p.lines()["runner"][0]["downtime_seconds"].(float64); down <= 0 {
+			t.Errorf("it is reported to be down for %g s", down)
 		}
 		first.broken, first.state = false, rotate.Steady
 		first.connect()
@@ -595,14 +604,14 @@ func TestScaledToZeroWhileDown(t *testing.T) {
 	})
 }
 
-// TestPanic: one runner's is told by its type only, and the others go on.
+// TestPanic: one runner's is reported by its type only, and the others go on.
 func TestPanic(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 2)
 		p.runners[0].bad = "holds " + p.runners[0].secret
 		result := p.run()
-		if !result.Failed() || p.refreshes() != 1 || result.Targets[0].Kind != rotate.Internal || !strings.Contains(result.Targets[0].Error, "panic of type string") {
-			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), result.Targets[0].Error)
+		if !result.Failed() || p.refreshes() != 1 || !failed(result.Targets[0], rotate.Internal, "panic of type string") {
+			t.Errorf("failed %t, %d refreshes, %q", result.Failed(), p.refreshes(), result.Targets[0].Text())
 		}
 		p.noSecret(result)
 	})
@@ -617,11 +626,11 @@ func TestPlanChangesNothing(t *testing.T) {
 			t.Error("something was refreshed or noted")
 		}
 		first := result.Targets[0]
-		if first.Error != "" || first.Rotation == nil || first.Rotation.Outcome != rotate.Planned || len(first.Rotation.Steps) == 0 {
-			t.Errorf("the first: %q, %+v", first.Error, first.Rotation)
+		if first.Error != nil || first.Rotation == nil || first.Rotation.Outcome != rotate.Planned || len(first.Rotation.Steps) == 0 {
+			t.Errorf("the first: %q, %+v", first.Text(), first.Rotation)
 		}
-		if second := result.Targets[1]; second.Kind != rotate.Permission {
-			t.Errorf("the second: %q", second.Error)
+		if second := result.Targets[1]; !failed(second, rotate.Permission) {
+			t.Errorf("the second: %q", second.Text())
 		}
 	})
 }
@@ -639,13 +648,14 @@ func TestLog(t *testing.T) {
 		}
 		line := lines["runner"][0]
 		if line["runner"] != p.runners[0].id || line["target"] != "target 01" || line["outcome"] != "rotated" || line["refreshed"] != true ||
-			line["connected"] != true || line["dark_seconds"] != 0.0 || line["age_days"] == nil {
+			line["connected"] != true || line["downtime_seconds"] != 0.0 || line["age_days"] == nil {
 			t.Errorf("the line of the first is %v", line)
 		}
-		if failed := lines["the runner failed"][0]; failed["kind"] != "permission" || failed["state"] == "" || failed["level"] != "ERROR" {
+		if failed := lines["the runner failed"][0]; failed["kind"] != "permission" || failed["state"] != "not_refreshed" ||
+			failed["error"] == "" || failed["level"] != "ERROR" {
 			t.Errorf("the line of the second is %v", failed)
 		}
-		if report := lines["report"][0]; report["mode"] == nil || report["outcome"] == nil || report["took"] == nil {
+		if report := lines["report"][0]; report["mode"] == nil || report["outcome"] == nil || report["took_ms"] == nil {
 			t.Errorf("the report is %v", report)
 		}
 	})
@@ -665,7 +675,7 @@ func (p *place) lines() map[string][]map[string]any {
 	return lines
 }
 
-// TestAgeIsReported of runners that are not rotated, too, and of those that another run is at work on: by it the alerts tell what
+// TestAgeIsReported of runners that are not rotated, too, and of those that another run is at work on: by it the alerts find what
 // waits for ever.
 func TestAgeIsReported(t *testing.T) {
 	in(t, func(t *testing.T) {
@@ -692,14 +702,14 @@ func TestAgeIsReported(t *testing.T) {
 			if reported != rotated || int(age+0.01) != int(want) || (line["never_rotated"] == true) == rotated {
 				t.Errorf("got %v, expected an age of %g days", line, want)
 			}
-			if _, observed := line["dark_seconds"]; observed == (line["outcome"] == "left to the run that is at work on it") {
+			if _, observed := line["downtime_seconds"]; observed == (line["outcome"] == "left_alone") {
 				t.Errorf("got %v", line)
 			}
 		}
 	})
 }
 
-// noSecret looks for secrets in what a call answers and logs.
+// noSecret finds no secret in what a call answers and logs.
 func (p *place) noSecret(result fleet.Result) {
 	p.t.Helper()
 	text, err := json.Marshal(result)

@@ -261,7 +261,7 @@ func (h *gkePlatform) runner(ctx context.Context, wrap func(http.RoundTripper) h
 			Host: h.user.Host, QPS: -1, Timeout: 10 * time.Second,
 			Transport: wrap(following{h, h.stage.Wrap(transport{h.out, next})}),
 		},
-		Namespace: h.cluster.namespace, Release: releaseName, AgentIDs: []string{h.agentID},
+		Namespace: h.cluster.namespace, Release: releaseName,
 	})
 	if err != nil {
 		return nil, err

@@ -107,7 +107,7 @@ func TestRefused(t *testing.T) {
 		},
 		"uninstalled": {
 			prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Info.Status = release.StatusUninstalled }) },
-			kind:    rotate.Configuration, words: []string{"is uninstalled", "MAIA_HELM_RELEASES"},
+			kind:    rotate.Configuration, words: []string{"is uninstalled", "the function's configuration"},
 		},
 		"pending install": {
 			prepare: func(r *rig) {
@@ -214,10 +214,6 @@ func TestRefused(t *testing.T) {
 				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more","env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
 			},
 			kind: rotate.Configuration, words: []string{"several values of AGENT_ID", rigAgent, anotherAgent},
-		},
-		"agent that is not allowed": {
-			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{anotherAgent} }),
-			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
 		},
 		"Pod that reads the Secret":         otherReader("v1", "Pod", "%s"),
 		"StatefulSet that reads the Secret": otherReader("apps/v1", "StatefulSet", "{template: {spec: %s}}"),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
@@ -25,7 +24,6 @@ type Config struct {
 	Namespace  string
 	Release    string
 	SecretPath string       // of the client_secret in the values; empty: config.oauthClientSecret. The client ID is beside it
-	AgentIDs   []string     // that may be served; empty: whichever the release names
 	Log        *slog.Logger // nil: no log
 }
 
@@ -81,10 +79,6 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	r.warnOfHelm4(ctx)
 	if r.agentID, r.region, err = r.identity(); err != nil {
 		return nil, err
-	}
-	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
-		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
 	}
 	return r, nil
 }

@@ -108,7 +108,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	if failed := r.deliver(ctx, credentials); failed != nil {
 		return together([]error{err, failed})
 	}
-	r.log.WarnContext(ctx, "the Secret was changed without an upgrade of the release, which failed; it is tried again", "error", err)
+	r.log.WarnContext(ctx, "the Secret was changed without an upgrade of the release, which failed; it is tried again", rotate.LogError(err))
 	return nil
 }
 
@@ -166,6 +166,6 @@ func (r *Runner) forgetDelivered(ctx context.Context) {
 		return
 	}
 	if err := r.writeLease(ctx, func(annotations map[string]string) { delete(annotations, deliveredAnnotation) }); err != nil {
-		r.log.WarnContext(ctx, "the note of what was delivered could not be taken back", "error", err)
+		r.log.WarnContext(ctx, "the note of what was delivered could not be taken back", rotate.LogError(err))
 	}
 }

@@ -63,7 +63,7 @@ func (r *Runner) seeAgain(changed *corev1.Secret) {
 func (r *Runner) leaveOneDeployed(ctx context.Context) {
 	history, err := r.helm.Releases.History(r.config.Release)
 	if err != nil {
-		r.log.WarnContext(ctx, "whether older revisions are superseded could not be looked at", "error", r.failure("read release "+r.config.Release, err))
+		r.log.WarnContext(ctx, "whether older revisions are superseded could not be looked at", rotate.LogError(r.failure("read release "+r.config.Release, err)))
 		return
 	}
 	deployed := slices.DeleteFunc(history, func(r *release.Release) bool { return r.Info == nil || r.Info.Status != release.StatusDeployed })
@@ -74,7 +74,7 @@ func (r *Runner) leaveOneDeployed(ctx context.Context) {
 		}
 		revision.Info.Status = release.StatusSuperseded
 		if err := r.helm.Releases.Update(revision); err != nil {
-			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, "error", r.failure("write release "+r.config.Release, err))
+			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, rotate.LogError(r.failure("write release "+r.config.Release, err)))
 		}
 	}
 }

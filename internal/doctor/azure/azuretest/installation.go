@@ -42,7 +42,7 @@ const (
 	VaultToken   = "the-operators-token-for-key-vault"
 )
 
-// Installation is one. Its parts may be changed before it is looked at.
+// Installation is one. Its parts may be changed before it is checked.
 type Installation struct {
 	Maia       *maiatest.Server
 	Apps       *containerapps.Server
@@ -82,17 +82,20 @@ func New(t *testing.T) *Installation {
 	i.Vault = keyvault.New(VaultToken, map[string]string{"maia-client-secret": secret})
 	i.VaultURL = serve(i.Vault)
 	i.Site = &appservice.Site{
-		ID: FunctionApp, Kind: "functionapp,linux", Identity: map[string]any{"type": "SystemAssigned", "principalId": Principal, "tenantId": "00000000-0000-0000-0000-00000000000a"},
+		ID: FunctionApp, Kind: "functionapp,linux", Identity: map[string]any{"type": "SystemAssigned", "principalId": Principal,
+			"tenantId": "00000000-0000-0000-0000-00000000000a"},
 		Properties: map[string]any{
 			"state": "Running", "enabled": true, "sku": "FlexConsumption",
 			"functionAppConfig": map[string]any{"runtime": map[string]any{"name": "custom", "version": "1.0"}},
 		},
 		Settings: map[string]string{
-			"ROTATION_SCHEDULE": "0 */30 * * * *", "AzureWebJobsStorage__accountName": "maiarotateabcdefgh", "AzureWebJobsStorage__credential": "managedidentity",
+			"ROTATION_SCHEDULE": "0 */30 * * * *", "AzureWebJobsStorage__accountName": "maiarotateabcdefgh",
+			"AzureWebJobsStorage__credential":       "managedidentity",
 			"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=of-application-insights",
 			"MAIA_CONTAINER_APPS":                   App, "MAIA_RESOURCE_GROUPS": "", "MAIA_AGENT_IDS": AgentID, "MAIA_CLIENT_ID": id,
 			"MAIA_CLIENT_SECRET": "@Microsoft.KeyVault(SecretUri=" + i.VaultURL + "/secrets/maia-client-secret)",
-			"MAIA_API_URL":       maiatest.APIURL(api), "MAIA_TOKEN_URL": maiatest.TokenURL(api), "MAIA_STATE_CONTAINER_URL": serve(i.State) + "/maia-rotate",
+			"MAIA_API_URL":       maiatest.APIURL(api), "MAIA_TOKEN_URL": maiatest.TokenURL(api),
+			"MAIA_STATE_CONTAINER_URL": serve(i.State) + "/maia-rotate",
 		},
 		References: map[string]appservice.Reference{"MAIA_CLIENT_SECRET": {Status: "Resolved"}},
 		Functions: map[string]map[string]any{rotation.FunctionName: {"isDisabled": false, "config": map[string]any{"bindings": []any{
@@ -109,7 +112,7 @@ func New(t *testing.T) *Installation {
 			}}},
 		},
 		Assignments: []appservice.Assignment{
-			{Principal: "of somebody else", Role: BlobRole, Scope: Subscription},
+			{Principal: "of another identity", Role: BlobRole, Scope: Subscription},
 			{Principal: Principal, Role: RunnerRole, Scope: App},
 			{Principal: Principal, Role: BlobRole, Scope: Account},
 		},
@@ -127,12 +130,13 @@ func (i *Installation) Add(id, secret string, tags map[string]string) {
 		Secrets: []containerapps.Secret{{Name: "matillion-client-id", Value: "runner"}, {Name: ClientSecret, Value: secret}},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
 			map[string]any{"name": "AGENT_ID", "value": AgentID}, map[string]any{"name": "MATILLION_REGION", "value": "eu1"},
-			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": ClientSecret},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"},
+			map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": ClientSecret},
 		}}},
 	})
 }
 
-// Deny has whoever looks not be allowed an action.
+// Deny has the operator not be allowed an action.
 func (i *Installation) Deny(action string) {
 	operation := strings.TrimPrefix(action, "Microsoft.App/containerApps/")
 	fault := wire.Fault{Operation: operation, Kind: wire.AccessDenied}
@@ -178,7 +182,7 @@ func (i *Installation) Leaks(text string) (all []string) {
 	return all
 }
 
-// Operator is the credential of whoever looks.
+// Operator is the credential of the operator.
 type Operator struct{}
 
 // GetToken implements azcore.TokenCredential.
