@@ -352,6 +352,8 @@ type process struct {
 
 func (p *process) AgentID() string { return agentID }
 
+func (p *process) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 func credentialsOf(secret string) maia.Credentials {
 	return maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(secret)}
 }

@@ -1,5 +1,7 @@
 package model
 
+import "github.com/maia-rotate/maia-rotate/pkg/rotate"
+
 // moves are all transitions from a world.
 func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	live, waiting := 0, 0
@@ -121,7 +123,7 @@ func (w *World) cutOff() bool {
 	n := w.Note
 	off := n.Ordered.For != 0 || n.LastRotation.New != 0 && n.Applied != n.LastRotation.New || n.Intents[0].By != 0 && n.Intents[0].Over != w.Maia
 	for _, r := range w.Runs {
-		off = off || r.PauseHeld
+		off = off || r.PauseKept == rotate.PauseOurs
 	}
 	return off
 }

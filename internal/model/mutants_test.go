@@ -142,7 +142,7 @@ func mutants() []mutant {
 			return await
 		}),
 		instead("pauses a disconnected runner", rotate.Restart, func(o rotate.Observation, _ rotate.Policy, _ time.Time, restart rotate.Step) rotate.Step {
-			if !o.Agent.Connected && o.Run.Pauses == 0 {
+			if !o.Agent.Connected && o.Run.Pause == rotate.PauseNotSent {
 				return step(rotate.Pause)
 			}
 			return restart

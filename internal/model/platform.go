@@ -367,7 +367,6 @@ func (m *Model) store(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
-	r.Repaired = true
 	if held || r.Mode != modeStage && r.Seen.Connected && r.Seen.Note.Applied == valid {
 		r.PC = readPlatform
 		return
@@ -428,7 +427,7 @@ func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
 // restarted goes on after a restart whose order was noted, or was not.
 func (m *Model) restarted(w *World, i int) {
 	r := &w.Runs[i]
-	r.Repaired, r.Ordered = true, true
+	r.Ordered = true
 	r.Restarts, r.RestAge, r.Reads = min(r.Restarts+1, 2), 0, 0
 	r.Seen.State, r.Seen.Read = rolling, readCurrent
 	r.Critical = false

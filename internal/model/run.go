@@ -89,36 +89,33 @@ type Run struct {
 	Mode  int8
 	Token int8 // of the rotation that it is a step of
 
-	Age       int8
-	Checked   bool
-	DrainAge  int8 // + 1; 0: not yet
-	Sent      bool
-	SentOver  int8
-	SentAge   int8
-	Answer    int8
-	Stored    bool
-	Restarts  int8
-	RestAge   int8
-	Reads     int8
-	Pauses    int8
-	Resumes   int8
-	Refusal   int8 // decided already; see the kinds
-	Observed  bool
-	Critical  bool
-	PauseSeen bool
-	Repaired  bool
-	Counts    bool
-	Own       bool // the Runner has saved an intent of this run's
-	Ordered   bool // the Runner has ordered a restart since it stored
-	Partly    bool // … of the second service alone
-	Wrote     bool // the Runner has changed the store since it ordered anything
-	Cleaning  bool
-	Backoff   bool // it waits before it tries again what failed
-	Blind     bool // cleaning up, or taking a pause over, the home could not be read
+	Age      int8
+	Checked  bool
+	DrainAge int8 // + 1; 0: not yet
+	Sent     bool
+	SentOver int8
+	SentAge  int8
+	Answer   int8
+	Stored   bool
+	Restarts int8
+	RestAge  int8
+	Reads    int8
+	Pause    rotate.PauseCommand
+	Resumes  int8
+	Refusal  int8 // decided already; see the kinds
+	Observed bool
+	Critical bool
+	Counts   bool
+	Own      bool // the Runner has saved an intent of this run's
+	Ordered  bool // the Runner has ordered a restart since it stored
+	Partly   bool // … of the second service alone
+	Wrote    bool // the Runner has changed the store since it ordered anything
+	Cleaning bool
+	Backoff  bool // it waits before it tries again what failed
+	Blind    bool // cleaning up, or taking a pause over, the home could not be read
 
 	PauseReads pauseReads
-	PauseHeld  bool
-	PauseLeft  bool
+	PauseKept  rotate.PauseState
 	Order      order    // ordered by this run, and not settled
 	Adopted    rotation // adopted by this run
 	OnlyKnown  bool     // rotate.Policy's, for this run
@@ -143,7 +140,7 @@ func (r *Run) readPause() {
 	switch {
 	case !r.paused():
 		if r.Seen.Connected && r.Seen.Status == statusRunning {
-			r.PauseReads, r.PauseHeld, r.PauseLeft = pauseReads{}, false, false
+			r.PauseReads, r.PauseKept = pauseReads{}, rotate.NotPaused
 		}
 	case reads.Since == 0:
 		*reads = pauseReads{Since: 1, Until: until}
@@ -208,7 +205,7 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 		Run: rotate.RunState{
 			ID: runIDs[int8(i+1)], Mode: modes[r.Mode], Started: ago(r.Age), Deadline: ago(r.Age - deadlineTicks), Checked: r.Checked,
 			Answer: credentials[r.Answer], StoreChanged: r.Stored, Restarts: int(r.Restarts), ConnectedReads: int(r.Reads),
-			Pauses: int(r.Pauses), Resumes: int(r.Resumes), PauseHeld: r.PauseHeld, PauseLeft: r.PauseLeft,
+			Pause: r.Pause, Resumes: int(r.Resumes), PauseKept: r.PauseKept, StoreTime: rotate.DefaultStoreTime,
 			PauseReads: rotate.PauseReads{Stands: r.PauseReads.Stands, Changes: int(r.PauseReads.Changes)}, Refusal: refusals[r.Refusal],
 		},
 	}
@@ -253,7 +250,7 @@ type question struct {
 // decide asks the logic. Everything that it does not see is left out of the question, so that one answer does for many.
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
-	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Repaired, q.run.Counts = 0, 0, false, false, false, false, false
+	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.Counts = 0, 0, false, false, false
 	q.run.Partly, q.run.Wrote = false, false
 	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
 	q.run.WentBack, q.run.Order, q.run.Adopted, q.run.PauseReads.Until, q.run.PauseReads.Apart = false, order{}, rotation{}, 0, false
@@ -303,40 +300,33 @@ func (r *Run) ours(i int, valid int8) bool {
 
 func (r *Run) paused() bool { return r.Seen.Status == statusPaused || r.Seen.Status == statusPausing }
 
-// The answers to whose a pause is.
-const (
-	pauseNone = iota
-	pauseHidden
-	pauseOurs
-	pauseUnclear
-	pauseOperators
-)
-
-// pause is rotate.Observation's: whose the runner's pause is.
-func (r *Run) pause(i int, valid int8) int {
+// pause reports whose the runner's pause is.
+func (r *Run) pause(i int, valid int8) rotate.PauseState {
 	own, reads := r.Seen.Note.paused(), r.PauseReads
 	switch {
 	case !r.paused() && own.By != 0 && r.Seen.Status != statusRunning:
-		return pauseHidden
+		return rotate.PauseHidden
 	case !r.paused():
-		return pauseNone
-	case own.By == 0, own.By == int8(i+1) && !own.Confirmed && r.Pauses == 0, r.PauseLeft:
-		return pauseOperators
-	case r.PauseHeld, !own.Confirmed && (own.By == int8(i+1) || own.Age-max(reads.Since-1, 0) < 1):
-		return pauseOurs
+		return rotate.NotPaused
+	case own.By == 0, own.By == int8(i+1) && !own.Confirmed && r.Pause == rotate.PauseNotSent:
+		return rotate.PauseOperators
+	case r.PauseKept != rotate.NotPaused:
+		return r.PauseKept
+	case !own.Confirmed && (own.By == int8(i+1) || own.Age-max(reads.Since-1, 0) < 1):
+		return rotate.PauseOurs
 	case !own.Confirmed:
-		return pauseUnclear
+		return rotate.PauseUnclear
 	}
 	until := r.Seen.Until
 	switch {
 	case until != notPaused && own.Until == until, r.cutOff(i, valid):
-		return pauseOurs
+		return rotate.PauseOurs
 	case own.Stands && until != notPaused, reads.Stands && own.Until != notPaused:
-		return pauseOperators
+		return rotate.PauseOperators
 	case own.Age < pausedTicks:
-		return pauseOurs
+		return rotate.PauseOurs
 	}
-	return pauseUnclear
+	return rotate.PauseUnclear
 }
 
 // cutOff says that a refresh or a restart of ours has cut the runner off since our pause, and it was not seen back.
@@ -347,20 +337,22 @@ func (r *Run) cutOff(i int, valid int8) bool {
 		valid != 0 && r.resolved(i, valid) && r.intent(i).Age <= since && n.Applied != valid
 }
 
-func (r *Run) pausedByUs(i int, valid int8) bool { return r.pause(i, valid) == pauseOurs }
+func (r *Run) pausedByUs(i int, valid int8) bool { return r.pause(i, valid) == rotate.PauseOurs }
 
 func (r *Run) pauseOver(i int, valid int8) bool {
 	pause := r.pause(i, valid)
-	return pause == pauseNone || pause == pauseOperators
+	return pause == rotate.NotPaused || pause == rotate.PauseOperators
 }
 
 // keepPause remembers whose the pause is before the runner is cut off.
 func (r *Run) keepPause(i int, valid int8) {
-	switch r.pause(i, valid) {
-	case pauseOurs:
-		r.PauseHeld = true
-	case pauseOperators:
-		r.PauseLeft = r.Seen.Note.paused().By != 0
+	switch pause := r.pause(i, valid); {
+	case pause == rotate.PauseOurs:
+		r.PauseKept = pause
+	case pause == rotate.PauseOperators && r.Seen.Note.paused().By == 0:
+		r.PauseKept = rotate.NotPaused
+	case pause == rotate.PauseOperators:
+		r.PauseKept = pause
 	}
 }
 
@@ -432,14 +424,14 @@ func (r *Run) settledPause(i int, valid int8) ownPause {
 		return ownPause{}
 	}
 	switch r.pause(i, valid) {
-	case pauseOurs:
+	case rotate.PauseOurs:
 		if own.Confirmed && own.Until == r.Seen.Until {
 			return own
 		}
 		return r.confirmed()
-	case pauseUnclear, pauseHidden:
+	case rotate.PauseUnclear, rotate.PauseHidden:
 		return own
-	case pauseNone:
+	case rotate.NotPaused:
 		if !own.Confirmed && own.By != int8(i+1) && own.Age < 2 {
 			return own
 		}
@@ -458,7 +450,7 @@ func (r *Run) withPending(n note) note {
 	if r.Adopted.New != 0 {
 		n.Adopted = r.Adopted
 	}
-	if r.PauseLeft {
+	if r.PauseKept == rotate.PauseOperators {
 		n.Pauses[0] = ownPause{}
 	}
 	if p, reads := &n.Pauses[0], r.PauseReads; !r.Critical && p.By != 0 && p.Confirmed && reads.Stands && reads.Until == p.Until {
@@ -470,7 +462,9 @@ func (r *Run) withPending(n note) note {
 // settles remembers of a pause that is ours, and whose note is about to say that the runner is back, that it is.
 func (r *Run) settles(i int, valid int8) {
 	if r.Mode != modeStage && r.Seen.Note.paused().By != 0 && r.pausedByUs(i, valid) {
-		r.PauseHeld = !r.settledPause(i, valid).Stands && !r.PauseReads.Stands
+		if r.PauseKept = rotate.NotPaused; !r.settledPause(i, valid).Stands && !r.PauseReads.Stands {
+			r.PauseKept = rotate.PauseOurs
+		}
 	}
 }
 

@@ -119,13 +119,13 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 		m.checkPause(w, i)
 		w.Mistaken = w.Mistaken || w.Until == untilOperators || w.Until == untilSoon
-		r.Pauses++
+		r.Pause = rotate.PauseAccepted
 		switch f {
 		case fine, lost:
 			w.pause(untilOurs)
 			w.moved(i)
 		case refused:
-			r.Pauses--
+			r.Pause = rotate.PauseNotSent
 		case late1:
 			w.LatePause = true
 		}
@@ -142,7 +142,7 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.failed(w, i)
 			return
 		}
-		r.PauseSeen = true
+		r.Pause = rotate.PauseShown
 		r.DrainAge = max(r.DrainAge, 1)
 		m.proceed(w, i)
 	case confirmPause:
@@ -176,7 +176,7 @@ func (m *Model) step(w *World, i int, f fault) {
 	case noteIntent:
 		n := r.target(i)
 		n.Intents[0] = intent{By: int8(i + 1), Over: r.Seen.Maia}
-		if r.pause(i, m.decide(r, i).valid) == pauseOperators {
+		if r.pause(i, m.decide(r, i).valid) == rotate.PauseOperators {
 			n.Pauses[0] = ownPause{}
 		}
 		if m.staged {
@@ -260,7 +260,6 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.failed(w, i)
 			return
 		}
-		r.Repaired = true
 		r.PC = noteResumed
 	case noteResumed:
 		n := r.target(i)
@@ -293,7 +292,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		valid := m.decide(r, i).valid
 		ours := r.pausedByUs(i, valid)
 		switch {
-		case r.Blind && r.Pauses > 0 && ours:
+		case r.Blind && r.Pause != rotate.PauseNotSent && ours:
 			r.PC = resumeBlindly
 		case r.Blind:
 			m.end(w, i, false)
@@ -335,7 +334,7 @@ func (m *Model) without(w *World, i int, f fault) {
 // cleaned is the note of a run that has cleaned up.
 func (r *Run) cleaned(i int, valid int8) note {
 	n := r.target(i)
-	if n.paused().By == int8(i+1) && r.Seen.Connected && r.pauseOver(i, valid) && (r.PauseSeen || r.Pauses == 0) {
+	if n.paused().By == int8(i+1) && r.Seen.Connected && r.pauseOver(i, valid) && r.Pause != rotate.PauseAccepted {
 		n.Pauses[0] = ownPause{}
 	}
 	if r.unsent(i) {

@@ -13,7 +13,7 @@ var (
 	oldest = credentials("the-oldest-secret")
 	before = credentials("the-secret-before")
 	live   = credentials("the-live-secret")
-	made   = credentials("the-refreshed-secret")
+	made   = credentials(expected)
 )
 
 func credentials(secret string) maia.Credentials {
@@ -30,80 +30,43 @@ type world struct {
 	refreshes int
 }
 
+func (w *world) facts() *facts { return w.Observation.facts(w.policy, w.now) }
+
 // take plays one step and returns what is wrong with its having been decided, if anything is.
 func (w *world) take(step Step) (wrong string) {
 	w.now = w.now.Add(time.Second)
-	run := &w.Run
+	f := w.facts()
 	switch step.Kind {
-	case Check:
-		run.Checked = true
-	case Pause:
-		if note := w.Platform.Note.Paused; w.paused() && note != nil {
-			w.Platform.Note.Paused = &OwnPause{At: note.At, By: note.By, Confirmed: true, Until: w.Agent.PausedUntil}
-			break
-		}
-		run.Pauses++
-		w.Platform.Note.Paused = &OwnPause{At: w.now, By: run.ID}
-		w.Agent.Status, w.Agent.PausedUntil = maia.StatusPausing, w.now.Add(time.Hour)
-	case AwaitDrained:
-		if run.DrainSince.IsZero() {
-			run.DrainSince = w.now
-		}
-		w.Agent.Status = maia.StatusPaused
-		w.now = w.now.Add(time.Second)
-		run.readPause(w.Agent, w.now)
 	case Refresh:
-		if !w.unsent() {
-			w.Platform.Note.Intent = &Intent{At: w.now, Over: fp(w.Maia), By: run.ID}
-			break
+		if f.announced() {
+			w.refreshes++
+			wrong = w.wayNotClear()
 		}
-		w.refreshes++
-		wrong = w.wayNotClear()
-		sent := *w.Platform.Note.Intent
-		run.Sent, run.Answer, w.Maia = &sent, made, made
-		w.Agent.Connected = false
 	case AwaitOutcome:
 		w.now = w.now.Add(time.Minute)
-	case Store:
-		valid, _ := w.Valid()
-		if step.Owes {
-			w.Platform.Note.Applied = AppliedNothing
-		}
-		if !w.Platform.Stored.Equal(valid) {
-			w.Platform.Instances.Read = ReadOlder
-		}
-		w.Platform.Stored, w.Platform.Unfinished, w.Platform.Staged = valid, false, run.Mode == Stage
+	case AwaitDrained, AwaitConnected:
+		w.now = w.now.Add(time.Second)
 	case Restart:
-		if valid, _ := w.Valid(); w.Agent.Connected && w.Platform.Note.Applied == fp(valid) {
+		if w.Agent.Connected && w.Platform.Note.Applied == f.fingerprint {
 			wrong = "a healthy runner is restarted"
 		}
-		run.Restarts++
-		run.RestartedAt = w.now
-		run.ConnectedReads = 0
-		w.Platform.Instances.Read, w.Platform.Instances.State = ReadCurrent, Steady
-	case AwaitConnected:
-		w.Platform.Instances.State, w.Agent.Connected = Steady, true
-		w.now = w.now.Add(time.Second)
-		run.readPause(w.Agent, w.now)
-		if w.pause(w.policy, w.now) == pauseHidden {
-			w.Agent.Status, w.Agent.PausedUntil = maia.StatusPaused, w.now.Add(time.Hour)
-		}
-		run.ConnectedReads++
 	case Resume:
-		if !w.pausedByUs(w.policy, w.now) {
+		if f.pause != PauseOurs {
 			wrong = "a pause that is not ours is resumed"
 		}
-		run.Resumes++
-		run.Refusal = step.Refusal
-		w.Agent.Status, w.Agent.PausedUntil, w.Platform.Note.Paused = maia.StatusRunning, time.Time{}, nil
+	}
+	w.Observation = After(w.Observation, step, w.policy, w.now)
+	if w.paused() && w.Agent.PausedUntil.IsZero() {
+		w.Agent.PausedUntil = w.now.Add(time.Hour)
 	}
 	return wrong
 }
 
 // wayNotClear names the first condition of promise 3 that does not hold at this moment.
 func (w *world) wayNotClear() string {
+	f := w.facts()
 	switch {
-	case !w.storeHolds(w.Maia):
+	case !f.storeHolds():
 		return "the store does not hold what Maia does"
 	case !w.Run.Mode.mayRefresh():
 		return "the mode does not allow a refresh"
@@ -115,9 +78,9 @@ func (w *world) wayNotClear() string {
 		return "the deployment is not steady"
 	case w.policy.Drain == DrainPause && w.Agent.Status != maia.StatusPaused:
 		return "the runner is not drained"
-	case w.policy.Drain == DrainPause && w.Agent.PausedUntil.Before(w.now.Add(w.policy.downtimeBudget()-time.Minute)):
+	case w.policy.Drain == DrainPause && w.Agent.PausedUntil.Before(w.now.Add(w.policy.downtimeBudget(DefaultStoreTime)-time.Minute)):
 		return "the pause does not last"
-	case w.Run.Deadline.Sub(w.now) < w.policy.budget(w.Run.Mode)-time.Minute:
+	case f.left() < f.budget()-time.Minute:
 		return "there is not enough time"
 	}
 	return ""
@@ -141,20 +104,21 @@ func (w *world) play() (end Step, wrong string) {
 }
 
 func (w *world) wrongEnd(end Step) string {
-	valid, known := w.Valid()
+	f := w.facts()
+	ours := f.pause == PauseOurs
 	switch {
 	case w.refreshes > 1:
 		return "more than one refresh"
-	case (end.Kind == Refuse || end.Refusal != nil) && w.refreshes > 0 && w.pause(w.policy, w.now) != pauseUnclear:
+	case (end.Kind == Refuse || end.Refusal != nil) && w.refreshes > 0 && f.pause != PauseUnclear:
 		return "refused after a refresh, though all went well: " + end.Reason
-	case end.Kind == Done && (!known || !w.storeHolds(valid)):
+	case end.Kind == Done && (!f.known || !f.storeHolds()):
 		return "done, and the store does not hold what Maia does"
 	case end.Kind == Done && w.Run.Mode != Stage && !w.Agent.Connected:
 		return "done, and the runner is not connected"
-	case end.Kind == Done && w.pausedByUs(w.policy, w.now) && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
+	case end.Kind == Done && ours && (w.Run.Mode == Finish || w.Run.Mode == Rotate):
 		return "done, and our pause is left behind"
-	case end.Kind == Refuse && w.pausedByUs(w.policy, w.now) && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 && w.refreshes == 0 && !w.unresolved(fp(w.Maia)) &&
-		!w.concurrentRotation(w.policy, w.now):
+	case end.Kind == Refuse && ours && w.Agent.Connected && w.Run.Mode != Heal && w.Run.Refusal == nil && w.Run.Resumes == 0 &&
+		w.refreshes == 0 && f.intent != intentOpen && !f.concurrentRotation():
 		return "refused, and our pause is left behind"
 	}
 	return ""
@@ -196,7 +160,7 @@ func TestNextReachesAnEndFromEveryObservation(t *testing.T) {
 											if wrong != "" {
 												t.Fatalf("%s\nat %v\nfrom %s", wrong, end, describe(start))
 											}
-											if plan := Plan(start, w.policy, epoch); len(plan) > 12 {
+											if plan := Plan(start, w.policy, epoch); len(plan) > 14 {
 												t.Fatalf("a plan of %d steps: %v\nfrom %s", len(plan), plan, describe(start))
 											}
 											played++

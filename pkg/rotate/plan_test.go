@@ -57,10 +57,8 @@ func TestPlanForesees(t *testing.T) {
 	}
 }
 
-// TestStoreTimeoutIsSetAside: a refresh is sent only if run and pause outlast the time that the home needs for storing, too.
-func TestStoreTimeoutIsSetAside(t *testing.T) {
-	policy := DefaultPolicy()
-	policy.StoreTimeout = 2 * time.Minute
+// TestStoreTimeIsSetAside: a refresh is sent only if run and pause outlast the time that the platform needs for storing, too.
+func TestStoreTimeIsSetAside(t *testing.T) {
 	const needed = 20*time.Second + 2*time.Minute + 8*time.Minute
 	for name, test := range map[string]struct {
 		run, pause time.Duration // that are left
@@ -74,8 +72,10 @@ func TestStoreTimeoutIsSetAside(t *testing.T) {
 			Platform: Platform{Stored: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
 			Agent:    maia.Agent{Status: maia.StatusPaused, Connected: true, PausedUntil: epoch.Add(test.pause)},
 			Maia:     live,
-			Run:      RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), Checked: true},
-		}, policy, epoch)
+			Run: RunState{
+				ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), StoreTime: 2 * time.Minute, Checked: true,
+			},
+		}, DefaultPolicy(), epoch)
 		if step.Kind != test.want {
 			t.Errorf("%s: %s (%s), want %s", name, step.Kind, step.Reason, test.want)
 		}

@@ -164,6 +164,8 @@ func (h *platform) do(ctx context.Context, call string, act func()) error {
 
 func (h *platform) AgentID() string { return h.id }
 
+func (h *platform) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 func (h *platform) Observe(ctx context.Context) (seen rotate.Platform, err error) {
 	err = h.do(ctx, "observe", func() {
 		read := rotate.ReadOlder

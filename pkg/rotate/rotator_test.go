@@ -137,7 +137,7 @@ func TestPromise3NothingIsRevokedBeforeTheWayIsClear(t *testing.T) {
 		"pipelines do not end": {endless: true, prepare: func(*platform) {}, kind: rotate.NotReady, says: "still running after 5m"},
 		"somebody resumes": {endless: true, prepare: func(h *platform) {
 			time.AfterFunc(time.Minute, func() { h.maia.ConsoleResume(agentID) })
-		}, kind: rotate.NotReady, says: "resumed by somebody else"},
+		}, kind: rotate.NotReady, says: "resumed by another writer"},
 		"the API credential is refused": {prepare: func(h *platform) {
 			h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Status5xx, Status: 403})
 		}, kind: rotate.Permission, says: "Admin"},
@@ -651,10 +651,11 @@ func TestDrainNoneDoesNotPause(t *testing.T) {
 	})
 }
 
-func TestDryRunChangesNothing(t *testing.T) {
+func TestAPlanChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
-		report, err := h.run(rotate.Rotate, func(r *rotate.Rotator) { r.Policy.DryRun = true })
+		rotator := &rotate.Rotator{Maia: h.maia.Client(t), Policy: rotate.DefaultPolicy()}
+		report, err := rotator.Plan(t.Context(), h, rotate.Rotate)
 		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; await drained; refresh; store; restart; await connected; resume; done; " {
 			t.Errorf("outcome %q, steps %s, error %v", report.Outcome, kinds(report), err)
 		}
@@ -674,7 +675,6 @@ func TestBadPolicyAndMode(t *testing.T) {
 	}{
 		"drain":           {func(p *rotate.Policy) { p.Drain = "wait" }, rotate.Rotate, `drain is "wait", expected "pause" or "none"`},
 		"drain time-out":  {func(p *rotate.Policy) { p.DrainTimeout = 0 }, rotate.Rotate, "drain time-out is 0s"},
-		"store":           {func(p *rotate.Policy) { p.StoreTimeout = 0 }, rotate.Rotate, "store time-out"},
 		"connect":         {func(p *rotate.Policy) { p.ConnectTimeout = -1 }, rotate.Rotate, "connect time-out"},
 		"quiet":           {func(p *rotate.Policy) { p.QuietTime = 0 }, rotate.Rotate, "quiet time"},
 		"every":           {func(p *rotate.Policy) { p.Every = -1 }, rotate.Rotate, "rotate every"},

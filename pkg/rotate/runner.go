@@ -20,6 +20,10 @@ type Runner interface {
 	// AgentID is the ID by which Maia knows the runner.
 	AgentID() string
 
+	// StoreTime is how long Store may take, retries included: as much is set aside before a refresh is sent. [DefaultStoreTime] is
+	// enough where it is one request or a few.
+	StoreTime() time.Duration
+
 	// Observe reads the store, the instances and the note. It changes nothing. What it returns must be no older than
 	// the last change that this Runner made: a home with lagging reads remembers its own writes.
 	Observe(ctx context.Context) (Platform, error)
@@ -51,6 +55,9 @@ type Runner interface {
 	// stored. While a read does not show yet what was ordered, the instances are Rolling.
 	Restart(ctx context.Context) (ids []string, err error)
 }
+
+// DefaultStoreTime is for a platform that stores by one request or a few.
+const DefaultStoreTime = 20 * time.Second
 
 // Locker is what a Runner implements too whose home has a lock: a lease that ends by itself. Such a Runner takes it when it
 // first changes something, and keeps it until Release. While another run holds it, what would change something fails with

@@ -38,9 +38,6 @@ const (
 	// FunctionTimeout is how long an invocation may run: functionTimeout in host.json.
 	FunctionTimeout = 30 * time.Minute
 
-	// storeTimeout is for a change of an app, which may take 90 s, and for the requests before and after it.
-	storeTimeout = 2 * time.Minute
-
 	stateContainer = "maia-rotate"
 	userAgent      = "maia-rotate (azure)"
 	publicManager  = "https://management.azure.com"
@@ -101,7 +98,6 @@ func ParseConfig(environ []string) (Config, error) {
 	if config.Policy, err = env.Policy(FunctionTimeout); err != nil {
 		return Config{}, err
 	}
-	config.Policy.StoreTimeout = storeTimeout
 	config.Policy.Every, err = env.Age()
 	return config, err
 }

@@ -138,13 +138,13 @@ type member struct {
 
 // Run serves the targets until ctx's deadline.
 func (f Fleet) Run(ctx context.Context, targets []Target) Result {
-	tooShort := f.tooShort(ctx)
+	whole := left(ctx)
 	members := f.members(targets)
 	f.each(members, atOnce, func(m *member) { m.find(ctx) })
 	refuseDuplicates(members)
 	adoptOnlyKnown(members)
 	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
-	f.rotate(ctx, members, tooShort)
+	f.rotate(ctx, members, whole)
 	result := resultOf(ctx, members)
 	for _, m := range members {
 		m.summarize(ctx)
@@ -160,8 +160,8 @@ func (f Fleet) Plan(ctx context.Context, targets []Target) Result {
 	adoptOnlyKnown(members)
 	f.each(members, atOnce, func(m *member) {
 		if m.err == nil {
-			m.rotator.Policy.DryRun = true
-			m.Rotation = m.run(ctx, rotate.Rotate)
+			report, err := m.rotator.Plan(ctx, m.runner, rotate.Rotate)
+			m.Rotation, m.err, m.Outcome = &report, err, string(report.Outcome)
 		}
 	})
 	return resultOf(ctx, members)
@@ -267,7 +267,7 @@ func (m *member) heal(ctx context.Context) {
 func (m *member) run(ctx context.Context, mode rotate.Mode) *rotate.Report {
 	report, err := m.rotator.Run(ctx, m.runner, mode)
 	m.err, m.Outcome = err, string(report.Outcome)
-	if report.Outcome != rotate.NoOp && report.Outcome != rotate.Planned {
+	if report.Outcome != rotate.NoOp {
 		m.log.InfoContext(ctx, "report", append([]any{"runner", report.AgentID, "mode", mode}, report.Attributes()...)...)
 	}
 	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal && report.DownSince == nil {
@@ -288,8 +288,8 @@ func (m *member) old(seen *rotate.Report) bool {
 	return seen.RotatedAt == nil || time.Since(*seen.RotatedAt) >= m.every
 }
 
-// rotate rotates those that are due, in the order that is promised; tooShort says why no call ever does.
-func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
+// rotate rotates those that are due, in the order that is promised. whole is the time that a call has.
+func (f Fleet) rotate(ctx context.Context, members []*member, whole time.Duration) {
 	var due []*member
 	for _, m := range members {
 		if m.due() {
@@ -309,8 +309,9 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 	free := make(chan struct{}, rotatedAtOnce)
 	var working sync.WaitGroup
 	for _, m := range due {
-		if tooShort != nil {
-			m.err, m.Outcome = tooShort, timeNever
+		needed := Needed(f.Policy, m.runner.StoreTime())
+		if whole <= needed {
+			m.err, m.Outcome = tooShort(needed, whole), timeNever
 			continue
 		}
 		free <- struct{}{}
@@ -323,7 +324,7 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 			why = stop
 			mu.Unlock()
 		}
-		if why == "" && !f.enoughTime(ctx) {
+		if why == "" && left(ctx) <= needed {
 			why = timeWaits
 		}
 		if why != "" {
@@ -419,24 +420,23 @@ func tried(m *member) time.Time {
 	return *m.Healing.TriedAt
 }
 
-// Needed is how long a rotation may take. One is not begun with less time left.
-func (f Fleet) Needed() time.Duration {
-	return f.Policy.DrainTimeout + f.Policy.StoreTimeout + f.Policy.ConnectTimeout + reserve
+// Needed is how long a rotation may take where storing takes so long. One is not begun with less time left.
+func Needed(p rotate.Policy, store time.Duration) time.Duration {
+	return p.DrainTimeout + store + p.ConnectTimeout + reserve
 }
 
-// enoughTime says that a rotation that begins now can end before the deadline.
-func (f Fleet) enoughTime(ctx context.Context) bool {
-	deadline, bounded := ctx.Deadline()
-	return !bounded || time.Until(deadline) > f.Needed()
-}
-
-// tooShort is an error if no rotation fits into a call, which has just begun.
-func (f Fleet) tooShort(ctx context.Context) error {
-	if f.enoughTime(ctx) {
-		return nil
+// left is the time until the deadline.
+func left(ctx context.Context) time.Duration {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return time.Until(deadline)
 	}
-	deadline, _ := ctx.Deadline()
-	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, store and connect), while a call has %s", f.Needed(), time.Until(deadline).Round(time.Second)).
+	return 1<<63 - 1
+}
+
+// tooShort is the error of a runner whose rotation fits into no call.
+func tooShort(needed, call time.Duration) error {
+	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, store and connect), while a call has %s",
+		needed, call.Round(time.Second)).
 		WithHint("give the function more time, or lower the drain or the connect time-out")
 }
 
