@@ -44,7 +44,10 @@ func (r *run) take(step Step) error {
 	return Errorf(Internal, "no way to take step %q", step.Kind)
 }
 
-func (r *run) facts() *facts { return r.seen.facts(r.rotator.Policy, time.Now()) }
+func (r *run) facts() *facts {
+	f := r.seen.facts(r.rotator.Policy, time.Now())
+	return &f
+}
 
 // after is what a step makes of what was seen.
 func (r *run) after(step Step) Observation { return After(r.seen, step, r.rotator.Policy, time.Now()) }

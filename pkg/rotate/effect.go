@@ -11,7 +11,8 @@ import (
 //
 // Two steps take two passes: Pause is sent, and then confirmed in the note; Refresh is announced in the note, and then sent.
 func After(o Observation, step Step, p Policy, now time.Time) Observation {
-	f, note := o.facts(p, now), &o.Platform.Note
+	f := o.facts(p, now)
+	note := &o.Platform.Note
 	switch step.Kind {
 	case Check:
 		o.Run.Checked = true

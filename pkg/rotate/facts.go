@@ -20,10 +20,12 @@ type facts struct {
 	pause       PauseState
 }
 
-func (o Observation) facts(p Policy, now time.Time) *facts {
-	f := &facts{Observation: o, policy: p, now: now, stored: o.Platform.Stored.ClientSecret.Fingerprint()}
-	f.valid, f.known = o.Valid()
-	f.fingerprint = f.valid.ClientSecret.Fingerprint()
+func (o *Observation) facts(p Policy, now time.Time) facts {
+	f := facts{Observation: *o, policy: p, now: now}
+	f.valid, f.fingerprint, f.known = f.believe()
+	if f.stored = f.fingerprint; !o.Platform.Stored.ClientSecret.Equal(f.valid.ClientSecret) {
+		f.stored = o.Platform.Stored.ClientSecret.Fingerprint()
+	}
 	f.intent = f.whatOfIntent()
 	f.pause = f.whosePause()
 	return f
@@ -95,7 +97,7 @@ func (f *facts) adoption() *Adoption {
 	if over == "" || over == AppliedNothing {
 		over = f.stored
 	}
-	over = f.newest(over)
+	over = f.newest(over, f.Run.Answer.ClientSecret.Fingerprint())
 	if over == f.fingerprint || f.ours() || note.Adopted != nil && note.Adopted.New == f.fingerprint {
 		return nil
 	}

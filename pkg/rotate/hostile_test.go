@@ -18,6 +18,7 @@ import (
 
 // lies are what a broken or malicious Maia says of credentials, in the place of the secret that is given. In none is what may be stored.
 func lies() map[string]func(secret string) string {
+	endless := strings.Repeat("x", 1<<20)
 	of := func(clientID, secret string) string {
 		return fmt.Sprintf(`{"clientId":%q,"clientSecret":"%s"}`, clientID, secret)
 	}
@@ -32,7 +33,7 @@ func lies() map[string]func(secret string) string {
 		"two secrets":                  func(secret string) string { return of(clientID, "the-secret-of-nobody\",\"clientSecret\":\""+secret) },
 		"a number":                     func(string) string { return `{"clientId":"` + clientID + `","clientSecret":1234567890}` },
 		"a page":                       func(secret string) string { return "<html>" + secret },
-		"an endless answer":            func(secret string) string { return of(clientID, secret+strings.Repeat("x", 2<<20)) },
+		"an endless answer":            func(secret string) string { return of(clientID, secret+endless) },
 	}
 }
 

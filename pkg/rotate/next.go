@@ -67,7 +67,8 @@ const maxTries = 2
 //
 // A Refuse of a runner that is connected and paused by us is preceded by a Resume.
 func Next(o Observation, p Policy, now time.Time) Step {
-	return o.facts(p, now).next()
+	f := o.facts(p, now)
+	return f.next()
 }
 
 func (f *facts) next() Step {

@@ -42,24 +42,31 @@ type RunState struct {
 // Valid is what Maia accepts now, as far as can be known. A read that shows a secret which was replaced since is stale, and is
 // overruled by what replaced it: the answer of this run's refresh, or, by the note, what an earlier run refreshed or adopted.
 func (o Observation) Valid() (maia.Credentials, bool) {
-	read := o.Maia.ClientSecret.Fingerprint()
+	valid, _, known := o.believe()
+	return valid, known
+}
+
+// believe is Valid, with the fingerprint.
+func (o *Observation) believe() (valid maia.Credentials, mark maia.Fingerprint, known bool) {
 	unread := o.Maia.ClientSecret.IsZero()
-	if answer := o.Run.Answer; !answer.ClientSecret.IsZero() && (unread || o.newest(read) == answer.ClientSecret.Fingerprint()) {
-		return answer, true
+	read, answer := o.Maia.ClientSecret.Fingerprint(), o.Run.Answer.ClientSecret.Fingerprint()
+	newest := o.newest(read, answer)
+	if answer != "" && (unread || newest == answer) {
+		return o.Run.Answer, answer, true
 	}
 	if rotated := o.Platform.Note.LastRotation; rotated != nil && unread {
-		return o.held(o.newest(rotated.Over))
+		return o.held(o.newest(rotated.Over, answer))
 	}
-	if newest := o.newest(read); newest != read && !unread {
+	if newest != read && !unread {
 		return o.held(newest)
 	}
-	if staged := o.staged(); o.Platform.Note.Intent != nil && !o.unsent() && !staged.ClientSecret.IsZero() {
-		over := o.Platform.Note.Intent.Over
-		if (unread || read == over) && staged.ClientSecret.Fingerprint() != over {
-			return staged, true // the outcome was staged, and the note was not closed
+	if intent, staged := o.Platform.Note.Intent, o.staged(); intent != nil && !o.unsent() && !staged.ClientSecret.IsZero() {
+		mark := staged.ClientSecret.Fingerprint()
+		if (unread || read == intent.Over) && mark != intent.Over {
+			return staged, mark, true // the outcome was staged, and the note was not closed
 		}
 	}
-	return o.Maia, !unread
+	return o.Maia, read, !unread
 }
 
 // PendingStands reports whether a staged value is what Maia holds, by a read of Maia and the note. It is true also where that
@@ -69,12 +76,12 @@ func (p Platform) PendingStands(read maia.Credentials) bool {
 	return !known || p.Pending.Equal(valid)
 }
 
-// newest follows a secret to the one that is known to have replaced it last.
-func (o Observation) newest(secret maia.Fingerprint) maia.Fingerprint {
+// newest follows a secret to the one that is known to have replaced it last. answer is of this run's refresh, if it has one.
+func (o *Observation) newest(secret, answer maia.Fingerprint) maia.Fingerprint {
 	for range 3 { // a rotation, an adoption, and this run's refresh, in any order
-		switch note := o.Platform.Note; {
-		case o.Run.Sent != nil && !o.Run.Answer.ClientSecret.IsZero() && secret == o.Run.Sent.Over:
-			secret = o.Run.Answer.ClientSecret.Fingerprint()
+		switch note := &o.Platform.Note; {
+		case o.Run.Sent != nil && answer != "" && secret == o.Run.Sent.Over:
+			secret = answer
 		case note.LastRotation != nil && secret == note.LastRotation.Over:
 			secret = note.LastRotation.New
 		case note.superseded(secret) && o.overrules(*note.Adopted):
@@ -91,24 +98,24 @@ const goesBack = time.Hour
 
 // overrules reports whether what was adopted counts more than a read of what was before. We did not make it: the runner's
 // connection proves it, or a refresh of ours that replaced it; without these it is believed for a while only.
-func (o Observation) overrules(adopted Adoption) bool {
+func (o *Observation) overrules(adopted Adoption) bool {
 	note := o.Platform.Note
 	return o.Agent.Connected && note.Applied == adopted.New || note.LastRotation != nil && note.LastRotation.Over == adopted.New ||
 		o.Run.Started.Before(adopted.At.Add(goesBack))
 }
 
 // held is the credentials with a fingerprint, if the store holds them or they are staged.
-func (o Observation) held(secret maia.Fingerprint) (maia.Credentials, bool) {
+func (o *Observation) held(mark maia.Fingerprint) (maia.Credentials, maia.Fingerprint, bool) {
 	for _, held := range []maia.Credentials{o.Platform.Stored, o.Platform.Pending} {
-		if held.ClientSecret.Fingerprint() == secret {
-			return held, true
+		if held.ClientSecret.Fingerprint() == mark {
+			return held, mark, true
 		}
 	}
-	return maia.Credentials{}, false
+	return maia.Credentials{}, "", false
 }
 
 // staged is the value that this rotation has staged; zero if there is none.
-func (o Observation) staged() maia.Credentials {
+func (o *Observation) staged() maia.Credentials {
 	switch {
 	case o.Platform.Staged:
 		return o.Platform.Stored
@@ -119,19 +126,19 @@ func (o Observation) staged() maia.Credentials {
 }
 
 // unsent reports whether the noted intent is this run's own and its refresh has not been sent.
-func (o Observation) unsent() bool {
+func (o *Observation) unsent() bool {
 	intent := o.Platform.Note.Intent
 	return intent != nil && intent.By == o.Run.ID && o.Run.Sent == nil
 }
 
 // onlyPending reports whether what our refresh made is pending and was never where instances read: none can be connected.
-func (o Observation) onlyPending() bool {
+func (o *Observation) onlyPending() bool {
 	rotated := o.Platform.Note.LastRotation
 	return rotated != nil && o.Platform.Note.Applied != rotated.New &&
 		o.Platform.Pending.ClientSecret.Fingerprint() == rotated.New && o.Platform.Stored.ClientSecret.Fingerprint() == rotated.Over
 }
 
-func (o Observation) paused() bool {
+func (o *Observation) paused() bool {
 	return o.Agent.Status == maia.StatusPaused || o.Agent.Status == maia.StatusPausing
 }
 

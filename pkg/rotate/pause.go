@@ -109,7 +109,7 @@ func mayBeComputedAnew(noted, until time.Time, passed time.Duration) bool {
 }
 
 // drainedTo reports whether an end became another just when pausing became paused.
-func (o Observation) drainedTo(before, after time.Time) bool {
+func (o *Observation) drainedTo(before, after time.Time) bool {
 	reads := o.Run.PauseReads
 	return !reads.Before.IsZero() && reads.Before.Equal(before) && reads.After.Equal(after)
 }
@@ -124,7 +124,7 @@ func (f *facts) pausedSince() time.Time {
 
 // pauseUndecided reports whether one more read would show whether the end of a pause that we have noted stands still elsewhere, as
 // an operator's does, or moves.
-func (o Observation) pauseUndecided() bool {
+func (o *Observation) pauseUndecided() bool {
 	own, reads := o.Platform.Note.Paused, o.Run.PauseReads
 	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
 	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !until.IsZero() && o.Run.PauseKept != PauseOurs &&
@@ -212,7 +212,7 @@ func (f *facts) mayResume(givingUp bool) (reason string, resume bool) {
 }
 
 // confirmed is our pause as Maia shows it now.
-func (o Observation) confirmed() *OwnPause {
+func (o *Observation) confirmed() *OwnPause {
 	paused, until := *o.Platform.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
 	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
 	paused.Confirmed, paused.Until = true, until
@@ -220,7 +220,7 @@ func (o Observation) confirmed() *OwnPause {
 }
 
 // leftPaused is the error of a run that would end over a pause, or what may be one, without knowing whose it is.
-func (o Observation) leftPaused() *Error {
+func (o *Observation) leftPaused() *Error {
 	own := o.Platform.Note.Paused
 	if !o.paused() {
 		return Errorf(NotReady, "the runner may be left paused: it was paused by us at %s, and Maia says that its status is %q",
