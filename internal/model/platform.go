@@ -424,6 +424,14 @@ func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
 	r.PC = notePartOfOrder
 }
 
+// noteOrder notes what was ordered, and with it the outcome of a refresh that is known.
+func (m *Model) noteOrder(w *World, i int, f fault) {
+	r := &w.Runs[i]
+	valid := m.decide(r, i).valid
+	r.Counts = r.Counts || r.resolved(i, valid)
+	m.save(w, i, f, r.closed(i, valid))
+}
+
 // restarted goes on after a restart whose order was noted, or was not.
 func (m *Model) restarted(w *World, i int) {
 	r := &w.Runs[i]

@@ -347,7 +347,7 @@ func (r *Run) pauseOver(i int, valid int8) bool {
 // keepPause remembers whose the pause is before the runner is cut off.
 func (r *Run) keepPause(i int, valid int8) {
 	switch pause := r.pause(i, valid); {
-	case pause == rotate.PauseOurs:
+	case pause == rotate.PauseOurs, pause == rotate.PauseUnclear:
 		r.PauseKept = pause
 	case pause == rotate.PauseOperators && r.Seen.Note.paused().By == 0:
 		r.PauseKept = rotate.NotPaused
@@ -392,8 +392,8 @@ func (r *Run) resuming(i int) PC {
 	return resume
 }
 
-// settled is the note of a run that settles what is settled.
-func (r *Run) settled(i int, valid int8) note {
+// closed is the note with an intent closed whose outcome is known, or that was never sent.
+func (r *Run) closed(i int, valid int8) note {
 	n := r.target(i)
 	open := n.Intents[0]
 	switch {
@@ -410,6 +410,12 @@ func (r *Run) settled(i int, valid int8) note {
 	case open.Age >= quietTicks:
 		n.Intents[0] = intent{}
 	}
+	return n
+}
+
+// settled is the note of a run that settles what is settled.
+func (r *Run) settled(i int, valid int8) note {
+	n := r.closed(i, valid)
 	if r.Mode != modeStage {
 		n.Applied, n.Ordered = valid, order{}
 		n.Pauses[0] = r.settledPause(i, valid)
@@ -450,10 +456,12 @@ func (r *Run) withPending(n note) note {
 	if r.Adopted.New != 0 {
 		n.Adopted = r.Adopted
 	}
-	if r.PauseKept == rotate.PauseOperators {
-		n.Pauses[0] = ownPause{}
-	}
-	if p, reads := &n.Pauses[0], r.PauseReads; !r.Critical && p.By != 0 && p.Confirmed && reads.Stands && reads.Until == p.Until {
+	switch p, reads := &n.Pauses[0], r.PauseReads; {
+	case r.PauseKept == rotate.PauseOperators:
+		*p = ownPause{}
+	case r.PauseKept == rotate.PauseUnclear && p.Confirmed:
+		*p = ownPause{By: p.By, Age: p.Age, Second: p.Second}
+	case !r.Critical && p.By != 0 && p.Confirmed && reads.Stands && reads.Until == p.Until:
 		p.Stands = true
 	}
 	return n

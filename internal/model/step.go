@@ -197,13 +197,13 @@ func (m *Model) step(w *World, i int, f fault) {
 	case restart:
 		m.restart(w, i, f)
 	case noteOrder:
-		m.save(w, i, f, r.target(i))
+		m.noteOrder(w, i, f)
 		m.restarted(w, i)
 	case noteOrderAgain:
-		m.save(w, i, f, r.target(i))
+		m.noteOrder(w, i, f)
 		r.PC = await
 	case notePartOfOrder:
-		m.save(w, i, f, r.target(i))
+		m.noteOrder(w, i, f)
 		m.conflict(w, i)
 	case noteBeforeResume:
 		valid := m.decide(r, i).valid

@@ -37,7 +37,8 @@ func TestPlanForesees(t *testing.T) {
 		"a refresh that was carried out": {func(o *Observation) {
 			o.Run.Mode, o.Platform.Note.Intent = Stage, &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
 		}, "await connected; done"},
-		"scaled to zero": {func(o *Observation) { o.Platform.Instances.State = Stopped }, "refuse"},
+		"delivered, not recorded": {func(o *Observation) { o.Run.Mode, o.Platform.Unrecorded = Heal, "a quota" }, "store; done"},
+		"scaled to zero":          {func(o *Observation) { o.Platform.Instances.State = Stopped }, "refuse"},
 		"a refresh that is not due": {func(o *Observation) {
 			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}
 		}, "await outcome"},
