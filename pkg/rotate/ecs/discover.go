@@ -298,7 +298,7 @@ func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	}
 	if len(r.config.AgentIDs) > 0 && !slices.ContainsFunc(r.config.AgentIDs, func(allowed string) bool { return strings.EqualFold(allowed, r.agentID) }) {
 		return rotate.Errorf(rotate.Configuration, "service %s names agent %s, which is not among the agents that this function may serve", users[0].service, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who changed the task definition")
+			WithHint("if it is yours, add it to the agents that the function may serve; if not, find out who changed the task definition")
 	}
 	if other, found := others[strings.ToLower(r.agentID)]; found {
 		return rotate.Errorf(rotate.Configuration, "agent %s is named by service %s too, which takes its secret from elsewhere: neither is served", r.agentID, other).

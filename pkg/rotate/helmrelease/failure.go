@@ -62,7 +62,7 @@ func causes() []cause {
 		{[]string{"exceeded quota", "failed quota", "status unknown for quota"}, rotate.Configuration, "a ResourceQuota has no room for it",
 			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace NAMESPACE; " + notTheRole},
 		{[]string{"because it is being terminated"}, rotate.Configuration, "the namespace is being deleted",
-			"take the release in namespace NAMESPACE out of MAIA_HELM_RELEASES"},
+			"take the release in namespace NAMESPACE out of the function's configuration"},
 		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady,
 			"an admission webhook of the cluster does not answer",
 			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE without it"},

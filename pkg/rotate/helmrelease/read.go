@@ -107,7 +107,7 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	switch deployed := slices.IndexFunc(history, func(r *release.Release) bool { return r.Info.Status == release.StatusDeployed }); {
 	case last.Info.Status == release.StatusUninstalled, last.Info.Status == release.StatusUninstalling:
 		return nil, nil, rotate.Errorf(rotate.Configuration, "%s is %s", where, last.Info.Status).
-			WithHint("take it out of MAIA_HELM_RELEASES, or install it again")
+			WithHint("take it out of the function's configuration, or install it again")
 	case deployed >= 0:
 		base = history[deployed]
 	case last.Info.Status == release.StatusFailed, last.Info.Status == release.StatusSuperseded, r.began(last):

@@ -107,7 +107,7 @@ func TestRefused(t *testing.T) {
 		},
 		"uninstalled": {
 			prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Info.Status = release.StatusUninstalled }) },
-			kind:    rotate.Configuration, words: []string{"is uninstalled", "MAIA_HELM_RELEASES"},
+			kind:    rotate.Configuration, words: []string{"is uninstalled", "the function's configuration"},
 		},
 		"pending install": {
 			prepare: func(r *rig) {
@@ -217,7 +217,7 @@ func TestRefused(t *testing.T) {
 		},
 		"agent that is not allowed": {
 			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{anotherAgent} }),
-			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
+			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "the agents that the function may serve"},
 		},
 		"Pod that reads the Secret":         otherReader("v1", "Pod", "%s"),
 		"StatefulSet that reads the Secret": otherReader("apps/v1", "StatefulSet", "{template: {spec: %s}}"),

@@ -84,7 +84,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
+			WithHint("if it is yours, add it to the agents that the function may serve; if not, find out who has changed the release")
 	}
 	return r, nil
 }
