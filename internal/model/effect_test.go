@@ -112,8 +112,8 @@ func (v *watched) play(mode int8, most int) {
 	v.expected = ""
 }
 
-// The model makes of a step that succeeds what the engine makes of it: in stories in which somebody has changed something before, and
-// of runs that were killed, and of those that follow.
+// The model makes of a step that succeeds what the engine makes of it: in stories in which another writer has changed something before, of
+// runs that were killed, and of those that follow.
 func TestTheModelsStepsHaveTheEnginesEffects(t *testing.T) {
 	compared := map[rotate.StepKind]int{}
 	for _, staged := range []bool{false, true} {

@@ -2,7 +2,7 @@ package model
 
 import "slices"
 
-// The home's side of a run's micro-steps: that of one home that stores at once, under a lock, as Azure and Google Cloud do, and of
+// The platform's side of a run's micro-steps: that of one that stores at once, under a lock, as Azure and Google Cloud do, and of
 // one that stages first and keeps its note as labels, as AWS does.
 
 // moved marks that something has changed for all runs but one.
@@ -14,15 +14,15 @@ func (w *World) moved(but int) {
 	}
 }
 
-// staging says that a value is pending which instances do not read yet.
+// staging reports whether a value is pending which instances do not read yet.
 func (w *World) staging() bool { return w.Pending != 0 && !w.Promoted }
 
-// stale says that the rotation which a run stages for is over.
+// stale reports whether the rotation which a run stages for is over.
 func (w *World) stale(r *Run) bool {
 	return r.Mode == modeStage && (w.Token != r.Token || w.Phase == phaseNone || w.Promoted)
 }
 
-// look reads the home.
+// read reads the platform.
 func (m *Model) read(w *World, i int) bool {
 	r := &w.Runs[i]
 	if w.stale(r) {
@@ -153,7 +153,7 @@ func (n *note) addIntent(add intent) {
 	n.sort()
 }
 
-// hasPause says that a label is there. What it was seen to be the second of is not in it.
+// hasPause reports whether a label is there, whether it was seen to be the second of a tick or not.
 func (n *note) hasPause(p ownPause) bool {
 	return slices.ContainsFunc(n.Pauses[:], func(q ownPause) bool {
 		q.Second = p.Second

@@ -54,18 +54,20 @@ const (
 )
 
 var names = [...]string{
-	readPlatform: "reads the home", readAgent: "reads the agent", readMaia: "reads Maia's secret",
-	readPlatformAgain: "reads the home again", readAgentAgain: "reads the agent again",
-	check: "checks", notePause: "notes a pause", readPauses: "looks for another's pause", pause: "sends PAUSE", seePaused: "looks for the pause", confirmPause: "confirms the pause in the note",
-	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readPlatformDrained: "reads the home of the drained agent",
-	noteIntent: "notes an intent", readIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
+	readPlatform: "reads the platform", readAgent: "reads the agent", readMaia: "reads Maia's secret",
+	readPlatformAgain: "reads the platform again", readAgentAgain: "reads the agent again",
+	check: "checks", notePause: "notes a pause", readPauses: "checks for another's pause",
+	pause: "sends PAUSE", seePaused: "checks for the pause", confirmPause: "confirms the pause in the note",
+	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent",
+	readPlatformDrained: "reads the platform of the drained agent",
+	noteIntent:          "notes an intent", readIntents: "checks for another's intent", refresh: "sends the refresh", await: "waits",
 	noteOwed: "notes that a restart is owed", store: "stores", restart: "orders a restart",
 	noteOrder: "notes the order", noteOrderAgain: "notes the order late", notePartOfOrder: "notes what was ordered",
 	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over",
-	readBeforeResume: "looks once more before it resumes", readAgentBeforeResume: "reads the agent before it resumes",
+	readBeforeResume: "reads the platform before it resumes", readAgentBeforeResume: "reads the agent before it resumes",
 	resume: "sends RESUME", keepClaim: "notes the pause that it could not take back",
-	seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
-	noteDone: "notes what is done", cleanUp: "cleans up: reads the home", cleanUpAgent: "cleans up: reads the agent",
+	seeResumed: "checks for the resumption", noteResumed: "takes the pause from the note",
+	noteDone: "notes what is done", cleanUp: "cleans up: reads the platform", cleanUpAgent: "cleans up: reads the agent",
 	resumeBlindly: "cleans up: sends RESUME", noteCleanedUp: "cleans up: saves the note",
 }
 
@@ -83,7 +85,7 @@ const (
 
 var modes = [...]rotate.Mode{rotate.Rotate, rotate.Stage, rotate.Finish, rotate.Heal}
 
-// Run is one run of rotate.Rotator: rotate.RunState, and what the Rotator and the home's Runner keep beside it.
+// Run is one run of rotate.Rotator: rotate.RunState, and what the Rotator and the platform's Runner remember with it.
 type Run struct {
 	PC    PC
 	Mode  int8
@@ -112,17 +114,17 @@ type Run struct {
 	Wrote    bool // the Runner has changed the store since it ordered anything
 	Cleaning bool
 	Backoff  bool // it waits before it tries again what failed
-	Blind    bool // cleaning up, or taking a pause over, the home could not be read
+	Blind    bool // cleaning up, or taking a pause over, the platform could not be read
 
 	PauseReads pauseReads
 	PauseKept  rotate.PauseState
 	Order      order    // ordered by this run, and not settled
 	Adopted    rotation // adopted by this run
 	OnlyKnown  bool     // rotate.Policy's, for this run
-	WentBack   bool     // nobody can see it: the last read of Maia went back, and nothing tells
+	WentBack   bool     // no run can see it: the last read of Maia went back, and nothing shows it
 
 	Seen  Seen
-	Moved bool // nobody can see it: something has changed since this run began to look
+	Moved bool // no run can see it: something has changed since this run began to read
 }
 
 // pauseReads is rotate.PauseReads.
@@ -184,7 +186,7 @@ func (r *Run) tick() {
 	r.Adopted.tick()
 }
 
-// dark is rotate.Rotator's: the runner may be down by a refresh of ours, or so it must be taken.
+// mayBeDown is rotate.Rotator's: the runner may be down by a refresh of ours, or so it must be taken.
 func (r *Run) mayBeDown() bool { return r.Critical || r.Restarts > 0 || r.Mode == modeFinish }
 
 func (r *Run) mayRefresh() bool { return r.Mode == modeRotate || r.Mode == modeStage }
@@ -329,7 +331,7 @@ func (r *Run) pause(i int, valid int8) rotate.PauseState {
 	return rotate.PauseUnclear
 }
 
-// cutOff says that a refresh or a restart of ours has cut the runner off since our pause, and it was not seen back.
+// cutOff reports whether a refresh or a restart of ours has cut the runner off since our pause, and it was not seen back.
 func (r *Run) cutOff(i int, valid int8) bool {
 	n := r.Seen.Note
 	since := n.paused().Age

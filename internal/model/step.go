@@ -73,7 +73,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		if !r.Sent {
 			r.Seen.Maia = 0
 		}
-		r.WentBack = f == goesBack && !w.tellsOfReplacing(w.Before)
+		r.WentBack = f == goesBack && !w.replacedByNote(w.Before)
 		if f == fine {
 			r.Seen.Maia = w.credentials()
 		} else if f == goesBack {
@@ -322,7 +322,7 @@ func (m *Model) saved(w *World, i int, f fault, n note, next PC) {
 	}
 }
 
-// without is a step that failed, by a fault or because of somebody else.
+// without is a step that failed, by a fault or because of another run.
 func (m *Model) without(w *World, i int, f fault) {
 	if f == fine {
 		m.conflict(w, i)
@@ -366,10 +366,11 @@ func (r *Run) readAgent(w *World) {
 
 func (m *Model) onlyPending(r *Run) bool {
 	n := r.Seen.Note
-	return r.Mode == modeFinish && n.LastRotation.New != 0 && n.Applied != n.LastRotation.New && r.Seen.Pending == n.LastRotation.New && r.Seen.Store == n.LastRotation.Over
+	return r.Mode == modeFinish && n.LastRotation.New != 0 && n.Applied != n.LastRotation.New &&
+		r.Seen.Pending == n.LastRotation.New && r.Seen.Store == n.LastRotation.Over
 }
 
-// observed ends a look at everything.
+// observed ends a read of everything.
 func (m *Model) observed(w *World, i int) {
 	r := &w.Runs[i]
 	if r.Seen.Connected && r.Seen.State == steady {

@@ -38,7 +38,7 @@ func After(o Observation, step Step, p Policy, now time.Time) Observation {
 		return f.afterStore(step)
 	case Restart:
 		*note = f.settledNote()
-		note.Ordered = &Order{At: noted(now), For: f.stored}
+		note.Ordered = &Order{At: noted(now), For: f.inStore}
 		o.Run.PauseKept = f.keptPause()
 		o.Run.Restarts++
 		o.Run.RestartedAt, o.Run.ConnectedReads = now, 0

@@ -15,7 +15,7 @@ type facts struct {
 	valid       maia.Credentials // see [Observation.Valid]
 	known       bool             // valid could be worked out
 	fingerprint maia.Fingerprint // of valid
-	stored      maia.Fingerprint // of what the store holds
+	inStore     maia.Fingerprint // of what the store holds
 	intent      intentState
 	pause       PauseState
 }
@@ -23,8 +23,8 @@ type facts struct {
 func (o *Observation) facts(p Policy, now time.Time) facts {
 	f := facts{Observation: *o, policy: p, now: now}
 	f.valid, f.fingerprint, f.known = f.believe()
-	if f.stored = f.fingerprint; !o.Platform.Stored.ClientSecret.Equal(f.valid.ClientSecret) {
-		f.stored = o.Platform.Stored.ClientSecret.Fingerprint()
+	if f.inStore = f.fingerprint; !o.Platform.Stored.ClientSecret.Equal(f.valid.ClientSecret) {
+		f.inStore = o.Platform.Stored.ClientSecret.Fingerprint()
 	}
 	f.intent = f.whatOfIntent()
 	f.pause = f.whosePause()
@@ -80,7 +80,7 @@ const doubtTime = time.Minute
 // runner off, which is connected with what the store holds.
 func (f *facts) doubtful() bool {
 	applied := f.Platform.Note.Applied
-	return f.Agent.Connected && !f.ours() && applied == f.stored && applied != f.fingerprint
+	return f.Agent.Connected && !f.ours() && applied == f.inStore && applied != f.fingerprint
 }
 
 // agreed reports whether Maia was ever seen to hold what a store held and a runner connected with.
@@ -95,7 +95,7 @@ func (f *facts) adoption() *Adoption {
 	note := f.Platform.Note
 	over := note.Applied
 	if over == "" || over == AppliedNothing {
-		over = f.stored
+		over = f.inStore
 	}
 	over = f.newest(over, f.Run.Answer.ClientSecret.Fingerprint())
 	if over == f.fingerprint || f.ours() || note.Adopted != nil && note.Adopted.New == f.fingerprint {
@@ -118,7 +118,7 @@ func (f *facts) restartOwed() bool {
 }
 
 // fresh reports whether the instances run with the valid secret, or are about to. The note knows; where it does not, the cloud's
-// clocks tell; where they are not certain, the connection does.
+// clocks decide; where they are not certain, the connection does.
 func (f *facts) fresh() bool {
 	read := f.Platform.Instances.Read
 	if read == ReadCurrent {
@@ -161,7 +161,7 @@ func (f *facts) downSince() time.Time {
 
 // state says where the runner is.
 func (f *facts) state() State {
-	settled := f.Run.Mode == Finish || f.Run.Sent != nil || f.Run.StoreChanged || f.Run.Restarts > 0
+	worked := f.Run.Mode == Finish || f.Run.Sent != nil || f.Run.StoreChanged || f.Run.Restarts > 0
 	switch {
 	case !f.known:
 		return NotStored
@@ -179,9 +179,9 @@ func (f *facts) state() State {
 		return NotBack
 	case !f.Agent.Connected:
 		return Down
-	case !settled && (f.mayBePaused() || f.pause == PauseOurs && !f.concurrentRotation()):
+	case !worked && (f.mayBePaused() || f.pause == PauseOurs && !f.concurrentRotation()):
 		return PausedOnly
-	case !settled:
+	case !worked:
 		return Unchanged
 	case f.pause == PauseOurs, f.pause == PauseUnclear:
 		return StillPaused

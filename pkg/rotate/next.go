@@ -14,12 +14,12 @@ type StepKind string
 const (
 	Check          StepKind = "check"           // prove without effect that the way is clear
 	Pause          StepKind = "pause"           // note that the pause is ours, pause the runner, confirm the note
-	AwaitDrained   StepKind = "await drained"   // look again until running pipelines have finished
-	Refresh        StepKind = "refresh"         // note the intent, look again, refresh
-	AwaitOutcome   StepKind = "await outcome"   // look again until Maia shows what became of a refresh
+	AwaitDrained   StepKind = "await drained"   // wait until running pipelines have finished
+	Refresh        StepKind = "refresh"         // note the intent, read everything again, refresh
+	AwaitOutcome   StepKind = "await outcome"   // wait until Maia shows what became of a refresh
 	Store          StepKind = "store"           // put what Maia holds into the store
 	Restart        StepKind = "restart"         // order new instances
-	AwaitConnected StepKind = "await connected" // look again until the new instances run and Maia says connected
+	AwaitConnected StepKind = "await connected" // wait until the new instances run and Maia says connected
 	Resume         StepKind = "resume"          // take our pause back
 	Done           StepKind = "done"
 	Refuse         StepKind = "refuse"
@@ -168,16 +168,18 @@ func (f *facts) deliver() Step {
 	if until := f.Run.Started.Add(doubtTime); f.doubtful() && f.now.Before(until) {
 		return f.awaitOutcome("Maia shows a secret that nothing explains, of a runner that is connected: it is read again", until)
 	}
-	if f.stored == f.fingerprint {
+	if f.inStore == f.fingerprint {
 		return f.store("a change of the store was not completed", false)
 	}
 	ours := f.ours()
 	if f.policy.OnlyKnown && !ours && !f.agreed() {
-		return refuse(Errorf(NotReady, "Maia holds another secret than the store, there is no note of this runner, and the agent of another target is not known now").
+		return refuse(Errorf(NotReady,
+			"Maia holds another secret than the store, there is no note of this runner, and the agent of another target is not known now").
 			WithHint("see why the other target cannot be opened: it may be this agent's"))
 	}
 	if !ours && f.Agent.Connected && !f.agreed() {
-		return refuse(Errorf(Vendor, "Maia holds another secret than the store, though the runner is connected, and the two were never seen to agree").
+		return refuse(Errorf(Vendor,
+			"Maia holds another secret than the store, though the runner is connected, and the two were never seen to agree").
 			WithHint("if the secret was refreshed by hand, put the new one into the store and restart the runner; then start a rotation"))
 	}
 	reason := "the store lacks what Maia holds, which was not refreshed by us"

@@ -245,7 +245,8 @@ func enumerateNotes(pausedUntil time.Time) []Note {
 
 func describe(o Observation) string {
 	names := map[maia.Fingerprint]string{fp(live): "live", fp(before): "before", fp(oldest): "oldest", fp(made): "made"}
-	text := fmt.Sprintf("mode %s, store %s (unfinished %t), maia %s, staged %t, connected %t, status %s, instances %s reading %s, left %s, applied %q",
+	text := fmt.Sprintf("mode %s, store %s (unfinished %t), maia %s, staged %t, connected %t, "+
+		"status %s, instances %s reading %s, left %s, applied %q",
 		o.Run.Mode, names[fp(o.Platform.Stored)], o.Platform.Unfinished, names[fp(o.Maia)], o.Platform.Staged, o.Agent.Connected, o.Agent.Status,
 		o.Platform.Instances.State, o.Platform.Instances.Read, o.Run.Deadline.Sub(epoch), names[o.Platform.Note.Applied])
 	if intent := o.Platform.Note.Intent; intent != nil {
@@ -286,7 +287,7 @@ func TestNextDecides(t *testing.T) {
 		"two reads are": {change: func(o *Observation) {
 			o.Run.Restarts, o.Run.RestartedAt, o.Run.ConnectedReads, o.Platform.Instances.Read = 1, epoch, 2, ReadCurrent
 		}, want: Done},
-		"a store that was mended by hand, the dead instances not restarted": {change: func(o *Observation) {
+		"a store that was repaired by hand, the dead instances not restarted": {change: func(o *Observation) {
 			o.Agent.Connected, o.Platform.Instances.Read = false, ReadOlder
 		}, want: Restart},
 		"a reverted store of a connected runner": {change: func(o *Observation) { o.Platform.Stored = before }, want: Store},
@@ -300,7 +301,7 @@ func TestNextDecides(t *testing.T) {
 			o.Maia, o.Agent.Connected, o.Platform.Note.Applied = made, false, AppliedNothing
 		}, want: Store},
 		"a read that lags behind our refresh": {change: func(o *Observation) { o.Maia = before }, want: Done},
-		"a read that lags, and nobody holds the answer": {change: func(o *Observation) {
+		"a stale read, and the answer is nowhere": {change: func(o *Observation) {
 			o.Maia, o.Platform.Stored = before, before
 		}, want: AwaitOutcome},
 		"staged and not moved, while the read lags": {change: func(o *Observation) {
@@ -325,8 +326,8 @@ func TestNextDecides(t *testing.T) {
 		"another secret that a person brought, instances alive": {change: func(o *Observation) {
 			o.Platform.Note.Applied, o.Platform.Note.LastRotation = AppliedNothing, nil
 		}, want: Pause},
-		"a deployment of somebody else's, nothing due": {change: func(o *Observation) { o.Platform.Instances.State = Rolling }, want: Done},
-		"a deployment of somebody else's, a rotation due": {change: func(o *Observation) {
+		"another writer's deployment, nothing due": {change: func(o *Observation) { o.Platform.Instances.State = Rolling }, want: Done},
+		"another writer's deployment, a rotation due": {change: func(o *Observation) {
 			o.Platform.Instances.State, o.Run.Mode = Rolling, Rotate
 		}, want: Refuse},
 		"a rotation is due": {change: func(o *Observation) { o.Run.Mode = Rotate }, want: Check},

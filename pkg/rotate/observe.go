@@ -105,7 +105,7 @@ func (r *run) wait(read func() error) error {
 
 // awaitAgent reads the agent until a condition on what was seen holds.
 func (r *run) awaitAgent(holds func() bool, what string) error {
-	for until := time.Now().Add(settleTime); ; {
+	for until := time.Now().Add(commandTime); ; {
 		if err := r.readAgent(); err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 			return nil
 		}
 		if !time.Now().Before(until) {
-			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
+			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", commandTime, what, r.seen.Agent.Status).
 				WithHint("nothing: the next run checks again; if this repeats, check the runner in Maia's console")
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {

@@ -30,7 +30,7 @@ const (
 )
 
 // PauseReads is what the reads of one run have shown of the runner's pause and its end. Whether Maia's pausedUntil stands still is
-// not documented: only a value that was seen to do so tells one pause from another.
+// not documented: only by a value that was seen to do so can one pause be known from another.
 type PauseReads struct {
 	Since   time.Time // when this run first read that the runner is paused; zero: it has not
 	Until   time.Time // of the last read that counts
@@ -227,7 +227,8 @@ func (o *Observation) leftPaused() *Error {
 			own.At.UTC().Format(time.RFC3339), o.Agent.Status).
 			WithHint("nothing: the next run reads it again; if this repeats, "+resumeByHand, o.Agent.ID)
 	}
-	return Errorf(NotReady, "the runner is left paused: a pause was sent at %s by a run of ours, and nothing shows whether this is that pause or an operator's",
+	return Errorf(NotReady,
+		"the runner is left paused: a pause was sent at %s by a run of ours, and nothing shows whether this is that pause or an operator's",
 		own.At.UTC().Format(time.RFC3339)).
 		WithHint("if no operator has paused it, "+resumeByHand, o.Agent.ID)
 }

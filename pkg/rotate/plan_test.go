@@ -21,11 +21,18 @@ func TestPlanForesees(t *testing.T) {
 		change func(*Observation)
 		want   string
 	}{
-		"a rotation":           {func(*Observation) {}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
-		"one in two parts":     {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"a rotation": {func(*Observation) {}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
+		"one in two parts": {func(o *Observation) {
+			o.Run.Mode = Stage
+		}, "check; pause; await drained; refresh; store; restart; await connected; resume; done"},
 		"healing with no need": {func(o *Observation) { o.Run.Mode = Heal }, "done"},
-		"an operator's pause":  {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await connected; done"},
-		"reverted, connected":  {func(o *Observation) { o.Platform.Stored, o.Platform.Note.Applied = before, fp(live); o.Run.Mode = Heal }, "store; done"},
+		"an operator's pause": {func(o *Observation) {
+			o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour)
+		}, "check; refresh; store; restart; await connected; done"},
+		"reverted, connected": {func(o *Observation) {
+			o.Platform.Stored, o.Platform.Note.Applied = before, fp(live)
+			o.Run.Mode = Heal
+		}, "store; done"},
 		"reverted, in two parts": {func(o *Observation) {
 			o.Platform.Stored, o.Platform.Note.Applied = before, fp(live)
 			o.Run.Mode = Stage

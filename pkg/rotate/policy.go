@@ -23,8 +23,8 @@ type Policy struct {
 	ConnectTimeout time.Duration // how long restarted instances may take to connect to Maia
 	QuietTime      time.Duration // how long after a refresh of unknown outcome no other is sent
 	Every          time.Duration // age of the last rotation at which the next is due; 0: every run is due (the trigger decides)
-	// OnlyKnown adopts nothing into a runner of which there is no note: for a function that cannot tell at the moment whether
-	// another of its targets is the runner's.
+	// OnlyKnown adopts nothing into a runner of which there is no note: for a function that does not know at the moment whether
+	// another of its targets is the same runner.
 	OnlyKnown bool
 }
 

@@ -10,7 +10,8 @@ import (
 func (f *facts) stopped() Step {
 	detail := f.Platform.Instances.Detail
 	if f.Agent.Connected {
-		return refuse(Errorf(NotReady, "Maia says that the runner is connected, and its platform shows no instance that uses the secret: %s", detail).
+		return refuse(Errorf(NotReady,
+			"Maia says that the runner is connected, and its platform shows no instance that uses the secret: %s", detail).
 			WithHint("find out where the runner runs; if it was scaled to zero just now, nothing"))
 	}
 	return refuse(Errorf(NotReady, "%w: %s", ErrStopped, detail).WithHint("scale it up; it reads what the store holds when it starts"))
@@ -20,7 +21,8 @@ func (f *facts) stopped() Step {
 // that are not connected, cannot drain; those that it has restarted since can.
 func (f *facts) restart() Step {
 	if f.Run.Restarts >= maxTries {
-		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s", f.Run.Restarts, f.Platform.Instances.Detail).
+		return refuse(Errorf(Vendor, "the instances do not come up with the stored secret after %d restarts: %s",
+			f.Run.Restarts, f.Platform.Instances.Detail).
 			WithHint("check the instances' logs; the next run restarts them again"))
 	}
 	alive := f.Run.Sent == nil || f.Run.Restarts > 0 && f.Platform.Instances.up()
@@ -36,7 +38,7 @@ func (f *facts) restart() Step {
 // cut off, and cannot drain.
 func (f *facts) partlyOrdered() bool {
 	ordered := f.Platform.Note.Ordered
-	return ordered != nil && ordered.For == f.stored && f.Platform.Instances.Read != ReadCurrent
+	return ordered != nil && ordered.For == f.inStore && f.Platform.Instances.Read != ReadCurrent
 }
 
 // awaitBack waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are
@@ -56,7 +58,8 @@ func (f *facts) awaitBack() (step Step, decided bool) {
 		if !since.IsZero() && f.now.Before(since.Add(f.policy.DrainTimeout)) && f.left() > f.budget() {
 			return Step{Kind: AwaitDrained, Reason: "the runner lost its connection while it drained"}, true
 		}
-		return refuse(Errorf(NotReady, "Maia says that the runner is not connected (status %q), though store and instances hold the valid secret", f.Agent.Status).
+		return refuse(Errorf(NotReady,
+			"Maia says that the runner is not connected (status %q), though store and instances hold the valid secret", f.Agent.Status).
 			WithHint("check the runner's logs and network; nothing is refreshed while it is down")), true
 	}
 	if instances.State != Steady && f.due() {

@@ -21,7 +21,7 @@ type Rotator struct {
 
 const (
 	pollInterval = 2 * time.Second  // between two reads of a waiting step
-	settleTime   = 55 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
+	commandTime  = 55 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed, once its time is up,
 	longCleanup  = 90 * time.Second // or while it is not: Maia may ask to wait a minute
