@@ -22,14 +22,27 @@ import (
 
 // calls are the micro-steps that are calls of the engine, by the names that the engine's calls have here. What a platform does
 // within a call of the engine is not among them.
-var calls = map[PC]string{
-	readPlatform: "observe", readPlatformAgain: "observe", readPlatformDrained: "observe", cleanUp: "observe", readBeforeResume: "observe",
-	readAgentBeforeResume: "agent",
-	readAgent:             "agent", readAgentAgain: "agent", readAgentDraining: "agent", seePaused: "agent", seeResumed: "agent", cleanUpAgent: "agent",
-	readMaia: "credentials", check: "check", pause: "PAUSE", resume: "RESUME", resumeBlindly: "RESUME", refresh: "refresh",
-	notePause: "note", confirmPause: "note", noteIntent: "note", noteOwed: "note", noteBeforeResume: "note", takeOver: "note",
-	noteResumed: "note", noteDone: "note", noteCleanedUp: "note", store: "store", restart: "restart",
-	noteOrder: "note", noteOrderAgain: "note", notePartOfOrder: "note", keepClaim: "note",
+var calls = byMicroStep(map[string][]PC{
+	"observe":     {readPlatform, readPlatformAgain, readPlatformDrained, cleanUp, readBeforeResume},
+	"agent":       {readAgentBeforeResume, readAgent, readAgentAgain, readAgentDraining, seePaused, seeResumed, cleanUpAgent},
+	"credentials": {readMaia},
+	"check":       {check},
+	"PAUSE":       {pause},
+	"RESUME":      {resume, resumeBlindly},
+	"refresh":     {refresh},
+	"note":        {notePause, confirmPause, noteIntent, noteOwed, noteBeforeResume, takeOver, noteResumed, noteDone, noteCleanedUp, noteOrder, noteOrderAgain, notePartOfOrder, keepClaim},
+	"store":       {store},
+	"restart":     {restart},
+})
+
+func byMicroStep(calls map[string][]PC) map[PC]string {
+	names := map[PC]string{}
+	for name, pcs := range calls {
+		for _, pc := range pcs {
+			names[pc] = name
+		}
+	}
+	return names
 }
 
 // injection is what becomes of the nth call of a run, both from 1; 0: nothing.
