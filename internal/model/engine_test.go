@@ -30,9 +30,12 @@ var calls = byMicroStep(map[string][]PC{
 	"PAUSE":       {pause},
 	"RESUME":      {resume, resumeBlindly},
 	"refresh":     {refresh},
-	"note":        {notePause, confirmPause, noteIntent, noteOwed, noteBeforeResume, takeOver, noteResumed, noteDone, noteCleanedUp, noteOrder, noteOrderAgain, notePartOfOrder, keepClaim},
-	"store":       {store},
-	"restart":     {restart},
+	"note": {
+		notePause, confirmPause, noteIntent, noteOwed, noteBeforeResume, takeOver, noteResumed, noteDone,
+		noteCleanedUp, noteOrder, noteOrderAgain, notePartOfOrder, keepClaim,
+	},
+	"store":   {store},
+	"restart": {restart},
 })
 
 func byMicroStep(calls map[string][]PC) map[PC]string {

@@ -43,27 +43,31 @@ const maxTries = 2
 
 // Next is the whole logic of a rotation: a pure function without a clock. The first row that fits decides.
 //
-//	an agent of type streaming                              Refuse
-//	Heal, and another run is in the middle of its refresh   AwaitOutcome
-//	what Maia holds is not known (a read that lags)         AwaitOutcome; Refuse when the time is up
-//	the store names another client than Maia                Refuse
-//	store ≠ Maia   a refresh may have made what is stored   AwaitOutcome, until the quiet time is over
-//	store ≠ Maia   … nor does anything, of a connected runner AwaitOutcome, for a minute: a read may be stale
-//	store ≠ Maia   it explains nothing, never agreed        Refuse
-//	store ≠ Maia   else, or it was not completed            Store
-//	store = Maia   Stage, and the value is staged           Done
-//	               a refresh may still be carried out       AwaitOutcome; Refuse when the quiet time is over
-//	               scaled to zero                           Refuse
-//	               instances run with an older secret       Restart, after a drain if they are alive
-//	               the platform gave up on what was ordered Restart once more; Refuse
-//	               … it fails, or is not connected, for long  Restart, once in a run
-//	               instances rolling, or not seen back      AwaitConnected; Refuse when the time is up ("still starting")
-//	               not connected, nothing of ours           Refuse
-//	               a refresh is due                         Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
-//	               paused by us                             Resume
-//	               paused, perhaps by us                    Done, with an error
-//	               delivered, and not recorded              Store, once; Done, with an error
-//	               else                                     Done
+//	the agent is of type streaming                         Refuse
+//	Heal, and another run is in the middle of its refresh  AwaitOutcome
+//	what Maia holds is not known: its reads are stale      AwaitOutcome; Refuse when the time is up
+//	the store names another client than Maia               Refuse
+//
+//	store ≠ Maia, and
+//	  a refresh of ours may have made what is stored       AwaitOutcome, until the quiet time is over
+//	  nothing explains it, and the runner is connected     AwaitOutcome, for a minute: the read may be stale
+//	  nothing explains it, and they were never seen equal  Refuse
+//	  else; also if a change of the store is not complete  Store
+//
+//	store = Maia, and
+//	  Stage, and the value is staged                       Done
+//	  a refresh may still be carried out                   AwaitOutcome; Refuse when the quiet time is over
+//	  scaled to zero                                       Refuse
+//	  instances run with an older secret                   Restart, after a drain if they are alive
+//	  the platform gave up on what was ordered             Restart once more; Refuse
+//	  it fails, or is not connected, for long              Restart, once in a run
+//	  instances are rolling, or not seen back              AwaitConnected; Refuse when the time is up ("still starting")
+//	  not connected, and not by us                         Refuse
+//	  a refresh is due                                     Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
+//	  paused by us                                         Resume
+//	  paused, perhaps by us                                Done, with an error
+//	  delivered, and not recorded                          Store, once; Done, with an error
+//	  else                                                 Done
 //
 // A Refuse of a runner that is connected and paused by us is preceded by a Resume.
 func Next(o Observation, p Policy, now time.Time) Step {

@@ -35,15 +35,14 @@ type PauseReads struct {
 	Since   time.Time // when this run first read that the runner is paused; zero: it has not
 	Until   time.Time // of the last read that counts
 	At      time.Time // when that was
-	Stands  bool      // the last two reads showed the same
-	Changes int       // how often it was another than before, since it stood still
+	Stands  bool      // the last two reads showed the same end
+	Changes int       // how often the end has changed since it last stood still
 	Drained bool      // the last read was of a runner that is paused, not pausing
-	// Before and After are the ends on both sides of the moment at which pausing became paused, if the former stood still: Maia may
-	// compute it anew then.
+	// Before and After are the ends before and after pausing became paused, if the former stood still: Maia may compute it anew then.
 	Before, After time.Time
 }
 
-// readsApart is how far apart two reads must be to show that a value stands still: one in whole seconds may seem to.
+// readsApart is how far apart two reads must be to show that an end stands still: one in whole seconds may seem to.
 const readsApart = 1500 * time.Millisecond
 
 // next is what is known after one more read.
@@ -65,10 +64,10 @@ func (r PauseReads) next(until, at time.Time, drained bool) PauseReads {
 	return read
 }
 
-// whosePause decides by the pause's end, if that stood still when our pause was noted. Then another end is an operator's, unless our own
-// restart has cut the runner off since, or the end has moved on with the clock: by both it may be another, and nothing shows whose it is.
-// Where ends do not stand still, the note alone decides, for no longer than a rotation may take. A note that was never confirmed
-// claims a pause for as long as that may take to show.
+// whosePause decides by the pause's end. Where the end stood still when our pause was noted, another end is another pause, an
+// operator's, with two exceptions: where we have cut the runner off since, Maia may have set another end, and the pause counts as ours;
+// where the end has moved on with the clock, nothing shows whose it is. Where ends do not stand still, the note alone decides, for no
+// longer than a rotation may take. A note that was never confirmed claims a pause for as long as that may take to show.
 func (f *facts) whosePause() PauseState {
 	own := f.Platform.Note.Paused
 	switch {
@@ -122,8 +121,8 @@ func (f *facts) pausedSince() time.Time {
 	return f.now
 }
 
-// pauseUndecided reports whether one more read would show whether the end of a pause that we have noted stands still elsewhere, as
-// an operator's does, or moves.
+// pauseUndecided reports whether the pause has another end than the noted one, and one more read would show whether that stands still,
+// as an operator's does, or moves.
 func (o *Observation) pauseUndecided() bool {
 	own, reads := o.Platform.Note.Paused, o.Run.PauseReads
 	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
