@@ -41,7 +41,7 @@ type RunState struct {
 
 // Valid is what Maia accepts now, as far as can be known. A read that shows a secret which was replaced since is stale, and is
 // overruled by what replaced it: the answer of this run's refresh, or, by the note, what an earlier run refreshed or adopted.
-func (o Observation) Valid() (maia.Credentials, bool) {
+func (o *Observation) Valid() (maia.Credentials, bool) {
 	valid, _, known := o.believe()
 	return valid, known
 }
@@ -72,7 +72,8 @@ func (o *Observation) believe() (valid maia.Credentials, mark maia.Fingerprint, 
 // PendingStands reports whether a staged value is what Maia holds, by a read of Maia and the note. It is true also where that
 // cannot be known.
 func (p Platform) PendingStands(read maia.Credentials) bool {
-	valid, known := Observation{Platform: p, Maia: read, Run: RunState{Mode: Finish}}.Valid()
+	o := Observation{Platform: p, Maia: read, Run: RunState{Mode: Finish}}
+	valid, known := o.Valid()
 	return !known || p.Pending.Equal(valid)
 }
 
