@@ -683,6 +683,21 @@ func TestAPlanChangesNothing(t *testing.T) {
 	})
 }
 
+// A plan takes no pause back, and that is no runner left paused.
+func TestAPlanOverAPauseOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newPlatform(t)
+		h.before("save note", 3, h.kill)
+		h.runUntilKilled(rotate.Rotate)
+		time.Sleep(20 * time.Minute) // no rotation takes so long
+		rotator := &rotate.Rotator{Maia: h.maia.Client(t), Policy: rotate.DefaultPolicy()}
+		report, err := rotator.Plan(t.Context(), h, rotate.Heal)
+		if err != nil || report.LeftPaused || kinds(report) != "resume; done; " {
+			t.Errorf("left paused %t, steps %s, error %v", report.LeftPaused, kinds(report), err)
+		}
+	})
+}
+
 func TestBadPolicyAndMode(t *testing.T) {
 	good := rotate.DefaultPolicy()
 	tests := map[string]struct {
