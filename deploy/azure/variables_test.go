@@ -7,6 +7,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
@@ -73,7 +74,7 @@ func TestTimeoutsTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if needed := (fleet.Fleet{Policy: config.Policy}).Needed(); (needed < rotation.WorkTime()) != good {
+		if needed := fleet.Needed(config.Policy, containerapp.StoreTime); (needed < rotation.WorkTime()) != good {
 			t.Errorf("20m and %s: a rotation needs %s", minutes, needed)
 		}
 		if why := loadModule(t, variables).Refused(); (len(why) == 0) != good {

@@ -84,6 +84,7 @@ type runner struct {
 }
 
 func (r *runner) AgentID() string                            { return r.agentID }
+func (r *runner) StoreTime() time.Duration                   { return rotate.DefaultStoreTime }
 func (r *runner) Busy(context.Context) (string, bool, error) { return "another run", r.busy, nil }
 func (r *runner) Check(context.Context) error                { return nil }
 

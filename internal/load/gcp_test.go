@@ -54,6 +54,8 @@ type opened struct{ *release }
 
 func (r *opened) AgentID() string { return r.id }
 
+func (r *opened) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 // free says that nobody else has the lock.
 func (r *opened) free() bool { return r.holder == nil || r.holder == r || time.Now().After(r.until) }
 

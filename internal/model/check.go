@@ -36,7 +36,7 @@ func (m *Model) checkDue(w *World, what string) {
 	}
 }
 
-// checkRefresh checks a refresh that is about to be sent. What changed since the run's last look it could not see.
+// checkRefresh checks a refresh that is about to be sent. What changed since the run's last read it could not see.
 func (m *Model) checkRefresh(w *World, i int) {
 	r, s := &w.Runs[i], &w.Runs[i].Seen
 	if !r.mayRefresh() {
@@ -118,8 +118,8 @@ func (m *Model) checkStore(w *World, i int, valid int8) {
 	}
 }
 
-// lagsBehindConsole says that reads lag behind a refresh in the console, or show one from before ours: nothing tells such a
-// read from a true one.
+// lagsBehindConsole reports whether reads lag behind a refresh in the console, or show one from before ours: nothing distinguishes such
+// a read from a true one.
 func (w *World) lagsBehindConsole() bool { return w.Lag > 0 && (w.Console[0] || w.Console[1]) }
 
 // checkOrdered checks the decision to order a restart, before the note is changed for it.
@@ -198,7 +198,7 @@ func (m *Model) checkDone(w *World, r *Run) {
 		if !w.Unreported {
 			m.broken(6, "a rotation is reported, and there was none: healing is none")
 		}
-		w.Unreported = !w.alone() // runs beside each other may each report it
+		w.Unreported = !w.alone() // concurrent runs may each report it
 	}
 	if r.Moved || r.WentBack || w.lagsBehindConsole() {
 		return
@@ -218,7 +218,8 @@ func (m *Model) checkDone(w *World, r *Run) {
 		m.broken(5, "done, and the note does not say so")
 	case w.Two && (w.Instance != w.Maia || w.Other != w.Maia):
 		m.broken(5, "done, and one of two services does not run with what Maia holds")
-	case w.Until == untilOurs && r.Refusal == refusalNone && !w.Mistaken && !(r.Mode == modeHeal && w.Note.paused().By != 0 && w.Note.paused().Age < pausedTicks):
+	case w.Until == untilOurs && r.Refusal == refusalNone && !w.Mistaken &&
+		!(r.Mode == modeHeal && w.Note.paused().By != 0 && w.Note.paused().Age < pausedTicks):
 		if !(w.Note.Intents[0].By != 0 && w.Note.Intents[0].Age < quietTicks) {
 			m.broken(5, "done, and our pause is left")
 		}

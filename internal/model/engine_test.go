@@ -20,18 +20,35 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// calls are the micro-steps that are calls of the engine, by the names that the engine's calls have here. What a home does
+// calls are the micro-steps that are calls of the engine, by the names that the engine's calls have here. What a platform does
 // within a call of the engine is not among them.
-var calls = map[PC]string{
-	readPlatform: "observe", readPlatformAgain: "observe", readPlatformDrained: "observe", cleanUp: "observe", readBeforeResume: "observe", readAgentBeforeResume: "agent",
-	readAgent: "agent", readAgentAgain: "agent", readAgentDraining: "agent", seePaused: "agent", seeResumed: "agent", cleanUpAgent: "agent",
-	readMaia: "credentials", check: "check", pause: "PAUSE", resume: "RESUME", resumeBlindly: "RESUME", refresh: "refresh",
-	notePause: "note", confirmPause: "note", noteIntent: "note", noteOwed: "note", noteBeforeResume: "note", takeOver: "note",
-	noteResumed: "note", noteDone: "note", noteCleanedUp: "note", store: "store", restart: "restart",
-	noteOrder: "note", noteOrderAgain: "note", notePartOfOrder: "note", keepClaim: "note",
+var calls = byMicroStep(map[string][]PC{
+	"observe":     {readPlatform, readPlatformAgain, readPlatformDrained, cleanUp, readBeforeResume},
+	"agent":       {readAgentBeforeResume, readAgent, readAgentAgain, readAgentDraining, seePaused, seeResumed, cleanUpAgent},
+	"credentials": {readMaia},
+	"check":       {check},
+	"PAUSE":       {pause},
+	"RESUME":      {resume, resumeBlindly},
+	"refresh":     {refresh},
+	"note": {
+		notePause, confirmPause, noteIntent, noteOwed, noteBeforeResume, takeOver, noteResumed, noteDone,
+		noteCleanedUp, noteOrder, noteOrderAgain, notePartOfOrder, keepClaim,
+	},
+	"store":   {store},
+	"restart": {restart},
+})
+
+func byMicroStep(calls map[string][]PC) map[PC]string {
+	names := map[PC]string{}
+	for name, pcs := range calls {
+		for _, pc := range pcs {
+			names[pc] = name
+		}
+	}
+	return names
 }
 
-// strike is what becomes of the nth call of a run, both from 1; 0: nothing.
+// injection is what becomes of the nth call of a run, both from 1; 0: nothing.
 type injection struct {
 	run, nth int
 	what     string // "killed before", "killed after", "fails", "lost"
@@ -67,13 +84,13 @@ func brief(all []string) string {
 
 const mostRuns = 12
 
-// stands says that a story goes on no more: the last runs did the same.
+// stands reports whether a story goes on no more: the last runs did the same.
 func stands(runs []string) bool {
 	last := len(runs) - 1
 	return last > 1 && runs[last] == runs[last-1] && runs[last] == runs[last-2]
 }
 
-// inModel plays a story in the model: runs one after the other, a minute apart, of which one is struck.
+// inModel plays a story in the model: runs one after the other, a minute apart, into one of which a fault is injected.
 func inModel(staged bool, s injection) (p played) {
 	m := New(staged, 0, rotate.Next)
 	w := m.starts()["a runner that was never touched"]
@@ -134,13 +151,15 @@ func inModel(staged bool, s injection) (p played) {
 		}
 		p.calls = append(p.calls, len(made))
 		p.runs = append(p.runs, fmt.Sprintf("%s: steps %s; calls %s", modes[mode], brief(steps), brief(made)))
-		if w.Store == w.Maia && w.connected() && w.Until == notPaused && w.Note.Applied == w.Maia && w.Note.paused().By == 0 && w.Phase == phaseNone || stands(p.runs) {
+		if w.Store == w.Maia && w.connected() && w.Until == notPaused && w.Note.Applied == w.Maia && w.Note.paused().By == 0 &&
+			w.Phase == phaseNone || stands(p.runs) {
 			break
 		}
 		w.tick(m)
 	}
 	p.end = fmt.Sprintf("store %t, connected %t, paused %t, refreshes %d, applied %t, intent %t, noted pause %t, rotated %t",
-		w.Store == w.Maia, w.connected(), w.Until != notPaused, w.Refreshes, w.Note.Applied == w.Maia, w.Note.Intents[0].By != 0, w.Note.paused().By != 0,
+		w.Store == w.Maia, w.connected(), w.Until != notPaused, w.Refreshes, w.Note.Applied == w.Maia,
+		w.Note.Intents[0].By != 0, w.Note.paused().By != 0,
 		w.Note.LastRotation.New == w.Maia)
 	if m.violation != "" {
 		p.end += ", " + m.violation
@@ -148,14 +167,14 @@ func inModel(staged bool, s injection) (p played) {
 	return p
 }
 
-// engine plays a story with rotate.Rotator, a home in memory and maiatest.
+// engine plays a story with rotate.Rotator, a platform in memory and maiatest.
 type engine struct {
 	t         *testing.T
 	staged    bool
 	maia      *maiatest.Server
 	injection injection
 	injects   bool   // in this run
-	failing   string // the call that is struck, while the client repeats it
+	failing   string // the call that a fault is injected into, while the client repeats it
 	made      []string
 
 	mu             sync.Mutex
@@ -173,7 +192,10 @@ const (
 )
 
 func inEngine(t *testing.T, staged bool, s injection) (p played) {
-	e := &engine{t: t, staged: staged, maia: maiatest.New(maiatest.WithAPICredential("api-client", "api-secret")), injection: s, store: "the-first-secret", state: rotate.Steady}
+	e := &engine{
+		t: t, staged: staged, maia: maiatest.New(maiatest.WithAPICredential("api-client", "api-secret")), injection: s,
+		store: "the-first-secret", state: rotate.Steady,
+	}
 	t.Cleanup(e.maia.Close)
 	e.maia.AddAgent(maiatest.AgentSpec{ID: agentID, ClientID: clientID, Secret: e.store})
 	e.login()
@@ -228,7 +250,8 @@ func inEngine(t *testing.T, staged bool, s injection) (p played) {
 	live := e.maia.LiveSecret(agentID)
 	fingerprint := maia.NewSecret(live).Fingerprint()
 	p.end = fmt.Sprintf("store %t, connected %t, paused %t, refreshes %d, applied %t, intent %t, noted pause %t, rotated %t",
-		e.store == live, e.instance.Connected(), e.agent().Status != maia.StatusRunning, e.maia.Refreshes(agentID), e.note.Applied == fingerprint, e.note.Intent != nil,
+		e.store == live, e.instance.Connected(), e.agent().Status != maia.StatusRunning, e.maia.Refreshes(agentID),
+		e.note.Applied == fingerprint, e.note.Intent != nil,
 		e.note.Paused != nil, e.note.LastRotation != nil && e.note.LastRotation.New == fingerprint)
 	return p
 }
@@ -249,7 +272,7 @@ func (e *engine) login() {
 	}
 }
 
-var errInjected = errors.New("the call was struck")
+var errInjected = errors.New("an injected fault")
 
 // call makes a call, or what becomes of it.
 func (e *engine) call(name string, do func()) error {
@@ -281,7 +304,7 @@ func (e *engine) locked(do func()) func() {
 	}
 }
 
-// client is Maia's, over a wire on which calls can be struck.
+// client is Maia's, over a wire on which faults can be injected.
 func (e *engine) client() *maia.Client {
 	client, err := maia.New(maia.Config{
 		APIURL: maiatest.APIURL("https://maia.test"), TokenURL: maiatest.TokenURL("https://maia.test"),
@@ -352,13 +375,17 @@ type process struct {
 
 func (p *process) AgentID() string { return agentID }
 
+func (p *process) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 func credentialsOf(secret string) maia.Credentials {
 	return maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(secret)}
 }
 
 func (p *process) Observe(context.Context) (seen rotate.Platform, err error) {
 	err = p.call("observe", func() {
-		seen = rotate.Platform{Stored: credentialsOf(p.store), Instances: rotate.Instances{State: p.state, Read: rotate.ReadUnknown}, Note: p.note}
+		seen = rotate.Platform{
+			Stored: credentialsOf(p.store), Instances: rotate.Instances{State: p.state, Read: rotate.ReadUnknown}, Note: p.note,
+		}
 		seen.Free = !p.staged
 		order := p.note.Ordered
 		switch {
@@ -434,7 +461,7 @@ func TestTheModelDoesWhatTheEngineDoes(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					model, engine := inModel(staged, story), inEngine(t, staged, story)
 					if strings.HasPrefix(story.what, "killed") {
-						// Of a process that is killed the report dies too: its calls tell what it did.
+						// Of a process that is killed the report dies too: its calls show what it did.
 						killed := &model.runs[story.run-1]
 						_, made, _ := strings.Cut(*killed, "; ")
 						mode, _, _ := strings.Cut(*killed, ": ")

@@ -12,23 +12,23 @@ import (
 // Logic is rotate.Next, or something that stands in for it.
 type Logic func(rotate.Observation, rotate.Policy, time.Time) rotate.Step
 
-// Model explores one kind of home.
+// Model explores one kind of platform.
 type Model struct {
 	staged     bool // else it stores at once
 	budget     int8 // of disturbances
-	concurrent int8 // what it costs that a run starts beside another
+	concurrent int8 // what a concurrent run costs
 	next       Logic
 	blind      func(*rotate.Observation, *rotate.Policy) // what a mutant does not see; nil: it sees all
-	alone      bool                                      // a mutant of the home's: the first service that cannot be restarted ends a restart
+	alone      bool                                      // a mutant: the first service that cannot be restarted ends a restart
 	policy     rotate.Policy
 
 	decisions map[question]decision
 	violation string                // of the transition that is being taken
-	taken     func(rotate.StepKind) // told of every step that is decided; nil: nobody
+	taken     func(rotate.StepKind) // called with every step that is decided; nil: nothing is
 }
 
-// New makes a model of a home that stages first, or stores at once, with so many disturbances. Without a lock, as in the home
-// that stages, a run beside another is so much that it uses up all of a budget of 2.
+// New makes a model of a platform that stages first, or stores at once, with so many disturbances. Without a lock, as on the platform
+// that stages, a concurrent run uses up all of a budget of 2.
 func New(staged bool, budget int, next Logic) *Model {
 	p := rotate.DefaultPolicy()
 	p.DrainTimeout, p.ConnectTimeout, p.QuietTime = drainTicks*tick, connectTicks*tick, quietTicks*tick

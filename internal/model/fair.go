@@ -1,6 +1,6 @@
 package model
 
-// fairness tells, for a world, how the run of things ends if nothing disturbs it any more: runs are triggered again and
+// fairness answers, for a world, how the run of things ends if nothing disturbs it any more: runs are triggered again and
 // again, and time passes.
 type fairness struct {
 	m    *Model
@@ -66,9 +66,8 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 	return end, append(wrong, "… and so on")
 }
 
-// needsPerson says that nothing but a person can go on: the runner is scaled to zero, somebody put
-// the valid secret into the store and did not restart it, somebody's deployment
-// has failed beside the instances that run, or the store never agreed with Maia.
+// needsPerson reports whether nothing but a person can go on: the runner is scaled to zero, an operator put the valid secret into the
+// store and did not restart it, another writer's deployment has failed while instances run, or the store never agreed with Maia.
 func (w *World) needsPerson() bool {
 	n := w.Note
 	neverAgreed := w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.LastRotation.New == 0
@@ -76,18 +75,18 @@ func (w *World) needsPerson() bool {
 		(w.State == failed || w.State == failing) && w.connected()
 }
 
-// heldBack says that a service which can be restarted is not back, because of one that cannot.
+// heldBack reports whether a service which can be restarted is not back, because of one that cannot.
 func (w *World) heldBack() bool {
 	return w.Stuck && w.State != stopped && !w.Foreign && w.Store == w.Maia && w.Other != w.Maia && !w.Starting
 }
 
-// unclear says that whose the pause is cannot be told: its end does not stand still, or it was never confirmed.
+// unclear reports whether nothing shows whose the pause is: its end does not stand still, or it was never confirmed.
 func (w *World) unclear() bool {
 	own := w.Note.paused()
 	return w.Until != notPaused && own.By != 0 && !(own.Confirmed && own.Stands)
 }
 
-// back says that nothing is left to do.
+// back reports whether nothing is left to do.
 func (f *fairness) back(w *World) bool {
 	n := w.Note
 	half := w.Two && (w.Instance != w.Maia || w.Other != w.Maia)

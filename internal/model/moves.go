@@ -1,5 +1,7 @@
 package model
 
+import "github.com/maia-rotate/maia-rotate/pkg/rotate"
+
 // moves are all transitions from a world.
 func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	live, waiting := 0, 0
@@ -30,7 +32,7 @@ func (m *Model) moves(w *World, emit func(name string, to *World)) {
 	}
 }
 
-// urgent is the run that alone goes on; -1: none. A RESUME follows the look from which it comes at once, and so does a refresh
+// urgent is the run that alone goes on; -1: none. A RESUME follows the read from which it comes at once, and so does a refresh
 // where no lock is held: no other run does anything in between. People do, and time may pass.
 func (m *Model) urgent(w *World) int {
 	for i := range w.Runs {
@@ -78,9 +80,9 @@ func (m *Model) try(w *World, cost int8, name string, emit func(string, *World),
 	}
 }
 
-// mistake keeps what nothing in the world tells apart. A refresh in the console looks like one of ours where an intent is open
-// over what was valid before. Where an operator pauses the runner while a run of ours has noted that it will, nothing tells the
-// two pauses apart, unless ours was seen to stand still and the runner was not cut off by us since.
+// mistake remembers what nothing in the world can distinguish. A refresh in the console is as one of ours where an intent is open
+// over what was valid before. Where an operator pauses the runner while a run of ours has noted that it will, nothing distinguishes
+// the two pauses, unless ours was seen to stand still and the runner was not cut off by us since.
 func (w *World) mistake() {
 	for _, open := range w.Note.Intents {
 		readsDone := open.By != 0 && open.Over != w.Maia
@@ -97,31 +99,32 @@ func (w *World) mistake() {
 	}
 }
 
-// mayGoBack says that a read may show once more what was before: for a while after a change, and whenever the note tells.
+// mayGoBack reports whether a read may show once more what was before: for a while after a change, and whenever the note shows it.
 func (w *World) mayGoBack() bool {
 	switch {
 	case w.Before == 0 || w.Lag > 0:
 		return false
-	case w.tellsOfReplacing(w.Before):
+	case w.replacedByNote(w.Before):
 		return true
 	}
 	seen := w.Note.Adopted.New == w.Maia || w.Note.LastRotation.New == w.Maia
 	return w.Recent > 0 && !seen && w.oldestIntent()+1 < quietTicks
 }
 
-// tellsOfReplacing says that by the note a secret was replaced by the one that is valid.
-func (w *World) tellsOfReplacing(old int8) bool {
+// replacedByNote reports whether by the note a secret was replaced by the one that is valid.
+func (w *World) replacedByNote(old int8) bool {
 	n := w.Note
 	return n.LastRotation.New == w.Maia && n.LastRotation.Over == old ||
 		n.Adopted.New == w.Maia && n.Adopted.Over == old && n.Adopted.Age+drainTicks+1 < backTicks
 }
 
-// cutOff says that a refresh or a restart of ours may have cut the runner off since it was paused, and it was not seen back.
+// cutOff reports whether a refresh or a restart of ours may have cut the runner off since it was paused, and it was not seen back.
 func (w *World) cutOff() bool {
 	n := w.Note
-	off := n.Ordered.For != 0 || n.LastRotation.New != 0 && n.Applied != n.LastRotation.New || n.Intents[0].By != 0 && n.Intents[0].Over != w.Maia
+	off := n.Ordered.For != 0 || n.LastRotation.New != 0 && n.Applied != n.LastRotation.New ||
+		n.Intents[0].By != 0 && n.Intents[0].Over != w.Maia
 	for _, r := range w.Runs {
-		off = off || r.PauseHeld
+		off = off || r.PauseKept == rotate.PauseOurs
 	}
 	return off
 }
@@ -259,7 +262,8 @@ func (m *Model) triggers(w *World, live int, emit func(string, *World)) {
 // secretsManager does the next thing that it would do for its rotation.
 func (m *Model) secretsManager(w *World, cost int8, emit func(string, *World)) {
 	switch {
-	case w.Phase == phaseNone && w.Token < rotations && (w.Token == 0 || w.Age >= quietTicks && w.Late == 0 && w.Open == 0): // Secrets Manager's are hours apart
+	case w.Phase == phaseNone && w.Token < rotations &&
+		(w.Token == 0 || w.Age >= quietTicks && w.Late == 0 && w.Open == 0): // Secrets Manager's are hours apart
 		m.try(w, 0, "a rotation begins", emit, func(to *World) {
 			to.Token, to.Phase, to.Refreshed, to.Pending, to.Promoted = to.Token+1, phaseCreate, false, 0, false
 		})
@@ -272,7 +276,7 @@ func (m *Model) secretsManager(w *World, cost int8, emit func(string, *World)) {
 	}
 }
 
-// putByHand is a value that somebody else stores. It ends a rotation that has staged nothing yet.
+// putByHand is a value that another writer stores. It ends a rotation that has staged nothing yet.
 func (w *World) putByHand(secret int8) {
 	if w.Phase == phaseCreate && w.Pending == 0 {
 		w.Phase = phaseNone
@@ -289,7 +293,7 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 			to.moved(-1)
 		})
 	}
-	foreign("somebody refreshes in the console", func(to *World) {
+	foreign("an operator refreshes in the console", func(to *World) {
 		to.revoke(true)
 	})
 	for _, old := range []int8{1, w.Maia - 1} {
@@ -300,7 +304,7 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 		}
 	}
 	if w.Store != w.Maia {
-		foreign("somebody puts the valid secret into the store", func(to *World) {
+		foreign("an operator puts the valid secret into the store", func(to *World) {
 			to.putByHand(to.Maia)
 			to.ByHand = true
 		})
@@ -324,19 +328,19 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 		})
 	}
 	if w.State != stopped {
-		foreign("somebody deploys the runner anew", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
-		foreign("somebody scales the runner to zero", func(to *World) { to.State, to.Drained = stopped, to.Until != notPaused })
+		foreign("another writer deploys the runner anew", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
+		foreign("an operator scales the runner to zero", func(to *World) { to.State, to.Drained = stopped, to.Until != notPaused })
 	} else {
-		foreign("somebody scales the runner up", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
+		foreign("an operator scales the runner up", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
 	}
 	if w.Stuck {
-		foreign("somebody mends the first service", func(to *World) { to.Stuck = false })
+		foreign("an operator repairs the first service", func(to *World) { to.Stuck = false })
 	}
 	if !w.Blink {
 		foreign("the connection blinks", func(to *World) { to.Blink = true })
 	}
 	if !w.Word {
-		foreign("the status is a word that nobody knows", func(to *World) { to.Word = true })
+		foreign("the status is an unknown word", func(to *World) { to.Word = true })
 	}
 	if w.Lock != 0 && w.Lock != gone {
 		foreign("a run sleeps past its lease", func(to *World) { to.Lock = 0 })

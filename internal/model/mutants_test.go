@@ -70,7 +70,8 @@ func mutants() []mutant {
 			return step(rotate.Done)
 		}),
 		does("refreshes over what the store lacks", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
-			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil || o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
+			if next := rotate.Next(o, p, now); next.Kind != rotate.Store || o.Run.Sent != nil ||
+				o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
 				return next
 			}
 			o.Platform.Stored = o.Maia
@@ -87,13 +88,14 @@ func mutants() []mutant {
 		blind("skips the check", func(o *rotate.Observation, _ *rotate.Policy) { o.Run.Checked = true }),
 		blind("skips the drain", func(_ *rotate.Observation, p *rotate.Policy) { p.Drain = rotate.DrainNone }),
 		instead("does not wait for the drain", rotate.AwaitDrained, always(rotate.Refresh)),
-		instead("refreshes a disconnected runner", rotate.Refuse, func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step {
-			if o.Agent.Connected || o.Run.Refusal != nil {
-				return step
-			}
-			o.Agent.Connected, o.Agent.Status = true, maia.StatusPaused
-			return rotate.Next(o, p, now)
-		}),
+		instead("refreshes a disconnected runner", rotate.Refuse,
+			func(o rotate.Observation, p rotate.Policy, now time.Time, step rotate.Step) rotate.Step {
+				if o.Agent.Connected || o.Run.Refusal != nil {
+					return step
+				}
+				o.Agent.Connected, o.Agent.Status = true, maia.StatusPaused
+				return rotate.Next(o, p, now)
+			}),
 		blind("refreshes while instances roll", func(o *rotate.Observation, _ *rotate.Policy) {
 			if o.Run.Restarts == 0 {
 				o.Platform.Instances.State = rotate.Steady
@@ -109,12 +111,13 @@ func mutants() []mutant {
 				o.Platform.Note.Paused = nil
 			}
 		}),
-		instead("resumes whatever is paused", rotate.Done, func(o rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
-			if paused(o) && o.Run.Resumes == 0 && o.Run.Mode != rotate.Stage {
-				return step(rotate.Resume)
-			}
-			return done
-		}),
+		instead("resumes whatever is paused", rotate.Done,
+			func(o rotate.Observation, _ rotate.Policy, _ time.Time, done rotate.Step) rotate.Step {
+				if paused(o) && o.Run.Resumes == 0 && o.Run.Mode != rotate.Stage {
+					return step(rotate.Resume)
+				}
+				return done
+			}),
 		instead("never resumes", rotate.Resume, func(o rotate.Observation, _ rotate.Policy, _ time.Time, resume rotate.Step) rotate.Step {
 			if resume.Refusal != nil {
 				return rotate.Step{Kind: rotate.Refuse, Reason: resume.Reason, Refusal: resume.Refusal}
@@ -127,26 +130,29 @@ func mutants() []mutant {
 			}
 			return done
 		}),
-		instead("restarts without a drain", rotate.Pause, func(o rotate.Observation, _ rotate.Policy, _ time.Time, pause rotate.Step) rotate.Step {
-			if o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
-				return step(rotate.Restart)
-			}
-			return pause
-		}),
+		instead("restarts without a drain", rotate.Pause,
+			func(o rotate.Observation, _ rotate.Policy, _ time.Time, pause rotate.Step) rotate.Step {
+				if o.Run.Mode == rotate.Heal || o.Run.Mode == rotate.Finish {
+					return step(rotate.Restart)
+				}
+				return pause
+			}),
 		instead("stores and does not restart", rotate.Restart, always(rotate.Done)),
 		instead("is done without the connection", rotate.AwaitConnected, always(rotate.Done)),
-		instead("believes in the first read that says connected", rotate.AwaitConnected, func(o rotate.Observation, _ rotate.Policy, _ time.Time, await rotate.Step) rotate.Step {
-			if o.Agent.Connected {
-				return step(rotate.Done)
-			}
-			return await
-		}),
-		instead("pauses a disconnected runner", rotate.Restart, func(o rotate.Observation, _ rotate.Policy, _ time.Time, restart rotate.Step) rotate.Step {
-			if !o.Agent.Connected && o.Run.Pauses == 0 {
-				return step(rotate.Pause)
-			}
-			return restart
-		}),
+		instead("believes in the first read that says connected", rotate.AwaitConnected,
+			func(o rotate.Observation, _ rotate.Policy, _ time.Time, await rotate.Step) rotate.Step {
+				if o.Agent.Connected {
+					return step(rotate.Done)
+				}
+				return await
+			}),
+		instead("pauses a disconnected runner", rotate.Restart,
+			func(o rotate.Observation, _ rotate.Policy, _ time.Time, restart rotate.Step) rotate.Step {
+				if !o.Agent.Connected && o.Run.Pause == rotate.PauseNotSent {
+					return step(rotate.Pause)
+				}
+				return restart
+			}),
 		blind("adopts anything", func(o *rotate.Observation, _ *rotate.Policy) {
 			if o.Platform.Note.Applied == "" {
 				o.Platform.Note.Applied = rotate.AppliedNothing
@@ -161,16 +167,18 @@ func mutants() []mutant {
 		}),
 		blind("waits for an outcome for ever", func(_ *rotate.Observation, p *rotate.Policy) { p.QuietTime = 1000 * time.Hour }),
 		instead("gives up instead of restarting", rotate.Restart, always(rotate.Refuse)),
-		instead("forgets the restart that it owes", rotate.Store, func(_ rotate.Observation, _ rotate.Policy, _ time.Time, store rotate.Step) rotate.Step {
-			store.Owes = false
-			return store
-		}),
-		instead("restarts although a restart is ordered", rotate.AwaitConnected, knowing(func(o rotate.Observation, await rotate.Step) rotate.Step {
-			if o.Platform.Note.Ordered != nil && o.Run.Restarts == 0 && o.Platform.Instances.State == rotate.Rolling {
-				return step(rotate.Restart)
-			}
-			return await
-		})),
+		instead("forgets the restart that it owes", rotate.Store,
+			func(_ rotate.Observation, _ rotate.Policy, _ time.Time, store rotate.Step) rotate.Step {
+				store.Owes = false
+				return store
+			}),
+		instead("restarts although a restart is ordered", rotate.AwaitConnected,
+			knowing(func(o rotate.Observation, await rotate.Step) rotate.Step {
+				if o.Platform.Note.Ordered != nil && o.Run.Restarts == 0 && o.Platform.Instances.State == rotate.Rolling {
+					return step(rotate.Restart)
+				}
+				return await
+			})),
 		blind("does not see that a restart is ordered", func(o *rotate.Observation, _ *rotate.Policy) {
 			if o.Platform.Note.Ordered != nil && o.Run.Restarts == 0 {
 				o.Platform.Note.Ordered, o.Platform.Instances.Read = nil, rotate.ReadUnknown
@@ -201,14 +209,15 @@ func mutants() []mutant {
 		{"stops at the first service that cannot be restarted", func(m *Model) { m.alone = true }},
 		blind("stores a value that was superseded", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Note.Adopted = nil }),
 		blind("adopts while another target is unknown", func(_ *rotate.Observation, p *rotate.Policy) { p.OnlyKnown = false }),
-		instead("is done in silence over a pause that may be ours", rotate.Done, knowing(func(_ rotate.Observation, done rotate.Step) rotate.Step {
-			done.Refusal = nil
-			return done
-		})),
+		instead("is done in silence over a pause that may be ours", rotate.Done,
+			knowing(func(_ rotate.Observation, done rotate.Step) rotate.Step {
+				done.Refusal = nil
+				return done
+			})),
 	}
 }
 
-// Every mutant is caught in one home or the other.
+// Every mutant is caught on one platform or the other.
 func TestMutantsAreCaught(t *testing.T) {
 	caught := 0
 	all := mutants()

@@ -2,7 +2,7 @@ package model
 
 import "slices"
 
-// The home's side of a run's micro-steps: that of one home that stores at once, under a lock, as Azure and Google Cloud do, and of
+// The platform's side of a run's micro-steps: that of one that stores at once, under a lock, as Azure and Google Cloud do, and of
 // one that stages first and keeps its note as labels, as AWS does.
 
 // moved marks that something has changed for all runs but one.
@@ -14,15 +14,15 @@ func (w *World) moved(but int) {
 	}
 }
 
-// staging says that a value is pending which instances do not read yet.
+// staging reports whether a value is pending which instances do not read yet.
 func (w *World) staging() bool { return w.Pending != 0 && !w.Promoted }
 
-// stale says that the rotation which a run stages for is over.
+// stale reports whether the rotation which a run stages for is over.
 func (w *World) stale(r *Run) bool {
 	return r.Mode == modeStage && (w.Token != r.Token || w.Phase == phaseNone || w.Promoted)
 }
 
-// look reads the home.
+// read reads the platform.
 func (m *Model) read(w *World, i int) bool {
 	r := &w.Runs[i]
 	if w.stale(r) {
@@ -153,7 +153,7 @@ func (n *note) addIntent(add intent) {
 	n.sort()
 }
 
-// hasPause says that a label is there. What it was seen to be the second of is not in it.
+// hasPause reports whether a label is there, whether it was seen to be the second of a tick or not.
 func (n *note) hasPause(p ownPause) bool {
 	return slices.ContainsFunc(n.Pauses[:], func(q ownPause) bool {
 		q.Second = p.Second
@@ -367,7 +367,6 @@ func (m *Model) store(w *World, i int, f fault) {
 		m.failed(w, i)
 		return
 	}
-	r.Repaired = true
 	if held || r.Mode != modeStage && r.Seen.Connected && r.Seen.Note.Applied == valid {
 		r.PC = readPlatform
 		return
@@ -425,10 +424,18 @@ func (m *Model) restartSecond(w *World, i int, f fault, covered bool) {
 	r.PC = notePartOfOrder
 }
 
+// noteOrder notes what was ordered, and with it the outcome of a refresh that is known.
+func (m *Model) noteOrder(w *World, i int, f fault) {
+	r := &w.Runs[i]
+	valid := m.decide(r, i).valid
+	r.Counts = r.Counts || r.resolved(i, valid)
+	m.save(w, i, f, r.closed(i, valid))
+}
+
 // restarted goes on after a restart whose order was noted, or was not.
 func (m *Model) restarted(w *World, i int) {
 	r := &w.Runs[i]
-	r.Repaired, r.Ordered = true, true
+	r.Ordered = true
 	r.Restarts, r.RestAge, r.Reads = min(r.Restarts+1, 2), 0, 0
 	r.Seen.State, r.Seen.Read = rolling, readCurrent
 	r.Critical = false

@@ -54,18 +54,20 @@ const (
 )
 
 var names = [...]string{
-	readPlatform: "reads the home", readAgent: "reads the agent", readMaia: "reads Maia's secret",
-	readPlatformAgain: "reads the home again", readAgentAgain: "reads the agent again",
-	check: "checks", notePause: "notes a pause", readPauses: "looks for another's pause", pause: "sends PAUSE", seePaused: "looks for the pause", confirmPause: "confirms the pause in the note",
-	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent", readPlatformDrained: "reads the home of the drained agent",
-	noteIntent: "notes an intent", readIntents: "looks for another's intent", refresh: "sends the refresh", await: "waits",
+	readPlatform: "reads the platform", readAgent: "reads the agent", readMaia: "reads Maia's secret",
+	readPlatformAgain: "reads the platform again", readAgentAgain: "reads the agent again",
+	check: "checks", notePause: "notes a pause", readPauses: "checks for another's pause",
+	pause: "sends PAUSE", seePaused: "checks for the pause", confirmPause: "confirms the pause in the note",
+	awaitDrained: "waits for the drain", readAgentDraining: "reads the draining agent",
+	readPlatformDrained: "reads the platform of the drained agent",
+	noteIntent:          "notes an intent", readIntents: "checks for another's intent", refresh: "sends the refresh", await: "waits",
 	noteOwed: "notes that a restart is owed", store: "stores", restart: "orders a restart",
 	noteOrder: "notes the order", noteOrderAgain: "notes the order late", notePartOfOrder: "notes what was ordered",
 	noteBeforeResume: "notes what is settled", takeOver: "takes an earlier run's pause over",
-	readBeforeResume: "looks once more before it resumes", readAgentBeforeResume: "reads the agent before it resumes",
+	readBeforeResume: "reads the platform before it resumes", readAgentBeforeResume: "reads the agent before it resumes",
 	resume: "sends RESUME", keepClaim: "notes the pause that it could not take back",
-	seeResumed: "looks for the resumption", noteResumed: "takes the pause from the note",
-	noteDone: "notes what is done", cleanUp: "cleans up: reads the home", cleanUpAgent: "cleans up: reads the agent",
+	seeResumed: "checks for the resumption", noteResumed: "takes the pause from the note",
+	noteDone: "notes what is done", cleanUp: "cleans up: reads the platform", cleanUpAgent: "cleans up: reads the agent",
 	resumeBlindly: "cleans up: sends RESUME", noteCleanedUp: "cleans up: saves the note",
 }
 
@@ -83,49 +85,46 @@ const (
 
 var modes = [...]rotate.Mode{rotate.Rotate, rotate.Stage, rotate.Finish, rotate.Heal}
 
-// Run is one run of rotate.Rotator: rotate.RunState, and what the Rotator and the home's Runner keep beside it.
+// Run is one run of rotate.Rotator: rotate.RunState, and what the Rotator and the platform's Runner remember with it.
 type Run struct {
 	PC    PC
 	Mode  int8
 	Token int8 // of the rotation that it is a step of
 
-	Age       int8
-	Checked   bool
-	DrainAge  int8 // + 1; 0: not yet
-	Sent      bool
-	SentOver  int8
-	SentAge   int8
-	Answer    int8
-	Stored    bool
-	Restarts  int8
-	RestAge   int8
-	Reads     int8
-	Pauses    int8
-	Resumes   int8
-	Refusal   int8 // decided already; see the kinds
-	Observed  bool
-	Critical  bool
-	PauseSeen bool
-	Repaired  bool
-	Counts    bool
-	Own       bool // the Runner has saved an intent of this run's
-	Ordered   bool // the Runner has ordered a restart since it stored
-	Partly    bool // … of the second service alone
-	Wrote     bool // the Runner has changed the store since it ordered anything
-	Cleaning  bool
-	Backoff   bool // it waits before it tries again what failed
-	Blind     bool // cleaning up, or taking a pause over, the home could not be read
+	Age      int8
+	Checked  bool
+	DrainAge int8 // + 1; 0: not yet
+	Sent     bool
+	SentOver int8
+	SentAge  int8
+	Answer   int8
+	Stored   bool
+	Restarts int8
+	RestAge  int8
+	Reads    int8
+	Pause    rotate.PauseCommand
+	Resumes  int8
+	Refusal  int8 // decided already; see the kinds
+	Observed bool
+	Critical bool
+	Counts   bool
+	Own      bool // the Runner has saved an intent of this run's
+	Ordered  bool // the Runner has ordered a restart since it stored
+	Partly   bool // … of the second service alone
+	Wrote    bool // the Runner has changed the store since it ordered anything
+	Cleaning bool
+	Backoff  bool // it waits before it tries again what failed
+	Blind    bool // cleaning up, or taking a pause over, the platform could not be read
 
 	PauseReads pauseReads
-	PauseHeld  bool
-	PauseLeft  bool
+	PauseKept  rotate.PauseState
 	Order      order    // ordered by this run, and not settled
 	Adopted    rotation // adopted by this run
 	OnlyKnown  bool     // rotate.Policy's, for this run
-	WentBack   bool     // nobody can see it: the last read of Maia went back, and nothing tells
+	WentBack   bool     // no run can see it: the last read of Maia went back, and nothing shows it
 
 	Seen  Seen
-	Moved bool // nobody can see it: something has changed since this run began to look
+	Moved bool // no run can see it: something has changed since this run began to read
 }
 
 // pauseReads is rotate.PauseReads.
@@ -143,7 +142,7 @@ func (r *Run) readPause() {
 	switch {
 	case !r.paused():
 		if r.Seen.Connected && r.Seen.Status == statusRunning {
-			r.PauseReads, r.PauseHeld, r.PauseLeft = pauseReads{}, false, false
+			r.PauseReads, r.PauseKept = pauseReads{}, rotate.NotPaused
 		}
 	case reads.Since == 0:
 		*reads = pauseReads{Since: 1, Until: until}
@@ -187,7 +186,7 @@ func (r *Run) tick() {
 	r.Adopted.tick()
 }
 
-// dark is rotate.Rotator's: the runner may be down by a refresh of ours, or so it must be taken.
+// mayBeDown is rotate.Rotator's: the runner may be down by a refresh of ours, or so it must be taken.
 func (r *Run) mayBeDown() bool { return r.Critical || r.Restarts > 0 || r.Mode == modeFinish }
 
 func (r *Run) mayRefresh() bool { return r.Mode == modeRotate || r.Mode == modeStage }
@@ -208,7 +207,7 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 		Run: rotate.RunState{
 			ID: runIDs[int8(i+1)], Mode: modes[r.Mode], Started: ago(r.Age), Deadline: ago(r.Age - deadlineTicks), Checked: r.Checked,
 			Answer: credentials[r.Answer], StoreChanged: r.Stored, Restarts: int(r.Restarts), ConnectedReads: int(r.Reads),
-			Pauses: int(r.Pauses), Resumes: int(r.Resumes), PauseHeld: r.PauseHeld, PauseLeft: r.PauseLeft,
+			Pause: r.Pause, Resumes: int(r.Resumes), PauseKept: r.PauseKept, StoreTime: rotate.DefaultStoreTime,
 			PauseReads: rotate.PauseReads{Stands: r.PauseReads.Stands, Changes: int(r.PauseReads.Changes)}, Refusal: refusals[r.Refusal],
 		},
 	}
@@ -253,7 +252,7 @@ type question struct {
 // decide asks the logic. Everything that it does not see is left out of the question, so that one answer does for many.
 func (m *Model) decide(r *Run, i int) decision {
 	q := question{run: *r, slot: i}
-	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.PauseSeen, q.run.Repaired, q.run.Counts = 0, 0, false, false, false, false, false
+	q.run.PC, q.run.Token, q.run.Observed, q.run.Critical, q.run.Counts = 0, 0, false, false, false
 	q.run.Partly, q.run.Wrote = false, false
 	q.run.Ordered, q.run.Cleaning, q.run.Backoff, q.run.Blind, q.run.Moved = false, false, false, false, false
 	q.run.WentBack, q.run.Order, q.run.Adopted, q.run.PauseReads.Until, q.run.PauseReads.Apart = false, order{}, rotation{}, 0, false
@@ -303,43 +302,36 @@ func (r *Run) ours(i int, valid int8) bool {
 
 func (r *Run) paused() bool { return r.Seen.Status == statusPaused || r.Seen.Status == statusPausing }
 
-// The answers to whose a pause is.
-const (
-	pauseNone = iota
-	pauseHidden
-	pauseOurs
-	pauseUnclear
-	pauseOperators
-)
-
-// pause is rotate.Observation's: whose the runner's pause is.
-func (r *Run) pause(i int, valid int8) int {
+// pause reports whose the runner's pause is.
+func (r *Run) pause(i int, valid int8) rotate.PauseState {
 	own, reads := r.Seen.Note.paused(), r.PauseReads
 	switch {
 	case !r.paused() && own.By != 0 && r.Seen.Status != statusRunning:
-		return pauseHidden
+		return rotate.PauseHidden
 	case !r.paused():
-		return pauseNone
-	case own.By == 0, own.By == int8(i+1) && !own.Confirmed && r.Pauses == 0, r.PauseLeft:
-		return pauseOperators
-	case r.PauseHeld, !own.Confirmed && (own.By == int8(i+1) || own.Age-max(reads.Since-1, 0) < 1):
-		return pauseOurs
+		return rotate.NotPaused
+	case own.By == 0, own.By == int8(i+1) && !own.Confirmed && r.Pause == rotate.PauseNotSent:
+		return rotate.PauseOperators
+	case r.PauseKept != rotate.NotPaused:
+		return r.PauseKept
+	case !own.Confirmed && (own.By == int8(i+1) || own.Age-max(reads.Since-1, 0) < 1):
+		return rotate.PauseOurs
 	case !own.Confirmed:
-		return pauseUnclear
+		return rotate.PauseUnclear
 	}
 	until := r.Seen.Until
 	switch {
 	case until != notPaused && own.Until == until, r.cutOff(i, valid):
-		return pauseOurs
+		return rotate.PauseOurs
 	case own.Stands && until != notPaused, reads.Stands && own.Until != notPaused:
-		return pauseOperators
+		return rotate.PauseOperators
 	case own.Age < pausedTicks:
-		return pauseOurs
+		return rotate.PauseOurs
 	}
-	return pauseUnclear
+	return rotate.PauseUnclear
 }
 
-// cutOff says that a refresh or a restart of ours has cut the runner off since our pause, and it was not seen back.
+// cutOff reports whether a refresh or a restart of ours has cut the runner off since our pause, and it was not seen back.
 func (r *Run) cutOff(i int, valid int8) bool {
 	n := r.Seen.Note
 	since := n.paused().Age
@@ -347,20 +339,22 @@ func (r *Run) cutOff(i int, valid int8) bool {
 		valid != 0 && r.resolved(i, valid) && r.intent(i).Age <= since && n.Applied != valid
 }
 
-func (r *Run) pausedByUs(i int, valid int8) bool { return r.pause(i, valid) == pauseOurs }
+func (r *Run) pausedByUs(i int, valid int8) bool { return r.pause(i, valid) == rotate.PauseOurs }
 
 func (r *Run) pauseOver(i int, valid int8) bool {
 	pause := r.pause(i, valid)
-	return pause == pauseNone || pause == pauseOperators
+	return pause == rotate.NotPaused || pause == rotate.PauseOperators
 }
 
 // keepPause remembers whose the pause is before the runner is cut off.
 func (r *Run) keepPause(i int, valid int8) {
-	switch r.pause(i, valid) {
-	case pauseOurs:
-		r.PauseHeld = true
-	case pauseOperators:
-		r.PauseLeft = r.Seen.Note.paused().By != 0
+	switch pause := r.pause(i, valid); {
+	case pause == rotate.PauseOurs, pause == rotate.PauseUnclear:
+		r.PauseKept = pause
+	case pause == rotate.PauseOperators && r.Seen.Note.paused().By == 0:
+		r.PauseKept = rotate.NotPaused
+	case pause == rotate.PauseOperators:
+		r.PauseKept = pause
 	}
 }
 
@@ -400,8 +394,8 @@ func (r *Run) resuming(i int) PC {
 	return resume
 }
 
-// settled is the note of a run that settles what is settled.
-func (r *Run) settled(i int, valid int8) note {
+// closed is the note with an intent closed whose outcome is known, or that was never sent.
+func (r *Run) closed(i int, valid int8) note {
 	n := r.target(i)
 	open := n.Intents[0]
 	switch {
@@ -418,6 +412,12 @@ func (r *Run) settled(i int, valid int8) note {
 	case open.Age >= quietTicks:
 		n.Intents[0] = intent{}
 	}
+	return n
+}
+
+// settled is the note of a run that settles what is settled.
+func (r *Run) settled(i int, valid int8) note {
+	n := r.closed(i, valid)
 	if r.Mode != modeStage {
 		n.Applied, n.Ordered = valid, order{}
 		n.Pauses[0] = r.settledPause(i, valid)
@@ -432,14 +432,14 @@ func (r *Run) settledPause(i int, valid int8) ownPause {
 		return ownPause{}
 	}
 	switch r.pause(i, valid) {
-	case pauseOurs:
+	case rotate.PauseOurs:
 		if own.Confirmed && own.Until == r.Seen.Until {
 			return own
 		}
 		return r.confirmed()
-	case pauseUnclear, pauseHidden:
+	case rotate.PauseUnclear, rotate.PauseHidden:
 		return own
-	case pauseNone:
+	case rotate.NotPaused:
 		if !own.Confirmed && own.By != int8(i+1) && own.Age < 2 {
 			return own
 		}
@@ -458,10 +458,12 @@ func (r *Run) withPending(n note) note {
 	if r.Adopted.New != 0 {
 		n.Adopted = r.Adopted
 	}
-	if r.PauseLeft {
-		n.Pauses[0] = ownPause{}
-	}
-	if p, reads := &n.Pauses[0], r.PauseReads; !r.Critical && p.By != 0 && p.Confirmed && reads.Stands && reads.Until == p.Until {
+	switch p, reads := &n.Pauses[0], r.PauseReads; {
+	case r.PauseKept == rotate.PauseOperators:
+		*p = ownPause{}
+	case r.PauseKept == rotate.PauseUnclear && p.Confirmed:
+		*p = ownPause{By: p.By, Age: p.Age, Second: p.Second}
+	case !r.Critical && p.By != 0 && p.Confirmed && reads.Stands && reads.Until == p.Until:
 		p.Stands = true
 	}
 	return n
@@ -470,7 +472,9 @@ func (r *Run) withPending(n note) note {
 // settles remembers of a pause that is ours, and whose note is about to say that the runner is back, that it is.
 func (r *Run) settles(i int, valid int8) {
 	if r.Mode != modeStage && r.Seen.Note.paused().By != 0 && r.pausedByUs(i, valid) {
-		r.PauseHeld = !r.settledPause(i, valid).Stands && !r.PauseReads.Stands
+		if r.PauseKept = rotate.NotPaused; !r.settledPause(i, valid).Stands && !r.PauseReads.Stands {
+			r.PauseKept = rotate.PauseOurs
+		}
 	}
 }
 

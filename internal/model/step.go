@@ -73,7 +73,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		if !r.Sent {
 			r.Seen.Maia = 0
 		}
-		r.WentBack = f == goesBack && !w.tellsOfReplacing(w.Before)
+		r.WentBack = f == goesBack && !w.replacedByNote(w.Before)
 		if f == fine {
 			r.Seen.Maia = w.credentials()
 		} else if f == goesBack {
@@ -119,13 +119,13 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 		m.checkPause(w, i)
 		w.Mistaken = w.Mistaken || w.Until == untilOperators || w.Until == untilSoon
-		r.Pauses++
+		r.Pause = rotate.PauseAccepted
 		switch f {
 		case fine, lost:
 			w.pause(untilOurs)
 			w.moved(i)
 		case refused:
-			r.Pauses--
+			r.Pause = rotate.PauseNotSent
 		case late1:
 			w.LatePause = true
 		}
@@ -142,7 +142,7 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.failed(w, i)
 			return
 		}
-		r.PauseSeen = true
+		r.Pause = rotate.PauseShown
 		r.DrainAge = max(r.DrainAge, 1)
 		m.proceed(w, i)
 	case confirmPause:
@@ -176,7 +176,7 @@ func (m *Model) step(w *World, i int, f fault) {
 	case noteIntent:
 		n := r.target(i)
 		n.Intents[0] = intent{By: int8(i + 1), Over: r.Seen.Maia}
-		if r.pause(i, m.decide(r, i).valid) == pauseOperators {
+		if r.pause(i, m.decide(r, i).valid) == rotate.PauseOperators {
 			n.Pauses[0] = ownPause{}
 		}
 		if m.staged {
@@ -197,13 +197,13 @@ func (m *Model) step(w *World, i int, f fault) {
 	case restart:
 		m.restart(w, i, f)
 	case noteOrder:
-		m.save(w, i, f, r.target(i))
+		m.noteOrder(w, i, f)
 		m.restarted(w, i)
 	case noteOrderAgain:
-		m.save(w, i, f, r.target(i))
+		m.noteOrder(w, i, f)
 		r.PC = await
 	case notePartOfOrder:
-		m.save(w, i, f, r.target(i))
+		m.noteOrder(w, i, f)
 		m.conflict(w, i)
 	case noteBeforeResume:
 		valid := m.decide(r, i).valid
@@ -260,7 +260,6 @@ func (m *Model) step(w *World, i int, f fault) {
 			m.failed(w, i)
 			return
 		}
-		r.Repaired = true
 		r.PC = noteResumed
 	case noteResumed:
 		n := r.target(i)
@@ -293,7 +292,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		valid := m.decide(r, i).valid
 		ours := r.pausedByUs(i, valid)
 		switch {
-		case r.Blind && r.Pauses > 0 && ours:
+		case r.Blind && r.Pause != rotate.PauseNotSent && ours:
 			r.PC = resumeBlindly
 		case r.Blind:
 			m.end(w, i, false)
@@ -323,7 +322,7 @@ func (m *Model) saved(w *World, i int, f fault, n note, next PC) {
 	}
 }
 
-// without is a step that failed, by a fault or because of somebody else.
+// without is a step that failed, by a fault or because of another run.
 func (m *Model) without(w *World, i int, f fault) {
 	if f == fine {
 		m.conflict(w, i)
@@ -335,7 +334,7 @@ func (m *Model) without(w *World, i int, f fault) {
 // cleaned is the note of a run that has cleaned up.
 func (r *Run) cleaned(i int, valid int8) note {
 	n := r.target(i)
-	if n.paused().By == int8(i+1) && r.Seen.Connected && r.pauseOver(i, valid) && (r.PauseSeen || r.Pauses == 0) {
+	if n.paused().By == int8(i+1) && r.Seen.Connected && r.pauseOver(i, valid) && r.Pause != rotate.PauseAccepted {
 		n.Pauses[0] = ownPause{}
 	}
 	if r.unsent(i) {
@@ -367,10 +366,11 @@ func (r *Run) readAgent(w *World) {
 
 func (m *Model) onlyPending(r *Run) bool {
 	n := r.Seen.Note
-	return r.Mode == modeFinish && n.LastRotation.New != 0 && n.Applied != n.LastRotation.New && r.Seen.Pending == n.LastRotation.New && r.Seen.Store == n.LastRotation.Over
+	return r.Mode == modeFinish && n.LastRotation.New != 0 && n.Applied != n.LastRotation.New &&
+		r.Seen.Pending == n.LastRotation.New && r.Seen.Store == n.LastRotation.Over
 }
 
-// observed ends a look at everything.
+// observed ends a read of everything.
 func (m *Model) observed(w *World, i int) {
 	r := &w.Runs[i]
 	if r.Seen.Connected && r.Seen.State == steady {

@@ -7,14 +7,14 @@
 // (see moves.go). What must hold is checked on every transition (check.go), and from every state the run of things without
 // further disturbances must end well (fair.go).
 //
-// What it takes for granted, because nothing in the world could tell:
+// What it takes for granted, because nothing in the world could show it:
 //
 //   - A refresh is carried out, and a read shows it, within the quiet time. A read that goes back later is known by the note.
-//   - A refresh in the console looks like the outcome of ours that is open, and a read that lags behind it like a true one.
-//   - A RESUME, and where there is no lock a refresh, follows the look from which it comes before another run does anything.
+//   - A refresh in the console is as the outcome of ours that is open, and a read that lags behind it like a true one.
+//   - A RESUME, and where there is no lock a refresh, follows the read from which it comes before another run does anything.
 //   - A secret that was valid only between two others of which we know, and that no run has seen, is not shown later.
 //   - A run that sleeps past its lease does not wake up between noting a pause and sending it.
-//   - A PAUSE that takes effect only after its run has given up may meet another pause, and is then nobody's.
+//   - A PAUSE that takes effect only after its run has given up may meet another pause, and is then taken for neither.
 //   - An operator's pause that follows ours within a rotation's time is taken for ours, where the end of ours was not seen to stand
 //     still, or where we have cut the runner off since.
 //
@@ -54,7 +54,7 @@ const nothing = -1 // rotate.AppliedNothing, among secrets
 // gone marks what a run has written that is no more.
 const gone = 9
 
-// The kinds of a pause's end, which tell whose it is.
+// The kinds of a pause's end, which show whose it is.
 const (
 	notPaused = iota
 	untilOurs
@@ -92,7 +92,7 @@ const (
 	statusPausing
 	statusPaused
 	statusUnknown
-	statusWord // one that nobody knows
+	statusWord // an unknown one
 )
 
 // World is everything outside of a process, and the processes.
@@ -103,7 +103,7 @@ type World struct {
 	Lag            int8 // ticks for which reads lag
 	ConnectedLag   int8 // ticks for which Maia says connected whatever is true
 	Blink          bool // until the next tick Maia says not connected whatever is true
-	Word           bool // until the next tick the status of a connected runner is a word that nobody knows
+	Word           bool // until the next tick the status of a connected runner is an unknown word
 	Recent         int8 // ticks for which a read may go back to the secret before
 	Form           int8 // of a pause's end
 	Until          int8 // of the pause; 0: not paused
@@ -113,7 +113,7 @@ type World struct {
 	Late           int8 // ticks until a refresh is carried out; 0: none is under way
 	LateAge        int8 // ticks since that one was sent
 
-	// The home.
+	// The platform.
 	Store     int8
 	Foreign   bool // the store names another client than Maia does
 	Pending   int8 // staged
@@ -138,16 +138,16 @@ type World struct {
 
 	Budget int8 // of disturbances
 
-	// What nobody in the world can see.
+	// What no run can see.
 	Refreshes  int8    // carried out
 	Refreshed  bool    // for this rotation of Secrets Manager's a refresh was carried out
 	Age        int8    // since the refresh that was carried out last was sent
 	Open       int8    // ticks for which a refresh that was sent without an answer may be carried out
-	Unreported bool    // a refresh of ours, or one in the console while an intent was open, which looks like it, was not reported yet
-	Mistaken   bool    // nothing can tell any more whose the pause is: see moves.go
+	Unreported bool    // a refresh of ours, or one in the console while an intent was open, was not reported yet
+	Mistaken   bool    // nothing can show any more whose the pause is: see moves.go
 	Console    [2]bool // whether the valid secret, and the one before, were made in the console
-	Confused   bool    // somebody refreshed in the console while a refresh of ours might still be carried out: it looks like its outcome
-	ByHand     bool    // somebody put the valid secret into the store, and nothing was restarted since
+	Confused   bool    // an operator refreshed in the console while a refresh of ours might still be carried out, as whose outcome it shows
+	ByHand     bool    // an operator put the valid secret into the store, and nothing was restarted since
 	Operator   bool    // an operator resumed, or a pause of his ended, since we paused last
 	Settled    int8    // fair.go: how the last run ended
 	Beat       int8    // fair.go: whose turn it is
@@ -162,7 +162,7 @@ const (
 
 type note struct {
 	Applied      int8
-	Intents      [2]intent   // a home that keeps labels may hold those of two runs
+	Intents      [2]intent   // a platform that keeps labels may hold those of two runs
 	Pauses       [2]ownPause // alike
 	LastRotation rotation
 	Adopted      rotation
@@ -318,7 +318,7 @@ func (w *World) pause(until int8) {
 	w.Until, w.Operator, w.Drained = until, w.Operator && until != untilOurs, drained
 }
 
-// unpause ends the pause. One of ours that is over is told from the next one.
+// unpause ends the pause. One of ours that is over is another than the next one.
 func (w *World) unpause() {
 	if w.Until == untilOurs {
 		w.passes(untilOurs)
@@ -488,7 +488,7 @@ func (n note) real(own int8) rotate.Note {
 	return real
 }
 
-// follow has a time be after that of a pause, or before, which ages that are not counted on do not tell.
+// follow has a time be after that of a pause, or before, which ages that are not counted on do not say.
 func follow(pause *rotate.OwnPause, at *time.Time, after bool) {
 	switch {
 	case pause == nil:
@@ -499,7 +499,7 @@ func follow(pause *rotate.OwnPause, at *time.Time, after bool) {
 	}
 }
 
-// String tells a world in one line.
+// String is a world in one line.
 func (w World) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Maia %d", w.Maia)

@@ -13,7 +13,7 @@ import (
 
 func fingerprintOf(secret string) maia.Fingerprint { return maia.NewSecret(secret).Fingerprint() }
 
-// Somebody refreshes in the console after the run has looked, and before it notes its intent: the refresh that follows is
+// An operator refreshes in the console after the run has read everything, and before it notes its intent: the refresh that follows is
 // noted over what it revokes.
 func TestPromise2TheIntentIsOverWhatIsRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestPromise2TheIntentIsOverWhatIsRevoked(t *testing.T) {
 	})
 }
 
-// The look between the intent and the refresh takes long: the quiet time counts from the note, and so the intent is noted
+// The reads between the intent and the refresh take long: the quiet time counts from the note, and so the intent is noted
 // anew.
 func TestPromise2AnIntentOfSomeTimeAgoDoesNotStand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -66,14 +66,14 @@ func TestPromise2AnIntentOfSomeTimeAgoDoesNotStand(t *testing.T) {
 			t.Fatal(err)
 		}
 		if slow {
-			t.Error("no look took long")
+			t.Error("no read took long")
 		}
 		h.mustBeBack()
 		h.mustRefresh(1)
 	})
 }
 
-// An operator pauses the runner after the run has looked; the run notes that it will, and never does.
+// An operator pauses the runner after the run has read it; the run notes that it will, and never does.
 func TestPromise8AnOperatorWhoWasQuicker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
@@ -119,7 +119,7 @@ func TestPromise3APauseThatAnotherRunGoesOnWithIsNotTakenBack(t *testing.T) {
 		"its note is refused": func(h *platform) {
 			h.before("save note", 2, func() error { intent(h); return rotate.Errorf(rotate.NotReady, "another run has changed the note") })
 		},
-		"its note stands beside the other's": func(h *platform) {
+		"its note stands with the other's": func(h *platform) {
 			h.after("save note", 2, func() error { intent(h); return nil })
 		},
 	} {
@@ -140,7 +140,7 @@ func TestPromise3APauseThatAnotherRunGoesOnWithIsNotTakenBack(t *testing.T) {
 	}
 }
 
-// The run has seen that somebody refreshed after it; then Maia cannot be read. What it saw last counts more than its answer.
+// The run has seen that an operator refreshed after it; then Maia cannot be read. What it saw last counts more than its answer.
 func TestPromise1TheAnswerOfARefreshGrowsOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)

@@ -32,13 +32,22 @@ func TestNextDecidesAmongConcurrentRuns(t *testing.T) {
 		change func(o *Observation)
 		want   StepKind
 	}{
-		"another run is about to pause":                 {func(o *Observation) { pausing(o, time.Second) }, AwaitDrained},
-		"another run was, and is no more":               {func(o *Observation) { pausing(o, pauseTime) }, Pause},
-		"this run's own note of a pause":                {func(o *Observation) { pausing(o, time.Second); o.Platform.Note.Paused.By = "this-run" }, Pause},
-		"another run is about to confirm its pause":     {func(o *Observation) { paused(o, time.Second); o.Platform.Note.Paused.Confirmed = false }, AwaitDrained},
-		"another run has not confirmed it, and is gone": {func(o *Observation) { paused(o, pauseTime); o.Platform.Note.Paused.Confirmed = false }, Refresh},
-		"it gives up, and the pause is another run's":   {func(o *Observation) { paused(o, time.Minute); o.Run.Deadline = epoch }, Refuse},
-		"it gives up, and that run must be over":        {func(o *Observation) { paused(o, time.Hour); o.Run.Deadline = epoch }, Resume},
+		"another run is about to pause":   {func(o *Observation) { pausing(o, time.Second) }, AwaitDrained},
+		"another run was, and is no more": {func(o *Observation) { pausing(o, pauseTime) }, Pause},
+		"this run's own note of a pause": {func(o *Observation) {
+			pausing(o, time.Second)
+			o.Platform.Note.Paused.By = "this-run"
+		}, Pause},
+		"another run is about to confirm its pause": {func(o *Observation) {
+			paused(o, time.Second)
+			o.Platform.Note.Paused.Confirmed = false
+		}, AwaitDrained},
+		"another run has not confirmed it, and is gone": {func(o *Observation) {
+			paused(o, pauseTime)
+			o.Platform.Note.Paused.Confirmed = false
+		}, Refresh},
+		"it gives up, and the pause is another run's": {func(o *Observation) { paused(o, time.Minute); o.Run.Deadline = epoch }, Refuse},
+		"it gives up, and that run must be over":      {func(o *Observation) { paused(o, time.Hour); o.Run.Deadline = epoch }, Resume},
 		"it gives up, and the pause is its own": {func(o *Observation) {
 			paused(o, time.Minute)
 			o.Run.Deadline, o.Platform.Note.Paused.By = epoch, "this-run"

@@ -10,7 +10,8 @@ import (
 // FuzzNote: a note that is read is the one that is written; one with more than that is refused, for the next would lose it.
 func FuzzNote(f *testing.F) {
 	const note = `{"applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},` +
-		`"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00+02:00"},"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`
+		`"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00+02:00"},` +
+		`"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`
 	for _, sample := range []string{
 		note, "{}", "null", "", " ", "[]", note + " ", note + note, note + "}", note[:len(note)-1], `{"applied":7}`, `{"unknown":1}`,
 		`{"intent":{"at":"9999-12-31T23:59:59-01:00"},"Intent":{"by":"x"}}`, `{"rotated":{"at":"2026-02-01T10:00:00.1234567890123Z"}}`,

@@ -14,7 +14,7 @@ func (r *run) failed(what string, err error) error {
 	r.failures++
 	kind := KindOf(err)
 	certain := kind == Permission || kind == Configuration || kind == Vendor
-	if !r.mayBeDown() || r.rotator.Policy.DryRun || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
+	if !r.mayBeDown() || certain && r.failures >= maxFailures || errors.Is(err, context.Canceled) {
 		return Within(what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
@@ -27,7 +27,7 @@ func (r *run) failed(what string, err error) error {
 
 // giveUp takes back what can be taken back of a run that changed nothing for good, and gives the error its state.
 func (r *run) giveUp(err error) error {
-	if r.observed && r.seen.Run.Sent == nil && r.seen.Run.Mode != Finish && !r.rotator.Policy.DryRun {
+	if r.view != unseen && r.seen.Run.Sent == nil && r.seen.Run.Mode != Finish {
 		if cleanup := r.cleanUp(); cleanup != nil {
 			r.log.ErrorContext(r.ctx, "cleaning up failed; the next run does it", LogError(cleanup))
 		}
@@ -35,13 +35,11 @@ func (r *run) giveUp(err error) error {
 	return AsError(err, r.state())
 }
 
-func (r *run) pausedByUs() bool { return r.seen.pausedByUs(r.rotator.Policy, time.Now()) }
-
-// pauseOver reports whether a pause of ours is seen to be over: the runner runs, or is paused by somebody else. A status that tells
+// pauseOver reports whether a pause of ours is seen to be over: the runner runs, or is paused by an operator. A status that says
 // neither is no sign of it.
 func (r *run) pauseOver() bool {
-	state := r.seen.pause(r.rotator.Policy, time.Now())
-	return state == notPaused || state == pauseOperators
+	pause := r.facts().pause
+	return pause == NotPaused || pause == PauseOperators
 }
 
 // cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
@@ -69,21 +67,21 @@ func (r *run) cleanUp() error {
 		return err
 	}
 	if unread != nil { // the note may be another by now: what is left of ours in it is for the next run
-		if r.seen.Run.Pauses > 0 && r.pausedByUs() {
+		if r.seen.Run.Pause != PauseNotSent && r.facts().pause == PauseOurs {
 			return errors.Join(unread, r.rotator.Maia.Command(r.ctx, r.runner.AgentID(), maia.CommandResume))
 		}
 		return unread
 	}
-	if r.pausedByUs() && r.seen.Agent.Connected && r.seen.Run.Resumes < maxTries {
-		if _, resume := r.seen.mayResume(r.rotator.Policy, time.Now(), true); resume {
+	if f := r.facts(); f.pause == PauseOurs && f.Agent.Connected && f.Run.Resumes < maxTries {
+		if _, resume := f.mayResume(true); resume {
 			if err := r.takePauseBack(); err != nil {
 				return err
 			}
 		}
 	}
 	note := r.seen.Platform.Note
-	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && r.pauseOver() &&
-		(r.pauseSeen || r.seen.Run.Pauses == 0) { // a PAUSE that has not shown may yet take effect: the note stays
+	shown := r.seen.Run.Pause == PauseShown || r.seen.Run.Pause == PauseNotSent // else it may yet take effect: the note stays
+	if own := note.Paused; own != nil && own.By == r.seen.Run.ID && r.seen.Agent.Connected && r.pauseOver() && shown {
 		note.Paused = nil
 	}
 	if r.seen.unsent() {

@@ -18,6 +18,7 @@ import (
 
 // lies are what a broken or malicious Maia says of credentials, in the place of the secret that is given. In none is what may be stored.
 func lies() map[string]func(secret string) string {
+	endless := strings.Repeat("x", 1<<20)
 	of := func(clientID, secret string) string {
 		return fmt.Sprintf(`{"clientId":%q,"clientSecret":"%s"}`, clientID, secret)
 	}
@@ -29,10 +30,12 @@ func lies() map[string]func(secret string) string {
 		"a mask":                       func(string) string { return of(clientID, "●●●●●●●●●●●●") },
 		"a garbled secret":             func(secret string) string { return of(clientID, secret[:8]+"\xff"+secret[9:]) },
 		"a secret and something":       func(secret string) string { return of(clientID, secret+`\u200b`) },
-		"two secrets":                  func(secret string) string { return of(clientID, "the-secret-of-nobody\",\"clientSecret\":\""+secret) },
-		"a number":                     func(string) string { return `{"clientId":"` + clientID + `","clientSecret":1234567890}` },
-		"a page":                       func(secret string) string { return "<html>" + secret },
-		"an endless answer":            func(secret string) string { return of(clientID, secret+strings.Repeat("x", 2<<20)) },
+		"two secrets": func(secret string) string {
+			return of(clientID, "the-secret-of-no-runner\",\"clientSecret\":\""+secret)
+		},
+		"a number":          func(string) string { return `{"clientId":"` + clientID + `","clientSecret":1234567890}` },
+		"a page":            func(secret string) string { return "<html>" + secret },
+		"an endless answer": func(secret string) string { return of(clientID, secret+endless) },
 	}
 }
 
@@ -40,13 +43,14 @@ func lies() map[string]func(secret string) string {
 type lying struct {
 	h        *platform
 	lie      func(secret string) string // nil: it is honest
-	tell     func(method string) bool   // which of the calls about credentials are answered with the lie
+	about    func(method string) bool   // which of the calls about credentials are answered with the lie
 	reported int
 }
 
 func (l *lying) RoundTrip(request *http.Request) (*http.Response, error) {
 	answer, err := l.h.maia.Transport().RoundTrip(request)
-	if err == nil && l.lie != nil && strings.HasSuffix(request.URL.Path, "/credentials") && l.tell(request.Method) && answer.StatusCode == http.StatusOK {
+	if err == nil && l.lie != nil && strings.HasSuffix(request.URL.Path, "/credentials") && l.about(request.Method) &&
+		answer.StatusCode == http.StatusOK {
 		_ = answer.Body.Close()
 		body := l.lie(l.h.maia.LiveSecret(agentID))
 		answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader([]byte(body))), int64(len(body))
@@ -59,7 +63,10 @@ func (l *lying) RoundTrip(request *http.Request) (*http.Response, error) {
 // client has the run speak to the liar.
 func (l *lying) client(r *rotate.Rotator) {
 	id, secret := l.h.maia.APICredential()
-	client, err := maia.New(maia.Config{APIURL: "http://127.0.0.1/dpc", TokenURL: "http://127.0.0.1/oauth/dpc/token", ClientID: id, ClientSecret: maia.NewSecret(secret), HTTPClient: &http.Client{Transport: l}})
+	client, err := maia.New(maia.Config{
+		APIURL: "http://127.0.0.1/dpc", TokenURL: "http://127.0.0.1/oauth/dpc/token", ClientID: id, ClientSecret: maia.NewSecret(secret),
+		HTTPClient: &http.Client{Transport: l},
+	})
 	if err != nil {
 		l.h.t.Fatal(err)
 	}
@@ -72,7 +79,7 @@ func TestHostileAnswerOfARefresh(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newPlatform(t)
-				liar := &lying{h: h, lie: lies()[name], tell: func(method string) bool { return method == http.MethodPost }}
+				liar := &lying{h: h, lie: lies()[name], about: func(method string) bool { return method == http.MethodPost }}
 				report, err := h.run(rotate.Rotate, liar.client)
 				if err != nil || report.Outcome != rotate.Rotated || liar.reported != 1 {
 					t.Errorf("outcome %q, error %v, %d lies", report.Outcome, err, liar.reported)
@@ -92,7 +99,7 @@ func TestHostileAnswersFromTheRefreshOn(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newPlatform(t)
 				refreshed := false
-				liar := &lying{h: h, lie: lies()[name], tell: func(method string) bool {
+				liar := &lying{h: h, lie: lies()[name], about: func(method string) bool {
 					refreshed = refreshed || method == http.MethodPost
 					return refreshed
 				}}
@@ -100,7 +107,8 @@ func TestHostileAnswersFromTheRefreshOn(t *testing.T) {
 				if err == nil || h.store != first || h.restarts != 0 {
 					t.Errorf("error %v, %d restarts, and the store is changed: %t", err, h.restarts, h.store != first)
 				}
-				if text := fmt.Sprint(err); strings.Contains(text, "the-secret-of-another-runner") || strings.Contains(text, h.maia.LiveSecret(agentID)) {
+				if text := fmt.Sprint(err); strings.Contains(text, "the-secret-of-another-runner") ||
+					strings.Contains(text, h.maia.LiveSecret(agentID)) {
 					t.Errorf("a secret is in %s", text)
 				}
 				_, err = h.run(rotate.Heal, liar.client)
@@ -125,7 +133,7 @@ func TestHostileReads(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, mode := range []rotate.Mode{rotate.Rotate, rotate.Heal} {
 					h := newPlatform(t)
-					liar := &lying{h: h, lie: lies()[name], tell: func(string) bool { return true }}
+					liar := &lying{h: h, lie: lies()[name], about: func(string) bool { return true }}
 					_, err := h.run(mode, liar.client)
 					if err == nil || h.store != first || h.restarts != 0 || h.note.Intent != nil || h.note.Paused != nil {
 						t.Errorf("%s: error %v, %d restarts, note %+v, and the store is changed: %t", mode, err, h.restarts, h.note, h.store != first)
@@ -138,14 +146,14 @@ func TestHostileReads(t *testing.T) {
 	}
 }
 
-// A lie that has the form of the truth cannot be told from it: the runner does not come back with it. The next run with an honest Maia
+// A lie in the form of the truth is not recognised: the runner does not come back with it. The next run with an honest Maia
 // brings it back, without another refresh.
 func TestHostileAnswerInTheFormOfTheTruth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
 		liar := &lying{h: h, lie: func(string) string {
-			return `{"clientId":"` + clientID + `","clientSecret":"the-secret-of-nobody"}`
-		}, tell: func(method string) bool { return method == http.MethodPost }}
+			return `{"clientId":"` + clientID + `","clientSecret":"the-secret-of-no-runner"}`
+		}, about: func(method string) bool { return method == http.MethodPost }}
 		if report, err := h.run(rotate.Rotate, liar.client); err == nil {
 			h.mustBeBack()
 		} else if report.Outcome == rotate.Rotated {

@@ -11,7 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// locked is a home with a lock.
+// locked is a platform with a lock.
 type locked struct {
 	*platform
 	asks []time.Duration
@@ -75,7 +75,7 @@ func TestPromise4TheLockIsGivenBackWhenTheCallerHasGone(t *testing.T) {
 	})
 }
 
-// torn is a home whose store is not whole until something is stored.
+// torn is a platform whose store is not whole until something is stored.
 type torn struct {
 	*platform
 	whole bool
@@ -106,10 +106,11 @@ func TestPromise6AStoreThatIsNotWholeIsCompleted(t *testing.T) {
 					t.Error("nothing was stored")
 				}
 				if mode == rotate.Heal && (report.Outcome != rotate.Healed || h.restarts > 0 || h.maia.Refreshes(agentID) > 0) {
-					t.Errorf("outcome %q, %d restarts, %d refreshes; want the store mended and nothing else", report.Outcome, h.restarts, h.maia.Refreshes(agentID))
+					t.Errorf("outcome %q, %d restarts, %d refreshes; want the store repaired and nothing else",
+						report.Outcome, h.restarts, h.maia.Refreshes(agentID))
 				}
 				if mode == rotate.Rotate && report.Outcome != rotate.Rotated {
-					t.Errorf("outcome %q, want a rotation after the store is mended", report.Outcome)
+					t.Errorf("outcome %q, want a rotation after the store is repaired", report.Outcome)
 				}
 			})
 		})
@@ -124,7 +125,7 @@ func TestPromise2ARunThatWasHeldUpReadsAgain(t *testing.T) {
 		l.before("hold", 1, func() error {
 			report, err := l.run(rotate.Rotate, every(time.Hour))
 			if err != nil || report.Outcome != rotate.Rotated {
-				t.Errorf("the run beside: %q, %v", report.Outcome, err)
+				t.Errorf("the concurrent run: %q, %v", report.Outcome, err)
 			}
 			return nil
 		})

@@ -105,7 +105,7 @@ func TestAnOldNoteDoesNotUndoAnOperatorsPause(t *testing.T) {
 	}
 }
 
-// RESUME is not carried out, its answer tells nothing, and the next read shows a connection that flaps: that is no sign of its effect.
+// RESUME is not carried out, its answer says nothing, and the next read shows a connection that flaps: that is no sign of its effect.
 func TestAHiddenStatusIsNoSignThatARunnerWasResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)

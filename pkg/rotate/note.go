@@ -16,8 +16,8 @@ import (
 const AppliedNothing maia.Fingerprint = "none"
 
 // Note is what must outlive a run and cannot be seen from outside. It is small, readable by a person, and holds no
-// secret, only fingerprints. A home keeps it beside the runner, see [Runner.SaveNote]. The zero Note says that this
-// runner was never touched. Where a home keeps text, it is JSON.
+// secret, only fingerprints. The platform keeps it with the runner, see [Runner.SaveNote]. The zero Note says that this
+// runner was never touched. Where a platform keeps text, it is JSON.
 type Note struct {
 	// Agent is the ID of the agent that the note is about, see [Note.Of].
 	Agent string `json:"agent,omitempty"`
@@ -27,18 +27,18 @@ type Note struct {
 	Intent *Intent `json:"intent,omitempty"`
 	// Ordered is the restart that was ordered last. A run that finds it waits for those instances and orders no others.
 	Ordered *Order `json:"ordered,omitempty"`
-	// Paused says that a pause of the runner is ours.
+	// Paused is our own pause of the runner.
 	Paused *OwnPause `json:"paused,omitempty"`
 	// LastRotation is the last refresh of ours whose outcome is known.
 	LastRotation *Rotation `json:"rotated,omitempty"`
 	// Adopted is the last change of the secret by another writer that was brought to the runner.
 	Adopted *Adoption `json:"adopted,omitempty"`
 	// Tried is when a run last paused the runner to rotate it, if that has come to nothing; to the millisecond. A fleet tries
-	// others before it. A home that serves one runner at a time need not keep it.
+	// others before it. A platform that serves one runner at a time need not keep it.
 	Tried time.Time `json:"tried,omitzero"`
 }
 
-// Intent says that a refresh was about to be sent.
+// Intent is a refresh that was about to be sent.
 type Intent struct {
 	At   time.Time        `json:"at"`   // when, to the millisecond
 	Over maia.Fingerprint `json:"over"` // the secret that Maia held then
@@ -56,13 +56,13 @@ func (o Order) equal(other Order) bool {
 	return o.At.Equal(other.At) && o.For == other.For && slices.Equal(o.IDs, other.IDs)
 }
 
-// OwnPause says that we paused the runner, or were about to.
+// OwnPause is a pause of ours that was sent, or was about to be.
 type OwnPause struct {
 	At        time.Time `json:"at"`                  // when the note was written, to the millisecond
 	By        string    `json:"by"`                  // the run that wrote it
 	Confirmed bool      `json:"confirmed,omitempty"` // Maia has reported the pause
 	Until     time.Time `json:"until,omitzero"`      // the pausedUntil that Maia reported, to the millisecond; zero if it reported none
-	// Stands says that Until was the same on two reads with time between them: then it tells our pause from another. Where it
+	// Stands reports whether Until was the same on two reads with time between them: then another end is another pause. Where it
 	// was not, Maia may compute it anew at every read.
 	Stands bool `json:"stands,omitempty"`
 }
@@ -98,8 +98,8 @@ func ParseNote(text []byte) (note Note, err error) {
 	return note, nil
 }
 
-// Of is the note if it is about an agent, or does not say about which; else the zero Note. What a home has agreed on with Maia about
-// one agent says nothing about another: whoever has it name another runner's agent would have that one's secret adopted into it.
+// Of is the note if it is about an agent, or does not say about which; else the zero Note. What a store was seen to agree on with Maia
+// about one agent says nothing about another: else a platform that is made to name another runner's agent would adopt its secret.
 func (n Note) Of(agentID string) Note {
 	if n.Agent != "" && !strings.EqualFold(n.Agent, agentID) {
 		return Note{}
@@ -109,7 +109,8 @@ func (n Note) Of(agentID string) Note {
 
 // Down reports whether by the note alone the runner may be cut off by a refresh of ours, and not seen back since.
 func (n Note) Down() bool {
-	return n.Intent != nil || n.Applied == AppliedNothing || n.LastRotation != nil && n.Applied != n.LastRotation.New && !n.superseded(n.LastRotation.New)
+	rotated := n.LastRotation
+	return n.Intent != nil || n.Applied == AppliedNothing || rotated != nil && n.Applied != rotated.New && !n.superseded(rotated.New)
 }
 
 // superseded reports whether a secret was replaced by one that was adopted since.

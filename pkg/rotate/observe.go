@@ -19,7 +19,7 @@ func (r *run) observe() error {
 	_, known := r.seen.Valid()
 	ctx, cancel := r.ctx, context.CancelFunc(func() {})
 	if known && r.mayBeDown() && r.seen.Run.Restarts == 0 {
-		// A Maia that is asked too much lets wait for minutes, and the restart with it. After that there is time.
+		// A Maia that limits its rate may let the restart wait for minutes. After that there is time.
 		ctx, cancel = context.WithTimeout(ctx, downRead)
 	}
 	read, err := r.rotator.Maia.Credentials(ctx, r.runner.AgentID())
@@ -38,7 +38,7 @@ func (r *run) observe() error {
 		}
 	}
 	r.countConnectedReads()
-	r.observed, r.current = true, true
+	r.view = current
 	return nil
 }
 
@@ -68,7 +68,7 @@ func (r *run) readPlatformAndAgent() error {
 	if err := r.readPlatform(); err != nil {
 		return err
 	}
-	// Where the runner is dark by our doing, what to do next is known without Maia.
+	// Where the runner is down by our doing, what to do next is known without Maia.
 	if r.seen.Run.Mode == Finish && r.seen.onlyPending() {
 		r.seen.Agent = maia.Agent{}
 		return nil
@@ -92,7 +92,7 @@ func (r *run) readAgent() error {
 	return err
 }
 
-// wait pauses for one interval and then looks, if look is not nil; else the loop does.
+// wait waits for one interval, and then reads, if read is not nil; else the loop does.
 func (r *run) wait(read func() error) error {
 	if err := sleep(r.ctx, pollInterval); err != nil {
 		return err
@@ -103,9 +103,9 @@ func (r *run) wait(read func() error) error {
 	return read()
 }
 
-// awaitAgent looks at the agent until a condition on what was seen holds.
+// awaitAgent reads the agent until a condition on what was seen holds.
 func (r *run) awaitAgent(holds func() bool, what string) error {
-	for until := time.Now().Add(settleTime); ; {
+	for until := time.Now().Add(commandTime); ; {
 		if err := r.readAgent(); err != nil {
 			return err
 		}
@@ -113,8 +113,8 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 			return nil
 		}
 		if !time.Now().Before(until) {
-			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", settleTime, what, r.seen.Agent.Status).
-				WithHint("nothing: the next run looks again; if this repeats, look at the runner in Maia's console")
+			return Errorf(NotReady, "the command was sent, and after %s the runner is not %s (status %q)", commandTime, what, r.seen.Agent.Status).
+				WithHint("nothing: the next run checks again; if this repeats, check the runner in Maia's console")
 		}
 		if err := sleep(r.ctx, pollInterval); err != nil {
 			return err
@@ -122,8 +122,8 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 	}
 }
 
-// heldUp says that so much time has passed since the last sign of life (the machine hung, the process was stopped) that
-// what was seen before may be another's work by now. It must look again before it does anything.
+// heldUp reports whether so much time has passed since the last read or step (the machine hung, the process was stopped) that another
+// run may have changed what was seen. It must be read again before anything is done.
 func (r *run) heldUp() bool { return wall().Sub(r.alive) > maxHeldUp }
 
 // wall is the time without its monotonic reading, which stands still while a machine sleeps.

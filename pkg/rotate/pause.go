@@ -6,32 +6,43 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// pauseState says whose the runner's pause is.
-type pauseState int
+// PauseState says whose the runner's pause is.
+type PauseState int
 
+// The answers.
 const (
-	notPaused      pauseState = iota
-	pauseHidden               // the note says that we paused the runner, and Maia's status says neither that it is paused nor that it runs
-	pauseOurs                 // ours to take back
-	pauseUnclear              // the note says that we paused the runner, and whether this is that pause cannot be told
-	pauseOperators            // an operator's: it stays
+	NotPaused      PauseState = iota
+	PauseHidden               // by the note we paused the runner, and Maia's status says neither that it is paused nor that it runs
+	PauseOurs                 // ours to take back
+	PauseUnclear              // by the note we paused the runner, and nothing shows whether this is that pause
+	PauseOperators            // an operator's: it stays
+)
+
+// PauseCommand says how far a PAUSE of this run's has come.
+type PauseCommand int
+
+// The stages of a PAUSE. One that has not shown may yet take effect.
+const (
+	PauseNotSent  PauseCommand = iota
+	PauseSent                  // whether Maia has accepted it is not known
+	PauseAccepted              // by Maia
+	PauseShown                 // Maia has shown the runner paused since
 )
 
 // PauseReads is what the reads of one run have shown of the runner's pause and its end. Whether Maia's pausedUntil stands still is
-// not documented: only a value that was seen to do so tells one pause from another.
+// not documented: only by a value that was seen to do so can one pause be known from another.
 type PauseReads struct {
 	Since   time.Time // when this run first read that the runner is paused; zero: it has not
 	Until   time.Time // of the last read that counts
 	At      time.Time // when that was
-	Stands  bool      // the last two reads showed the same
-	Changes int       // how often it was another than before, since it stood still
+	Stands  bool      // the last two reads showed the same end
+	Changes int       // how often the end has changed since it last stood still
 	Drained bool      // the last read was of a runner that is paused, not pausing
-	// Before and After are the ends on both sides of the moment at which pausing became paused, if the former stood still: Maia may
-	// compute it anew then.
+	// Before and After are the ends before and after pausing became paused, if the former stood still: Maia may compute it anew then.
 	Before, After time.Time
 }
 
-// readsApart is how far apart two reads must be to show that a value stands still: one in whole seconds may seem to.
+// readsApart is how far apart two reads must be to show that an end stands still: one in whole seconds may seem to.
 const readsApart = 1500 * time.Millisecond
 
 // next is what is known after one more read.
@@ -53,43 +64,39 @@ func (r PauseReads) next(until, at time.Time, drained bool) PauseReads {
 	return read
 }
 
-// pause reports whose the runner's pause is. A value that stood still when our pause was noted decides, unless our own restart
-// has cut the runner off since, by which it may have changed, or it has moved on with the clock: then nothing tells. Where it does not
-// stand still, the note alone says whose the pause is, for no longer than a rotation may take. A note that was never confirmed claims a
-// pause for as long as that may take to show.
-func (o Observation) pause(p Policy, now time.Time) pauseState {
-	own := o.Platform.Note.Paused
+// whosePause decides by the pause's end. Where the end stood still when our pause was noted, another end is another pause, an
+// operator's, with two exceptions: where we have cut the runner off since, Maia may have set another end, and the pause counts as ours;
+// where the end has moved on with the clock, nothing shows whose it is. Where ends do not stand still, the note alone decides, for no
+// longer than a rotation may take. A note that was never confirmed claims a pause for as long as that may take to show.
+func (f *facts) whosePause() PauseState {
+	own := f.Platform.Note.Paused
 	switch {
-	case !o.paused() && own != nil && o.Agent.Status != maia.StatusRunning:
-		return pauseHidden
-	case !o.paused():
-		return notPaused
-	case own == nil, own.By == o.Run.ID && !own.Confirmed && o.Run.Pauses == 0: // another was quicker
-		return pauseOperators
-	case o.Run.PauseLeft:
-		return pauseOperators
-	case o.Run.PauseDoubt:
-		return pauseUnclear
-	case o.Run.PauseHeld:
-		return pauseOurs
-	case !own.Confirmed && (own.By == o.Run.ID || o.pausedSince(now).Before(own.At.Add(pauseTime))):
-		return pauseOurs
+	case !f.paused() && own != nil && f.Agent.Status != maia.StatusRunning:
+		return PauseHidden
+	case !f.paused():
+		return NotPaused
+	case own == nil, own.By == f.Run.ID && !own.Confirmed && f.Run.Pause == PauseNotSent: // another was quicker
+		return PauseOperators
+	case f.Run.PauseKept != NotPaused:
+		return f.Run.PauseKept
+	case !own.Confirmed && (own.By == f.Run.ID || f.pausedSince().Before(own.At.Add(pauseTime))):
+		return PauseOurs
 	case !own.Confirmed:
-		return pauseUnclear
+		return PauseUnclear
 	}
-	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
-	standsElsewhere := own.Stands && !until.IsZero() || o.Run.PauseReads.Stands && !own.Until.IsZero()
+	until := f.Agent.PausedUntil.Truncate(time.Millisecond)
+	standsElsewhere := own.Stands && !until.IsZero() || f.Run.PauseReads.Stands && !own.Until.IsZero()
 	switch {
-	case !until.IsZero() && (own.Until.Equal(until) || o.drainedTo(own.Until, until)), o.cutOffSince(own.At, p):
-		return pauseOurs
-	case standsElsewhere && mayBeComputedAnew(own.Until, until, now.Sub(own.At)):
-		return pauseUnclear
+	case !until.IsZero() && (own.Until.Equal(until) || f.drainedTo(own.Until, until)), f.cutOffSince(own.At):
+		return PauseOurs
+	case standsElsewhere && mayBeComputedAnew(own.Until, until, f.now.Sub(own.At)):
+		return PauseUnclear
 	case standsElsewhere:
-		return pauseOperators
-	case now.Before(own.At.Add(p.rotationBudget())):
-		return pauseOurs
+		return PauseOperators
+	case f.now.Before(own.At.Add(f.rotationBudget())):
+		return PauseOurs
 	}
-	return pauseUnclear
+	return PauseUnclear
 }
 
 // mayBeComputedAnew reports whether an end differs from the noted one by so little that Maia may have computed it anew from the time
@@ -101,88 +108,126 @@ func mayBeComputedAnew(noted, until time.Time, passed time.Duration) bool {
 }
 
 // drainedTo reports whether an end became another just when pausing became paused.
-func (o Observation) drainedTo(before, after time.Time) bool {
+func (o *Observation) drainedTo(before, after time.Time) bool {
 	reads := o.Run.PauseReads
 	return !reads.Before.IsZero() && reads.Before.Equal(before) && reads.After.Equal(after)
 }
 
 // pausedSince is since when the runner is paused, as far as this run has seen.
-func (o Observation) pausedSince(now time.Time) time.Time {
-	if since := o.Run.PauseReads.Since; !since.IsZero() {
+func (f *facts) pausedSince() time.Time {
+	if since := f.Run.PauseReads.Since; !since.IsZero() {
 		return since
 	}
-	return now
+	return f.now
 }
 
-// pauseUndecided reports whether one more read would show whether the end of a pause that we have noted stands still elsewhere, as
-// an operator's does, or moves.
-func (o Observation) pauseUndecided() bool {
+// pauseUndecided reports whether the pause has another end than the noted one, and one more read would show whether that stands still,
+// as an operator's does, or moves.
+func (o *Observation) pauseUndecided() bool {
 	own, reads := o.Platform.Note.Paused, o.Run.PauseReads
 	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
-	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !until.IsZero() && !o.Run.PauseHeld &&
+	return own != nil && own.Confirmed && !own.Stands && !own.Until.IsZero() && !until.IsZero() && o.Run.PauseKept != PauseOurs &&
 		!own.Until.Equal(until) && !o.drainedTo(own.Until, until) && !reads.Stands && reads.Changes < 2
 }
 
-// pausedByUs reports whether the runner is paused or pausing and the pause is ours.
-func (o Observation) pausedByUs(p Policy, now time.Time) bool { return o.pause(p, now) == pauseOurs }
-
 // cutOffSince reports whether a refresh or a restart of ours has cut the runner off after a time, within a rotation's, and it was not
 // seen back.
-func (o Observation) cutOffSince(at time.Time, p Policy) bool {
-	note, within := o.Platform.Note, func(when time.Time) bool { return !when.Before(at) && when.Before(at.Add(p.rotationBudget())) }
+func (f *facts) cutOffSince(at time.Time) bool {
+	note := f.Platform.Note
+	within := func(when time.Time) bool { return !when.Before(at) && when.Before(at.Add(f.rotationBudget())) }
 	if ordered := note.Ordered; ordered != nil && within(ordered.At) {
 		return true
 	}
 	if rotated := note.LastRotation; rotated != nil && within(rotated.At) && note.Applied != rotated.New {
 		return true
 	}
-	valid, known := o.Valid()
-	fingerprint := valid.ClientSecret.Fingerprint()
-	return known && o.resolved(fingerprint) && within(note.Intent.At) && note.Applied != fingerprint
+	return f.intent == intentCarriedOut && within(note.Intent.At) && note.Applied != f.fingerprint
 }
 
 // mayBePaused reports whether the runner is paused by this run, or a PAUSE of its may still take effect.
-func (o Observation) mayBePaused(pause pauseState) bool {
-	own := o.Platform.Note.Paused
-	return o.Run.Pauses > 0 && own != nil && pause != pauseOperators && (pause != notPaused || !own.shown())
+func (f *facts) mayBePaused() bool {
+	own := f.Platform.Note.Paused
+	return f.Run.Pause != PauseNotSent && own != nil && f.pause != PauseOperators && (f.pause != NotPaused || !own.shown())
 }
 
-// concurrentPause reports whether another run has noted that it pauses the runner, and may be about to. A second PAUSE would
-// give the pause another end than the one that the other run confirms: it would be nobody's, and stay.
-func (o Observation) concurrentPause(now time.Time) bool {
-	paused := o.Platform.Note.Paused
-	return paused != nil && !paused.Confirmed && paused.By != o.Run.ID && now.Before(paused.At.Add(pauseTime))
+// concurrentPause reports whether another run has recorded its intent to pause, and may be about to. A second PAUSE would give the
+// pause another end than the one that the other run confirms: neither run would take it back.
+func (f *facts) concurrentPause() bool {
+	paused := f.Platform.Note.Paused
+	return paused != nil && !paused.Confirmed && paused.By != f.Run.ID && f.now.Before(paused.At.Add(pauseTime))
 }
 
-// concurrentRotation reports whether another run has noted its pause, and may still be about to refresh. Where this run's own
-// intent stands, it is not.
-func (o Observation) concurrentRotation(p Policy, now time.Time) bool {
-	note := o.Platform.Note
-	if note.Paused == nil || o.Platform.Free || note.Paused.By == o.Run.ID || o.unsent() {
+// concurrentRotation reports whether another run has noted its pause, and may still be about to refresh. It may not where this
+// run's own intent stands.
+func (f *facts) concurrentRotation() bool {
+	note := f.Platform.Note
+	if note.Paused == nil || f.Platform.Free || note.Paused.By == f.Run.ID || f.unsent() {
 		return false
 	}
-	valid, known := o.Valid()
-	refreshed := note.LastRotation != nil && !note.LastRotation.At.Before(note.Paused.At) || known && o.resolved(valid.ClientSecret.Fingerprint())
-	return !refreshed && now.Before(note.Paused.At.Add(p.rotationBudget()))
+	refreshed := note.LastRotation != nil && !note.LastRotation.At.Before(note.Paused.At) || f.intent == intentCarriedOut
+	return !refreshed && f.now.Before(note.Paused.At.Add(f.rotationBudget()))
+}
+
+// endPause takes our pause back from a runner that is back; decided is false if none is left to take back.
+func (f *facts) endPause() (step Step, decided bool) {
+	switch f.pause {
+	case PauseOurs:
+		if f.pauseUndecided() && f.left() > 0 {
+			return Step{Kind: AwaitConnected, Reason: "the end of the pause is another: whose pause it is shows in whether it stands still"}, true
+		}
+		reason, resume := f.mayResume(false)
+		switch {
+		case !resume:
+			return Step{}, false
+		case f.Run.Resumes >= maxTries:
+			return refuse(Errorf(Vendor, "the runner stays paused after %d RESUME commands", f.Run.Resumes).
+				WithHint(resumeByHand, f.Agent.ID)), true
+		}
+		return Step{Kind: Resume, Reason: reason}, true
+	case PauseHidden:
+		if f.now.Before(f.waitingSince().Add(f.policy.ConnectTimeout)) && f.left() > 0 {
+			return Step{Kind: AwaitConnected, Reason: "Maia does not say yet whether the runner is paused still"}, true
+		}
+		return Step{Kind: Done, Reason: "the runner is back, and may be paused", Refusal: f.leftPaused()}, true
+	case PauseUnclear:
+		if f.Run.Mode != Heal || !f.concurrentRotation() {
+			return Step{Kind: Done, Reason: "the runner is back, and left paused", Refusal: f.leftPaused()}, true
+		}
+	}
+	return Step{}, false
+}
+
+// mayResume reports whether our pause is this run's to take back. It is not while a refresh may be under way: a concurrent run's, or
+// one that was sent and may still be carried out. A run that gives up leaves the pause to a concurrent run, to which it may have
+// lost the way.
+func (f *facts) mayResume(givingUp bool) (reason string, resume bool) {
+	if (f.Run.Mode == Heal || givingUp) && f.concurrentRotation() {
+		return "paused for a rotation that may be under way", false
+	}
+	if f.Run.Mode != Finish && f.mayBeCarriedOut() {
+		return "paused for a refresh that may be under way", false
+	}
+	return "the pause was ours and is over", true
 }
 
 // confirmed is our pause as Maia shows it now.
-func (o Observation) confirmed() *OwnPause {
+func (o *Observation) confirmed() *OwnPause {
 	paused, until := *o.Platform.Note.Paused, o.Agent.PausedUntil.Truncate(time.Millisecond)
 	paused.Stands = paused.Stands && paused.Until.Equal(until) || o.Run.PauseReads.Stands && o.Run.PauseReads.Until.Equal(until)
 	paused.Confirmed, paused.Until = true, until
 	return &paused
 }
 
-// leftPaused is the error of a run that would end over a pause of which it cannot tell whose it is, or whether it is.
-func (o Observation) leftPaused() *Error {
+// leftPaused is the error of a run that would end over a pause, or what may be one, without knowing whose it is.
+func (o *Observation) leftPaused() *Error {
 	own := o.Platform.Note.Paused
 	if !o.paused() {
 		return Errorf(NotReady, "the runner may be left paused: it was paused by us at %s, and Maia says that its status is %q",
 			own.At.UTC().Format(time.RFC3339), o.Agent.Status).
 			WithHint("nothing: the next run reads it again; if this repeats, "+resumeByHand, o.Agent.ID)
 	}
-	return Errorf(NotReady, "the runner is left paused: a pause was sent at %s by a run of ours, and whether this is that pause or an operator's cannot be told",
+	return Errorf(NotReady,
+		"the runner is left paused: a pause was sent at %s by a run of ours, and nothing shows whether this is that pause or an operator's",
 		own.At.UTC().Format(time.RFC3339)).
 		WithHint("if no operator has paused it, "+resumeByHand, o.Agent.ID)
 }
@@ -196,6 +241,13 @@ func (r *RunState) readPause(agent maia.Agent, at time.Time) {
 	case agent.Status == maia.StatusPaused || agent.Status == maia.StatusPausing:
 		r.PauseReads = r.PauseReads.next(agent.PausedUntil, at, agent.Status == maia.StatusPaused)
 	case agent.Connected && agent.Status == maia.StatusRunning: // whatever pause there was is over
-		r.PauseReads, r.PauseHeld, r.PauseLeft, r.PauseDoubt = PauseReads{}, false, false, false
+		r.PauseReads, r.PauseKept = PauseReads{}, NotPaused
+	}
+}
+
+// drains notes since when this run waits for the drain.
+func (r *RunState) drains(now time.Time) {
+	if r.DrainSince.IsZero() {
+		r.DrainSince = now
 	}
 }

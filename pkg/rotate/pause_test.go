@@ -23,7 +23,7 @@ func (h *platform) status() maia.AgentStatus {
 	return status
 }
 
-// After a rotation the runner is back and running, whatever pausedUntil looks like.
+// After a rotation the runner is back and running, whatever pausedUntil shows.
 func TestRotationEndsRunningWhateverPausedUntilShows(t *testing.T) {
 	for _, form := range pauseForms {
 		for name, tasks := range map[string]time.Duration{"pipelines run": 30500 * time.Millisecond, "none runs": time.Millisecond} {
@@ -43,7 +43,7 @@ func TestRotationEndsRunningWhateverPausedUntilShows(t *testing.T) {
 	}
 }
 
-// An operator's pause from before the rotation stays, whatever pausedUntil looks like.
+// An operator's pause from before the rotation stays, whatever pausedUntil shows.
 func TestAnOperatorsPauseFromBeforeStaysWhateverPausedUntilShows(t *testing.T) {
 	for _, form := range pauseForms {
 		t.Run(form, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAnOperatorsPauseFromBeforeStaysWhateverPausedUntilShows(t *testing.T) {
 	}
 }
 
-// A pause of ours that another run finds is taken back, or, where it cannot be told whose it is, reported: never left in silence.
+// A pause of ours that another run finds is taken back, or, where nothing shows whose it is, reported: never left in silence.
 func TestNoRunEndsInSilenceOverAPausedRunner(t *testing.T) {
 	for _, form := range append(pauseForms, "") {
 		for what, wait := range map[string]time.Duration{"at once": time.Second, "half an hour later": 30 * time.Minute} {
@@ -200,7 +200,7 @@ func TestARefusedResumeIsTheNextRuns(t *testing.T) {
 }
 
 // The end of our pause stood still, and then moves on with the clock, as one that is cached or rounded does, or one of an operator's
-// pause of the usual length: nobody can tell, so the runner is left paused, and that is reported.
+// pause of the usual length: nothing shows whose it is, so the runner is left paused, and that is reported.
 func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
 	for name, play := range map[string]func(h *platform){
 		"while it drains": func(h *platform) {
@@ -230,7 +230,7 @@ func TestAnEndThatMovesOnAfterItStoodStillIsReported(t *testing.T) {
 				}
 				h.mustRefresh(1)
 				if h.status() != maia.StatusPaused {
-					t.Errorf("status %q; nobody knows that the pause is ours", h.status())
+					t.Errorf("status %q; no run knows that the pause is ours", h.status())
 				}
 				h.maia.ConsoleResume(agentID)
 				time.Sleep(30 * time.Minute)
@@ -285,7 +285,7 @@ func TestGivingUpBeforeTheRefreshResumes(t *testing.T) {
 	}
 }
 
-// Where a lock says that nobody is at work, a healing run waits for nobody's answer.
+// Where a lock shows that no run is at work, a healing run waits for no answer.
 func TestNobodyIsWaitedForWhereTheLockIsFree(t *testing.T) {
 	for _, free := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

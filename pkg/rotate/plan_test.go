@@ -21,11 +21,18 @@ func TestPlanForesees(t *testing.T) {
 		change func(*Observation)
 		want   string
 	}{
-		"a rotation":           {func(*Observation) {}, "check; pause; await_drained; refresh; store; restart; await_connected; resume; done"},
-		"one in two parts":     {func(o *Observation) { o.Run.Mode = Stage }, "check; pause; await_drained; refresh; store; restart; await_connected; resume; done"},
+		"a rotation": {func(*Observation) {}, "check; pause; await_drained; refresh; store; restart; await_connected; resume; done"},
+		"one in two parts": {func(o *Observation) {
+			o.Run.Mode = Stage
+		}, "check; pause; await_drained; refresh; store; restart; await_connected; resume; done"},
 		"healing with no need": {func(o *Observation) { o.Run.Mode = Heal }, "done"},
-		"an operator's pause":  {func(o *Observation) { o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour) }, "check; refresh; store; restart; await_connected; done"},
-		"reverted, connected":  {func(o *Observation) { o.Platform.Stored, o.Platform.Note.Applied = before, fp(live); o.Run.Mode = Heal }, "store; done"},
+		"an operator's pause": {func(o *Observation) {
+			o.Agent.Status, o.Agent.PausedUntil = maia.StatusPaused, epoch.Add(time.Hour)
+		}, "check; refresh; store; restart; await_connected; done"},
+		"reverted, connected": {func(o *Observation) {
+			o.Platform.Stored, o.Platform.Note.Applied = before, fp(live)
+			o.Run.Mode = Heal
+		}, "store; done"},
 		"reverted, in two parts": {func(o *Observation) {
 			o.Platform.Stored, o.Platform.Note.Applied = before, fp(live)
 			o.Run.Mode = Stage
@@ -37,7 +44,8 @@ func TestPlanForesees(t *testing.T) {
 		"a refresh that was carried out": {func(o *Observation) {
 			o.Run.Mode, o.Platform.Note.Intent = Stage, &Intent{At: epoch.Add(-time.Hour), Over: fp(before), By: "another"}
 		}, "await_connected; done"},
-		"scaled to zero": {func(o *Observation) { o.Platform.Instances.State = Stopped }, "refuse"},
+		"delivered, not recorded": {func(o *Observation) { o.Run.Mode, o.Platform.Unrecorded = Heal, "a quota" }, "store; done"},
+		"scaled to zero":          {func(o *Observation) { o.Platform.Instances.State = Stopped }, "refuse"},
 		"a refresh that is not due": {func(o *Observation) {
 			o.Platform.Note.Intent = &Intent{At: epoch.Add(-time.Second), Over: fp(live), By: "another"}
 		}, "await_outcome"},
@@ -57,10 +65,8 @@ func TestPlanForesees(t *testing.T) {
 	}
 }
 
-// TestStoreTimeoutIsSetAside: a refresh is sent only if run and pause outlast the time that the home needs for storing, too.
-func TestStoreTimeoutIsSetAside(t *testing.T) {
-	policy := DefaultPolicy()
-	policy.StoreTimeout = 2 * time.Minute
+// TestStoreTimeIsSetAside: a refresh is sent only if run and pause outlast the time that the platform needs for storing, too.
+func TestStoreTimeIsSetAside(t *testing.T) {
 	const needed = 20*time.Second + 2*time.Minute + 8*time.Minute
 	for name, test := range map[string]struct {
 		run, pause time.Duration // that are left
@@ -74,8 +80,10 @@ func TestStoreTimeoutIsSetAside(t *testing.T) {
 			Platform: Platform{Stored: live, Instances: Instances{State: Steady, Read: ReadCurrent}},
 			Agent:    maia.Agent{Status: maia.StatusPaused, Connected: true, PausedUntil: epoch.Add(test.pause)},
 			Maia:     live,
-			Run:      RunState{ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), Checked: true},
-		}, policy, epoch)
+			Run: RunState{
+				ID: "this-run", Mode: Rotate, Started: epoch, Deadline: epoch.Add(test.run), StoreTime: 2 * time.Minute, Checked: true,
+			},
+		}, DefaultPolicy(), epoch)
 		if step.Kind != test.want {
 			t.Errorf("%s: %s (%s), want %s", name, step.Kind, step.Reason, test.want)
 		}

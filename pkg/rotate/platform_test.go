@@ -24,7 +24,7 @@ const (
 	first    = "the-first-secret-of-the-runner"
 )
 
-// home is a runner's cloud in memory, and Maia beside it. It outlives the runs on it, as the real ones do.
+// platform is a runner's cloud in memory, with Maia. It outlives the runs on it, as the real ones do.
 type platform struct {
 	t      *testing.T
 	maia   *maiatest.Server
@@ -49,7 +49,7 @@ type platform struct {
 	afterwards map[string][]func() error
 	checkErr   error
 	killable   bool
-	clockless  bool // the platform's clocks tell nothing: only an order in the note shows what instances have read
+	clockless  bool // the platform's clocks show nothing: only an order in the note shows what instances have read
 	failing    bool // instances fail until they come up
 	unrecorded string
 	free       bool
@@ -164,12 +164,15 @@ func (h *platform) do(ctx context.Context, call string, act func()) error {
 
 func (h *platform) AgentID() string { return h.id }
 
+func (h *platform) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 func (h *platform) Observe(ctx context.Context) (seen rotate.Platform, err error) {
 	err = h.do(ctx, "observe", func() {
 		read := rotate.ReadOlder
 		ordered := h.note.Ordered
 		switch {
-		case h.clockless && (ordered == nil || ordered.For != h.stored().ClientSecret.Fingerprint() || !slices.Contains(ordered.IDs, fmt.Sprint("deployment-", h.restarts))):
+		case h.clockless && (ordered == nil || ordered.For != h.stored().ClientSecret.Fingerprint() ||
+			!slices.Contains(ordered.IDs, fmt.Sprint("deployment-", h.restarts))):
 			read = rotate.ReadUnknown
 		case h.readAt.After(h.storedAt):
 			read = rotate.ReadCurrent
@@ -248,7 +251,7 @@ func (h *platform) replace() {
 	})
 }
 
-// conforming is home for the conformance suite.
+// conforming is platform for the conformance suite.
 type conforming struct{ *platform }
 
 func newConforming(t *testing.T, setup rotatetest.Setup) rotatetest.Platform {
@@ -260,42 +263,42 @@ func newConforming(t *testing.T, setup rotatetest.Setup) rotatetest.Platform {
 	return conforming{h}
 }
 
-// Runner implements rotatetest.Home.
+// Runner implements rotatetest.Platform.
 func (h conforming) Runner(_ context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	return &wired{platform: h.platform, process: process}, nil
 }
 
-// Stored implements rotatetest.Home.
+// Stored implements rotatetest.Platform.
 func (h conforming) Stored() maia.Credentials {
 	defer h.lock()()
 	return h.stored()
 }
 
-// Put implements rotatetest.Home.
+// Put implements rotatetest.Platform.
 func (h conforming) Put(secret string) {
 	defer h.lock()()
 	h.put(secret)
 }
 
-// Replace implements rotatetest.Home.
+// Replace implements rotatetest.Platform.
 func (h conforming) Replace() {
 	defer h.lock()()
 	h.replace()
 }
 
-// BreakRestarts implements rotatetest.Home.
+// BreakRestarts implements rotatetest.Platform.
 func (h conforming) BreakRestarts(n int) {
 	defer h.lock()()
 	h.brokenFor = n
 }
 
-// Kept implements rotatetest.Home.
+// Kept implements rotatetest.Platform.
 func (h conforming) Kept() string {
 	defer h.lock()()
 	return fmt.Sprintf("%+v %+v %+v %+v", h.note, h.note.Intent, h.note.Paused, h.note.LastRotation)
 }
 
-// Foreign implements rotatetest.Home. There is nothing else.
+// Foreign implements rotatetest.Platform. There is nothing else.
 func (h conforming) Foreign() string { return "" }
 
 func (h *platform) lock() (unlock func()) {

@@ -20,13 +20,11 @@ const (
 type Policy struct {
 	Drain          Drain
 	DrainTimeout   time.Duration // how long running pipelines may take to finish, else nothing is refreshed
-	StoreTimeout   time.Duration // set aside for storing the answer of a refresh, retries included: as the home needs
 	ConnectTimeout time.Duration // how long restarted instances may take to connect to Maia
 	QuietTime      time.Duration // how long after a refresh of unknown outcome no other is sent
 	Every          time.Duration // age of the last rotation at which the next is due; 0: every run is due (the trigger decides)
-	DryRun         bool          // observe and plan, change nothing
-	// OnlyKnown adopts nothing into a runner of which there is no note: for a function that cannot tell at the moment whether
-	// another of its targets is the runner's.
+	// OnlyKnown adopts nothing into a runner of which there is no note: for a function that does not know at the moment whether
+	// another of its targets is the same runner.
 	OnlyKnown bool
 }
 
@@ -35,7 +33,6 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Drain:          DrainPause,
 		DrainTimeout:   5 * time.Minute,
-		StoreTimeout:   storeTimeout,
 		ConnectTimeout: 8 * time.Minute,
 		QuietTime:      5 * time.Minute,
 	}
@@ -52,7 +49,6 @@ func (p Policy) Validate() error {
 		positive bool
 	}{
 		{"drain time-out", p.DrainTimeout, true},
-		{"store time-out", p.StoreTimeout, true},
 		{"connect time-out", p.ConnectTimeout, true},
 		{"quiet time", p.QuietTime, true},
 		{"rotate every", p.Every, false},
@@ -64,28 +60,26 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// storeTimeout is what a home needs that stores by one request or a few.
-const storeTimeout = 20 * time.Second
-
 // pauseTime is how long it may take from noting a pause until it shows.
 const pauseTime = time.Minute
 
-// budget is the time that must be left in a run of this mode when a refresh is sent.
-func (p Policy) budget(mode Mode) time.Duration {
-	budget := maia.RefreshTimeout + p.StoreTimeout
-	if mode == Rotate {
-		budget += p.ConnectTimeout
-	}
-	return budget
+// downtimeBudget is the time from the sending of a refresh until the runner is back, at most: a pause must outlast it.
+func (p Policy) downtimeBudget(store time.Duration) time.Duration {
+	return maia.RefreshTimeout + store + p.ConnectTimeout
 }
 
-// downtimeBudget is the time from the sending of a refresh until the runner is back, at most: a pause must outlast it.
-func (p Policy) downtimeBudget() time.Duration {
-	return maia.RefreshTimeout + p.StoreTimeout + p.ConnectTimeout
+// budget is the time that must be left in a run when it sends a refresh.
+func (f *facts) budget() time.Duration {
+	if f.Run.Mode == Rotate {
+		return f.policy.downtimeBudget(f.Run.StoreTime)
+	}
+	return maia.RefreshTimeout + f.Run.StoreTime
 }
 
 // rotationBudget is how long a rotation may take from its pause until the runner is back, unless instances are slow.
-func (p Policy) rotationBudget() time.Duration { return p.DrainTimeout + p.downtimeBudget() }
+func (f *facts) rotationBudget() time.Duration {
+	return f.policy.DrainTimeout + f.policy.downtimeBudget(f.Run.StoreTime)
+}
 
 // Mode says how far a run may go.
 type Mode string
@@ -95,7 +89,7 @@ const (
 	Rotate Mode = "rotate" // refresh if it is due, and bring the runner back
 	Stage  Mode = "stage"  // refresh if it is due, and stop as soon as the store holds what Maia holds
 	Finish Mode = "finish" // never refresh: bring the runner back, end of a rotation that Stage began
-	Heal   Mode = "heal"   // never refresh: finish or mend what an earlier run, a person or a tool left
+	Heal   Mode = "heal"   // never refresh: finish or repair what an earlier run, a person or a tool left
 )
 
 func (m Mode) mayRefresh() bool { return m == Rotate || m == Stage }

@@ -19,18 +19,17 @@ type Rotator struct {
 }
 
 const (
-	pollInterval = 2 * time.Second  // between two looks of a waiting step
-	settleTime   = 55 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
-	intentTime   = time.Minute      // from noting an intent until its refresh is sent, at most: the quiet time counts from the note
+	pollInterval = 2 * time.Second  // between two reads of a waiting step
+	commandTime  = 55 * time.Second // how long a PAUSE or RESUME may take to show in an agent's status
 	lastWords    = 5 * time.Second  // before the context's deadline, so that a run ends by its own decision
 	cleanupTime  = 8 * time.Second  // for taking back what a run that is given up has changed, once its time is up,
 	longCleanup  = 90 * time.Second // or while it is not: Maia may ask to wait a minute
-	downRead     = 10 * time.Second // for what is good to know of a runner that is dark, and not needed
+	downRead     = 10 * time.Second // for what is good to know of a runner that is down, and not needed
 	releaseTime  = 5 * time.Second  // for giving a lock back at the end of a run
 	maxBackoff   = 15 * time.Second // between two tries after a refresh
-	maxFailures  = 3                // in a row, where a person must mend the cause
+	maxFailures  = 3                // in a row, where a person must remove the cause
 	maxRepeats   = 3                // of a step in a row that has no effect
-	maxHeldUp    = time.Minute      // from a look to what is done by it
+	maxHeldUp    = time.Minute      // from a read to what is done by it
 )
 
 // Run brings one runner as far as the mode says. It ends by ctx's deadline, and takes back what it can within 8 s more;
@@ -38,7 +37,17 @@ const (
 // ordered (in [Stage]: until the store holds the answer) only that deadline ends it, not ctx's cancellation.
 //
 // The error, if any, is an [*Error]. The report is complete in either case.
-func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Report, err error) {
+func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (Report, error) {
+	return r.start(ctx, runner, mode, false)
+}
+
+// Plan reports what Run would do from here on, if every step had the effect that is hoped for, and changes nothing. It makes the same
+// checks; its error is that of the step at which Run would end. The plan of a [Stage] goes on with the [Finish] that follows it.
+func (r *Rotator) Plan(ctx context.Context, runner Runner, mode Mode) (Report, error) {
+	return r.start(ctx, runner, mode, true)
+}
+
+func (r *Rotator) start(ctx context.Context, runner Runner, mode Mode, dry bool) (report Report, err error) {
 	started := time.Now()
 	report = Report{AgentID: runner.AgentID(), Mode: mode, Outcome: Broken, State: Unchanged}
 	if err := errors.Join(mode.validate(), r.Policy.Validate()); err != nil {
@@ -46,13 +55,15 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.Policy.DrainTimeout+r.Policy.QuietTime+2*r.Policy.downtimeBudget())
+		ctx, cancel = context.WithTimeout(ctx, r.Policy.DrainTimeout+r.Policy.QuietTime+2*r.Policy.downtimeBudget(runner.StoreTime()))
 		defer cancel()
 	}
 	deadline, _ := ctx.Deadline()
 	run := &run{
-		rotator: r, runner: runner, report: &report, caller: ctx, ctx: ctx, log: r.Log,
-		seen: Observation{Run: RunState{ID: newRunID(), Mode: mode, Started: started, Deadline: deadline.Add(-lastWords)}},
+		rotator: r, runner: runner, report: &report, caller: ctx, ctx: ctx, log: r.Log, dry: dry,
+		seen: Observation{Run: RunState{
+			ID: newRunID(), Mode: mode, Started: started, Deadline: deadline.Add(-lastWords), StoreTime: runner.StoreTime(),
+		}},
 	}
 	if run.log == nil {
 		run.log = slog.New(slog.DiscardHandler)
@@ -71,20 +82,13 @@ func (r *Rotator) Run(ctx context.Context, runner Runner, mode Mode) (report Rep
 			broken.State = run.state()
 			err, report.Outcome = broken, Broken
 		}
-		report.State, report.Took = run.state(), time.Since(started)
-		report.Connected = run.seen.Agent.Connected
-		report.LeftPaused = run.observed && run.leftPaused(err)
-		if since := run.seen.downSince(); run.observed && !since.IsZero() {
-			report.DownSince = &since
-		}
-		if rotated := run.seen.Platform.Note.LastRotation; rotated != nil {
-			report.RotatedAt = &rotated.At
-		}
-		if tried := run.seen.Platform.Note.Tried; !tried.IsZero() {
-			report.TriedAt = &tried
-		}
+		run.close(err)
 	}()
-	err = run.loop()
+	if dry {
+		err = run.plan()
+	} else {
+		err = run.loop()
+	}
 	return report, err
 }
 
@@ -94,32 +98,37 @@ type run struct {
 	runner  Runner
 	report  *Report
 	log     *slog.Logger
+	dry     bool // it plans, and changes nothing
 
 	caller context.Context
-	ctx    context.Context    // the caller's, or, while the runner is dark by our doing, one that only the deadline ends
+	ctx    context.Context    // the caller's, or, while the runner is down by our doing, one that only the deadline ends
 	cancel context.CancelFunc // of the latter, else nil
 
-	seen          Observation
-	observed      bool      // seen has been filled
-	current       bool      // seen is as the world is, as far as this run knows: no need to look again
-	alive         time.Time // when this run last began to look, or ended a step
-	down          bool      // this run has seen the runner down, or starting
-	cameBack      time.Time // when this run then saw it back
-	failures      int       // in a row
-	pauseAccepted bool      // by Maia, which has not shown it yet
-	pauseSeen     bool      // a PAUSE of this run's has shown
-	ordered       *Order    // by this run, as long as the instances were not seen back
-	adopted       *Adoption // by this run
-	repaired      bool      // something was stored, restarted or resumed
-	counts        bool      // by a rotation of ours
-	last          StepKind  // announced
-	taken         StepKind  // without an error
-	repeats       int       // of taken, in a row
+	seen     Observation
+	view     view
+	alive    time.Time // when this run last began to read, or ended a step
+	down     bool      // this run has seen the runner down, or starting
+	cameBack time.Time // when this run then saw it back
+	failures int       // in a row
+	ordered  *Order    // by this run, as long as the instances were not seen back
+	adopted  *Adoption // by this run
+	counts   bool      // by a rotation of ours
+	taken    StepKind  // without an error
+	repeats  int       // of taken, in a row
 }
+
+// view is how well a run knows the world.
+type view int
+
+const (
+	unseen  view = iota // it has not read everything yet
+	stale               // what was read may have changed: it reads again before the next step
+	current             // what was read is as the world is, as far as this run knows
+)
 
 func (r *run) loop() error {
 	for again := false; ; {
-		if !r.current {
+		if r.view != current {
 			if err := r.observe(); err != nil {
 				if err := r.failed("observe", err); err != nil {
 					return r.giveUp(err)
@@ -128,15 +137,12 @@ func (r *run) loop() error {
 			}
 		}
 		if r.heldUp() && !again {
-			r.current, again = false, true
+			r.view, again = stale, true
 			continue
 		}
 		again = false
-		step := Next(r.seen, r.rotator.Policy, time.Now())
+		step := r.facts().next()
 		r.announce(step)
-		if r.rotator.Policy.DryRun && step.Kind != Check {
-			return r.plan()
-		}
 		if step.Kind == Refuse {
 			r.report.Outcome = Refused
 			if errors.Is(step.Refusal, ErrStarting) {
@@ -144,28 +150,75 @@ func (r *run) loop() error {
 			}
 			return r.giveUp(step.Refusal)
 		}
-		began := time.Now()
-		err := r.take(step)
-		r.alive = wall()
-		r.record(step, time.Since(began), err)
-		if err == nil {
-			r.failures = 0
-			if step.Kind == Done && step.Refusal != nil {
-				r.report.Outcome = Refused
-				return AsError(step.Refusal, r.state())
-			}
-			if step.Kind == Done {
-				return nil
-			}
-			if err := r.mustProgress(step.Kind); err != nil {
+		if err := r.do(step); err != nil {
+			r.view = stale
+			if err := r.failed(step.Kind.Text(), err); err != nil {
 				return r.giveUp(err)
 			}
 			continue
 		}
-		r.current = false
-		if err := r.failed(step.Kind.Text(), err); err != nil {
+		r.failures = 0
+		if step.Kind == Done && step.Refusal != nil {
+			r.report.Outcome = Refused
+			return AsError(step.Refusal, r.state())
+		}
+		if step.Kind == Done {
+			return nil
+		}
+		if err := r.mustProgress(step.Kind); err != nil {
 			return r.giveUp(err)
 		}
+	}
+}
+
+// do takes a step and reports it.
+func (r *run) do(step Step) error {
+	began := time.Now()
+	err := r.take(step)
+	r.alive = wall()
+	r.record(step, time.Since(began), err)
+	return err
+}
+
+// plan reports what Next would have the run do from here on.
+func (r *run) plan() error {
+	if err := r.observe(); err != nil {
+		return AsError(Within("observe", err), r.state())
+	}
+	step := r.facts().next()
+	r.announce(step)
+	if step.Kind == Check {
+		if err := r.do(step); err != nil {
+			return AsError(Within(step.Kind.Text(), err), r.state())
+		}
+	}
+	steps := Plan(r.seen, r.rotator.Policy, time.Now())
+	r.announce(steps[0])
+	r.report.Outcome = Planned
+	for _, step := range steps {
+		r.record(step, 0, nil)
+	}
+	if last := steps[len(steps)-1]; last.Refusal != nil {
+		return AsError(last.Refusal, r.state())
+	}
+	return nil
+}
+
+// close completes the report.
+func (r *run) close(err error) {
+	report, seen := r.report, r.seen
+	report.State, report.Took, report.Connected = r.state(), time.Since(seen.Run.Started), seen.Agent.Connected
+	if r.view != unseen {
+		report.LeftPaused = r.leftPaused(err)
+		if since := r.facts().downSince(); !since.IsZero() {
+			report.DownSince = &since
+		}
+	}
+	if rotated := seen.Platform.Note.LastRotation; rotated != nil {
+		report.RotatedAt = &rotated.At
+	}
+	if tried := seen.Platform.Note.Tried; !tried.IsZero() {
+		report.TriedAt = &tried
 	}
 }
 
@@ -184,25 +237,12 @@ func (r *run) mustProgress(step StepKind) error {
 	}
 	if r.repeats++; r.repeats > maxRepeats {
 		return Errorf(Internal, "%s was done %d times in a row without an effect", step.Text(), r.repeats).
-			WithHint("look who else changes what this run changes; the next run tries again")
+			WithHint("find out who else changes what this run changes; the next run tries again")
 	}
 	return nil
 }
 
-// plan records what Next would have the run do from here on.
-func (r *run) plan() error {
-	steps := Plan(r.seen, r.rotator.Policy, time.Now())
-	r.report.Outcome = Planned
-	for _, step := range steps {
-		r.record(step, 0, nil)
-	}
-	if last := steps[len(steps)-1]; last.Refusal != nil {
-		return AsError(last.Refusal, r.state())
-	}
-	return nil
-}
-
-// beginCritical makes the run deaf to everything but its deadline.
+// beginCritical has nothing end the run but its deadline.
 func (r *run) beginCritical() {
 	if r.cancel == nil {
 		deadline, _ := r.caller.Deadline()
@@ -217,40 +257,40 @@ func (r *run) endCritical() {
 	}
 }
 
-// dark says that the runner may be down by a refresh of ours.
+// mayBeDown reports whether the runner may be down by a refresh of ours.
 func (r *run) mayBeDown() bool {
 	return r.cancel != nil || r.seen.Run.Restarts > 0 || r.seen.Run.Mode == Finish
 }
 
-// leftPaused reports whether the run ends over a pause that it should have taken back, or of which it cannot tell whose it is.
+// leftPaused reports whether the run ends over a pause that it should have taken back, or that may be ours.
 func (r *run) leftPaused(err error) bool {
-	now := time.Now()
-	switch r.seen.pause(r.rotator.Policy, now) {
-	case pauseOurs:
-		_, ours := r.seen.mayResume(r.rotator.Policy, now, err != nil)
-		if r.seen.Run.Mode == Stage { // else the Finish that follows takes it back
-			return r.state() == PausedOnly
+	f := r.facts()
+	pausedOnly := f.state() == PausedOnly
+	switch f.pause {
+	case PauseOurs:
+		if f.Run.Mode == Stage { // else the Finish that follows takes it back
+			return pausedOnly
 		}
-		return ours && !r.rotator.Policy.DryRun && (r.seen.Agent.Connected || r.state() == PausedOnly)
-	case pauseHidden:
-		return r.seen.Agent.Connected && r.seen.Run.Mode != Stage
-	case pauseUnclear:
-		return !r.seen.concurrentRotation(r.rotator.Policy, now)
+		_, ours := f.mayResume(err != nil)
+		return ours && !r.dry && (f.Agent.Connected || pausedOnly)
+	case PauseHidden:
+		return f.Agent.Connected && f.Run.Mode != Stage
+	case PauseUnclear:
+		return !f.concurrentRotation()
 	}
-	return err != nil && r.state() == PausedOnly
+	return err != nil && pausedOnly
 }
 
 func (r *run) state() State {
-	if r.observed {
-		return r.seen.state(r.rotator.Policy, time.Now())
+	if r.view == unseen {
+		return NotObserved
 	}
-	return NotObserved
+	return r.facts().state()
 }
 
 // announce logs a step when it is another than the last.
 func (r *run) announce(step Step) {
-	if step.Kind != r.last {
-		r.last = step.Kind
+	if last := len(r.report.Steps) - 1; last < 0 || r.report.Steps[last].Kind != step.Kind {
 		r.log.InfoContext(r.ctx, "next action", "action", step.Kind, "reason", step.Reason, "state", r.state())
 	}
 }
@@ -268,9 +308,6 @@ func (r *run) record(step Step, took time.Duration, err error) {
 		r.report.Steps[len(r.report.Steps)-1].Error = partsOf(err)
 	}
 }
-
-// now is the time as notes hold it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func newRunID() string {
 	var mark [4]byte

@@ -32,7 +32,7 @@ func TestRotationTakesTheSteps(t *testing.T) {
 	})
 }
 
-// The engine with a home that does all that it should.
+// The engine with a platform that does all that it should.
 func TestConformance(t *testing.T) { rotatetest.Run(t, newConforming, rotatetest.WithQuirks(nil)) }
 
 func every(age time.Duration) func(*rotate.Rotator) {
@@ -126,22 +126,28 @@ func TestPromise3NothingIsRevokedBeforeTheWayIsClear(t *testing.T) {
 		kind    rotate.Kind
 		says    string
 	}{
-		"a check fails":         {prepare: func(h *platform) { h.checkErr = rotate.Errorf(rotate.Permission, "may not restart") }, kind: rotate.Permission, says: "may not restart"},
+		"a check fails": {prepare: func(h *platform) {
+			h.checkErr = rotate.Errorf(rotate.Permission, "may not restart")
+		}, kind: rotate.Permission, says: "may not restart"},
 		"the deployment runs":   {prepare: func(h *platform) { h.state = rotate.Rolling }, kind: rotate.NotReady, says: "rolling"},
 		"the deployment failed": {prepare: func(h *platform) { h.state = rotate.Failed }, kind: rotate.NotReady, says: "failed"},
 		"scaled to zero":        {prepare: func(h *platform) { h.state = rotate.Stopped }, kind: rotate.NotReady, says: "scaled to zero"},
-		"an unknown status":     {prepare: func(h *platform) { h.maia.SetStatus(agentID, "hibernating") }, kind: rotate.NotReady, says: "hibernating"},
+		"an unknown status": {prepare: func(h *platform) {
+			h.maia.SetStatus(agentID, "hibernating")
+		}, kind: rotate.NotReady, says: "hibernating"},
 		"the note is read-only": {prepare: func(h *platform) {
 			h.before("save note", 1, func() error { return rotate.Errorf(rotate.Permission, "read-only") })
 		}, kind: rotate.Permission, says: "read-only"},
 		"pipelines do not end": {endless: true, prepare: func(*platform) {}, kind: rotate.NotReady, says: "still running after 5m"},
-		"somebody resumes": {endless: true, prepare: func(h *platform) {
+		"another writer resumes": {endless: true, prepare: func(h *platform) {
 			time.AfterFunc(time.Minute, func() { h.maia.ConsoleResume(agentID) })
-		}, kind: rotate.NotReady, says: "resumed by somebody else"},
+		}, kind: rotate.NotReady, says: "resumed by another writer"},
 		"the API credential is refused": {prepare: func(h *platform) {
 			h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.Status5xx, Status: 403})
 		}, kind: rotate.Permission, says: "Admin"},
-		"the pause does not last": {prepare: func(h *platform) { h.maia.ConsolePause(agentID, 3*time.Minute) }, kind: rotate.NotReady, says: "before it could be back"},
+		"the pause does not last": {prepare: func(h *platform) {
+			h.maia.ConsolePause(agentID, 3*time.Minute)
+		}, kind: rotate.NotReady, says: "before it could be back"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +210,7 @@ func TestPromise4NothingIsCalledBetweenRefreshStoreAndRestart(t *testing.T) {
 			t.Errorf("calls %s", all)
 		}
 		if report.Downtime < h.starts || report.Downtime > h.starts+2*time.Second {
-			t.Errorf("dark for %s, want about the %s that instances take to start", report.Downtime, h.starts)
+			t.Errorf("down for %s, want about the %s that instances take to start", report.Downtime, h.starts)
 		}
 	})
 }
@@ -250,9 +256,13 @@ func TestPromise5SuccessMeansBack(t *testing.T) {
 		kind     rotate.Kind
 		state    rotate.State
 	}{
-		"the first restart fails":      {prepare: func(h *platform) { h.brokenFor = 1 }, restarts: 2},
-		"every restart fails":          {prepare: func(h *platform) { h.brokenFor = 9 }, restarts: 2, fails: true, kind: rotate.Vendor, state: rotate.NotBack},
-		"instances start for too long": {prepare: func(h *platform) { h.starts = 9 * time.Minute }, restarts: 1, fails: true, kind: rotate.NotReady, state: rotate.NotBack},
+		"the first restart fails": {prepare: func(h *platform) { h.brokenFor = 1 }, restarts: 2},
+		"every restart fails": {prepare: func(h *platform) {
+			h.brokenFor = 9
+		}, restarts: 2, fails: true, kind: rotate.Vendor, state: rotate.NotBack},
+		"instances start for too long": {prepare: func(h *platform) {
+			h.starts = 9 * time.Minute
+		}, restarts: 1, fails: true, kind: rotate.NotReady, state: rotate.NotBack},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +303,7 @@ func TestPromise5ALaggingConnectionIsNotBelieved(t *testing.T) {
 	})
 }
 
-// A store that somebody reverts at once must not be filled for ever.
+// A store that another writer reverts at once must not be filled for ever.
 func TestPromise6AStoreThatDoesNotKeepIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
@@ -411,7 +421,7 @@ func TestPromise6HealsGently(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a connected runner with nothing to mend costs two calls to Maia", func(t *testing.T) {
+	t.Run("a connected runner with nothing to repair costs two calls to Maia", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := rotated(t)
 			calls := 0
@@ -519,7 +529,9 @@ func TestACancelledRunCleansUpInSeconds(t *testing.T) {
 		h := newPlatform(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		h.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Kind: maiatest.RateLimited, RetryAfter: "50"})
-		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.RateLimited, RetryAfter: "50", Before: func() { time.AfterFunc(time.Second, cancel) }})
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.RateLimited, RetryAfter: "50", Before: func() {
+			time.AfterFunc(time.Second, cancel)
+		}})
 		begun := time.Now()
 		_, err := h.runWith(ctx, rotate.Rotate)
 		mustFail(t, err, rotate.NotReady, rotate.PausedOnly)
@@ -576,7 +588,7 @@ func TestPromise5AResumedRunnerIsNotRestarted(t *testing.T) {
 	})
 }
 
-// While Maia still shows the secret before last, what a refresh did could not be told from what is shown.
+// While Maia still shows the secret before last, what is shown would not say what a refresh did.
 func TestPromise2NoRefreshWhileReadsLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t, maiatest.WithReadLag(10*time.Minute))
@@ -608,7 +620,7 @@ func TestPromise4DowntimeIsNotGuessed(t *testing.T) {
 		time.Sleep(time.Hour)
 		report, err := h.run(rotate.Finish)
 		if err != nil || report.Outcome != rotate.Rotated || report.Downtime != 0 {
-			t.Errorf("outcome %q, dark %s, error %v", report.Outcome, report.Downtime, err)
+			t.Errorf("outcome %q, down %s, error %v", report.Outcome, report.Downtime, err)
 		}
 		h.mustBeBack()
 	})
@@ -618,7 +630,9 @@ func TestPromise4DowntimeIsNotGuessed(t *testing.T) {
 func TestCommandsThatDoNotShow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
-		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsoleResume(agentID) }})
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Pause, Kind: maiatest.CustomBody, Status: 202, After: func() {
+			h.maia.ConsoleResume(agentID)
+		}})
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.NotReady, rotate.PausedOnly)
 		if !strings.Contains(err.Error(), "the runner is not paused") || h.note.Paused == nil || h.note.Paused.Confirmed {
@@ -633,7 +647,9 @@ func TestCommandsThatDoNotShow(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
-		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.CustomBody, Status: 202, After: func() { h.maia.ConsolePause(agentID, time.Until(h.note.Paused.Until)) }})
+		h.maia.Inject(maiatest.Fault{Call: maiatest.Resume, Kind: maiatest.CustomBody, Status: 202, After: func() {
+			h.maia.ConsolePause(agentID, time.Until(h.note.Paused.Until))
+		}})
 		_, err := h.run(rotate.Rotate)
 		mustFail(t, err, rotate.Vendor, rotate.StillPaused)
 		h.mustRefresh(1)
@@ -651,17 +667,34 @@ func TestDrainNoneDoesNotPause(t *testing.T) {
 	})
 }
 
-func TestDryRunChangesNothing(t *testing.T) {
+func TestAPlanChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
-		report, err := h.run(rotate.Rotate, func(r *rotate.Rotator) { r.Policy.DryRun = true })
-		if err != nil || report.Outcome != rotate.Planned || kinds(report) != "check; pause; await_drained; refresh; store; restart; await_connected; resume; done; " {
+		rotator := &rotate.Rotator{Maia: h.maia.Client(t), Policy: rotate.DefaultPolicy()}
+		report, err := rotator.Plan(t.Context(), h, rotate.Rotate)
+		if err != nil || report.Outcome != rotate.Planned ||
+			kinds(report) != "check; pause; await_drained; refresh; store; restart; await_connected; resume; done; " {
 			t.Errorf("outcome %q, steps %s, error %v", report.Outcome, kinds(report), err)
 		}
 		if h.note != (rotate.Note{}) || h.store != first || h.restarts != 0 {
 			t.Errorf("something was changed: %+v", h.note)
 		}
 		h.mustRefresh(0)
+	})
+}
+
+// A plan takes no pause back, and that is no runner left paused.
+func TestAPlanOverAPauseOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newPlatform(t)
+		h.before("save note", 3, h.kill)
+		h.runUntilKilled(rotate.Rotate)
+		time.Sleep(20 * time.Minute) // no rotation takes so long
+		rotator := &rotate.Rotator{Maia: h.maia.Client(t), Policy: rotate.DefaultPolicy()}
+		report, err := rotator.Plan(t.Context(), h, rotate.Heal)
+		if err != nil || report.LeftPaused || kinds(report) != "resume; done; " {
+			t.Errorf("left paused %t, steps %s, error %v", report.LeftPaused, kinds(report), err)
+		}
 	})
 }
 
@@ -674,7 +707,6 @@ func TestBadPolicyAndMode(t *testing.T) {
 	}{
 		"drain":           {func(p *rotate.Policy) { p.Drain = "wait" }, rotate.Rotate, `drain is "wait", expected "pause" or "none"`},
 		"drain time-out":  {func(p *rotate.Policy) { p.DrainTimeout = 0 }, rotate.Rotate, "drain time-out is 0s"},
-		"store":           {func(p *rotate.Policy) { p.StoreTimeout = 0 }, rotate.Rotate, "store time-out"},
 		"connect":         {func(p *rotate.Policy) { p.ConnectTimeout = -1 }, rotate.Rotate, "connect time-out"},
 		"quiet":           {func(p *rotate.Policy) { p.QuietTime = 0 }, rotate.Rotate, "quiet time"},
 		"every":           {func(p *rotate.Policy) { p.Every = -1 }, rotate.Rotate, "rotate every"},

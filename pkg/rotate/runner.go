@@ -7,11 +7,11 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// Runner is one Maia runner in its home: the store of its secret, its running instances, and the note beside it.
+// Runner is one Maia runner on its platform: the store of its secret, its running instances, and its note.
 //
 // The engine calls its methods one at a time and never concurrently. Every method honours its context, is bounded (it
 // retries what its cloud says to retry, a few times, and returns), and returns an error that wraps an [*Error] where
-// the kind matters: [NotReady] for what passes by itself, [Configuration] and [Permission] for what a person must mend;
+// the kind matters: [NotReady] for what passes by itself, [Configuration] and [Permission] for what a person must put right;
 // anything else is taken as transient. No error holds a secret.
 //
 // Two runs may work on one runner at the same time (a duplicate timer, a retry that overlaps). The engine relies on
@@ -20,13 +20,17 @@ type Runner interface {
 	// AgentID is the ID by which Maia knows the runner.
 	AgentID() string
 
+	// StoreTime is how long Store may take, retries included: as much is set aside before a refresh is sent. [DefaultStoreTime] is
+	// enough where it is one request or a few.
+	StoreTime() time.Duration
+
 	// Observe reads the store, the instances and the note. It changes nothing. What it returns must be no older than
-	// the last change that this Runner made: a home with lagging reads remembers its own writes.
+	// the last change that this Runner made: a platform with lagging reads remembers its own writes.
 	Observe(ctx context.Context) (Platform, error)
 
-	// Check proves, without any effect, all that can be proved about what a rotation will do in this home: that the
-	// store can be written, a restart is permitted, the deployment can come back. It is called once in a run, before
-	// anything is changed for a refresh. A failure means that nothing is refreshed.
+	// Check proves, without any effect, all that can be proved about what a rotation will do here: that the store can be
+	// written, a restart is permitted, the deployment can come back. It is called once in a run, before anything is changed for a
+	// refresh. A failure means that nothing is refreshed.
 	Check(ctx context.Context) error
 
 	// SaveNote makes the note durable before it returns. If another run has an intent of its own open that was not in
@@ -36,23 +40,26 @@ type Runner interface {
 
 	// Store puts credentials into the store, from which the next instance to start will read them, and changes nothing
 	// else there. Storing what is stored already is a success. After an error the store holds the old value or the
-	// new one, never a mixture; Observe tells.
+	// new one, never a mixture: Observe shows which.
 	Store(ctx context.Context, credentials maia.Credentials) error
 
-	// Restart orders new instances that read the store, of everything that runs with the secret (each service, revision,
-	// Deployment) and has had no restart since the store was written, by this Runner or as the note last observed says; one
-	// whose restart has failed gets another. If all have had one, those that are failing may get
-	// another, and if none is, all may that an earlier process ordered long ago. It returns when they are ordered, not when they run. One that cannot be restarted
-	// does not hold back the others: the IDs are returned beside an error, too, which names each that failed.
+	// Restart orders new instances that read the store, of everything that runs with the secret: each service, revision or
+	// Deployment that has had no restart since the store was written, by this Runner or as the note last observed says. One whose
+	// restart has failed gets another. If all have had one, those that are failing may get another; if none is failing, all may
+	// that an earlier process ordered long ago. It returns when they are ordered, not when they run. One that cannot be restarted
+	// does not hold back the others: the IDs are returned with an error, too, which names each that failed.
 	//
-	// The IDs are the platform's own, of all restarts that now stand for what is stored, in a form that the Runner itself
-	// understands when it reads them in a note: by [Note.Ordered] its Observe, in this process or in a later one, knows the
-	// instances that were started by those restarts or after them, and says ReadCurrent of them, until something else is
-	// stored. While a read does not show yet what was ordered, the instances are Rolling.
+	// The IDs are the platform's own, of all restarts that now stand for what is stored, in a form that the Runner itself can read
+	// in a note. By [Note.Ordered] its Observe, in this process or in a later one, knows the instances that were started by those
+	// restarts or after them, and says ReadCurrent of them, until something else is stored. While a read does not show yet what was
+	// ordered, the instances are Rolling.
 	Restart(ctx context.Context) (ids []string, err error)
 }
 
-// Locker is what a Runner implements too whose home has a lock: a lease that ends by itself. Such a Runner takes it when it
+// DefaultStoreTime is for a platform that stores by one request or a few.
+const DefaultStoreTime = 20 * time.Second
+
+// Locker is what a Runner implements too whose platform has a lock: a lease that ends by itself. Such a Runner takes it when it
 // first changes something, and keeps it until Release. While another run holds it, what would change something fails with
 // NotReady; a lease that its holder does not renew any more is taken.
 type Locker interface {
@@ -62,24 +69,24 @@ type Locker interface {
 	Release(ctx context.Context)
 }
 
-// Home is what Observe found.
+// Platform is what Observe found.
 type Platform struct {
-	// Stored is what an instance that starts now would read; where the home stages a new value first (Secrets
-	// Manager's AWSPENDING), the staged value during [Stage].
+	// Stored is what an instance that starts now would read; where a new value is staged first (Secrets Manager's
+	// AWSPENDING), the staged value during [Stage].
 	Stored maia.Credentials
 	// Pending is a value that was staged and is not what an instance reads yet; zero if there is none.
 	Pending maia.Credentials
-	// Unfinished says that a change of the store was begun and not completed, or that the places which should hold one
-	// value hold several: Stored then is what an instance would read, Pending the other, and storing makes it whole, also
-	// where Store is the valid value already.
+	// Unfinished reports whether a change of the store was begun and not completed, or the places which should hold one value
+	// hold several: Stored then is what an instance would read, Pending the other, and storing completes it, also where Stored
+	// is the valid value already.
 	Unfinished bool
-	// Unrecorded says why what the platform keeps beside the store (the values of a Helm release) does not hold what is stored
-	// yet, though instances read it; empty if it does. The runner is brought back all the same, and storing once more tries to
+	// Unrecorded says why what the platform keeps in addition to the store (the values of a Helm release) does not hold what is
+	// stored yet, though instances read it; empty if it does. The runner is brought back all the same, and storing once more tries to
 	// complete it.
 	Unrecorded string
-	// Staged says that the home's own trigger has got its new value already, so that no refresh is due.
+	// Staged reports whether the platform's own trigger has got its new value already, so that no refresh is due.
 	Staged bool
-	// Free says that the platform has a lock on the runner and no other run holds it: none is at work.
+	// Free reports whether the platform has a lock on the runner and no other run holds it: none is at work.
 	Free      bool
 	Instances Instances
 	Note      Note

@@ -22,7 +22,8 @@ func TestSlowRolloutIsOneRestart(t *testing.T) {
 					h := newPlatform(t)
 					h.starts, h.clockless = starts, clockless
 					report, err := h.run(rotate.Rotate)
-					if !errors.Is(err, rotate.ErrStarting) || report.Outcome != rotate.Starting || report.DownSince == nil || rotate.KindOf(err) != rotate.NotReady {
+					if !errors.Is(err, rotate.ErrStarting) || report.Outcome != rotate.Starting || report.DownSince == nil ||
+						rotate.KindOf(err) != rotate.NotReady {
 						t.Errorf("outcome %q, down since %v, error %v", report.Outcome, report.DownSince, err)
 					}
 					for until := time.Now().Add(starts); time.Now().Before(until); time.Sleep(30 * time.Minute) {
@@ -103,7 +104,8 @@ func TestStoppedIsNotBelievedOfAConnectedRunner(t *testing.T) {
 			h := newPlatform(t)
 			h.state = rotate.Stopped
 			_, err := h.run(mode)
-			if err == nil || errors.Is(err, rotate.ErrStopped) || rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "is connected") {
+			if err == nil || errors.Is(err, rotate.ErrStopped) || rotate.KindOf(err) != rotate.NotReady ||
+				!strings.Contains(err.Error(), "is connected") {
 				t.Errorf("%s: error %v", mode, err)
 			}
 			h.mustRefresh(0)
@@ -197,7 +199,7 @@ func TestAdoptionFromABadReadIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)
 		h.note.Applied = maia.NewSecret(first).Fingerprint()
-		h.note.Adopted = &rotate.Adoption{At: time.Now(), Over: maia.NewSecret(first).Fingerprint(), New: maia.NewSecret("never-valid").Fingerprint()}
+		h.note.Adopted = &rotate.Adoption{At: time.Now(), Over: fingerprintOf(first), New: fingerprintOf("never-valid")}
 		h.put("never-valid")
 		h.instance.Close()
 		time.Sleep(2 * time.Hour)
@@ -208,7 +210,7 @@ func TestAdoptionFromABadReadIsUndone(t *testing.T) {
 	})
 }
 
-// What is delivered and not recorded is completed at the end of a run, and told until then; nothing is refreshed meanwhile.
+// What is delivered and not recorded is completed at the end of a run, and reported until then; nothing is refreshed meanwhile.
 func TestUnrecordedIsDeliveredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPlatform(t)

@@ -196,8 +196,7 @@ func (h *Handler) plan(ctx context.Context, services *ecs.Services, arn string, 
 		result.err = err
 		return result
 	}
-	rotator.Policy.DryRun = true
-	report, err := rotator.Run(ctx, runner, rotate.Stage)
+	report, err := rotator.Plan(ctx, runner, rotate.Stage)
 	result.Services, result.Report, result.err = runner.Services(), &report, err
 	return result
 }

@@ -165,8 +165,7 @@ func (i *invocation) compare(ctx context.Context, platform rotate.Platform) erro
 		i.rotator.Log.WarnContext(ctx, "Maia could not be read; what is pending stands", rotate.LogError(rotate.AsError(err, rotate.OnlyStaged)))
 		return nil
 	}
-	valid, known := rotate.Observation{Platform: platform, Maia: read, Run: rotate.RunState{Mode: rotate.Finish}}.Valid()
-	if !known || platform.Pending.Equal(valid) {
+	if platform.PendingStands(read) {
 		i.rotator.Log.InfoContext(ctx, "what is pending is what Maia holds", "state", rotate.OnlyStaged)
 		return nil
 	}
@@ -194,8 +193,7 @@ func (i *invocation) test(ctx context.Context, enabled bool) error {
 	if err := i.discover(ctx, true, ""); err != nil {
 		return err
 	}
-	i.rotator.Policy.DryRun = true
-	report, err := i.rotator.Run(ctx, i.runner, rotate.Stage)
+	report, err := i.rotator.Plan(ctx, i.runner, rotate.Stage)
 	if err != nil {
 		return err
 	}

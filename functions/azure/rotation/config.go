@@ -38,9 +38,6 @@ const (
 	// timeout is what is left of it when the function is called: the host's clock starts before.
 	timeout = FunctionTimeout - 20*time.Second
 
-	// storeTimeout covers a change of an app, which may take 90 s, and the requests before and after it.
-	storeTimeout = 2 * time.Minute
-
 	stateContainer = "maia-rotate"
 	userAgent      = "maia-rotate (azure)"
 	publicManager  = "https://management.azure.com"
@@ -91,7 +88,6 @@ func ParseConfig(environ []string) (Config, error) {
 	if config.StateContainerURL, err = stateURL(env[envState], platform, config.ManagerURL); err != nil {
 		return Config{}, err
 	}
-	config.Policy.StoreTimeout = storeTimeout
 	config.Policy.Every, err = env.Age()
 	return config, err
 }

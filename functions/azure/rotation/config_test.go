@@ -88,7 +88,7 @@ func TestDefaults(t *testing.T) {
 		config.StateContainerURL != "https://hoststorage.blob.core.windows.net/maia-rotate" || config.ManagedIdentity || config.AgentIDs != nil {
 		t.Errorf("got %+v", config)
 	}
-	if config.Policy.Every != 720*time.Hour || config.Policy.Drain != rotate.DrainPause || config.Policy.StoreTimeout != 2*time.Minute {
+	if config.Policy.Every != 720*time.Hour || config.Policy.Drain != rotate.DrainPause {
 		t.Errorf("the policy is %+v", config.Policy)
 	}
 }

@@ -218,10 +218,8 @@ func (r *run) compare(ctx context.Context, client *maia.Client, held maia.Creden
 			"the secret is for client %q, and Maia says that the runner's is %q", r.platform.Stored.ClientID, held.ClientID)
 		return
 	}
-	policy := r.environment.Policy
-	policy.DryRun = true
-	rotator := rotate.Rotator{Maia: client, Policy: policy}
-	report, err := rotator.Run(ctx, r.runner, rotate.Heal)
+	rotator := rotate.Rotator{Maia: client, Policy: r.environment.Policy}
+	report, err := rotator.Plan(ctx, r.runner, rotate.Heal)
 	if err != nil {
 		typed := words(err)
 		r.report.Problem(check, typed.Hint, "AWSCURRENT is not what Maia holds: %s", typed.What)

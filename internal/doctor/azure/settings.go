@@ -13,6 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
@@ -148,7 +149,7 @@ func (r *run) judgeTimeout() {
 	if r.config == nil {
 		return
 	}
-	needed := fleet.Fleet{Policy: r.config.Policy}.Needed()
+	needed := fleet.Needed(r.config.Policy, containerapp.StoreTime)
 	if most := rotation.WorkTime(); most <= needed {
 		r.report.Problem(check, "lower MAIA_ROTATE_DRAIN_TIMEOUT or MAIA_ROTATE_CONNECT_TIMEOUT",
 			"a call has %s, and a rotation may take %s (drain, store and connect): none is ever begun", most, needed)

@@ -105,7 +105,7 @@ func (r *run) judgeTimeout() {
 	if r.config != nil {
 		policy = r.config.Policy
 	}
-	needed := fleet.Fleet{Policy: policy}.Needed()
+	needed := fleet.Needed(policy, rotate.DefaultStoreTime)
 	switch {
 	case function.WorkTime(timeout) <= needed:
 		r.report.Problem(check, hint, "its time-out is %s, and a rotation may take %s (drain, store and connect): none is ever begun", timeout,

@@ -129,6 +129,12 @@ func parseApp(text string) (*arm.ResourceID, error) {
 // AgentID is what the app's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
 
+// StoreTime is for a change of an app, which may take 90 s, and for the requests before and after it.
+const StoreTime = 2 * time.Minute
+
+// StoreTime implements rotate.Runner.
+func (r *Runner) StoreTime() time.Duration { return StoreTime }
+
 // Region is what the app's MATILLION_REGION says, in lower case; empty if it says nothing.
 func (r *Runner) Region() string { return r.region }
 

@@ -42,6 +42,9 @@ const labelSettles = 3 * time.Second
 // AgentID is what the task definition's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
 
+// StoreTime implements rotate.Runner.
+func (r *Runner) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 // Region is what the task definition's MATILLION_REGION says, in lower case; empty if it says nothing.
 func (r *Runner) Region() string { return r.region }
 

@@ -57,10 +57,10 @@ const (
 
 // Run serves the targets until ctx's deadline.
 func (f Fleet) Run(ctx context.Context, targets []Target) Result {
-	tooShort := f.tooShort(ctx)
+	whole := left(ctx)
 	members := f.find(ctx, targets)
 	f.each(members, atOnce, func(m *member) { m.heal(ctx) })
-	f.rotate(ctx, members, tooShort)
+	f.rotate(ctx, members, whole)
 	result := resultOf(ctx, members)
 	for _, m := range members {
 		m.summarize(ctx)
@@ -73,8 +73,8 @@ func (f Fleet) Plan(ctx context.Context, targets []Target) Result {
 	members := f.find(ctx, targets)
 	f.each(members, atOnce, func(m *member) {
 		if m.err == nil {
-			m.rotator.Policy.DryRun = true
-			m.Rotation = m.run(ctx, rotate.Rotate)
+			report, err := m.rotator.Plan(ctx, m.runner, rotate.Rotate)
+			m.Rotation, m.err, m.Outcome = &report, err, report.Outcome
 		}
 	})
 	return resultOf(ctx, members)
@@ -155,25 +155,15 @@ func adoptOnlyKnown(members []*member) {
 	}
 }
 
-// Needed is how long a rotation may take. One is not begun with less time left.
-func (f Fleet) Needed() time.Duration {
-	return f.Policy.DrainTimeout + f.Policy.StoreTimeout + f.Policy.ConnectTimeout + reserve
+// Needed is how long a rotation may take where storing takes so long. One is not begun with less time left.
+func Needed(p rotate.Policy, store time.Duration) time.Duration {
+	return p.DrainTimeout + store + p.ConnectTimeout + reserve
 }
 
-// enoughTime reports whether a rotation that begins now can end before the deadline.
-func (f Fleet) enoughTime(ctx context.Context) bool {
-	deadline, bounded := ctx.Deadline()
-	return !bounded || time.Until(deadline) > f.Needed()
-}
-
-// tooShort is an error if no rotation fits into a call, which has just begun.
-func (f Fleet) tooShort(ctx context.Context) error {
-	if f.enoughTime(ctx) {
-		return nil
+// left is the time until the deadline.
+func left(ctx context.Context) time.Duration {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return time.Until(deadline)
 	}
-	deadline, _ := ctx.Deadline()
-	return rotate.Errorf(rotate.Configuration,
-		"the runner is due, and a rotation may take %s (drain, store and connect), while a call has %s",
-		f.Needed(), time.Until(deadline).Round(time.Second)).
-		WithHint("give the function more time, or lower the drain or the connect time-out")
+	return 1<<63 - 1
 }

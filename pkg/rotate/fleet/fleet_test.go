@@ -42,6 +42,8 @@ const clientID = "runner-client"
 
 func (r *runner) AgentID() string { return r.id }
 
+func (r *runner) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 func (r *runner) Busy(context.Context) (string, bool, error) { return r.busy, r.busy != "", nil }
 
 func (r *runner) Observe(context.Context) (rotate.Platform, error) {
@@ -555,11 +557,10 @@ func TestNeverEnoughTime(t *testing.T) {
 // TestNeeded: the time for storing is that of the runners' platforms.
 func TestNeeded(t *testing.T) {
 	policy := rotate.DefaultPolicy()
-	if got := (fleet.Fleet{Policy: policy}).Needed(); got != 14*time.Minute {
+	if got := fleet.Needed(policy, rotate.DefaultStoreTime); got != 14*time.Minute {
 		t.Errorf("by default %s", got)
 	}
-	policy.StoreTimeout += 100 * time.Second
-	if got := (fleet.Fleet{Policy: policy}).Needed(); got != 15*time.Minute+40*time.Second {
+	if got := fleet.Needed(policy, 2*time.Minute); got != 15*time.Minute+40*time.Second {
 		t.Errorf("with more time for storing %s", got)
 	}
 }

@@ -20,7 +20,6 @@ const (
 
 // round is the part of a call that rotates.
 type round struct {
-	fleet   Fleet
 	members []*member
 
 	mu     sync.Mutex
@@ -28,23 +27,24 @@ type round struct {
 	proved bool   // one has gone well
 }
 
-// rotate rotates those that are due, in the order that is promised; tooShort says why no call ever does.
-func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
-	r := &round{fleet: f, members: members}
+// rotate rotates those that are due, in the order that is promised. whole is the time that a call has.
+func (f Fleet) rotate(ctx context.Context, members []*member, whole time.Duration) {
+	r := &round{members: members}
 	for _, m := range members {
 		r.stopIfDown(m)
 	}
 	free := make(chan struct{}, rotatedAtOnce)
 	var working sync.WaitGroup
 	for _, m := range dueInOrder(members) {
-		if tooShort != nil {
-			m.err = tooShort
+		needed := Needed(f.Policy, m.runner.StoreTime())
+		if whole <= needed {
+			m.err = tooShort(needed, whole)
 			m.notBegun("no call has the time for it")
 			continue
 		}
 		free <- struct{}{}
 		alone := !r.hasProved()
-		if why := r.against(ctx); why != "" {
+		if why := r.against(ctx, needed); why != "" {
 			m.log.WarnContext(ctx, "this runner is not rotated now", "reason", why)
 			m.notBegun(why)
 			<-free
@@ -63,6 +63,13 @@ func (f Fleet) rotate(ctx context.Context, members []*member, tooShort error) {
 		}
 	}
 	working.Wait()
+}
+
+// tooShort is the error of a runner whose rotation fits into no call.
+func tooShort(needed, call time.Duration) error {
+	return rotate.Errorf(rotate.Configuration, "the runner is due, and a rotation may take %s (drain, store and connect), while a call has %s",
+		needed, call.Round(time.Second)).
+		WithHint("give the function more time, or lower the drain or the connect time-out")
 }
 
 func dueInOrder(members []*member) []*member {
@@ -84,14 +91,14 @@ func (r *round) hasProved() bool {
 	return r.proved
 }
 
-// against is why no rotation may begin now. It waits for a runner that is slow to come back.
-func (r *round) against(ctx context.Context) string {
+// against is why no rotation that needs so long may begin now. It waits for a runner that is slow to come back.
+func (r *round) against(ctx context.Context, needed time.Duration) string {
 	why := r.stopped()
 	for why == "" && isSlow(r.members) && ctx.Err() == nil {
 		pause(ctx, watchEvery)
 		why = r.stopped()
 	}
-	if why == "" && !r.fleet.enoughTime(ctx) {
+	if why == "" && left(ctx) <= needed {
 		return "too little time is left, the next call rotates it"
 	}
 	return why

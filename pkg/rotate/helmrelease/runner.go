@@ -86,6 +86,9 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 // AgentID is what the pods are told, or what the release's values say.
 func (r *Runner) AgentID() string { return r.agentID }
 
+// StoreTime implements rotate.Runner.
+func (r *Runner) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 // Region is what the pods are told, or what the release's values say, in lower case; empty if they say nothing.
 func (r *Runner) Region() string { return r.region }
 

@@ -110,6 +110,8 @@ type memoryRunner struct {
 
 func (r *memoryRunner) AgentID() string { return r.platform.setup.AgentID }
 
+func (r *memoryRunner) StoreTime() time.Duration { return rotate.DefaultStoreTime }
+
 func (r *memoryRunner) Observe(context.Context) (seen rotate.Platform, err error) {
 	h := r.platform
 	err = r.process.Do("read", func() error {
