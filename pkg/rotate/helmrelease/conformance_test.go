@@ -43,7 +43,9 @@ func TestConformance(t *testing.T) {
 		played.Add(1)
 		return newGKE(t, place, out, setup)
 	}, options...)
-	t.Cleanup(func() { t.Logf("figure: suite, scenarios of the conformance suite on a real API server: %d", played.Load()) })
+	t.Cleanup(func() {
+		t.Logf("figure: suite, scenarios of the conformance suite on a real API server: %d", played.Load())
+	})
 }
 
 func clusterQuirks() (quirks []rotatetest.Quirk) {
