@@ -1,14 +1,9 @@
-# demo: the main job in an embedded sandbox, on AWS and on Azure (CLOUD=aws, azure or gcp: on one).  test: all tests.  bench: figures, one a line.
+# demo: the main job in an embedded sandbox, on AWS and on Azure (CLOUD=aws, azure or gcp: on one).  bench: figures, one a line.
+# check: what to run while one works.  test: all tests but those that need a Kubernetes control plane: test-kubernetes.  test-race: the race detector's.
 # prove: the promises as evidence, with the figures of docs/reliability.md.  fuzz: every parser of foreign input, a minute each.
 # See README.md.
 
 GO ?= go
-
-# The race detector needs a C compiler. CI has one and must not lose it silently.
-RACE := $(if $(shell command -v $$($(GO) env CC) 2>/dev/null),-race)
-ifdef CI
-RACE := -race
-endif
 
 # internal/pack builds with the same flags; a test compares them. Without -buildvcs=false the bytes would depend on git.
 LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
@@ -16,7 +11,7 @@ LAMBDA_FLAGS := -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 # The control plane's libraries are compiled as internal/controlplane compiles them, so that they are compiled once.
 KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 
-.PHONY: demo test test-kubernetes build-functions bench prove fuzz lint build-RotationFunction
+.PHONY: demo check test test-race test-kubernetes build-functions bench prove fuzz lint build-RotationFunction
 
 # Built with the flags of the functions, so that what they have in common is compiled once.
 SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate sandbox
@@ -32,30 +27,37 @@ else
 	@echo "Google Cloud, with a real Kubernetes API server: make demo CLOUD=gcp"
 endif
 
-# With the race detector the suite against a real API server takes the better part of an hour: with it, a part is played.
-HELM := ./pkg/rotate/helmrelease
-HELM_PART := '^TestConformance$$/^maia-RefreshCredentials'
-
-# At a time: one more than there are cores, because some wait for minutes.
+# At a time: one more package than there are cores, because some wait for minutes.
 PACKAGES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+GO_TEST = $(GO) test -v -p $(PACKAGES) -timeout 30m
 
-# Shows what tests say of themselves too, for example how many scenarios they played, and nothing of those that pass.
-test: test-kubernetes build-functions
-	@failed=$$(mktemp); export MAIA_ROTATE_CONTROL_PLANE=1; \
-	tested() { $(GO) test -v -timeout 50m "$$@" 2>&1 || echo failed >>"$$failed"; }; \
-	{ $(if $(RACE),export CGO_ENABLED=1;) tested $(RACE) -p $(PACKAGES) $$($(GO) list ./... | grep -v '/pkg/rotate/helmrelease$$'); \
-	$(if $(RACE),tested $(RACE) -run $(HELM_PART) $(HELM);) export CGO_ENABLED=0; tested -trimpath $(HELM); } \
-	| grep --line-buffered -Ev '^(=== (RUN|PAUSE|CONT|NAME)|PASS$$|\?  |[[:space:]]*--- (PASS|SKIP):)'; \
-	test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
+# A pipe ends as its last command does: the mark says that the tests failed.
+tested = failed=$$(mktemp); { $(1) 2>&1 || echo failed >"$$failed"; } | awk -f tools/tested.awk; test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
+
+# While one works: what goes without a compiled function and without a control plane, and a sample of the long suites.
+check:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -short ./... | grep -v 'no test files'
+
+# All tests, but for those that need a Kubernetes control plane.
+test: build-functions
+	@$(call tested,$(GO_TEST) ./...)
+
+# The race detector's run: what make check tests. Processes that a test starts are not under it.
+test-race:
+	@$(call tested,CGO_ENABLED=1 $(GO_TEST) -race -short ./...)
 
 # As tests compile them: several tests that need one at once would each compile its libraries.
 build-functions:
 	CGO_ENABLED=0 $(GO) build -trimpath ./functions/...
 
-# A module of its own, for its dependencies are Kubernetes' own.
-test-kubernetes:
+# What needs a Kubernetes control plane: its own module, pkg/rotate/helmrelease, and what goes by a name with GCP.
+test-kubernetes: build-functions
 	$(GO) run ./internal/controlplane/cmd
 	$(KUBERNETES) test -timeout 20m ./...
+	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath ./pkg/rotate/helmrelease ./internal/sandbox/gke)
+	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath -run 'GCP|GoogleCloud|^TestPartOfTheScenarios$$/^gcp$$' ./cmd/maia-rotate ./internal/bench ./internal/prove)
 
 bench:
 	@$(GO) run ./internal/bench

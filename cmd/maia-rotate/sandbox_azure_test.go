@@ -19,6 +19,9 @@ func TestFaultListGoldenAzure(t *testing.T) {
 }
 
 func TestTextAzure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--cloud", "azure", "--fault", "secret-changed-beside", "--verbose")
 	if code != exitOK {
@@ -43,6 +46,9 @@ func TestTextAzure(t *testing.T) {
 }
 
 func TestJSONAzure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--cloud", "azure", "--json")
 	lines := jsonLines(t, got)

@@ -13,6 +13,9 @@ import (
 )
 
 func TestSandboxDoctor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--doctor")
 	if code != exitOK || stderr != "" {
@@ -30,6 +33,9 @@ func TestSandboxDoctor(t *testing.T) {
 }
 
 func TestSandboxDoctorJSON(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--doctor", "--json")
 	lines := jsonLines(t, got)

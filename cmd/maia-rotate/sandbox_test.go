@@ -62,6 +62,9 @@ func jsonLines(t *testing.T, text string) (lines []map[string]any) {
 }
 
 func TestText(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--fault", "killed-after-refresh", "--verbose")
 	if code != exitOK {
@@ -98,6 +101,9 @@ func checkPlain(t *testing.T, text string) {
 }
 
 func TestJSON(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--json")
 	lines := jsonLines(t, got)
@@ -127,6 +133,9 @@ func TestJSON(t *testing.T) {
 
 // TestInterrupted ends the command in the middle of a rotation: it must not leave anything.
 func TestInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -22,6 +22,9 @@ import (
 
 // TestFigures runs everything, with few runs, and compares what does not depend on the machine with its limit.
 func TestFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	var stdout, progress bytes.Buffer
@@ -75,6 +78,9 @@ func checkFigures(t *testing.T, stdout string, limits map[string]float64, want [
 
 // TestFiguresOfAzure rotates once on Container Apps.
 func TestFiguresOfAzure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	var stdout, progress bytes.Buffer
@@ -134,6 +140,9 @@ func TestNothingToMeasure(t *testing.T) {
 }
 
 func TestAFunctionThatEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	binary, err := exec.LookPath("false")
 	if err != nil {
 		t.Skip(err)

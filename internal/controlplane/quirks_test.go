@@ -166,10 +166,10 @@ func TestHastened(t *testing.T) {
 		c := play(t, "rollout-60m")
 		c.stage.Hasten(8)
 		c.call(http.MethodPatch, "deployments/app")
-		if time.Sleep(time.Hour / 8); c.does.Load() != 1 {
+		if time.Sleep(time.Hour/8 - time.Second); c.does.Load() != 1 {
 			t.Error("the pods wait for less than an eighth of an hour")
 		}
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if synctest.Wait(); c.does.Load() != 2 {
 			t.Error("they wait for more than that")
 		}

@@ -18,6 +18,9 @@ import (
 var azureLayout = map[string]fs.FileMode{"RotateRunnerSecrets/function.json": 0o644, "host.json": 0o644, "rotator": 0o755}
 
 func TestTheAzureAppOfTheSameSourceHasTheSameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the function")
+	}
 	dir := t.TempDir()
 	archive, err := pack.Azure(t.Context(), filepath.Join(dir, "here.zip"))
 	if err != nil {
@@ -91,6 +94,9 @@ func checkAzureLayout(t *testing.T, path string) {
 }
 
 func TestUnpackedAzure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the function")
+	}
 	dir := filepath.Join(t.TempDir(), "app")
 	if err := pack.UnpackedAzure(t.Context(), dir); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,9 @@ import (
 )
 
 func TestTheBundleOfTheSameSourceHasTheSameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the function")
+	}
 	dir := t.TempDir()
 	archive, err := pack.GCP(t.Context(), filepath.Join(dir, "here.zip"))
 	if err != nil {
@@ -98,6 +101,9 @@ func main() {
 
 // TestTheBundleBuildsAsTheBuildpackBuildsIt does what the buildpack does, in its order, and calls what comes out of it.
 func TestTheBundleBuildsAsTheBuildpackBuildsIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the function")
+	}
 	archive, err := pack.GCP(t.Context(), filepath.Join(t.TempDir(), "function.zip"))
 	if err != nil {
 		t.Fatal(err)

@@ -46,7 +46,7 @@ func (f *figures) add(part, what string, value any) {
 // proveTests runs the tests of a package as far as they go only here, and takes the figures that they log.
 func proveTests(ctx context.Context, tests string, f *figures) error {
 	command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout", "40m", tests)
-	command.Env = append(os.Environ(), "MAIA_ROTATE_PROVE=1")
+	command.Env = append(os.Environ(), "MAIA_ROTATE_PROVE=1", "MAIA_ROTATE_CONTROL_PLANE=1")
 	command.Stderr = os.Stderr
 	pipe, err := command.StdoutPipe()
 	if err != nil {

@@ -80,6 +80,9 @@ var part = map[string][]string{
 }
 
 func TestPartOfTheScenarios(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	for _, in := range clouds() {
 		t.Run(in.name(), func(t *testing.T) {
 			t.Parallel()
@@ -115,6 +118,9 @@ func TestPartOfTheScenarios(t *testing.T) {
 
 // What judges a scenario must be able to say no: a wire that keeps the PAUSE of another, say, is no rotation.
 func TestJudgeSeesWhatIsBroken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -147,6 +153,9 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 }
 
 func TestPlanIsTheSameEachTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	calls := []call{
 		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
 		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 2},

@@ -52,6 +52,9 @@ func TestIdentity(t *testing.T) {
 		"another identity": {clientID: "00000000-0000-0000-0000-00000000000d", kind: rotate.Permission, words: "AZURE_CLIENT_ID"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && test.kind == rotate.NotReady {
+				t.Skip("the SDK tries again in real time")
+			}
 			resource := "https://" + strings.ReplaceAll(name, " ", "-") + ".example" // the SDK keeps tokens for as long as the process lives
 			endpoint := identity.New(identity.Options{Header: header, Tokens: map[string]string{resource: token}})
 			server := httptest.NewServer(endpoint)

@@ -100,6 +100,9 @@ func (f *function) call(t *testing.T, method string, body io.Reader) (int, strin
 }
 
 func TestTheCompiledFunctionAnswers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	binary := filepath.Join(t.TempDir(), "function")
 	if err := pack.BuildGCP(t.Context(), binary); err != nil {
 		t.Fatal(err)
@@ -139,6 +142,9 @@ func TestTheCompiledFunctionAnswers(t *testing.T) {
 
 // A process that is asked to end and has nothing to do ends at once, with 0.
 func TestTheCompiledFunctionEndsInOrder(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs the function")
+	}
 	binary := filepath.Join(t.TempDir(), "function")
 	if err := pack.BuildGCP(t.Context(), binary); err != nil {
 		t.Fatal(err)

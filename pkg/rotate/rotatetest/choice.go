@@ -2,6 +2,7 @@ package rotatetest
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 )
 
@@ -13,6 +14,7 @@ type choice struct {
 	reads    func(Call) bool // nil: none is told apart
 	quirks   bool
 	platform []Quirk
+	part     int // of the scenarios with a fault or a quirk, one in so many is played; 0: all
 }
 
 // OnceEach has calls that change nothing fail once for each name, method of the Runner, and phase of a rotation (up to the
@@ -20,6 +22,25 @@ type choice struct {
 // reads which they are.
 func OnceEach(reads func(Call) bool) Option {
 	return func(c *choice) { c.reads = reads }
+}
+
+// Part plays all the stories and the contract, and of the scenarios with a fault or a quirk one in n, chosen by their names. It is for a
+// platform whose scenarios are slow.
+func Part(n int) Option {
+	return func(c *choice) { c.part = n }
+}
+
+// shortPart is the part that go test -short plays.
+const shortPart = 40
+
+// plays reports whether a scenario with a fault or a quirk is in the part that is played.
+func (c choice) plays(s scenario) bool {
+	if c.part < 2 {
+		return true
+	}
+	sum := fnv.New32a()
+	sum.Write([]byte(s.name))
+	return sum.Sum32()%uint32(c.part) == 0
 }
 
 // maxPolls is how many calls of one kind are made to fail while a run waits. The next ones would meet it in the same state.

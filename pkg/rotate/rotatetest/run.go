@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,9 @@ func Run(t *testing.T, newPlatform func(t *testing.T, setup Setup) Platform, opt
 	var o choice
 	for _, option := range options {
 		option(&o)
+	}
+	if testing.Short() {
+		o.part = max(o.part, shortPart)
 	}
 	list, summary := scenarios(t, newPlatform, o)
 	var played atomic.Int32
@@ -68,8 +72,7 @@ func scenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, o cho
 	t.Helper()
 	calls := Calls(t, newPlatform)
 	kept, folded := o.fold(calls)
-	list = append(stories(), contract()...)
-	list = append(list, sweep(kept)...)
+	list = sweep(kept)
 	again, more := o.fold(record(t, newPlatform, rotate.Rotate, func(w *world) {
 		w.rotate()
 		time.Sleep(long)
@@ -85,9 +88,13 @@ func scenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, o cho
 	}
 	quirky, quirks := o.quirkScenarios(t, newPlatform, kept)
 	list = append(list, quirky...)
+	all := len(list)
+	list = slices.DeleteFunc(list, func(s scenario) bool { return !o.plays(s) })
+	leftOut := all - len(list)
+	list = slices.Concat(stories(), contract(), list)
 	toStored, toRestarted := DownCalls(calls)
-	return list, fmt.Sprintf("%d scenarios, under %s; %d calls in a rotation, %d of them from the refresh to the store and %d to the restart; "+
-		"%d calls were not made to fail: %s", len(list), quirks, len(calls), toStored, toRestarted, folded, o)
+	return list, fmt.Sprintf("%d scenarios (%d are left out of this run), under %s; %d calls in a rotation, %d of them from the refresh to the "+
+		"store and %d to the restart; %d calls were not made to fail: %s", len(list), leftOut, quirks, len(calls), toStored, toRestarted, folded, o)
 }
 
 // repeat is the command that runs one test again.
