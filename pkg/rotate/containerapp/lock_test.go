@@ -168,7 +168,7 @@ func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
 		}
 		w.state.Delete(stateName)
 		err := runner.SaveNote(w.t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"})
-		w.mustFail(err, rotate.NotReady, "the blob "+blobName, "has been deleted since this run looked at it")
+		w.mustFail(err, rotate.NotReady, "the blob "+blobName, "has been deleted since this run read it")
 		w.mustRotate() // with a new one
 	})
 	inWorld(t, nil, func(w *world) {
@@ -181,12 +181,12 @@ func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.state.Remove(stateName, blobName)
-			w.mustFail(runner.SaveNote(w.t.Context(), rotate.Note{}), rotate.NotReady, "has been deleted since this run looked at it")
+			w.mustFail(runner.SaveNote(w.t.Context(), rotate.Note{}), rotate.NotReady, "has been deleted since this run read it")
 			if err := runner.SaveNote(w.t.Context(), rotate.Note{}); err != nil {
 				t.Fatal(err)
 			}
 			w.state.Delete(stateName)
-			w.mustFail(runner.Hold(w.t.Context(), time.Second), rotate.NotReady, "has been deleted since this run looked at it")
+			w.mustFail(runner.Hold(w.t.Context(), time.Second), rotate.NotReady, "has been deleted since this run read it")
 		}
 		runner.Release(w.t.Context())
 	})
@@ -420,7 +420,7 @@ func TestPromise8TheRunnerOfAnotherApp(t *testing.T) {
 		w.state.Put(stateName, blobName, strings.Replace(kept, "containerApps/runner", "containerApps/another", 1))
 		w.maia.ConsoleRefresh(agentID)
 		_, err := w.run(rotate.Heal)
-		w.mustFail(err, rotate.Configuration, "is at home in", "another", "delete the blob")
+		w.mustFail(err, rotate.Configuration, "says that the runner is app", "another", "delete the blob")
 		if w.apps.Secret(appID, clientSecret).Value == w.maia.LiveSecret(agentID) {
 			t.Error("the live secret was stored")
 		}

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 // Restart implements [rotate.Runner]: each revision that runs is restarted, except those of which a restart stands for what the
 // app holds. One that Azure refuses to restart does not hold back the others.
 func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	if err := r.enter(ctx); err != nil {
-		if !r.stored || errors.Is(err, errOtherRun) {
+		if !r.stored || errors.Is(err, lease.ErrOtherRun) {
 			return nil, err
 		}
 		// The runner is dark, or will be: it is not to wait for the storage account.

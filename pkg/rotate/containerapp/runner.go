@@ -150,8 +150,8 @@ func (r *Runner) Revisions() []string {
 // Busy waits until no other run holds the runner's lock, or until the lease has outlasted its time: then its holder renews
 // it, and is alive.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
-	defer r.lock.use()()
-	free, err := r.lock.awaitFree(ctx)
+	defer r.lock.lease.Use()()
+	free, err := r.lock.lease.Await(ctx)
 	if err != nil {
 		return "", false, failure("read blob "+r.lock.name, actionReadBlob, err)
 	}
@@ -188,20 +188,20 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 // readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
 // is dark is not to wait for the storage account, and nothing is written over a note that was not seen.
 func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
-	defer r.lock.use()()
-	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.read(ctx)); err != nil {
+	defer r.lock.lease.Use()()
+	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.lease.Read(ctx)); err != nil {
 		if !r.stored && len(r.ordered) == 0 {
 			return rotate.Note{}, false, err
 		}
 		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)
-		return r.lock.note, r.lock.held(), nil
+		return r.lock.note, r.lock.lease.Held(), nil
 	}
-	return r.lock.note, !r.lock.leased || r.lock.held(), nil
+	return r.lock.note, r.lock.lease.Free(), nil
 }
 
 // SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	if err := r.lock.write(ctx, note); err != nil {
 		return failure("write blob "+r.lock.name, actionWriteBlob, err)
 	}
@@ -213,15 +213,15 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 
 // enter takes the lock before something is changed.
 func (r *Runner) enter(ctx context.Context) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	return failure("take the lease of blob "+r.lock.name, actionWriteBlob, r.lock.enter(ctx))
 }
 
 // Hold implements [rotate.Locker].
 func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	return failure("renew the lease of blob "+r.lock.name, actionWriteBlob, r.lock.hold(ctx, d))
 }
 
 // Release implements [rotate.Locker].
-func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }
+func (r *Runner) Release(ctx context.Context) { r.lock.lease.Release(ctx) }

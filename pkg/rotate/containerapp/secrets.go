@@ -14,6 +14,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 const (
@@ -159,7 +160,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 			secret.Value = &wanted
 		}
 	}
-	if err := r.enter(ctx); errors.Is(err, errOtherRun) {
+	if err := r.enter(ctx); errors.Is(err, lease.ErrOtherRun) {
 		return false, err // this run was held up, and what it has listed may be old
 	} else if err != nil {
 		r.log.WarnContext(ctx, "the lock could not be taken again; the secrets are written without it", "error", err)
