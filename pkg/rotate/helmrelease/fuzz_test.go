@@ -341,7 +341,7 @@ func FuzzLeaseNote(f *testing.F) {
 			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{noteAnnotation: note, revisionAnnotation: revision, "other": "kept"}},
 			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &at},
 		}
-		l.taken()
+		l.state()
 		if l.revision() < 0 {
 			t.Errorf("the revision is %d", l.revision())
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 // fieldManager names us in managedFields for what is not Helm's: the mark and the Lease.
@@ -71,7 +72,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
 		secrets: map[maia.Fingerprint]maia.Secret{}, orders: map[string]order{}, short: map[string]bool{},
 	}
-	r.lock.fence = &guard
+	guard.lock = r.lock.lease
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -101,8 +102,8 @@ func (r *Runner) Deployments() []string { return r.seen.names() }
 // Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says
 // who.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
-	defer r.lock.use()()
-	free, err := r.lock.awaitFree(ctx)
+	defer r.lock.lease.Use()()
+	free, err := r.lock.lease.Await(ctx)
 	if err != nil {
 		return "", false, r.failure("read Lease "+r.lock.name, err)
 	}
@@ -129,8 +130,8 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 }
 
 func (r *Runner) readLease(ctx context.Context) error {
-	defer r.lock.use()()
-	if err := r.lock.read(ctx); err != nil {
+	defer r.lock.lease.Use()()
+	if err := r.lock.lease.Read(ctx); err != nil {
 		return r.failure("read Lease "+r.lock.name, err)
 	}
 	return nil
@@ -161,7 +162,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 }
 
 func (r *Runner) writeLease(ctx context.Context, change func(map[string]string)) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	if err := r.lock.write(ctx, change); err != nil {
 		return r.failure("write Lease "+r.lock.name, err)
 	}
@@ -169,11 +170,11 @@ func (r *Runner) writeLease(ctx context.Context, change func(map[string]string))
 }
 
 // enough of the Lease must be left for changes to begin; it is renewed all the while.
-const enough = fenceMargin + renewEvery/2
+const enough = fenceMargin + lease.RenewEvery/2
 
 // Hold implements [rotate.Locker].
 func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	if err := r.lock.hold(ctx, d); err != nil {
 		return r.failure("renew Lease "+r.lock.name, err)
 	}
@@ -181,7 +182,7 @@ func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
 }
 
 // Release implements [rotate.Locker].
-func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }
+func (r *Runner) Release(ctx context.Context) { r.lock.lease.Release(ctx) }
 
 // Restart implements [rotate.Runner]: each Deployment gets a new mark, except those whose newest pods read what is stored already.
 // Where all do, those get another that do not come up. A patch that is refused does not keep the others from theirs.
