@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ var (
 // object is what runs share on a platform. It ends a lease itself, or shows its renewals and leaves its end to the runs.
 type object struct {
 	endsLeases bool
+
+	mu         sync.Mutex // guards what is below
 	holder     string
 	renewed    time.Time // by the holder's clock, where that is seen
 	lasts      time.Duration
@@ -28,7 +31,13 @@ type object struct {
 	away, slow bool
 }
 
-// free reports whether the service has ended the lease.
+func (o *object) change(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
+}
+
+// ended reports whether the service has ended the lease.
 func (o *object) ended() bool { return o.endsLeases && time.Since(o.renewed) >= o.lasts }
 
 // run is one run on an object: the backend of its lock.
@@ -45,6 +54,8 @@ func (o *object) run(name string) *run {
 }
 
 func (r *run) Read(_ context.Context, held bool) (lease.State, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
 	case r.away:
 		return lease.State{}, errAway
@@ -63,6 +74,8 @@ func (r *run) Read(_ context.Context, held bool) (lease.State, error) {
 }
 
 func (r *run) acquire(context.Context) (time.Time, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
 	case r.away:
 		return time.Time{}, errAway
@@ -74,6 +87,8 @@ func (r *run) acquire(context.Context) (time.Time, error) {
 }
 
 func (r *run) Renew(ctx context.Context) (time.Time, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.slow {
 		<-ctx.Done()
 		return time.Time{}, ctx.Err()
@@ -90,7 +105,7 @@ func (r *run) Renew(ctx context.Context) (time.Time, error) {
 	return r.renewed, nil
 }
 
-func (r *run) Release(context.Context) { r.holder = "" }
+func (r *run) Release(context.Context) { r.change(func() { r.holder = "" }) }
 
 func (r *run) take(t *testing.T) error {
 	t.Helper()
@@ -137,9 +152,11 @@ func TestALockIsRenewedUntilItIsGivenBack(t *testing.T) {
 		one, two := o.run("one"), o.run("two")
 		one.mustTake(t)
 		time.Sleep(10*lease.Duration + time.Second)
-		if !one.lock.Held() || o.renewals != 45 {
-			t.Errorf("held %t after %d renewals", one.lock.Held(), o.renewals)
-		}
+		o.change(func() {
+			if !one.lock.Held() || o.renewals != 45 {
+				t.Errorf("held %t after %d renewals", one.lock.Held(), o.renewals)
+			}
+		})
 		if free, took, err := two.await(t); free || err != nil || took > lease.Duration+2*lease.Margin {
 			t.Errorf("free %t after %s, %v", free, took, err)
 		}
@@ -172,7 +189,7 @@ func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := &object{holder: "other", renewed: time.Now().Add(ahead), lasts: lease.Duration}
 			one := o.run("one")
-			time.AfterFunc(lease.RenewEvery, func() { o.renewed = o.renewed.Add(lease.RenewEvery) })
+			time.AfterFunc(lease.RenewEvery, func() { o.change(func() { o.renewed = o.renewed.Add(lease.RenewEvery) }) })
 			if free, took, err := one.await(t); free || err != nil || took > lease.RenewEvery+lease.Margin {
 				t.Errorf("%s ahead and alive: free %t after %s, %v", ahead, free, took, err)
 			}
@@ -185,7 +202,7 @@ func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 
 func TestALockThatIsHeldForYearsIsAnError(t *testing.T) {
 	onBoth(t, func(t *testing.T, o *object) {
-		o.holder, o.renewed, o.lasts = "somebody", time.Now(), 10*365*24*time.Hour
+		o.holder, o.renewed, o.lasts = "operator", time.Now(), 10*365*24*time.Hour
 		one := o.run("one")
 		if free, took, err := one.await(t); free || !errors.Is(err, errEndless) || took > time.Minute || o.endsLeases && took > 0 {
 			t.Errorf("free %t after %s, %v", free, took, err)
@@ -200,7 +217,7 @@ func TestALockThatCannotBeRenewedIsLostAndTakenAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, o *object) {
 		one := o.run("one")
 		one.mustTake(t)
-		o.away = true
+		o.change(func() { o.away = true })
 		time.Sleep(lease.Duration - time.Second)
 		if !one.lock.Held() {
 			t.Error("it was lost before its time was over")
@@ -214,7 +231,7 @@ func TestALockThatCannotBeRenewedIsLostAndTakenAgain(t *testing.T) {
 		if err := one.take(t); !errors.Is(err, errAway) {
 			t.Errorf("error %v", err)
 		}
-		o.away = false
+		o.change(func() { o.away = false })
 		one.mustTake(t)
 		time.Sleep(5 * lease.Duration)
 		if !one.lock.Held() {
@@ -229,13 +246,12 @@ func TestALockThatWasTakenOver(t *testing.T) {
 	onBoth(t, func(t *testing.T, o *object) {
 		one, two := o.run("one"), o.run("two")
 		one.mustTake(t)
-		o.holder = "two" // by an operator, or one's renewals have not arrived
+		o.change(func() { o.holder = "two" })
 		time.Sleep(lease.RenewEvery + time.Second)
 		if one.lock.Claimed() {
 			t.Error("it is not known to be lost")
 		}
-		two.lock.Lose()
-		o.holder = ""
+		o.change(func() { o.holder = "" })
 		two.mustTake(t)
 		mustBeBusy(t, one.take(t))
 		two.lock.Release(t.Context())
@@ -273,7 +289,7 @@ func TestALockIsGivenBackWhileARenewalHangs(t *testing.T) {
 	onBoth(t, func(t *testing.T, o *object) {
 		one := o.run("one")
 		one.mustTake(t)
-		o.slow = true
+		o.change(func() { o.slow = true })
 		time.Sleep(lease.RenewEvery + time.Second)
 		began := time.Now()
 		one.lock.Release(t.Context())
