@@ -30,7 +30,7 @@ type view struct {
 	maximum   int32 // replicas of a revision
 	variables map[string]*armappcontainers.EnvironmentVar
 	secret    string          // name of the client secret
-	vault     map[string]bool // names of the secrets that Key Vault holds, as a GET tells
+	vault     map[string]bool // names of the secrets that Key Vault holds, as a GET shows
 	secrets   []*armappcontainers.ContainerAppSecret
 	listed    time.Time // when the secrets were, by Azure's clock; zero if it did not say
 	revisions []revision
@@ -107,7 +107,7 @@ func (r *Runner) readApp(ctx context.Context) error {
 	return nil
 }
 
-// hold takes what a GET tells of the secrets: their names, and which of them Key Vault holds.
+// hold keeps what a GET shows of the secrets: their names, and which of them Key Vault holds.
 func (v *view) hold(configuration *armappcontainers.Configuration) {
 	if configuration == nil {
 		return
@@ -150,7 +150,7 @@ func (v *view) plain(name string) (string, error) {
 
 // credentials are what a replica that starts now reads.
 func (v *view) credentials() (maia.Credentials, error) {
-	secret, err := v.stored(v.secret)
+	secret, err := v.valueOf(v.secret)
 	if err != nil {
 		return maia.Credentials{}, err
 	}
@@ -161,7 +161,7 @@ func (v *view) credentials() (maia.Credentials, error) {
 	}
 	id := value(variable.Value)
 	if name := value(variable.SecretRef); name != "" {
-		if id, err = v.stored(name); err != nil {
+		if id, err = v.valueOf(name); err != nil {
 			return maia.Credentials{}, err
 		}
 	}

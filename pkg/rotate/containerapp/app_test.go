@@ -41,10 +41,10 @@ func TestAppsThatAreRefused(t *testing.T) {
 		return &containerapps.Secret{Name: name, KeyVaultURL: "https://vault.example/secrets/s", Identity: "system"}
 	}
 	for name, test := range map[string]struct {
-		spec  func(*containerapps.Spec)
-		then  func(w *world)
-		kind  rotate.Kind
-		tells []string
+		spec func(*containerapps.Spec)
+		then func(w *world)
+		kind rotate.Kind
+		says []string
 	}{
 		"no client secret": {variable("OAUTH_CLIENT_SECRET"), nil, rotate.Configuration, []string{"no container of app runner has the variable OAUTH_CLIENT_SECRET"}},
 		"client secret as a value": {variable("OAUTH_CLIENT_SECRET", "value", "in-clear"), nil, rotate.Configuration,
@@ -85,10 +85,10 @@ func TestAppsThatAreRefused(t *testing.T) {
 			inWorld(t, test.spec, func(w *world) {
 				if test.then != nil {
 					test.then(w)
-					w.settle()
+					w.finishRestarts()
 				}
 				_, err := w.run(rotate.Rotate)
-				w.mustFail(err, test.kind, test.tells...)
+				w.mustFail(err, test.kind, test.says...)
 				w.mustBeUntouched()
 			})
 		})
@@ -135,7 +135,7 @@ func TestAChangeThatHasFailedIsRepairedFirst(t *testing.T) {
 		w.mustFail(runner.Store(w.t.Context(), credentials("another")), rotate.Internal, "ended as Failed")
 		runner.Release(w.t.Context())
 		_, err := w.run(rotate.Rotate)
-		w.mustFail(err, rotate.NotReady, "the provisioning state of app runner is Failed", "mend it")
+		w.mustFail(err, rotate.NotReady, "the provisioning state of app runner is Failed", "put it right")
 		if n := w.maia.Refreshes(agentID); n > 0 {
 			t.Errorf("%d refreshes", n)
 		}
@@ -143,7 +143,7 @@ func TestAChangeThatHasFailedIsRepairedFirst(t *testing.T) {
 }
 
 func TestResourceIDsThatAreRefused(t *testing.T) {
-	for id, tells := range map[string]string{
+	for id, says := range map[string]string{
 		"":                                  "is not a resource ID",
 		"runner":                            "is not a resource ID",
 		strings.TrimPrefix(appID, "/"):      "is not a resource ID",
@@ -155,7 +155,7 @@ func TestResourceIDsThatAreRefused(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				_, err := w.discover(func(c *containerapp.Config) { c.App = id })
-				w.mustFail(err, rotate.Configuration, tells)
+				w.mustFail(err, rotate.Configuration, says)
 				if n := len(w.apps.Calls()); n > 0 {
 					t.Errorf("%d calls were made", n)
 				}
@@ -182,7 +182,7 @@ func TestOnlyAgentsThatAreAllowed(t *testing.T) {
 	})
 }
 
-// Azure says "West Europe" where it was told "westeurope", and the other way round: the location is sent as it is shown.
+// Azure shows "West Europe" where "westeurope" was sent, and the other way round: the location is sent as it is shown.
 func TestPatchHoldsAllSecretsAndTheLocationAndNothingElse(t *testing.T) {
 	inWorld(t, func(spec *containerapps.Spec) {
 		spec.Tags["maia-rotate"] = "enabled"
@@ -232,11 +232,11 @@ func TestEveryActiveRevisionThatUsesTheSecretIsRestarted(t *testing.T) {
 		spec.Revisions = []string{"runner--1", "runner--2", "runner--3"}
 		spec.Others = []containerapps.Revision{
 			{Name: "runner--0", Inactive: true},
-			{Name: "runner--beside", Replicas: 1, Containers: []any{map[string]any{"name": "beside", "env": []any{map[string]any{"name": "X", "secretRef": "other"}}}}},
+			{Name: "runner--foreign", Replicas: 1, Containers: []any{map[string]any{"name": "foreign", "env": []any{map[string]any{"name": "X", "secretRef": "other"}}}}},
 		}
 	}, func(w *world) {
 		w.mustRotate()
-		if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--0:0 runner--1:1 runner--2:1 runner--3:1 runner--beside:0]" {
+		if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--0:0 runner--1:1 runner--2:1 runner--3:1 runner--foreign:0]" {
 			t.Errorf("restarts %v", got)
 		}
 	})
@@ -269,7 +269,7 @@ func TestRestartsAreSeenInWhateverWayTheyShow(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, options, nil)
 				if report := w.mustRotate(); report.Downtime == 0 || report.Downtime > time.Minute {
-					t.Errorf("dark for %s", report.Downtime)
+					t.Errorf("down for %s", report.Downtime)
 				}
 			})
 		})
@@ -283,14 +283,14 @@ func TestReplicasOfWhichAzureDoesNotSayWhenTheyWereCreated(t *testing.T) {
 	})
 }
 
-// A revision without replicas is not scaled to zero while those start that were ordered, or that somebody else has ordered.
+// A revision without replicas is not scaled to zero while those start that were ordered, by this run or by an operator.
 func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
 	for name, change := range map[string]func(revision map[string]any){
 		"no template":            func(revision map[string]any) { delete(revision, "template") },
 		"nothing said of scale":  func(revision map[string]any) { delete(revision["template"].(map[string]any), "scale") },
 		"may be scaled to zero":  func(revision map[string]any) { scale(revision)["minReplicas"] = nil },
-		"and is told to be so":   func(revision map[string]any) { scale(revision)["minReplicas"] = 0 },
-		"and is told to be down": func(revision map[string]any) { revision["runningState"] = "Stopped" },
+		"and is said to be so":   func(revision map[string]any) { scale(revision)["minReplicas"] = 0 },
+		"and is said to be down": func(revision map[string]any) { revision["runningState"] = "Stopped" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
 			revision["runningState"] = "Activating"
 			scale(revision)["minReplicas"] = 0
 		},
-		"only the app tells of scale": func(revision map[string]any) { revision["runningState"] = "Unknown"; delete(revision, "template") },
+		"only the app shows the scale": func(revision map[string]any) { revision["runningState"] = "Unknown"; delete(revision, "template") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -341,7 +341,7 @@ func TestARevisionWhoseActivationFailedHasFailed(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.apps.BreakRestarts(appID, 9)
 		w.apps.RestartAll(appID)
-		w.settle()
+		w.finishRestarts()
 		w.alter = items(listOfRevisions, func(revision map[string]any) {
 			revision["runningState"], revision["healthState"] = "ActivationFailed", "None"
 		})

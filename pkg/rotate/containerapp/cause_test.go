@@ -36,7 +36,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{403, "AuthorizationFailure", rotate.Configuration, "network into the storage account"},
 		{409, "ScopeLocked", rotate.Configuration, "remove the lock ReadOnly"},
 		{409, "ReadOnlyDisabledSubscription", rotate.Configuration, "subscription is disabled"},
-		{409, "ContainerAppOperationInProgress", rotate.NotReady, "somebody else changes it"},
+		{409, "ContainerAppOperationInProgress", rotate.NotReady, "another writer changes it"},
 		{400, "QuotaExceeded", rotate.Configuration, "raise the quota"},
 		{409, "SubscriptionQuotaExceeded", rotate.Configuration, "raise the quota"},
 		{429, "TooManyRequests", rotate.NotReady, "the next run tries again"},
@@ -60,7 +60,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 
 // TestNoTextOfTheSDKIsPassedOn: it may quote an answer.
 func TestNoTextOfTheSDKIsPassedOn(t *testing.T) {
-	const quoted = "the-secret-of-somebody"
+	const quoted = "the-secret-of-another"
 	malformed := json.Unmarshal([]byte(`{"a":`+quoted+`}`), new(any))
 	for name, err := range map[string]error{
 		"JSON":            fmt.Errorf("unmarshalling type *armappcontainers.SecretsCollection: %s: %w", quoted, malformed),

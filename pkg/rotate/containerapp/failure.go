@@ -49,7 +49,7 @@ type cause struct {
 	hint string
 }
 
-// causes are looked through before the status is. The first that fits counts.
+// causes go before the status. The first that fits counts.
 var causes = []cause{
 	{scopeLocked, rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"},
 	{"RequestDisallowedByPolicy", rotate.Configuration,
@@ -64,10 +64,10 @@ var causes = []cause{
 	{"AuthorizationFailure", rotate.Configuration,
 		"let the function's network into the storage account (its firewall, or its private endpoint), and check that the account takes tokens"},
 	{"ContainerAppSecretInvalid", rotate.Configuration,
-		"Azure refuses the app's secrets as they are: look for one that is empty, or a reference to Key Vault that does not resolve, " +
-			"and mend it or remove it"},
-	{revisionNotFound, rotate.NotReady, "nothing: the revision is gone, the next look finds those that are there"},
-	{"RevisionInactive", rotate.NotReady, "nothing: the revision was deactivated, the next look finds those that are active"},
+		"Azure refuses the app's secrets as they are: find the one that is empty, or refers to Key Vault and does not resolve, " +
+			"and correct or remove it"},
+	{revisionNotFound, rotate.NotReady, "nothing: the revision is gone, the next read finds those that are there"},
+	{"RevisionInactive", rotate.NotReady, "nothing: the revision was deactivated, the next read finds those that are active"},
 }
 
 // causeOf is the cause of an answer; nil if its status says all.
@@ -91,11 +91,11 @@ func byStatus(status int, action string) (kind rotate.Kind, hint string) {
 	case status == http.StatusNotFound:
 		return rotate.Configuration, "check the resource ID in the function's settings"
 	case status == http.StatusConflict:
-		return rotate.NotReady, "nothing: somebody else changes it, the next run tries again"
+		return rotate.NotReady, "nothing: another writer changes it, the next run tries again"
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
 		return rotate.NotReady, "nothing: the next run tries again"
 	}
-	return rotate.Internal, "look at the activity log; the next run tries again"
+	return rotate.Internal, "check the activity log; the next run tries again"
 }
 
 // failure gives an error of Azure its kind. The SDK's own text is not used: it holds the whole answer, or quotes it.
@@ -147,7 +147,7 @@ func notAnswered(what string, err error) error {
 		}
 	}
 	text, network := connectionText(err)
-	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithHint("look at the function's log; the next run tries again")
+	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithHint("check the function's log; the next run tries again")
 	if network {
 		failed.Kind = rotate.NotReady
 		failed.Hint = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its storage account"

@@ -46,7 +46,7 @@ func (fuzzAzure) GetToken(context.Context, policy.TokenRequestOptions) (azcore.A
 const fuzzSample = `{"id":"` + fuzzApp + `","location":"westeurope","properties":{"provisioningState":"Succeeded","configuration":{"secrets":[{"name":"matillion-client-id"},{"name":"matillion-client-secret"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x"}]},` +
 	`"template":{"containers":[{"name":"runner","env":[{"name":"AGENT_ID","value":"` + fuzzAgent + `"},{"name":"MATILLION_REGION","value":"EU1"},{"name":"OAUTH_CLIENT_ID","secretRef":"matillion-client-id"},{"name":"OAUTH_CLIENT_SECRET","secretRef":"matillion-client-secret"}]}],"scale":{"minReplicas":1,"maxReplicas":1}}}}`
 
-const fuzzSecrets = `{"value":[{"name":"matillion-client-id","value":"client"},{"name":"matillion-client-secret","value":"` + fuzzSecret + `"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x","identity":"system"},{"name":"other","value":"of somebody else's\u0000"}]}`
+const fuzzSecrets = `{"value":[{"name":"matillion-client-id","value":"client"},{"name":"matillion-client-secret","value":"` + fuzzSecret + `"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x","identity":"system"},{"name":"other","value":"of another\u0000"}]}`
 
 // FuzzApp: whatever Azure says of an app and its secrets, it is a runner's, with credentials, of which all other secrets are sent as they
 // are; or an error with a kind, in which there is no secret.
@@ -119,7 +119,7 @@ func FuzzApp(f *testing.F) {
 	})
 }
 
-// FuzzBlob: a blob holds the note and the runner's home as they will be written, or is refused; nothing that it holds is lost by the next
+// FuzzBlob: a blob holds the note and the runner's app as they will be written, or is refused; nothing that it holds is lost by the next
 // write.
 func FuzzBlob(f *testing.F) {
 	const note = `{"app":"` + fuzzApp + `","applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`

@@ -66,7 +66,7 @@ func TestALeaseThatIsHeld(t *testing.T) {
 	for name, test := range map[string]struct {
 		lease time.Duration
 		waits time.Duration
-		tells []string
+		says  []string
 	}{
 		"by one that renews it":           {time.Hour, 50 * time.Second, []string{"another run is at work"}},
 		"by one that has just gone":       {40 * time.Second, 0, nil},
@@ -76,7 +76,7 @@ func TestALeaseThatIsHeld(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				w.state.Put(stateName, blobName, "{}")
 				w.state.Lease(stateName, blobName, test.lease)
-				if test.tells == nil {
+				if test.says == nil {
 					w.mustRotate()
 					return
 				}
@@ -85,26 +85,26 @@ func TestALeaseThatIsHeld(t *testing.T) {
 					t.Errorf("busy %t after %s, %v", busy, time.Since(began), err)
 				}
 				_, err := w.run(rotate.Rotate)
-				w.mustFail(err, rotate.NotReady, test.tells...)
+				w.mustFail(err, rotate.NotReady, test.says...)
 				w.mustBeUntouched()
 			})
 		})
 	}
 }
 
-// No run ever is at work on such a runner: that must not look as if one were.
+// No run is ever at work on such a runner, and none must be reported.
 func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.state.Put(stateName, blobName, "{}")
 		w.state.Lease(stateName, blobName, 0)
-		tells := []string{"leased without an end", "az storage blob lease break"}
+		says := []string{"leased without an end", "az storage blob lease break"}
 		_, busy, err := w.runner().Busy(w.t.Context())
-		w.mustFail(err, rotate.NotReady, tells...)
+		w.mustFail(err, rotate.NotReady, says...)
 		if busy {
-			t.Error("another run is told to be at work")
+			t.Error("another run is reported at work")
 		}
 		_, err = w.run(rotate.Rotate)
-		w.mustFail(err, rotate.NotReady, tells...)
+		w.mustFail(err, rotate.NotReady, says...)
 		rotator := &rotate.Rotator{Maia: w.maia.Client(w.t), Policy: rotate.DefaultPolicy()}
 		served := fleet.Fleet{Policy: rotate.DefaultPolicy()}.Run(w.t.Context(), []fleet.Target{{
 			Name: "runner", Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return w.runner(), rotator, nil },
@@ -112,7 +112,7 @@ func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 		if !served.Failed() {
 			t.Error("the call has not failed")
 		}
-		w.mustFail(served.Targets[0].Err(), rotate.NotReady, tells...)
+		w.mustFail(served.Targets[0].Err(), rotate.NotReady, says...)
 		w.mustBeUntouched()
 	})
 }
@@ -302,7 +302,7 @@ func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
 	}
 }
 
-// A lock that another run has is that run's, dark or not.
+// A lock that another run has is that run's, whether the runner is down or not.
 func TestNothingIsRestartedDuringAConcurrentRun(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		runner := w.runner()
@@ -345,7 +345,7 @@ func TestPromise8NothingIsStoredDuringAConcurrentRun(t *testing.T) {
 		}
 		w.mustBeBack()
 		if got := w.apps.Secret(appID, "other").Value; got != "a newer one" {
-			t.Errorf("the secret of somebody else is %q again", got)
+			t.Errorf("the other secret is %q again", got)
 		}
 		if n := w.writes; n != 1 {
 			t.Errorf("%d changes of the app, expected one", n)

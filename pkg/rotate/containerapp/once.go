@@ -11,8 +11,8 @@ import (
 )
 
 // once has the SDK send a request a single time. By itself it repeats a change that got no answer, or was one of too many, after
-// up to a minute: what was built from an older look would undo what somebody else has done since, or the next holder of the
-// lock. Here each new try begins with a fresh look, and the lock.
+// up to a minute: what was built from an older read would undo what another writer, or the next holder of the lock, has done
+// since. Here each new try begins with a fresh read, under the lock.
 func (r *Runner) once(ctx context.Context) context.Context {
 	retry := r.config.client().Retry
 	retry.MaxRetries = -1
@@ -48,7 +48,7 @@ func (r *Runner) restart(ctx context.Context, revision string) (at time.Time, er
 	return time.Time{}, err
 }
 
-// longestWait is how long Azure may ask to wait before the next change. Whoever is asked to wait longer is told so as an error.
+// longestWait is how long Azure may ask to wait before the next change. A longer wait is an error.
 const longestWait = time.Minute
 
 // heed keeps until when Azure asks to send no other change.

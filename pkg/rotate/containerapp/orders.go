@@ -56,7 +56,7 @@ func (o order) crashed(name string, one replica) bool {
 // late reports whether Azure should have begun the restart long ago.
 func (o order) late(now time.Time) bool { return !o.at.IsZero() && now.Sub(o.at) > slowest }
 
-// id is the order as a note has it, from which a later process can tell old replicas from new ones, also where Azure restarts
+// id is the order as a note has it, by which a later process knows old replicas from new ones, also where Azure restarts
 // containers in place: REVISION@WHEN, and then REPLICA=CREATED+RESTARTS of each that was there before.
 func (o order) id(revision string) string {
 	var text strings.Builder
@@ -107,12 +107,12 @@ func parseTime(text string, ok bool) (time.Time, bool) {
 	return at, err == nil
 }
 
-// recall takes the restarts that a note tells of, if they stand for what the app holds: not once this Runner has stored
+// recall takes the restarts that are in a note, if they stand for what the app holds: not once this Runner has stored
 // something since.
 func (r *Runner) recall(note rotate.Note, store maia.Credentials) {
 	r.noted = map[string]order{}
 	ordered := note.Ordered
-	if ordered == nil || r.stored || ordered.At.Equal(r.void) || ordered.For != store.ClientSecret.Fingerprint() {
+	if ordered == nil || r.restartDue || ordered.At.Equal(r.void) || ordered.For != store.ClientSecret.Fingerprint() {
 		return
 	}
 	for _, id := range ordered.IDs {
@@ -122,7 +122,7 @@ func (r *Runner) recall(note rotate.Note, store maia.Credentials) {
 	}
 }
 
-// order is the restart that stands for a revision: this Runner's own, or else the one that the note tells of.
+// order is the restart that stands for a revision: this Runner's own, or else the one in the note.
 func (r *Runner) order(revision string) (found order, was bool) {
 	if found, was = r.ordered[revision]; !was {
 		found, was = r.noted[revision]
@@ -141,10 +141,10 @@ func (r *Runner) since() time.Time {
 	return since
 }
 
-// covered reports whether a restart of a revision stands for what the app holds: one that was ordered, or one of somebody
-// else's that certainly came after the value was stored.
+// covered reports whether a restart of a revision stands for what the app holds: one that was ordered, or an operator's that
+// certainly came after the value was stored.
 func (r *Runner) covered(found revision) bool {
-	if r.stored {
+	if r.restartDue {
 		return false
 	}
 	if _, was := r.order(found.name); was {

@@ -148,7 +148,7 @@ func TestARevisionThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) {
 	}
 }
 
-// TestReplicasThatCrashAfterARestartAreGivenTime: the reason is told, and a later run restarts once more.
+// TestReplicasThatCrashAfterARestartAreGivenTime: the reason is reported, and a later run restarts once more.
 func TestReplicasThatCrashAfterARestartAreGivenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, containerapps.Options{}, nil)

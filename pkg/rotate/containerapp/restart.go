@@ -14,10 +14,10 @@ import (
 // app holds. One that Azure refuses to restart does not hold back the others.
 func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	if err := r.enter(ctx); err != nil {
-		if !r.stored || errors.Is(err, lease.ErrOtherRun) {
+		if !r.restartDue || errors.Is(err, lease.ErrOtherRun) {
 			return nil, err
 		}
-		// The runner is dark, or will be: it is not to wait for the storage account.
+		// The runner is down, or will be: it is not to wait for the storage account.
 		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", "error", err)
 	}
 	if len(r.running()) == 0 {
@@ -38,7 +38,7 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 		if r.held.IsZero() {
 			r.held = at
 		}
-		r.stored = false
+		r.restartDue = false
 	}
 	return r.ids(), joined(failed, len(owed))
 }

@@ -55,17 +55,17 @@ type Runner struct {
 
 	agentID, region string
 
-	seen    view
-	note    rotate.Note      // as last observed
-	stored  bool             // this Runner has stored a value, or may have, and restarted nothing since
-	held    time.Time        // since when the app held what it does, at the latest, by Azure's clock; zero: not known
-	resent  bool             // a value that was held by an app whose last change had failed was sent again
-	wrote   write            // what this Runner wrote last
-	asked   question         // what this Runner asked last
-	ordered map[string]order // by revision: the restarts that this Runner has ordered since
-	noted   map[string]order // by revision: those that the note tells of
-	void    time.Time        // of the order in the note that does not stand any more, since something was stored
-	allowed time.Time        // until then Azure has asked to send no change
+	seen       view
+	note       rotate.Note      // as last observed
+	restartDue bool             // this Runner has stored a value, or may have, and restarted nothing since
+	held       time.Time        // since when the app held what it does, at the latest, by Azure's clock; zero: not known
+	resent     bool             // a value that was held by an app whose last change had failed was sent again
+	wrote      write            // what this Runner wrote last
+	asked      question         // what this Runner asked last
+	ordered    map[string]order // by revision: the restarts that this Runner has ordered since
+	noted      map[string]order // by revision: those that are in the note
+	void       time.Time        // of the order in the note that does not stand any more, since something was stored
+	allowed    time.Time        // until then Azure has asked to send no change
 }
 
 var (
@@ -186,11 +186,11 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 }
 
 // readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
-// is dark is not to wait for the storage account, and nothing is written over a note that was not seen.
+// is down is not to wait for the storage account, and nothing is written over a note that was not seen.
 func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
 	defer r.lock.lease.Use()()
 	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.lease.Read(ctx)); err != nil {
-		if !r.stored && len(r.ordered) == 0 {
+		if !r.restartDue && len(r.ordered) == 0 {
 			return rotate.Note{}, false, err
 		}
 		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", "error", err)

@@ -48,8 +48,8 @@ func (v *view) find(name string) *armappcontainers.ContainerAppSecret {
 	return nil
 }
 
-// stored is the value of a secret that the app itself holds.
-func (v *view) stored(name string) (string, error) {
+// valueOf is the value of a secret that the app itself holds.
+func (v *view) valueOf(name string) (string, error) {
 	secret := v.find(name)
 	switch {
 	case secret == nil:
@@ -84,7 +84,7 @@ func (v *view) all() ([]*armappcontainers.Secret, error) {
 		case value(secret.Value) != "":
 			sent[i].Value = secret.Value
 		default:
-			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets beside it", value(secret.Name), v.name).
+			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the other secrets, too", value(secret.Name), v.name).
 				WithHint("set it, or remove it: az containerapp secret remove")
 		}
 	}
@@ -105,7 +105,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 			return failure("write the secrets of app "+r.id.Name, actionWrite, err)
 		case err == nil && try == storeTries:
 			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value", r.id.Name, try).
-				WithHint("look who else changes the secrets; the next run tries again")
+				WithHint("find out who else changes the secrets; the next run tries again")
 		}
 		r.log.WarnContext(ctx, "the change was not carried out, or undone: the secrets are listed again", "try", try,
 			"error", failure("write the secrets of app "+r.id.Name, actionWrite, err))
@@ -115,7 +115,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	}
 }
 
-// passes reports whether a change is worth another try: somebody else changes the app, Azure is asked too much, or has failed.
+// passes reports whether a change is worth another try: another writer changes the app, Azure is asked too much, or has failed.
 func passes(err error) bool {
 	var answered *azcore.ResponseError
 	if !errors.As(err, &answered) || answered.ErrorCode == scopeLocked {
@@ -131,7 +131,7 @@ func passes(err error) bool {
 
 // store lists the secrets, changes one, sends all, and lists them again. It reports whether the app then holds what it should.
 //
-// There is no ETag. A change of somebody else's that is under way is waited for before the list, and one that begins between
+// There is no ETag. Another writer's change that is under way is waited for before the list, and one that begins between
 // the list and ours is a conflict for one of the two. One that begins and ends in that moment would be lost.
 func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done bool, err error) {
 	if err := r.awaitNoChange(ctx); err != nil {
@@ -140,7 +140,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	if err := r.readSecrets(ctx); err != nil {
 		return false, err
 	}
-	over, err := r.seen.stored(r.seen.secret)
+	over, err := r.seen.valueOf(r.seen.secret)
 	if err != nil {
 		return false, err
 	}
@@ -172,7 +172,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	}
 	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
 		failed := rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
-			WithHint("look at the app's activity log; the next run tries again")
+			WithHint("check the app's activity log; the next run tries again")
 		if !holds {
 			return false, failed
 		}
@@ -189,7 +189,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 
 // forget forgets the restarts so far, the noted one too: they read an older value than the one that is stored now.
 func (r *Runner) forget() {
-	r.stored, r.held = true, time.Time{}
+	r.restartDue, r.held = true, time.Time{}
 	clear(r.ordered)
 	clear(r.noted)
 	if ordered := r.note.Ordered; ordered != nil {
@@ -233,7 +233,7 @@ type write struct {
 }
 
 // remember shows what was written last in place of what it was written over: a list may lag, or go back to a server that does.
-// That the app was changed since tells another writer's change from that; and after a while what is shown counts.
+// If the app was changed since, what is shown is another writer's; and after a while what is shown counts.
 func (r *Runner) remember(ctx context.Context) error {
 	last := r.wrote
 	shown := r.seen.find(last.secret)
@@ -272,7 +272,7 @@ func (r *Runner) awaitNoChange(ctx context.Context) error {
 			return nil
 		case time.Since(began) > provisionTime:
 			return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress for more than %s", r.id.Name, provisionTime).
-				WithHint("nothing: the next run looks again")
+				WithHint("nothing: the next run reads it again")
 		}
 		if err := wait(ctx, provisionPoll); err != nil {
 			return err
