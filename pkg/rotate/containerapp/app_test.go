@@ -174,7 +174,7 @@ func TestAppThatIsNotThere(t *testing.T) {
 func TestOnlyAgentsThatAreAllowed(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		_, err := w.discover(func(c *containerapp.Config) { c.AgentIDs = []string{"ffffffff-3d52-4c1b-9a37-2f8f3f5b6c10"} })
-		w.mustFail(err, rotate.Configuration, "names agent "+agentID, "MAIA_AGENT_IDS")
+		w.mustFail(err, rotate.Configuration, "names agent "+agentID, "the function's configuration")
 		runner, err := w.discover(func(c *containerapp.Config) { c.AgentIDs = []string{strings.ToUpper(agentID)} })
 		if err != nil || runner.AgentID() != agentID || runner.Region() != "eu1" {
 			t.Errorf("%v, %v", runner, err)

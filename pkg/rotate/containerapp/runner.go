@@ -108,7 +108,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "app %s names agent %s, which this function may not serve", id.Name, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the app")
+			WithHint("allow it in the function's configuration if it is yours; if not, find out who has changed the app")
 	}
 	region, _ := r.seen.plain("MATILLION_REGION") // one that is not there is the caller's to know
 	r.region = strings.ToLower(region)

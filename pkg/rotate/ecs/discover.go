@@ -20,10 +20,10 @@ const (
 	envRegion       = "MATILLION_REGION"
 )
 
-// Config says where the services of a secret are looked for, and what a runner may do with it.
+// Config says where the services of a secret are, and what a runner may do with it.
 type Config struct {
 	SecretARN string
-	Clusters  []string     // names or ARNs: all their services are looked at
+	Clusters  []string     // names or ARNs: all their services are read
 	Services  []ServiceRef // or just these
 	AgentIDs  []string     // agents that may be served; empty: whichever the services name
 
@@ -40,7 +40,7 @@ type user struct {
 	whole   bool // it takes the client secret, too
 }
 
-// Services are the services of some places with their task definitions, as looked up once, for one secret or many.
+// Services are the services of some clusters with their task definitions, as read once, for one secret or many.
 type Services struct {
 	api         ecsAPI
 	places      string // for a person
@@ -147,7 +147,7 @@ func (s *Services) noService(inactive []string, config Config) error {
 		return rotate.Errorf(rotate.Configuration, "no ACTIVE service takes a variable from secret %s: %s", config.SecretARN, strings.Join(inactive, ", ")).
 			WithHint("name the service that the runner runs as now in the function's configuration")
 	}
-	return rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(s.described), s.places).
+	return rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; %d services of %s were read", config.SecretARN, len(s.described), s.places).
 		WithHint("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
 }
 
@@ -275,7 +275,7 @@ func checkController(ref ServiceRef, described types.Service) error {
 	return nil
 }
 
-// identify settles which agent the secret belongs to: exactly one, allowed, and named by no service of another secret.
+// identify finds which agent the secret belongs to: exactly one, allowed, and named by no service of another secret.
 func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	for _, user := range users {
 		switch {
@@ -298,7 +298,7 @@ func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	}
 	if len(r.config.AgentIDs) > 0 && !slices.ContainsFunc(r.config.AgentIDs, func(allowed string) bool { return strings.EqualFold(allowed, r.agentID) }) {
 		return rotate.Errorf(rotate.Configuration, "service %s names agent %s, which is not among the agents that this function may serve", users[0].service, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who changed the task definition")
+			WithHint("allow it in the function's configuration if it is yours; if not, find out who changed the task definition")
 	}
 	if other, found := others[strings.ToLower(r.agentID)]; found {
 		return rotate.Errorf(rotate.Configuration, "agent %s is named by service %s too, which takes its secret from elsewhere: neither is served", r.agentID, other).

@@ -134,7 +134,7 @@ func TestDiscover(t *testing.T) {
 			t.Errorf("agent %s, region %s, services %v", runner.AgentID(), runner.Region(), runner.Services())
 		}
 		if platform.Stored.ClientID != "client" || platform.Stored.ClientSecret.Reveal() != "the-first-secret" || platform.Staged {
-			t.Errorf("home %+v", platform)
+			t.Errorf("platform %+v", platform)
 		}
 		if platform.Instances.State != rotate.Steady || !strings.Contains(platform.Instances.Detail, "service matillion/runner: 1 of 1 running") {
 			t.Errorf("instances %+v", platform.Instances)
@@ -174,7 +174,7 @@ func TestDiscoverRefuses(t *testing.T) {
 		"no service": {prepare: func(*cloud) {}, says: "no service takes a variable from secret"},
 		"services of other secrets": {prepare: func(c *cloud) {
 			c.service("web", func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
-		}, says: "looked at 1 services of matillion"},
+		}, says: "1 services of matillion were read"},
 		"two agents":  {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("AGENT_ID", other)) }, says: "name two agents"},
 		"two regions": {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("MATILLION_REGION", "us1")) }, says: "name two regions"},
 		"no agent": {prepare: func(c *cloud) {
@@ -564,7 +564,7 @@ func TestCheckWantsRoomForLabels(t *testing.T) {
 		current := c.secrets.Versions(c.arn)[0].ID
 		for _, label := range "abcdefghijk" {
 			_, err := c.secretsAPI.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
-				SecretId: &c.arn, VersionStage: aws.String("somebody-" + string(label)), MoveToVersionId: &current,
+				SecretId: &c.arn, VersionStage: aws.String("foreign-" + string(label)), MoveToVersionId: &current,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -168,7 +168,7 @@ func FuzzLabelsOfNote(f *testing.F) {
 	})
 }
 
-// sayable says that a time has a year of four digits, wherever it is told.
+// sayable reports whether a time has a year of four digits in every time zone.
 func sayable(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 
 // FuzzValueFrom: what a task definition refers to is put together again as it was, and is the secret if and only if the ARN

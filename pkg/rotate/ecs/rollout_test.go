@@ -66,7 +66,7 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 		c.restart(runner)
 		for _, after := range []time.Duration{0, 10 * time.Second, 50 * time.Second, 25 * time.Minute} {
 			time.Sleep(after)
-			c.label("somebody's-" + after.String()) // moves LastChangedDate
+			c.label("foreign-" + after.String()) // moves LastChangedDate
 			later, platform := c.runner()
 			if platform.Instances.Read != rotate.ReadCurrent {
 				t.Errorf("after %s: %+v", after, platform.Instances)
@@ -75,7 +75,7 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c.services.Deploy("matillion", "runner") // by somebody else: newer, and so it reads the same
+		c.services.Deploy("matillion", "runner") // by an operator: newer, and so it reads the same
 		if _, platform := c.runner(); platform.Instances.Read != rotate.ReadCurrent {
 			t.Errorf("after a newer deployment: %+v", platform.Instances)
 		}

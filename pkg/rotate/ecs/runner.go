@@ -20,7 +20,7 @@ type Runner struct {
 	ecs      ecsAPI
 	secret   *secret
 	services []*service
-	inactive []string // services on the secret that were not ACTIVE when they were looked up, for a person
+	inactive []string // services on the secret that were not ACTIVE when they were read, for a person
 	agentID  string
 	region   string
 
@@ -36,8 +36,8 @@ var _ rotate.Runner = (*Runner)(nil)
 // wedged is how old an order is with whose tasks a runner that is not connected may be restarted.
 const wedged = time.Hour
 
-// labelSettles is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
-const labelSettles = 3 * time.Second
+// labelLag is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
+const labelLag = 3 * time.Second
 
 // AgentID is what the task definition's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
@@ -60,7 +60,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 		return rotate.Platform{}, err
 	}
 	if r.config.Stage && r.config.Token != "" && (r.secret.labels[awsPending] != r.config.Token || r.Promoted()) {
-		return rotate.Platform{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or somebody has abandoned it", r.config.Token).
+		return rotate.Platform{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or an operator has abandoned it", r.config.Token).
 			WithHint("nothing")
 	}
 	current, err := r.secret.current(ctx)
@@ -193,7 +193,7 @@ func leftOut(ref ServiceRef, described types.Service) string {
 func (r *Runner) Check(ctx context.Context) error {
 	ours := noteLabels + 2*(len(orderedLabels(r.largestOrder()))-1) // while one order is replaced by another there are both
 	if others := len(r.secret.labels) - len(r.secret.ours()); others+ours > maxLabels {
-		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand beside ours", others, max(0, maxLabels-ours)).
+		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand next to ours", others, max(0, maxLabels-ours)).
 			WithHint("remove staging labels that nobody uses")
 	}
 	for _, service := range r.active() {
@@ -225,7 +225,7 @@ func (r *Runner) largestOrder() rotate.Order {
 }
 
 // SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash between
-// leaves both. An intent, and that the runner is about to be paused, stands only if a look after it was written shows no
+// leaves both. An intent, and that the runner is about to be paused, stands only if a read after it was written shows no
 // other that was not there before.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	before := r.secret.ours()
@@ -247,7 +247,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 		}
 		// A read may lag a write: another run's label must have had the time to show.
 		select {
-		case <-time.After(labelSettles):
+		case <-time.After(labelLag):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -61,7 +61,7 @@ func (s *service) describe(described types.Service) {
 	}
 }
 
-// state tells where the newest deployment is.
+// state is where the newest deployment is.
 func (s *service) state(ordered orders) rotate.InstanceState {
 	primary := s.primary()
 	switch {
@@ -89,7 +89,7 @@ func (s *service) rolledOut() bool {
 	return primary.RolloutState == types.DeploymentRolloutStateCompleted || primary.RolloutState == "" && len(s.seen.Deployments) == 1
 }
 
-// read tells which value the newest deployment read. changed is no earlier than when AWSCURRENT came to its version,
+// read is which value the newest deployment read. changed is no earlier than when AWSCURRENT came to its version,
 // created no later.
 func (s *service) read(ordered orders, created, changed time.Time) rotate.ReadState {
 	primary := s.primary()

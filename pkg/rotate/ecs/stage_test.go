@@ -99,7 +99,7 @@ func TestPromise2WhatARotationMadeIsStoredAsItsValue(t *testing.T) {
 		promoted bool
 	}{
 		"the refresh was the rotation's": {over: maia.NewSecret("the-first-secret").Fingerprint(), promoted: true},
-		"somebody else's":                {over: second.ClientSecret.Fingerprint()},
+		"another writer's":               {over: second.ClientSecret.Fingerprint()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

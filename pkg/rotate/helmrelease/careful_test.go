@@ -63,7 +63,7 @@ func (r *rig) sets() int {
 	return len(slices.DeleteFunc(sets.Items, func(s appsv1.ReplicaSet) bool { return !strings.HasPrefix(s.Name, appDeployment) }))
 }
 
-// TestWhatACarefulOperatorWouldLeave looks at what helm and kubectl show after a rotation.
+// TestWhatACarefulOperatorWouldLeave checks what helm and kubectl show after a rotation.
 func TestWhatACarefulOperatorWouldLeave(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

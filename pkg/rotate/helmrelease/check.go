@@ -140,12 +140,12 @@ func (r *Runner) dryRunPatches(ctx context.Context) error {
 	return nil
 }
 
-// dryRunFailure is of what would fail without a dry run too: what the cluster or the chart says is to be mended.
+// dryRunFailure is of what would fail without a dry run too: what the cluster or the chart says is to be put right.
 func (r *Runner) dryRunFailure(what string, err error) error {
 	failed := r.failure(what, err)
 	var typed *rotate.Error
 	if errors.As(failed, &typed) && typed.Kind == rotate.Internal {
-		typed.Kind, typed.Hint = rotate.Configuration, "mend what it says; nothing is refreshed until the dry run succeeds"
+		typed.Kind, typed.Hint = rotate.Configuration, "put right what it says; nothing is refreshed until the dry run succeeds"
 	}
 	return failed
 }
@@ -181,7 +181,7 @@ func (r *Runner) rights(objects kube.ResourceList) []right {
 	return rights
 }
 
-// checkRights asks the cluster for each right. All that are missing are told.
+// checkRights asks the cluster for each right, and reports all that are missing.
 func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) error {
 	var missing []string
 	for _, needed := range r.rights(objects) {

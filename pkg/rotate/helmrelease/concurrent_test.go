@@ -17,7 +17,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// What others do beside a run of ours.
+// What other writers do during a run.
 
 const anotherVersion = "99.0.0"
 
@@ -87,7 +87,7 @@ func TestAnnouncedRevisionOfAnotherWriter(t *testing.T) {
 	})
 }
 
-// TestAnnouncementIsTakenBack when Maia refuses the refresh: the next revision will be somebody else's.
+// TestAnnouncementIsTakenBack when Maia refuses the refresh: the next revision will be another writer's.
 func TestAnnouncementIsTakenBack(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -123,7 +123,7 @@ func TestRolloutRestartAtTheRefresh(t *testing.T) {
 		}
 	}})
 	if report, err := r.rotate(time.Minute); err != nil || report.Outcome != rotate.Rotated {
-		t.Fatalf("with %d pods of somebody else's restart: %q, %v", len(pods), report.Outcome, err)
+		t.Fatalf("with %d pods of an operator's restart: %q, %v", len(pods), report.Outcome, err)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 	}
 }
 
-// TestObjectThatGoesAtTheRefresh has somebody delete an object of the release in the moment before the secret is revoked: the
+// TestObjectThatGoesAtTheRefresh has an operator delete an object of the release in the moment before the secret is revoked: the
 // upgrade cannot be done until it is back, which is said, when the runner is. The upgrade that brings the object back puts the revoked
 // secret back as well, which is seen.
 func TestObjectThatGoesAtTheRefresh(t *testing.T) {

@@ -62,7 +62,7 @@ func causes() []cause {
 		{[]string{"exceeded quota", "failed quota", "status unknown for quota"}, rotate.Configuration, "a ResourceQuota has no room for it",
 			"raise it, or remove what is not needed: kubectl describe resourcequota --namespace NAMESPACE; " + notTheRole},
 		{[]string{"because it is being terminated"}, rotate.Configuration, "the namespace is being deleted",
-			"take the release in namespace NAMESPACE out of MAIA_HELM_RELEASES"},
+			"take the release in namespace NAMESPACE out of the function's configuration"},
 		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady,
 			"an admission webhook of the cluster does not answer",
 			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE without it"},
@@ -107,10 +107,10 @@ func causeOf(err error, text string) cause {
 	return cause{kind: rotate.Internal}
 }
 
-// busyRelease is the error of a release whose last revision is pending by somebody else's doing.
+// busyRelease is the error of a release whose last revision another writer has left pending.
 func (r *Runner) busyRelease() *rotate.Error {
 	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
-		WithHint("nothing while it is; if its process is gone, look at helm history and end it with helm rollback to the last deployed revision: the next run puts the valid secret back")
+		WithHint("nothing while it is; if its process is gone, check helm history and end it with helm rollback to the last deployed revision: the next run puts the valid secret back")
 }
 
 // known remembers a secret that must not be in an error.

@@ -19,7 +19,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestOneCodeSeveralCauses: what is to be done is told by the cause, also where Helm has made a text of the error.
+// TestOneCodeSeveralCauses: what is to be done depends on the cause, also where Helm has made a text of the error.
 func TestOneCodeSeveralCauses(t *testing.T) {
 	secrets := schema.GroupResource{Resource: "secrets"}
 	forbidden := func(text string) error { return apierrors.NewForbidden(secrets, "a", errors.New(text)) }

@@ -220,7 +220,7 @@ func FuzzManifest(f *testing.F) {
 // FuzzReplicas: of whatever a chart renders, the numbers of replicas of the named Deployments change and nothing else.
 func FuzzReplicas(f *testing.F) {
 	for _, sample := range []string{
-		"kind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 2 # beside an HPA\n",
+		"kind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 2 # next to an HPA\n",
 		"# é\n{kind: Deployment, metadata: {name: app, labels: {é: ü}}, spec: {replicas: 2}}",
 		"kind: Deployment\nmetadata:\n  name: app\nspec:\n  replicas: \"2\"\n---\nkind: Deployment\nmetadata: {name: app}\nspec: {replicas: 2}\n",
 		"kind: Deployment\rmetadata: {name: app}\rspec: {replicas: 2}\r",

@@ -163,7 +163,7 @@ func TestPruningFails(t *testing.T) {
 	}
 }
 
-// TestPodsThatAreNewerThanTheSecret has somebody else put another secret into the release, and then restart the pods, which
+// TestPodsThatAreNewerThanTheSecret has an operator put another secret into the release, and then restart the pods, which
 // keep the mark of our last restart: it is not believed.
 func TestPodsThatAreNewerThanTheSecret(t *testing.T) {
 	t.Parallel()

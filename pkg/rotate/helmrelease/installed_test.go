@@ -43,7 +43,7 @@ type installed struct {
 	helm      *action.Configuration
 }
 
-// install makes a namespace with a release, the function's Role, and something that is somebody else's.
+// install makes a namespace with a release, the function's Role, and something foreign.
 func (p *place) install(agentID, clientID, secret string, change ...func(values map[string]any)) (*installed, error) {
 	ctx := context.Background() // it outlives the bubble that asked for it
 	admin := rest.CopyConfig(p.Admin())
@@ -75,7 +75,7 @@ func (p *place) install(agentID, clientID, secret string, change ...func(values 
 		return nil, err
 	}
 	i.helm = i.configuration()
-	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-somebody-else"}, StringData: map[string]string{"password": "of somebody else"}}
+	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}, StringData: map[string]string{"password": "of another"}}
 	if _, err := clients.CoreV1().Secrets(i.namespace).Create(ctx, other, metav1.CreateOptions{}); err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func declared(rel *release.Release) string {
 
 // put is an operator's upgrade with another secret, who keeps the replicas.
 func (i *installed) put(secret string) error {
-	// Nobody upgrades over one that was cut off; here somebody ends it first.
+	// Nobody upgrades over one that was cut off; here an operator ends it first.
 	last, err := i.helm.Releases.Last(releaseName)
 	if err != nil {
 		return err
@@ -247,7 +247,7 @@ func (i *installed) foreign() (string, error) {
 	spec := deployment.Spec.DeepCopy()
 	spec.Template.Annotations = without(spec.Template.Annotations, "maia-rotate/secret", "maia-rotate/secret-version", "maia-rotate/restarted-at", kubectlRestart)
 	fmt.Fprintln(&text, asJSON(spec), deployment.Labels, without(deployment.Annotations, "deployment.kubernetes.io/revision"))
-	for _, name := range []string{configSecret, "of-somebody-else"} {
+	for _, name := range []string{configSecret, "foreign"} {
 		secret, err := i.clients.CoreV1().Secrets(i.namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return "", err

@@ -74,7 +74,9 @@ func renewalOf(spec coordinationv1.LeaseSpec) string {
 func (l *lock) holder() string { return value(l.seen.Spec.HolderIdentity) }
 
 // lasts is how long the Lease is its holder's without a renewal.
-func (l *lock) lasts() time.Duration { return time.Duration(value(l.seen.Spec.LeaseDurationSeconds)) * time.Second }
+func (l *lock) lasts() time.Duration {
+	return time.Duration(value(l.seen.Spec.LeaseDurationSeconds)) * time.Second
+}
 
 // write has a change of the annotations made under the lock, which it takes if it has to. The annotations must be as they were last read.
 func (l *lock) write(ctx context.Context, change func(annotations map[string]string)) error {

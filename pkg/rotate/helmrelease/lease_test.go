@@ -74,7 +74,7 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 	for name, renewed := range map[string]time.Duration{"now": 0, "in a year": 8766 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				who, seconds, at := "somebody", int32(1<<31-1), metav1.NewMicroTime(time.Now().Add(renewed))
+				who, seconds, at := "operator", int32(1<<31-1), metav1.NewMicroTime(time.Now().Add(renewed))
 				there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"},
 					Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}
 				l := newLock(fake.NewClientset(there).CoordinationV1().Leases("runners"), "runner")
@@ -82,7 +82,7 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 				began := time.Now()
 				free, err := l.lease.Await(t.Context())
 				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady ||
-					!strings.Contains(err.Error(), "held by somebody for 596523h14m7s without a renewal") {
+					!strings.Contains(err.Error(), "held by operator for 596523h14m7s without a renewal") {
 					t.Errorf("free %t after %s: %v", free, took, err)
 				}
 			})
@@ -90,8 +90,8 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// A run that has lost its Lease to another, which has ended by now, may take it again once it has looked: else it would try in
-// vain until its deadline, and calls of the same instance be turned away meanwhile.
+// A run that has lost its Lease to another, which has ended by now, may take it again once it has read it: else it would try in
+// vain until its deadline, and calls of the same instance would be turned away meanwhile.
 func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}
@@ -137,7 +137,7 @@ func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 		for holder, alive := range map[string]bool{"alive": true, "dead": false} {
 			t.Run(name+", "+holder, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					who, seconds, at := "somebody", int32(lease.Duration.Seconds()), metav1.NewMicroTime(time.Now().Add(ahead))
+					who, seconds, at := "operator", int32(lease.Duration.Seconds()), metav1.NewMicroTime(time.Now().Add(ahead))
 					there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"),
 						ResourceVersion: "1"},
 						Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}

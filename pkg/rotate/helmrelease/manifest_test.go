@@ -19,7 +19,7 @@ metadata:
   labels: {replicas: "2"}
   name:   app
 spec:
-  replicas:   2   # beside an HPA
+  replicas:   2   # next to an HPA
   template:
     spec: {terminationGracePeriodSeconds: 43200}
 ---

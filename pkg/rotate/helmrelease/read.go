@@ -51,7 +51,7 @@ func (s sight) names() []string {
 	return names
 }
 
-// look reads everything.
+// read reads everything.
 func (r *Runner) read(ctx context.Context) error {
 	if err := r.readLease(ctx); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	switch deployed := slices.IndexFunc(history, func(r *release.Release) bool { return r.Info.Status == release.StatusDeployed }); {
 	case last.Info.Status == release.StatusUninstalled, last.Info.Status == release.StatusUninstalling:
 		return nil, nil, rotate.Errorf(rotate.Configuration, "%s is %s", where, last.Info.Status).
-			WithHint("take it out of MAIA_HELM_RELEASES, or install it again")
+			WithHint("take it out of the function's configuration, or install it again")
 	case deployed >= 0:
 		base = history[deployed]
 	case last.Info.Status == release.StatusFailed, last.Info.Status == release.StatusSuperseded, r.began(last):
@@ -279,7 +279,7 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 }
 
 // identity is which runner it is, and its region. The vendor's chart brings both to the pods as variables, from values of
-// their own or from the list env.direct, beside which those values are placeholders: what the pods are told counts. Where
+// their own or from the list env.direct, which leaves those values as placeholders: what the pods get counts. Where
 // the values name an agent too it must be the same. A region that is not there is the caller's to know.
 func (r *Runner) identity() (agentID, region string, err error) {
 	if agentID, err = r.variable(agentIDVariable); err != nil {
@@ -292,7 +292,7 @@ func (r *Runner) identity() (agentID, region string, err error) {
 	case agentID == "":
 		agentID = said
 	case err == nil && maia.CheckAgentID(said) == nil && !strings.EqualFold(said, agentID):
-		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods are told %s", r.config.Release, said, agentID).
+		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods get %s", r.config.Release, said, agentID).
 			WithHint("find out which is the runner's, and upgrade the release with it")
 	}
 	if maia.CheckAgentID(agentID) != nil {
@@ -307,7 +307,7 @@ func (r *Runner) identity() (agentID, region string, err error) {
 	return agentID, strings.ToLower(region), nil
 }
 
-// variable is what the containers that read the Secret are told in clear; empty if nothing.
+// variable is what the containers that read the Secret get in clear; empty if nothing.
 func (r *Runner) variable(name string) (value string, err error) {
 	for _, d := range r.seen.deployments {
 		for _, c := range d.Spec.Template.Spec.Containers {
@@ -319,7 +319,7 @@ func (r *Runner) variable(name string) (value string, err error) {
 					continue
 				}
 				if value != "" && !strings.EqualFold(value, e.Value) {
-					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s are told several values of %s: %s and %s", r.config.Release, name, value, e.Value).
+					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s get several values of %s: %s and %s", r.config.Release, name, value, e.Value).
 						WithHint("give each runner a release of its own")
 				}
 				value = e.Value

@@ -34,7 +34,7 @@ func (r *rig) record(change func(*release.Release)) {
 	r.must(r.helm.Releases.Update(last))
 }
 
-// next adds a revision in a state, which an operation of somebody else has made.
+// next adds a revision in a state, as another writer's operation has left it.
 func (r *rig) next(status release.Status, change func(*release.Release)) {
 	r.t.Helper()
 	last, err := r.helm.Releases.Last(releaseName)
@@ -107,7 +107,7 @@ func TestRefused(t *testing.T) {
 		},
 		"uninstalled": {
 			prepare: func(r *rig) { r.record(func(rel *release.Release) { rel.Info.Status = release.StatusUninstalled }) },
-			kind:    rotate.Configuration, words: []string{"is uninstalled", "MAIA_HELM_RELEASES"},
+			kind:    rotate.Configuration, words: []string{"is uninstalled", "the function's configuration"},
 		},
 		"pending install": {
 			prepare: func(r *rig) {
@@ -115,11 +115,11 @@ func TestRefused(t *testing.T) {
 			},
 			kind: rotate.NotReady, words: []string{"is pending-install and has no deployed revision"},
 		},
-		"pending upgrade of somebody else": {
+		"pending upgrade of another writer": {
 			prepare: func(r *rig) { r.next(release.StatusPendingUpgrade, nil) },
 			kind:    rotate.NotReady, words: []string{"another Helm operation on release matillion-agent", "in progress"},
 		},
-		"pending rollback of somebody else": {
+		"pending rollback of another writer": {
 			prepare: func(r *rig) { r.next(release.StatusPendingRollback, nil) },
 			kind:    rotate.NotReady, words: []string{"another Helm operation on release matillion-agent"},
 		},
@@ -203,13 +203,13 @@ func TestRefused(t *testing.T) {
 			},
 			kind: rotate.Configuration, words: []string{"names agent \"<MatillionAgentId>\"", "AGENT_ID", "UUID"},
 		},
-		"pods that are told another agent than the values": {
+		"pods that get another agent than the values": {
 			values: func(values map[string]any) {
 				set(values, []any{map[string]any{"name": "AGENT_ID", "value": anotherAgent}}, "dpcAgent", "dpcAgent", "env", "direct")
 			},
-			kind: rotate.Configuration, words: []string{"name agent " + rigAgent, "are told " + anotherAgent},
+			kind: rotate.Configuration, words: []string{"name agent " + rigAgent, "get " + anotherAgent},
 		},
-		"containers that are told several agents": {
+		"containers that get several agents": {
 			prepare: func(r *rig) {
 				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more","env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
 			},
@@ -217,7 +217,7 @@ func TestRefused(t *testing.T) {
 		},
 		"agent that is not allowed": {
 			config: config(func(c *helmrelease.Config) { c.AgentIDs = []string{anotherAgent} }),
-			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "MAIA_AGENT_IDS"},
+			kind:   rotate.Configuration, words: []string{rigAgent, "may not serve", "the function's configuration"},
 		},
 		"Pod that reads the Secret":         otherReader("v1", "Pod", "%s"),
 		"StatefulSet that reads the Secret": otherReader("apps/v1", "StatefulSet", "{template: {spec: %s}}"),
@@ -225,7 +225,7 @@ func TestRefused(t *testing.T) {
 		"CronJob that reads the Secret":     otherReader("batch/v1", "CronJob", "{jobTemplate: {spec: {template: {spec: %s}}}}"),
 		"overridden by env.fromSecret": {
 			values: func(values map[string]any) {
-				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "of-somebody-else", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
+				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "foreign", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
 			},
 			kind: rotate.Configuration, words: []string{"gets OAUTH_CLIENT_SECRET from elsewhere", "env.fromSecret"},
 		},
@@ -240,7 +240,7 @@ func TestRefused(t *testing.T) {
 		"in the middle of a rollout": {
 			prepare: func(r *rig) {
 				r.must(r.annotate("runner.test/hang", "true"))
-				r.patchDeployment(`{"spec":{"template":{"metadata":{"annotations":{"by":"somebody"}}}}}`)
+				r.patchDeployment(`{"spec":{"template":{"metadata":{"annotations":{"by":"operator"}}}}}`)
 			},
 			kind: rotate.NotReady, words: []string{"Insufficient cpu", "old pods that take their time to end may hold its place"},
 		},
@@ -299,7 +299,7 @@ func TestRefused(t *testing.T) {
 		},
 		"change that the server does not admit": {
 			prepare: func(r *rig) {
-				r.record(func(rel *release.Release) { // as if somebody had changed what cannot be changed back
+				r.record(func(rel *release.Release) { // as if an operator had changed what cannot be changed back
 					rel.Chart.Templates = slices.DeleteFunc(rel.Chart.Templates, func(f *chart.File) bool { return f.Name == "templates/hpa.yaml" })
 					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/hpa.yaml", Data: []byte(
 						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName + "-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
@@ -369,7 +369,7 @@ func (r *rig) renew() {
 
 const anotherAgent = "6a1cf9c1-1111-4222-8333-444455556666"
 
-// TestVariablesOfTheirOwn is a release whose pods get their variables from the list env.direct: the values beside it are
+// TestVariablesOfTheirOwn is a release whose pods get their variables from the list env.direct: the other values are
 // placeholders.
 func TestVariablesOfTheirOwn(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ func TestALookupOutsideTheNamespaceIsRefused(t *testing.T) {
 			_, err = r.rotate(time.Second)
 			for _, form := range []string{value, "b2YtYW5vdGhlci10ZW5hbnQ="} {
 				if err == nil || strings.Contains(err.Error(), form) || strings.Contains(r.log.String(), form) {
-					t.Errorf("what was looked up is told: %v", err)
+					t.Errorf("an answer of the cluster is in the error: %v", err)
 				}
 			}
 		})
@@ -97,20 +97,20 @@ func TestARenderErrorIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for name, test := range map[string]struct{ text, where string }{
-		"fail": {`{{ fail (lookup "v1" "Secret" .Release.Namespace "of-somebody-else").data.password }}`,
-			"at matillion-runner/templates/telling.yaml:1:3"},
-		"required": {`{{ required (print "a value " .Values.config.extra) nil }}`, "at matillion-runner/templates/telling.yaml:1:3"},
-		"no YAML":  {"a: b\n  c: of somebody else: kept", "at matillion-runner/templates/telling.yaml, which is no YAML"},
+		"fail": {`{{ fail (lookup "v1" "Secret" .Release.Namespace "foreign").data.password }}`,
+			"at matillion-runner/templates/revealing.yaml:1:3"},
+		"required": {`{{ required (print "a value " .Values.config.extra) nil }}`, "at matillion-runner/templates/revealing.yaml:1:3"},
+		"no YAML":  {"a: b\n  c: of another: kept", "at matillion-runner/templates/revealing.yaml, which is no YAML"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, p)
 			r.login()
-			r.template("telling.yaml", test.text)
+			r.template("revealing.yaml", test.text)
 			r.refused(rotate.Configuration,
 				[]string{"the chart of release " + releaseName + " cannot be rendered with its values " + test.where})
 			_, err := r.rotate(time.Second)
-			for _, value := range []string{"of somebody else", "b2Ygc29tZWJvZHkgZWxzZQ==", "kept"} {
+			for _, value := range []string{"of another", "b2YgYW5vdGhlcg==", "kept"} {
 				if err == nil || strings.Contains(err.Error(), value) {
 					t.Errorf("a value is quoted: %v", err)
 				}
@@ -140,7 +140,7 @@ metadata:
     helm: {{ .Capabilities.HelmVersion.Version | quote }}
     file: {{ .Files.Get "of.txt" | quote }}
     template: {{ .Template.Name | quote }}
-    found: {{ (lookup "v1" "Secret" .Release.Namespace "of-somebody-else").data.password | quote }}
+    found: {{ (lookup "v1" "Secret" .Release.Namespace "foreign").data.password | quote }}
     none: {{ lookup "v1" "Secret" .Release.Namespace "nothing" | toJson | quote }}
     braces: {{ "{{ not }} a {{- template" | quote }}
     tpl: {{ tpl "{{ .Values.config.extra }}" . | quote }}
@@ -224,7 +224,7 @@ func TestALookupThatTheRoleDoesNotAllow(t *testing.T) {
 	r := newRig(t, newPlace(t))
 	r.login()
 	r.template("lookup.yaml", `# {{ lookup "v1" "ConfigMap" .Release.Namespace "one" }}`)
-	r.refused(rotate.Permission, []string{"look up what the chart of release",
+	r.refused(rotate.Permission, []string{"read what the chart of release",
 		"403 Forbidden for /api/v1/namespaces/" + r.namespace + "/configmaps/one", "Role in namespace"})
 }
 

@@ -69,7 +69,7 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 func stopped(d *appsv1.Deployment) bool { return d.Spec.Replicas != nil && *d.Spec.Replicas == 0 }
 
 // readOf says which value the pods of the newest template have read when they started: by the mark. Where that is of another
-// value and the pods are newer than what the Secret holds, somebody else has restarted them, and the mark says nothing.
+// value and the pods are newer than what the Secret holds, an operator has restarted them, and the mark says nothing.
 func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadState, error) {
 	mark := d.Spec.Template.Annotations[markAnnotation]
 	switch {
@@ -173,7 +173,7 @@ func ready(pod corev1.Pod) bool {
 	})
 }
 
-// unplaced is what a pod says that finds no node; nil if it has one, or was not looked at yet.
+// unplaced is what a pod says that finds no node; nil if it has one, or was not scheduled yet.
 func unplaced(pod corev1.Pod) *corev1.PodCondition {
 	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse

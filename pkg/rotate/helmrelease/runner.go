@@ -25,7 +25,7 @@ type Config struct {
 	REST       *rest.Config // of the cluster; its Timeout bounds each call
 	Namespace  string
 	Release    string
-	SecretPath string       // of the client_secret in the values; empty: config.oauthClientSecret. The client ID is beside it
+	SecretPath string       // of the client_secret in the values; empty: config.oauthClientSecret. The client ID is next to it
 	AgentIDs   []string     // that may be served; empty: whichever the release names
 	Log        *slog.Logger // nil: no log
 }
@@ -45,7 +45,7 @@ type Runner struct {
 	secrets map[maia.Fingerprint]maia.Secret // that must be in no error
 
 	orders      map[string]order // by Deployment: the restart that this Runner ordered, after which no other value was stored
-	short       map[string]bool  // by Deployment: that pods of it found no node, which was told
+	short       map[string]bool  // by Deployment: that pods of it found no node, which was reported
 	notRecorded string           // why the release does not record what this Runner has delivered
 }
 
@@ -85,15 +85,15 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	}
 	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
-			WithHint("add it to MAIA_AGENT_IDS if it is yours; if not, find out who has changed the release")
+			WithHint("allow it in the function's configuration if it is yours; if not, find out who has changed the release")
 	}
 	return r, nil
 }
 
-// AgentID is what the pods are told, or what the release's values say.
+// AgentID is what the pods get, or what the release's values say.
 func (r *Runner) AgentID() string { return r.agentID }
 
-// Region is what the pods are told, or what the release's values say, in lower case; empty if they say nothing.
+// Region is what the pods get, or what the release's values say, in lower case; empty if they say nothing.
 func (r *Runner) Region() string { return r.region }
 
 // Deployments are the names of those that a rotation restarts.
@@ -143,11 +143,10 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	if err != nil {
 		return err
 	}
-	// What Store would else have to write while the runner is dark. By the revision that is there one is known that was
-	// cut off.
+	// What Store would else have to write while the runner is down. By this revision an upgrade that was cut off is known.
 	next := r.seen.last.Version + 1
 	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
-	// Where nothing came of it the next revision is somebody else's.
+	// Where nothing came of it the next revision is another writer's.
 	carriedOut := note.LastRotation != nil && before.Intent != nil && note.LastRotation.Over == before.Intent.Over
 	takeBack := note.Intent == nil && before.Intent != nil && !carriedOut && r.lock.revision() == next
 	return r.writeLease(ctx, func(annotations map[string]string) {

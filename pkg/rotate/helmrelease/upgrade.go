@@ -25,7 +25,7 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret, recordOnly boo
 	if err != nil {
 		failed := r.failure("upgrade release "+r.config.Release, err)
 		if rotate.KindOf(failed) == rotate.Permission {
-			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be mended
+			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be put right
 		}
 		return failed
 	}
@@ -57,13 +57,13 @@ func (r *Runner) seeAgain(changed *corev1.Secret) {
 	}
 }
 
-// leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not tell when it could not
-// write this of the revision before, and an upgrade of somebody else's at the same time leaves two. The newest counts, for
+// leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not report when it could not
+// write this of the revision before, and another writer's upgrade at the same time leaves two. The newest counts, for
 // Helm too, so that a failure here breaks nothing.
 func (r *Runner) leaveOneDeployed(ctx context.Context) {
 	history, err := r.helm.Releases.History(r.config.Release)
 	if err != nil {
-		r.log.WarnContext(ctx, "whether older revisions are superseded could not be looked at", "error", r.failure("read release "+r.config.Release, err))
+		r.log.WarnContext(ctx, "whether older revisions are superseded could not be read", "error", r.failure("read release "+r.config.Release, err))
 		return
 	}
 	deployed := slices.DeleteFunc(history, func(r *release.Release) bool { return r.Info == nil || r.Info.Status != release.StatusDeployed })
@@ -135,8 +135,8 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 		return nil, err
 	}
 	if last.Version != r.seen.last.Version || base.Version != r.seen.base.Version {
-		return nil, rotate.Errorf(rotate.NotReady, "somebody else has changed release %s, which is at revision %d now", r.config.Release, last.Version).
-			WithHint("nothing: the next look goes on from what is there")
+		return nil, rotate.Errorf(rotate.NotReady, "another writer has changed release %s, which is at revision %d now", r.config.Release, last.Version).
+			WithHint("nothing: the next read goes on from what is there")
 	}
 	return r.upgradeRendered(context.WithoutCancel(ctx), upgrade, last, base, secret)
 }

@@ -15,7 +15,7 @@ import (
 // Where the vendor's chart has its values.
 const (
 	defaultSecretPath = "config.oauthClientSecret"
-	clientIDKey       = "oauthClientId" // beside the secret
+	clientIDKey       = "oauthClientId" // next to the secret
 	agentIDPath       = "dpcAgent.dpcAgent.env.agentId"
 	regionPath        = "dpcAgent.dpcAgent.env.matillionRegion"
 )
