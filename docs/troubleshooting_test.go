@@ -52,13 +52,13 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 			},
 		},
 		{
-			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/fleet", "../internal/settings", "../functions/gcp/rotation"},
+			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/lease", "../pkg/rotate/fleet", "../internal/settings", "../functions/gcp/rotation"},
 			map[string]string{
 				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
 			},
 		},
 		{
-			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/fleet", "../internal/settings", "../functions/azure/rotation"},
+			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/lease", "../pkg/rotate/fleet", "../internal/settings", "../functions/azure/rotation"},
 			map[string]string{
 				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome", "Vendor": "vendor", "Internal": "internal",
 			},
@@ -161,7 +161,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				}
 			}
 		case *ast.CallExpr:
-			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithTodo" {
+			if selector, ok := node.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "WithHint" {
 				made, ok := assigned[name(selector.X)]
 				if inner, chained := selector.X.(*ast.CallExpr); chained {
 					made, ok = errorOf(inner, constants)
@@ -171,7 +171,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				return true
 			}
 			add(errorOf(node, constants))
-		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Todo: …}
+		case *ast.CompositeLit: // &rotate.Error{Kind: …, What: …, Hint: …}
 			fields := map[string]ast.Expr{}
 			for _, element := range node.Elts {
 				if pair, ok := element.(*ast.KeyValueExpr); ok {
@@ -179,7 +179,7 @@ func collect(t *testing.T, file string, constants map[string]string, found map[s
 				}
 			}
 			if what := literal(fields["What"]); what != "" {
-				add(entry{name(fields["Kind"]), what, literal(fields["Todo"])}, true)
+				add(entry{name(fields["Kind"]), what, literal(fields["Hint"])}, true)
 			}
 		}
 		return true

@@ -84,7 +84,7 @@ func (v *view) all() ([]*armappcontainers.Secret, error) {
 		case value(secret.Value) != "":
 			sent[i].Value = secret.Value
 		default:
-			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the other secrets, too", value(secret.Name), v.name).
+			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets then", value(secret.Name), v.name).
 				WithHint("set it, or remove it: az containerapp secret remove")
 		}
 	}

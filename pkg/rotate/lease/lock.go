@@ -137,7 +137,7 @@ func (l *Lock) Enough(d time.Duration) error {
 	if left := l.Left(); left < d {
 		return rotate.Errorf(rotate.NotReady, "the lock on the runner is this run's for %s more, a refresh may take %s",
 			left.Round(time.Second), d).
-			WithHint("nothing: the next run tries again; if this repeats, the platform on which the lock is answers too slowly")
+			WithHint("nothing: the next run tries again; if this repeats, the cluster's control plane, or the storage account, answers too slowly")
 	}
 	return nil
 }
