@@ -49,7 +49,8 @@ func value[T any](pointer *T) T {
 // changing says that a change of the app has not ended yet.
 func (v *view) changing() bool {
 	switch v.state {
-	case armappcontainers.ContainerAppProvisioningStateSucceeded, armappcontainers.ContainerAppProvisioningStateFailed, armappcontainers.ContainerAppProvisioningStateCanceled:
+	case armappcontainers.ContainerAppProvisioningStateSucceeded, armappcontainers.ContainerAppProvisioningStateFailed,
+		armappcontainers.ContainerAppProvisioningStateCanceled:
 		return false
 	}
 	return true
@@ -142,7 +143,8 @@ func (v *view) plain(name string) (string, error) {
 		return "", rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, name).
 			WithHint("check that the app is a runner's")
 	case value(variable.SecretRef) != "":
-		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value", name, v.name).
+		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value",
+			name, v.name).
 			WithHint("set the value itself, as the vendor's template does")
 	}
 	return value(variable.Value), nil

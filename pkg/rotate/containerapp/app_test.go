@@ -46,31 +46,42 @@ func TestAppsThatAreRefused(t *testing.T) {
 		kind rotate.Kind
 		says []string
 	}{
-		"no client secret": {variable("OAUTH_CLIENT_SECRET"), nil, rotate.Configuration, []string{"no container of app runner has the variable OAUTH_CLIENT_SECRET"}},
+		"no client secret": {variable("OAUTH_CLIENT_SECRET"), nil, rotate.Configuration,
+			[]string{"no container of app runner has the variable OAUTH_CLIENT_SECRET"}},
 		"client secret as a value": {variable("OAUTH_CLIENT_SECRET", "value", "in-clear"), nil, rotate.Configuration,
 			[]string{"OAUTH_CLIENT_SECRET of app runner is no reference to a secret", "secretref:"}},
-		"secretRef to nowhere": {variable("OAUTH_CLIENT_SECRET", "secretRef", "nowhere"), nil, rotate.Configuration, []string{"app runner has no secret nowhere"}},
+		"secretRef to nowhere": {variable("OAUTH_CLIENT_SECRET", "secretRef", "nowhere"), nil, rotate.Configuration,
+			[]string{"app runner has no secret nowhere"}},
 		"client secret in Key Vault": {secret(clientSecret, vault(clientSecret)), nil, rotate.Configuration,
 			[]string{"the secret " + clientSecret + " of app runner is a reference to Key Vault", "az containerapp secret set", "30 minutes"}},
-		"client ID in Key Vault": {secret("matillion-client-id", vault("matillion-client-id")), nil, rotate.Configuration, []string{"matillion-client-id", "Key Vault"}},
-		"empty client secret":    {secret(clientSecret, &containerapps.Secret{Name: clientSecret}), nil, rotate.Configuration, []string{"the secret " + clientSecret + " of app runner is empty"}},
+		"client ID in Key Vault": {secret("matillion-client-id", vault("matillion-client-id")), nil, rotate.Configuration,
+			[]string{"matillion-client-id", "Key Vault"}},
+		"empty client secret": {secret(clientSecret, &containerapps.Secret{Name: clientSecret}), nil, rotate.Configuration,
+			[]string{"the secret " + clientSecret + " of app runner is empty"}},
 		"another secret is empty": {secret("other", &containerapps.Secret{Name: "other"}), nil, rotate.Configuration,
 			[]string{"the secret other of app runner is empty"}},
-		"no client ID":         {variable("OAUTH_CLIENT_ID"), nil, rotate.Configuration, []string{"OAUTH_CLIENT_ID"}},
-		"client ID of nowhere": {variable("OAUTH_CLIENT_ID", "secretRef", "nowhere"), nil, rotate.Configuration, []string{"has no secret nowhere"}},
-		"another's client ID":  {variable("OAUTH_CLIENT_ID", "value", "another"), nil, rotate.Configuration, []string{`"another"`}},
-		"no agent ID":          {variable("AGENT_ID"), nil, rotate.Configuration, []string{"AGENT_ID"}},
-		"agent ID as a secret": {variable("AGENT_ID", "secretRef", "other"), nil, rotate.Configuration, []string{"AGENT_ID", "expected a plain value"}},
-		"agent ID is no UUID":  {variable("AGENT_ID", "value", "runner-1"), nil, rotate.Configuration, []string{"AGENT_ID", `"runner-1"`, "UUID"}},
-		"no containers":        {func(spec *containerapps.Spec) { spec.Containers = nil }, nil, rotate.Configuration, []string{"OAUTH_CLIENT_SECRET"}},
+		"no client ID": {variable("OAUTH_CLIENT_ID"), nil, rotate.Configuration, []string{"OAUTH_CLIENT_ID"}},
+		"client ID of nowhere": {variable("OAUTH_CLIENT_ID", "secretRef", "nowhere"), nil, rotate.Configuration,
+			[]string{"has no secret nowhere"}},
+		"another's client ID": {variable("OAUTH_CLIENT_ID", "value", "another"), nil, rotate.Configuration, []string{`"another"`}},
+		"no agent ID":         {variable("AGENT_ID"), nil, rotate.Configuration, []string{"AGENT_ID"}},
+		"agent ID as a secret": {variable("AGENT_ID", "secretRef", "other"), nil, rotate.Configuration,
+			[]string{"AGENT_ID", "expected a plain value"}},
+		"agent ID is no UUID": {variable("AGENT_ID", "value", "runner-1"), nil, rotate.Configuration,
+			[]string{"AGENT_ID", `"runner-1"`, "UUID"}},
+		"no containers": {func(spec *containerapps.Spec) { spec.Containers = nil }, nil, rotate.Configuration,
+			[]string{"OAUTH_CLIENT_SECRET"}},
 		"two do not agree": {func(spec *containerapps.Spec) {
-			spec.Containers = append(spec.Containers, map[string]any{"name": "second", "env": []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "other"}}})
+			spec.Containers = append(spec.Containers,
+				map[string]any{"name": "second", "env": []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "other"}}})
 		}, nil, rotate.Configuration, []string{"do not agree", "OAUTH_CLIENT_SECRET"}},
 		"two do not agree on the region": {func(spec *containerapps.Spec) {
-			spec.Containers = append(spec.Containers, map[string]any{"name": "second", "env": []any{map[string]any{"name": "MATILLION_REGION", "value": "US1"}}})
+			spec.Containers = append(spec.Containers,
+				map[string]any{"name": "second", "env": []any{map[string]any{"name": "MATILLION_REGION", "value": "US1"}}})
 		}, nil, rotate.Configuration, []string{"do not agree", "MATILLION_REGION"}},
 		"a revision with another secret": {stray("secretRef", "other", 1), nil, rotate.Configuration,
-			[]string{"the active revision runner--stray of app runner has its client secret from other", "from " + clientSecret, "revision deactivate"}},
+			[]string{"the active revision runner--stray of app runner has its client secret from other", "from " + clientSecret,
+				"revision deactivate"}},
 		"a revision with a value": {stray("value", "in-clear", 1), nil, rotate.Configuration,
 			[]string{"runner--stray", "from (a plain value)"}},
 		"scaled to zero": {nil, func(w *world) { w.apps.Scale(appID, 0) }, rotate.NotReady, []string{"scaled to zero", "runner--1"}},
@@ -78,8 +89,10 @@ func TestAppsThatAreRefused(t *testing.T) {
 		"no active revision": {func(spec *containerapps.Spec) {
 			spec.Revisions, spec.Others = nil, []containerapps.Revision{{Name: "runner--1", Inactive: true, Replicas: 2}}
 		}, nil, rotate.NotReady, []string{"no revision of app runner"}},
-		"operation in progress": {nil, func(w *world) { w.apps.Begin(appID, nil) }, rotate.NotReady, []string{"a change of the app is in progress"}},
-		"replicas that crash":   {nil, func(w *world) { w.apps.BreakRestarts(appID, 9); w.apps.RestartAll(appID) }, rotate.NotReady, []string{"not connected"}},
+		"operation in progress": {nil, func(w *world) { w.apps.Begin(appID, nil) }, rotate.NotReady,
+			[]string{"a change of the app is in progress"}},
+		"replicas that crash": {nil, func(w *world) { w.apps.BreakRestarts(appID, 9); w.apps.RestartAll(appID) }, rotate.NotReady,
+			[]string{"not connected"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, test.spec, func(w *world) {
@@ -115,7 +128,8 @@ func TestARevisionOfWhichAnInitContainerUsesTheSecretIsRestarted(t *testing.T) {
 		w.alter = items(listOfRevisions, func(revision map[string]any) {
 			template := revision["template"].(map[string]any)
 			if template["containers"].([]any)[0].(map[string]any)["name"] == "other" {
-				template["initContainers"] = []any{map[string]any{"name": "init", "env": []any{map[string]any{"name": "SECRET", "secretRef": clientSecret}}}}
+				template["initContainers"] = []any{map[string]any{"name": "init",
+					"env": []any{map[string]any{"name": "SECRET", "secretRef": clientSecret}}}}
 			}
 		})
 		w.mustRotate()
@@ -190,7 +204,8 @@ func TestPatchHoldsAllSecretsAndTheLocationAndNothingElse(t *testing.T) {
 		for i := range 18 {
 			spec.Secrets = append(spec.Secrets, containerapps.Secret{Name: fmt.Sprintf("other-%d", i), Value: fmt.Sprintf("value \"%d\" <é>", i)})
 		}
-		spec.Secrets = append(spec.Secrets, containerapps.Secret{Name: "second-of-the-vault", KeyVaultURL: "https://vault.example/secrets/y/1", Identity: "/subscriptions/s/i"})
+		spec.Secrets = append(spec.Secrets, containerapps.Secret{Name: "second-of-the-vault",
+			KeyVaultURL: "https://vault.example/secrets/y/1", Identity: "/subscriptions/s/i"})
 	}, func(w *world) {
 		before := w.apps.Secrets(appID)
 		var bodies []string
@@ -232,7 +247,8 @@ func TestEveryActiveRevisionThatUsesTheSecretIsRestarted(t *testing.T) {
 		spec.Revisions = []string{"runner--1", "runner--2", "runner--3"}
 		spec.Others = []containerapps.Revision{
 			{Name: "runner--0", Inactive: true},
-			{Name: "runner--foreign", Replicas: 1, Containers: []any{map[string]any{"name": "foreign", "env": []any{map[string]any{"name": "X", "secretRef": "other"}}}}},
+			{Name: "runner--foreign", Replicas: 1,
+				Containers: []any{map[string]any{"name": "foreign", "env": []any{map[string]any{"name": "X", "secretRef": "other"}}}}},
 		}
 	}, func(w *world) {
 		w.mustRotate()

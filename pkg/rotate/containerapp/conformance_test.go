@@ -30,7 +30,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	quirks := slices.Concat(rotatetest.QuirksOf("apps", containerapps.Quirks()), rotatetest.QuirksOf("blobs", blobs.Quirks()))
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAzure(t, setup) }, rotatetest.WithQuirks(quirks))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAzure(t, setup) },
+		rotatetest.WithQuirks(quirks))
 }
 
 const (
@@ -72,7 +73,8 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azurePlatform {
 	})
 	t.Cleanup(h.apps.Close)
 	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
-	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of another"}}, Replicas: 1})
+	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope",
+		Secrets: []containerapps.Secret{{Name: "password", Value: "of another"}}, Replicas: 1})
 	if err := errors.Join(h.apps.Play(setup.QuirksFor("apps")...), h.state.Play(setup.QuirksFor("blobs")...)); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,8 @@ func runnerSpec(agentID, clientID, secret string) containerapps.Spec {
 		},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
 			map[string]any{"name": "AGENT_ID", "value": agentID}, map[string]any{"name": "MATILLION_REGION", "value": "EU1"},
-			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"},
+			map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
 		}}},
 	}
 }
@@ -117,7 +120,8 @@ func nameOf(request *http.Request) string {
 
 // Runner implements rotatetest.Platform.
 func (h *azurePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
-	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) }, h.apps, h.state)
+	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) },
+		h.apps, h.state)
 	config.AgentIDs = []string{h.setup.AgentID}
 	runner, err := containerapp.Discover(ctx, config)
 	if err != nil {
@@ -134,7 +138,8 @@ func configuration(transport func(http.Handler) http.RoundTripper, apps, state h
 			Retry: policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 30 * time.Second},
 		}
 	}
-	client, err := container.NewClient("https://account.blob.example/"+stateName, identity{}, &container.ClientOptions{ClientOptions: options(state)})
+	client, err := container.NewClient("https://account.blob.example/"+stateName, identity{},
+		&container.ClientOptions{ClientOptions: options(state)})
 	if err != nil {
 		panic(err) // of a fixed URL
 	}
@@ -143,7 +148,8 @@ func configuration(transport func(http.Handler) http.RoundTripper, apps, state h
 
 // Stored implements rotatetest.Platform.
 func (h *azurePlatform) Stored() maia.Credentials {
-	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value, ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
+	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value,
+		ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
 }
 
 // Put implements rotatetest.Platform.
@@ -155,8 +161,8 @@ func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 // BreakRestarts implements rotatetest.Platform: of both revisions.
 func (h *azurePlatform) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
 
-// Kept implements rotatetest.Platform. When the app was changed last is not kept: the question before a refresh is a change that alters nothing.
-// Neither is a blob that is empty: it is only the lock.
+// Kept implements rotatetest.Platform. When the app was changed last is not kept: the question before a refresh is a change that
+// alters nothing. Neither is a blob that is empty: it is only the lock.
 func (h *azurePlatform) Kept() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")

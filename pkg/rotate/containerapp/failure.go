@@ -53,12 +53,14 @@ type cause struct {
 var causes = []cause{
 	{scopeLocked, rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"},
 	{"RequestDisallowedByPolicy", rotate.Configuration,
-		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; the app's activity log names it: " +
-			"exempt the app (az policy exemption create)"},
+		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; " +
+			"the app's activity log names it: exempt the app (az policy exemption create)"},
 	{"RequestDisallowedByAzure", rotate.Configuration,
-		"a policy of Azure's own refuses this change in this subscription or region: the app's activity log says why; ask its administrator, or Microsoft"},
+		"a policy of Azure's own refuses this change in this subscription or region: the app's activity log says why; ask its " +
+			"administrator, or Microsoft"},
 	{"DenyAssignmentAuthorizationFailed", rotate.Configuration,
-		"a deny assignment forbids it, which no role overrides: have whoever made it (a deployment stack, a managed application) exclude the function's identity"},
+		"a deny assignment forbids it, which no role overrides: have whoever made it (a deployment stack, a managed application) exclude " +
+			"the function's identity"},
 	{"ReadOnlyDisabledSubscription", rotate.Configuration, "the subscription is disabled and can only be read: have it enabled again"},
 	{"Quota…", rotate.Configuration, "raise the quota that the app's activity log names, or make room in it"},
 	{"AuthorizationFailure", rotate.Configuration,
@@ -150,7 +152,8 @@ func notAnswered(what string, err error) error {
 	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithHint("check the function's log; the next run tries again")
 	if network {
 		failed.Kind = rotate.NotReady
-		failed.Hint = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its storage account"
+		failed.Hint = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its " +
+			"storage account"
 	}
 	if late.err != nil {
 		failed.What, failed.Err = failed.What+", until the time was up", late.err

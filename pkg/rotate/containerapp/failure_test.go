@@ -242,11 +242,13 @@ func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
 		call   string
 		change func(answer *http.Response)
 	}{
-		"a change with 201":                {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusCreated }},
-		"a change with 204":                {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
+		"a change with 201": {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusCreated }},
+		"a change with 204": {"PATCH app",
+			func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
 		"a change with a place to nowhere": {"PATCH app", func(answer *http.Response) { answer.Header.Set("Location", "nowhere") }},
 		"a restart with 202":               {"POST app restart", func(answer *http.Response) { answer.StatusCode = http.StatusAccepted }},
-		"a restart with 204":               {"POST app restart", func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
+		"a restart with 204": {"POST app restart",
+			func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
@@ -311,7 +313,8 @@ func TestAnIdentityWithoutAToken(t *testing.T) {
 		says string
 	}{
 		"the function's own error": {rotate.Errorf(rotate.Permission, "no token was issued"), rotate.Permission, "no token was issued"},
-		"the SDK's":                {errors.New("no token was issued: {the token}\nRESPONSE 200: {the token}"), rotate.Internal, "no answer that could be read"},
+		"the SDK's": {errors.New("no token was issued: {the token}\nRESPONSE 200: {the token}"), rotate.Internal,
+			"no answer that could be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {

@@ -67,7 +67,8 @@ func (l *lock) Read(ctx context.Context, held bool) (lease.State, error) {
 		state.Owner = lease.OtherRun
 	}
 	if value(found.LeaseDuration) == azlease.DurationTypeInfinite {
-		state.Endless = rotate.Errorf(rotate.NotReady, "the blob %s in %s is leased without an end, which no run does", l.name, l.container.URL()).
+		state.Endless = rotate.Errorf(rotate.NotReady, "the blob %s in %s is leased without an end, which no run does", l.name,
+			l.container.URL()).
 			WithHint("find out who holds it; end it with az storage blob lease break")
 	}
 	return state, nil

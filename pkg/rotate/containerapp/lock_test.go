@@ -28,7 +28,8 @@ func TestTheContainerAndTheBlobAreMade(t *testing.T) {
 			rotate.Note
 		}
 		err := json.Unmarshal([]byte(w.state.Blobs(stateName)[blobName]), &note)
-		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.LastRotation == nil {
+		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() ||
+			note.LastRotation == nil {
 			t.Errorf("note %+v, %v", note, err)
 		}
 		w.mustRotate() // in the same
@@ -125,7 +126,8 @@ func TestPromise2NoRefreshWithoutTheLease(t *testing.T) {
 		"taken over, and the note changed": func(w *world) {
 			w.state.Break(stateName, blobName)
 			over := maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint()
-			w.state.Put(stateName, blobName, fmt.Sprintf(`{"intent":{"at":%q,"over":%q,"by":"another"}}`, time.Now().UTC().Format(time.RFC3339), over))
+			w.state.Put(stateName, blobName, fmt.Sprintf(`{"intent":{"at":%q,"over":%q,"by":"another"}}`,
+				time.Now().UTC().Format(time.RFC3339), over))
 			w.state.Lease(stateName, blobName, time.Hour)
 		},
 		"cannot be renewed":          func(w *world) { w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Status5xx}) },
@@ -218,11 +220,13 @@ func TestAnswersOfTheAccountWithoutACodeOrAnETag(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				w.alter = func(request *http.Request, answer *http.Response) {
-					if strings.HasSuffix(nameOf(request), "blob") || strings.HasSuffix(nameOf(request), "lease") || strings.HasSuffix(nameOf(request), "container") {
+					if strings.HasSuffix(nameOf(request), "blob") || strings.HasSuffix(nameOf(request), "lease") ||
+						strings.HasSuffix(nameOf(request), "container") {
 						change(answer)
 					}
 				}
-				w.state.Inject(wire.Fault{Operation: "put", Match: func(raw []byte) bool { return strings.Contains(string(raw), `"intent"`) }, Nth: 1, Kind: wire.DropAfter})
+				w.state.Inject(wire.Fault{Operation: "put", Match: func(raw []byte) bool { return strings.Contains(string(raw), `"intent"`) },
+					Nth: 1, Kind: wire.DropAfter})
 				w.mustRotate()
 				w.state.Lease(stateName, blobName, 20*time.Second)
 				w.mustRotate()
@@ -333,7 +337,8 @@ func TestPromise8NothingIsStoredDuringAConcurrentRun(t *testing.T) {
 			other := w.runner()
 			platform, err := other.Observe(w.t.Context())
 			platform.Note.Applied = rotate.AppliedNothing
-			if err := errors.Join(err, other.SaveNote(w.t.Context(), platform.Note), other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
+			if err := errors.Join(err, other.SaveNote(w.t.Context(), platform.Note),
+				other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
 				t.Error(err)
 			}
 			other.Release(w.t.Context())

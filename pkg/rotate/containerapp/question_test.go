@@ -143,7 +143,8 @@ func TestNothingOldIsSentAgain(t *testing.T) {
 				}
 				w.apps.Inject(fault)
 				w.mustRotate()
-				if other, added := w.apps.Secret(appID, "other").Value, w.apps.Secret(appID, "added").Value; other != "a newer one" || added != "meanwhile" {
+				if other, added := w.apps.Secret(appID, "other").Value, w.apps.Secret(appID, "added").Value; other != "a newer one" ||
+					added != "meanwhile" {
 					t.Errorf("the other secrets are %q and %q", other, added)
 				}
 			})

@@ -103,10 +103,12 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		return nil, err
 	}
 	if err := maia.CheckAgentID(r.agentID); err != nil {
-		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID).
+		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name,
+			r.agentID).
 			WithHint("check that the app is a runner's")
 	}
-	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
+	if allowed := config.AgentIDs; len(allowed) > 0 &&
+		!slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
 		return nil, rotate.Errorf(rotate.Configuration, "app %s names agent %s, which this function may not serve", id.Name, r.agentID).
 			WithHint("allow it in the function's configuration if it is yours; if not, find out who has changed the app")
 	}
@@ -124,7 +126,8 @@ func parseApp(text string) (*arm.ResourceID, error) {
 	case err != nil:
 		return nil, rotate.Errorf(rotate.Configuration, "%q is not a resource ID, %s", text, expected)
 	case strings.EqualFold(id.ResourceType.Namespace, "Microsoft.ContainerInstance"):
-		return nil, rotate.Errorf(rotate.Configuration, "%q is a runner on Container Instances, which cannot be rotated: a secure value of a container group cannot be read back", text).
+		return nil, rotate.Errorf(rotate.Configuration,
+			"%q is a runner on Container Instances, which cannot be rotated: a secure value of a container group cannot be read back", text).
 			WithHint("move the runner to Container Apps, as the vendor's templates do")
 	case !strings.EqualFold(id.ResourceType.String(), "Microsoft.App/containerApps"), id.ResourceGroupName == "", id.SubscriptionID == "":
 		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a Container App, %s", text, expected)
@@ -185,8 +188,9 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	return rotate.Platform{Stored: store, Free: free, Instances: r.instances(), Note: r.note}, nil
 }
 
-// readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
-// is down is not to wait for the storage account, and nothing is written over a note that was not seen.
+// readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note
+// as last seen will do: a runner that is down is not to wait for the storage account, and nothing is written over a note that was
+// not seen.
 func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
 	defer r.lock.lease.Use()()
 	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.lease.Read(ctx)); err != nil {

@@ -70,7 +70,8 @@ func (v *view) inVault(name string) *rotate.Error {
 	if name != v.secret {
 		return refused.WithHint("make the client ID a secret of the app itself, or a plain variable: no secret of Key Vault is read here")
 	}
-	return refused.WithHint("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
+	return refused.WithHint("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads "+
+		"Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
 }
 
 // all are the secrets in the form in which they are sent.
@@ -84,7 +85,8 @@ func (v *view) all() ([]*armappcontainers.Secret, error) {
 		case value(secret.Value) != "":
 			sent[i].Value = secret.Value
 		default:
-			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets then", value(secret.Name), v.name).
+			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets then",
+				value(secret.Name), v.name).
 				WithHint("set it, or remove it: az containerapp secret remove")
 		}
 	}
@@ -287,7 +289,8 @@ func (v *view) holds(sent []*armappcontainers.Secret) bool {
 	}
 	return !slices.ContainsFunc(sent, func(secret *armappcontainers.Secret) bool {
 		found := v.find(value(secret.Name))
-		return found == nil || value(found.KeyVaultURL) != value(secret.KeyVaultURL) || value(secret.KeyVaultURL) == "" && value(found.Value) != value(secret.Value)
+		return found == nil || value(found.KeyVaultURL) != value(secret.KeyVaultURL) ||
+			value(secret.KeyVaultURL) == "" && value(found.Value) != value(secret.Value)
 	})
 }
 

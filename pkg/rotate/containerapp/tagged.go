@@ -21,7 +21,8 @@ const (
 func Tagged(ctx context.Context, config Config, resourceGroup string) ([]string, error) {
 	id, err := arm.ParseResourceID(resourceGroup)
 	if err != nil || !strings.EqualFold(id.ResourceType.String(), arm.ResourceGroupResourceType.String()) {
-		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a resource group, expected /subscriptions/S/resourceGroups/G", resourceGroup)
+		return nil, rotate.Errorf(rotate.Configuration,
+			"%q is not the resource ID of a resource group, expected /subscriptions/S/resourceGroups/G", resourceGroup)
 	}
 	client, err := armappcontainers.NewContainerAppsClient(id.SubscriptionID, config.Credential, config.client())
 	if err != nil {

@@ -102,7 +102,8 @@ func (w *world) watch() {
 				Configuration struct{ Secrets []containerapps.Secret }
 			}
 		}
-		if json.Unmarshal(raw, &sent) == nil && w.maia.Refreshes(agentID) == 0 && !slices.Equal(sent.Properties.Configuration.Secrets, w.apps.Secrets(appID)) {
+		if json.Unmarshal(raw, &sent) == nil && w.maia.Refreshes(agentID) == 0 &&
+			!slices.Equal(sent.Properties.Configuration.Secrets, w.apps.Secrets(appID)) {
 			w.mu.Lock()
 			w.altered = true
 			w.mu.Unlock()
@@ -389,7 +390,8 @@ func (w *world) setIntercept(do func(request *http.Request) *http.Response) {
 
 func answerOf(request *http.Request, status int, body string) *http.Response {
 	return &http.Response{
-		StatusCode: status, Status: http.StatusText(status), Request: request, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+		StatusCode: status, Status: http.StatusText(status), Request: request,
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 		Header: http.Header{"Content-Type": {"application/json"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}},
 	}
 }

@@ -28,7 +28,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	quirks := slices.Concat(rotatetest.QuirksOf("ecs", ecsemulator.Quirks()), rotatetest.QuirksOf("secretsmanager", smemulator.Quirks()))
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAWS(t, setup) }, rotatetest.WithQuirks(quirks))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAWS(t, setup) },
+		rotatetest.WithQuirks(quirks))
 }
 
 // readLag is how long reads of the labels and of new versions lag behind writes.
@@ -125,7 +126,8 @@ type lagging struct {
 	h *awsPlatform
 }
 
-func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput, options ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
+func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
 	out, err := l.Client.DescribeSecret(ctx, in, options...)
 	l.h.mu.Lock()
 	defer l.h.mu.Unlock()
@@ -137,12 +139,14 @@ func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.Describe
 	return out, err
 }
 
-func (l lagging) PutSecretValue(ctx context.Context, in *secretsmanager.PutSecretValueInput, options ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error) {
+func (l lagging) PutSecretValue(ctx context.Context, in *secretsmanager.PutSecretValueInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error) {
 	l.h.changing()
 	return l.Client.PutSecretValue(ctx, in, options...)
 }
 
-func (l lagging) UpdateSecretVersionStage(ctx context.Context, in *secretsmanager.UpdateSecretVersionStageInput, options ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+func (l lagging) UpdateSecretVersionStage(ctx context.Context, in *secretsmanager.UpdateSecretVersionStageInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
 	l.h.changing()
 	return l.Client.UpdateSecretVersionStage(ctx, in, options...)
 }
@@ -194,9 +198,10 @@ func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (
 	behind := func(server http.Handler) aws.Config {
 		return config(process.Transport(wire.Transport(server), operation))
 	}
-	runner, err := ecs.Discover(ctx, lagging{secretsmanager.NewFromConfig(behind(h.secrets)), h}, awsecs.NewFromConfig(behind(h.services)), ecs.Config{
-		SecretARN: h.arn, Clusters: []string{"matillion"}, AgentIDs: []string{h.setup.AgentID},
-	})
+	runner, err := ecs.Discover(ctx, lagging{secretsmanager.NewFromConfig(behind(h.secrets)), h},
+		awsecs.NewFromConfig(behind(h.services)), ecs.Config{
+			SecretARN: h.arn, Clusters: []string{"matillion"}, AgentIDs: []string{h.setup.AgentID},
+		})
 	if err != nil {
 		return nil, err
 	}

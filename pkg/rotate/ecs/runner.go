@@ -60,7 +60,8 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 		return rotate.Platform{}, err
 	}
 	if r.config.Stage && r.config.Token != "" && (r.secret.labels[awsPending] != r.config.Token || r.Promoted()) {
-		return rotate.Platform{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or an operator has abandoned it", r.config.Token).
+		return rotate.Platform{}, rotate.Errorf(rotate.NotReady,
+			"version %s is not AWSPENDING any more: another run has finished this rotation, or an operator has abandoned it", r.config.Token).
 			WithHint("nothing")
 	}
 	current, err := r.secret.current(ctx)
@@ -132,7 +133,8 @@ func (r *Runner) describeServices(ctx context.Context) error {
 		}
 	}
 	if len(r.active()) == 0 {
-		return rotate.Errorf(rotate.Configuration, "no service on secret %s is ACTIVE any more: %s", r.config.SecretARN, strings.Join(r.LeftOut(), ", ")).
+		return rotate.Errorf(rotate.Configuration, "no service on secret %s is ACTIVE any more: %s", r.config.SecretARN,
+			strings.Join(r.LeftOut(), ", ")).
 			WithHint("name the service that the runner runs as now in the function's configuration")
 	}
 	return nil
@@ -193,7 +195,8 @@ func leftOut(ref ServiceRef, described types.Service) string {
 func (r *Runner) Check(ctx context.Context) error {
 	ours := noteLabels + 2*(len(orderedLabels(r.largestOrder()))-1) // while one order is replaced by another there are both
 	if others := len(r.secret.labels) - len(r.secret.ours()); others+ours > maxLabels {
-		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand next to ours", others, max(0, maxLabels-ours)).
+		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand next to ours", others,
+			max(0, maxLabels-ours)).
 			WithHint("remove staging labels that nobody uses")
 	}
 	for _, service := range r.active() {
@@ -207,7 +210,8 @@ func (r *Runner) Check(ctx context.Context) error {
 	}
 	const growth = 1 << 10 // a new secret may be longer than the one it replaces
 	if length := len(current.Reveal()); length+growth > maxDocument {
-		return rotate.Errorf(rotate.Configuration, "the secret's value is %d bytes long, and a new client_secret might not fit into %d", length, maxDocument).
+		return rotate.Errorf(rotate.Configuration, "the secret's value is %d bytes long, and a new client_secret might not fit into %d",
+			length, maxDocument).
 			WithHint("keep something else elsewhere")
 	}
 	return nil

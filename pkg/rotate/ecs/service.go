@@ -20,7 +20,8 @@ import (
 type ecsAPI interface {
 	ListServices(context.Context, *awsecs.ListServicesInput, ...func(*awsecs.Options)) (*awsecs.ListServicesOutput, error)
 	DescribeServices(context.Context, *awsecs.DescribeServicesInput, ...func(*awsecs.Options)) (*awsecs.DescribeServicesOutput, error)
-	DescribeTaskDefinition(context.Context, *awsecs.DescribeTaskDefinitionInput, ...func(*awsecs.Options)) (*awsecs.DescribeTaskDefinitionOutput, error)
+	DescribeTaskDefinition(context.Context, *awsecs.DescribeTaskDefinitionInput,
+		...func(*awsecs.Options)) (*awsecs.DescribeTaskDefinitionOutput, error)
 	UpdateService(context.Context, *awsecs.UpdateServiceInput, ...func(*awsecs.Options)) (*awsecs.UpdateServiceOutput, error)
 }
 
@@ -146,7 +147,10 @@ func (s *service) newestEvent() string {
 	if len(s.seen.Events) == 0 {
 		return ""
 	}
-	newest := slices.MaxFunc(s.seen.Events, func(a, b types.ServiceEvent) int { return aws.ToTime(a.CreatedAt).Compare(aws.ToTime(b.CreatedAt)) })
+	newest := slices.MaxFunc(s.seen.Events, func(a,
+		b types.ServiceEvent) int {
+		return aws.ToTime(a.CreatedAt).Compare(aws.ToTime(b.CreatedAt))
+	})
 	return printable(aws.ToString(newest.Message), maxEvent)
 }
 

@@ -70,7 +70,8 @@ func (r *Runner) Check(ctx context.Context) error {
 func (r *Runner) objects(trial *rehearsal, manifest string) (kube.ResourceList, error) {
 	objects, err := trial.helm.Build(strings.NewReader(manifest), false)
 	if meta.IsNoMatchError(err) {
-		return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know a kind of object that release %s has: %s", r.config.Release, r.redact(err.Error())).
+		return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know a kind of object that release %s has: %s",
+			r.config.Release, r.redact(err.Error())).
 			WithHint("upgrade the release with a chart for this version of the cluster")
 	} else if err != nil {
 		return nil, r.failure("find the objects of release "+r.config.Release, err)
@@ -116,7 +117,8 @@ func (r *Runner) checkOtherReaders() error {
 			return err
 		}
 		if slices.ContainsFunc(pods, func(pod corev1.PodSpec) bool { return reads(pod, r.seen.secretName) }) {
-			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind, one.Name, r.config.Release, r.seen.secretName).
+			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind,
+				one.Name, r.config.Release, r.seen.secretName).
 				WithHint("run the runner as a Deployment")
 		}
 	}
@@ -128,7 +130,8 @@ func (r *Runner) checkOtherReaders() error {
 func (r *Runner) dryRunPatches(ctx context.Context) error {
 	options := metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}}
 	patch := secretPatch(placeholder)
-	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch, options); err != nil {
+	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch,
+		options); err != nil {
 		return r.dryRunFailure("dry run of a change of Secret "+r.seen.secretName, err)
 	}
 	ordered := newOrder(placeholder, r.seen.secretVersion, time.Now())
@@ -164,8 +167,10 @@ func (r *Runner) rights(objects kube.ResourceList) []right {
 	secrets, deployments := schema.GroupResource{Resource: "secrets"}, schema.GroupResource{Group: "apps", Resource: "deployments"}
 	leases := schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
 	rights := []right{
-		{"list", secrets, here, ""}, {"get", secrets, here, ""}, {"create", secrets, here, ""}, {"update", secrets, here, ""}, {"delete", secrets, here, ""},
-		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, here, ""}, {"list", schema.GroupResource{Resource: "pods"}, here, ""},
+		{"list", secrets, here, ""}, {"get", secrets, here, ""}, {"create", secrets, here, ""}, {"update", secrets, here, ""}, {"delete",
+			secrets, here, ""},
+		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, here, ""}, {"list", schema.GroupResource{Resource: "pods"},
+			here, ""},
 		{"get", leases, here, r.lock.name}, {"create", leases, here, ""}, {"update", leases, here, r.lock.name},
 	}
 	for _, d := range r.seen.deployments {
@@ -200,7 +205,8 @@ func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) err
 	}
 	if len(missing) > 0 {
 		return rotate.Errorf(rotate.Permission, "the function may not %s in namespace %s", strings.Join(missing, ", "), r.config.Namespace).
-			WithHint("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule for its script runner commented out)")
+			WithHint("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule " +
+				"for its script runner commented out)")
 	}
 	return nil
 }

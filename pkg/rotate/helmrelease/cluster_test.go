@@ -111,7 +111,8 @@ func (r *rig) rotate(connect time.Duration, change ...func(*helmrelease.Config))
 	return r.run(r.t.Context(), rotate.Rotate, connect, change...)
 }
 
-func (r *rig) run(ctx context.Context, mode rotate.Mode, connect time.Duration, change ...func(*helmrelease.Config)) (rotate.Report, error) {
+func (r *rig) run(ctx context.Context, mode rotate.Mode, connect time.Duration, change ...func(*helmrelease.Config)) (rotate.Report,
+	error) {
 	runner, err := r.discover(change...)
 	if err != nil {
 		return rotate.Report{}, err

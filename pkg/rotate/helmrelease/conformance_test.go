@@ -133,7 +133,8 @@ func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkePl
 	return newPlatformOf(t, p, out, setup, setup.Start)
 }
 
-func newPlatformOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup, start func(clientID, secret string) (func(), error)) *gkePlatform {
+func newPlatformOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup,
+	start func(clientID, secret string) (func(), error)) *gkePlatform {
 	h := &gkePlatform{t: t, agentID: setup.AgentID, client: setup.ClientID, start: start, out: out,
 		turn: make(chan struct{}, 1), known: map[string]string{}, running: map[string]func(){}}
 	h.knows(setup.Secret)
@@ -299,7 +300,8 @@ func (h *gkePlatform) Replace() {
 func (h *gkePlatform) BreakRestarts(n int) {
 	h.must(func() error {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"runner.test/break":"%d"}}}`, n)
-		_, err := h.cluster.clients.CoreV1().Namespaces().Patch(context.Background(), h.cluster.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		_, err := h.cluster.clients.CoreV1().Namespaces().Patch(context.Background(), h.cluster.namespace, types.MergePatchType,
+			[]byte(patch), metav1.PatchOptions{})
 		return err
 	})
 }

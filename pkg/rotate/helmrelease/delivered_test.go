@@ -33,7 +33,8 @@ func real(request *http.Request, method, resource string) bool {
 
 // status is an answer of the API server's that says no.
 func status(request *http.Request, code int, reason, message string) *http.Response {
-	body := fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code)
+	body := fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":%q,"reason":%q,"code":%d}`, message,
+		reason, code)
 	header := http.Header{"Content-Type": {"application/json"}}
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(bytes.NewReader(body)), Request: request}
 }
@@ -404,7 +405,8 @@ func TestAPersonsEditOfTheSecretIsHealed(t *testing.T) {
 	}
 }
 
-// TestRestartIsKnownThoughTheSecretHasChanged has an operator label the Secret while the ordered pods start: they read what is stored still.
+// TestRestartIsKnownThoughTheSecretHasChanged has an operator label the Secret while the ordered pods start: they read what is
+// stored still.
 func TestRestartIsKnownThoughTheSecretHasChanged(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -17,7 +17,8 @@ func (r *Runner) warnOfHelm4(ctx context.Context) {
 		return
 	}
 	if method := gjson.GetBytes(unpack(record.Data["release"]), "apply_method").String(); method == "ssa" {
-		r.log.WarnContext(ctx, "the release was last upgraded by Helm 4 with server-side apply; Helm 3 upgrades it without: check the fields' managers if that matters",
+		r.log.WarnContext(ctx, "the release was last upgraded by Helm 4 with server-side apply; Helm 3 upgrades it without: check the "+
+			"fields' managers if that matters",
 			"namespace", r.config.Namespace, "revision", r.seen.last.Version)
 	}
 }

@@ -104,7 +104,8 @@ func (i *installed) remove() {
 
 func (i *installed) scale(n int32) error {
 	patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)
-	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "hpa"}, "scale")
+	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.MergePatchType,
+		[]byte(patch), metav1.PatchOptions{FieldManager: "hpa"}, "scale")
 	return err
 }
 
@@ -125,7 +126,8 @@ func (i *installed) settled() ([]corev1.Pod, error) {
 }
 
 func isReady(p corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+	return slices.ContainsFunc(p.Status.Conditions,
+		func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 }
 
 // secret is what a pod that starts now would read.
@@ -194,7 +196,8 @@ func (n replicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 
 func (i *installed) rolloutRestart() error {
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, kubectlRestart, time.Now().Format(time.RFC3339Nano))
-	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-rollout"})
+	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{FieldManager: "kubectl-rollout"})
 	return err
 }
 
@@ -245,7 +248,8 @@ func (i *installed) foreign() (string, error) {
 		return "", err
 	}
 	spec := deployment.Spec.DeepCopy()
-	spec.Template.Annotations = without(spec.Template.Annotations, "maia-rotate/secret", "maia-rotate/secret-version", "maia-rotate/restarted-at", kubectlRestart)
+	spec.Template.Annotations = without(spec.Template.Annotations, "maia-rotate/secret", "maia-rotate/secret-version",
+		"maia-rotate/restarted-at", kubectlRestart)
 	fmt.Fprintln(&text, asJSON(spec), deployment.Labels, without(deployment.Annotations, "deployment.kubernetes.io/revision"))
 	for _, name := range []string{configSecret, "foreign"} {
 		secret, err := i.clients.CoreV1().Secrets(i.namespace).Get(ctx, name, metav1.GetOptions{})
@@ -279,6 +283,7 @@ func (i *installed) foreign() (string, error) {
 			values = strings.ReplaceAll(values, secret, "…")
 		}
 	}
-	fmt.Fprintln(&text, values, last.Chart.Metadata.Version, without(last.Labels, "name", "owner", "status", "version", "createdAt", "modifiedAt"))
+	fmt.Fprintln(&text, values, last.Chart.Metadata.Version,
+		without(last.Labels, "name", "owner", "status", "version", "createdAt", "modifiedAt"))
 	return text.String(), nil
 }

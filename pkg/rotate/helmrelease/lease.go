@@ -61,14 +61,16 @@ func (l *lock) state() lease.State {
 	}
 	return lease.State{
 		Owner: lease.OtherRun, Holder: l.holder(), Renewal: renewalOf(l.seen.Spec), Lasts: l.lasts(),
-		Endless: rotate.Errorf(rotate.NotReady, "Lease %s is held by %s for %s without a renewal: no run does that", l.name, l.holder(), l.lasts()).
+		Endless: rotate.Errorf(rotate.NotReady, "Lease %s is held by %s for %s without a renewal: no run does that", l.name, l.holder(),
+			l.lasts()).
 			WithHint("find out who holds it; if nobody does, delete the Lease's spec.holderIdentity"),
 	}
 }
 
 // renewalOf differs for each holder and each renewal.
 func renewalOf(spec coordinationv1.LeaseSpec) string {
-	return fmt.Sprint(value(spec.HolderIdentity), value(spec.LeaseTransitions), value(spec.RenewTime).UnixMicro(), value(spec.LeaseDurationSeconds))
+	return fmt.Sprint(value(spec.HolderIdentity), value(spec.LeaseTransitions), value(spec.RenewTime).UnixMicro(),
+		value(spec.LeaseDurationSeconds))
 }
 
 func (l *lock) holder() string { return value(l.seen.Spec.HolderIdentity) }

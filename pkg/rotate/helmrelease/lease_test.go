@@ -128,11 +128,12 @@ func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 	})
 }
 
-// TestTheClockOfTheHolderSaysNothing: it may be ahead or behind by hours. A holder that renews the Lease keeps it, and one that does not loses
-// it after the time that it lasts, by the clock of the one who waits.
+// TestTheClockOfTheHolderSaysNothing: it may be ahead or behind by hours. A holder that renews the Lease keeps it, and one that
+// does not loses it after the time that it lasts, by the clock of the one who waits.
 func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{
-		"the same": 0, "two minutes ahead": 2 * time.Minute, "two minutes behind": -2 * time.Minute, "three hours ahead": 3 * time.Hour, "three hours behind": -3 * time.Hour,
+		"the same": 0, "two minutes ahead": 2 * time.Minute, "two minutes behind": -2 * time.Minute,
+		"three hours ahead": 3 * time.Hour, "three hours behind": -3 * time.Hour,
 	} {
 		for holder, alive := range map[string]bool{"alive": true, "dead": false} {
 			t.Run(name+", "+holder, func(t *testing.T) {

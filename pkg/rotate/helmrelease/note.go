@@ -50,7 +50,8 @@ func (l *lock) note() (rotate.Note, error) {
 	}
 	note, err := rotate.ParseNote([]byte(text))
 	if err != nil {
-		return rotate.Note{}, rotate.Errorf(rotate.Configuration, "the annotation %s of Lease %s cannot be read: %w", noteAnnotation, l.name, err).
+		return rotate.Note{}, rotate.Errorf(rotate.Configuration, "the annotation %s of Lease %s cannot be read: %w", noteAnnotation,
+			l.name, err).
 			WithHint("find out who has changed it; if the runner is connected and its release holds what Maia does, remove the annotation")
 	}
 	return note, nil

@@ -171,6 +171,8 @@ func (r *Runner) checkNextRecord(ctx context.Context) error {
 	case err != nil:
 		return r.failure("read Secret "+name, err)
 	}
-	return rotate.Errorf(rotate.NotReady, "Secret %s is where Helm keeps the next revision of release %s, which there is not yet", name, r.config.Release).
-		WithHint("nothing if an operator has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and remove it")
+	return rotate.Errorf(rotate.NotReady, "Secret %s is where Helm keeps the next revision of release %s, which there is not yet",
+		name, r.config.Release).
+		WithHint("nothing if an operator has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and " +
+			"remove it")
 }

@@ -53,14 +53,16 @@ func (r *rig) next(status release.Status, change func(*release.Release)) {
 
 func (r *rig) annotate(name, value string) error {
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, name, value)
-	_, err := r.clients.CoreV1().Namespaces().Patch(context.Background(), r.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := r.clients.CoreV1().Namespaces().Patch(context.Background(), r.namespace, types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{})
 	return err
 }
 
 // patchDeployment changes the runner's Deployment, and waits for what comes of it.
 func (r *rig) patchDeployment(patch string) {
 	r.t.Helper()
-	_, err := r.clients.AppsV1().Deployments(r.namespace).Patch(r.t.Context(), appDeployment, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := r.clients.AppsV1().Deployments(r.namespace).Patch(r.t.Context(), appDeployment, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{})
 	r.must(err)
 	_, err = r.settled()
 	r.must(err)
@@ -138,19 +140,23 @@ func TestRefused(t *testing.T) {
 		"place of the next record is taken": {
 			prepare: func(r *rig) {
 				_, err := r.clients.CoreV1().Secrets(r.namespace).Create(r.t.Context(), &corev1.Secret{
-					ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1." + releaseName + ".v2"}, Data: map[string][]byte{"release": []byte("not a record")},
+					ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1." + releaseName + ".v2"},
+					Data:       map[string][]byte{"release": []byte("not a record")},
 				}, metav1.CreateOptions{})
 				r.must(err)
 			},
-			kind: rotate.NotReady, words: []string{"Secret sh.helm.release.v1." + releaseName + ".v2 is where Helm keeps the next revision of release"},
+			kind: rotate.NotReady, words: []string{
+				"Secret sh.helm.release.v1." + releaseName + ".v2 is where Helm keeps the next revision of release"},
 		},
 		"broken template in the stored chart": {
 			prepare: func(r *rig) {
 				r.record(func(rel *release.Release) {
-					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/broken.yaml", Data: []byte("{{ .Values.nothing.here }}")})
+					rel.Chart.Templates = append(rel.Chart.Templates,
+						&chart.File{Name: "templates/broken.yaml", Data: []byte("{{ .Values.nothing.here }}")})
 				})
 			},
-			kind: rotate.Configuration, words: []string{"the chart of release matillion-agent cannot be rendered with its values at matillion-runner/templates/broken.yaml:1:"},
+			kind: rotate.Configuration, words: []string{"the chart of release matillion-agent cannot be rendered with its values at " +
+				"matillion-runner/templates/broken.yaml:1:"},
 		},
 		"subcharts": {
 			prepare: func(r *rig) {
@@ -180,7 +186,8 @@ func TestRefused(t *testing.T) {
 		},
 		"value that is another one's": {
 			config: config(func(c *helmrelease.Config) { c.SecretPath = "config.extra" }),
-			kind:   rotate.Configuration, words: []string{"no Deployment that reads OAUTH_CLIENT_SECRET from a Secret of the release which holds the configured value"},
+			kind:   rotate.Configuration, words: []string{"no Deployment that reads OAUTH_CLIENT_SECRET from a Secret of the release which " +
+				"holds the configured value"},
 		},
 		"path that is none": {
 			config: config(func(c *helmrelease.Config) { c.SecretPath = "config..secret" }),
@@ -211,7 +218,8 @@ func TestRefused(t *testing.T) {
 		},
 		"containers that get several agents": {
 			prepare: func(r *rig) {
-				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more","env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
+				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more",` +
+					`"env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
 			},
 			kind: rotate.Configuration, words: []string{"several values of AGENT_ID", rigAgent, anotherAgent},
 		},
@@ -225,7 +233,8 @@ func TestRefused(t *testing.T) {
 		"CronJob that reads the Secret":     otherReader("batch/v1", "CronJob", "{jobTemplate: {spec: {template: {spec: %s}}}}"),
 		"overridden by env.fromSecret": {
 			values: func(values map[string]any) {
-				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "foreign", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
+				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "foreign", "key": "password"}}, "dpcAgent",
+					"dpcAgent", "env", "fromSecret")
 			},
 			kind: rotate.Configuration, words: []string{"gets OAUTH_CLIENT_SECRET from elsewhere", "env.fromSecret"},
 		},
@@ -246,7 +255,8 @@ func TestRefused(t *testing.T) {
 		},
 		"Secret that is immutable": {
 			prepare: func(r *rig) {
-				_, err := r.clients.CoreV1().Secrets(r.namespace).Patch(r.t.Context(), configSecret, types.MergePatchType, []byte(`{"immutable":true}`), metav1.PatchOptions{})
+				_, err := r.clients.CoreV1().Secrets(r.namespace).Patch(r.t.Context(), configSecret, types.MergePatchType,
+					[]byte(`{"immutable":true}`), metav1.PatchOptions{})
 				r.must(err)
 			},
 			kind: rotate.Configuration, words: []string{"dry run of a change of Secret " + configSecret, "immutable"},
@@ -267,27 +277,32 @@ func TestRefused(t *testing.T) {
 			prepare: func(r *rig) {
 				r.must(r.clients.AutoscalingV2().HorizontalPodAutoscalers(r.namespace).Delete(r.t.Context(), fullName+"-hpa", metav1.DeleteOptions{}))
 			},
-			kind: rotate.Configuration, words: []string{"HorizontalPodAutoscaler " + fullName + "-hpa in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"HorizontalPodAutoscaler " + fullName + "-hpa in namespace runner-", "is gone",
+				"helm upgrade --reuse-values"},
 		},
 		"NetworkPolicy that is gone": {
 			prepare: func(r *rig) {
 				r.must(r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(r.t.Context(), fullName+"-deny-ingress", metav1.DeleteOptions{}))
 			},
-			kind: rotate.Configuration, words: []string{"NetworkPolicy " + fullName + "-deny-ingress in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"NetworkPolicy " + fullName + "-deny-ingress in namespace runner-", "is gone",
+				"helm upgrade --reuse-values"},
 		},
 		"ServiceAccount that is gone": {
 			prepare: func(r *rig) {
 				r.must(r.clients.CoreV1().ServiceAccounts(r.namespace).Delete(r.t.Context(), fullName, metav1.DeleteOptions{}))
 			},
-			kind: rotate.Configuration, words: []string{"ServiceAccount " + fullName + " in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"ServiceAccount " + fullName + " in namespace runner-", "is gone",
+				"helm upgrade --reuse-values"},
 		},
 		"object that the chart would make today": {
 			prepare: func(r *rig) {
 				r.record(func(rel *release.Release) {
-					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/more.yaml", Data: []byte("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}")})
+					rel.Chart.Templates = append(rel.Chart.Templates,
+						&chart.File{Name: "templates/more.yaml", Data: []byte("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}")})
 				})
 			},
-			kind: rotate.Configuration, words: []string{"would create or delete ServiceAccount more in namespace runner-", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"would create or delete ServiceAccount more in namespace runner-",
+				"helm upgrade --reuse-values"},
 		},
 		"object of a kind that the cluster does not know": {
 			prepare: func(r *rig) {
@@ -302,7 +317,8 @@ func TestRefused(t *testing.T) {
 				r.record(func(rel *release.Release) { // as if an operator had changed what cannot be changed back
 					rel.Chart.Templates = slices.DeleteFunc(rel.Chart.Templates, func(f *chart.File) bool { return f.Name == "templates/hpa.yaml" })
 					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/hpa.yaml", Data: []byte(
-						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName + "-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
+						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName +
+							"-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
 				})
 			},
 			kind: rotate.Configuration, words: []string{"dry run of the changes by an upgrade of release matillion-agent", "maxReplicas"},

@@ -132,7 +132,8 @@ metadata:
   name: everything
   annotations:
     values: {{ toJson .Values.ours | quote }}
-    release: {{ printf "%s %s %d %t %t %s" .Release.Name .Release.Namespace (add .Release.Revision 0) .Release.IsUpgrade .Release.IsInstall .Release.Service | quote }}
+    release: {{ with .Release }}
+      {{- printf "%s %s %d %t %t %s" .Name .Namespace (add .Revision 0) .IsUpgrade .IsInstall .Service | quote }}{{ end }}
     first: {{ eq .Release.Revision 1 | quote }}
     chart: {{ printf "%s %s" .Chart.Name .Chart.Version | quote }}
     knows: {{ .Capabilities.APIVersions.Has "apps/v1/Deployment" | quote }}
@@ -147,7 +148,8 @@ metadata:
 `)
 	r.template("NOTES.txt", "Use {{ \"{{ this }}\" }} of {{ .Values.config.extra }}.\n")
 	r.template("hook.yaml",
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-upgrade}}\ndata: {of: {{ .Values.config.extra }}}\n")
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-upgrade}}\ndata: {of: {{ "+
+			".Values.config.extra }}}\n")
 	r.record(func(rel *release.Release) {
 		rel.Chart.Files = append(rel.Chart.Files, &chart.File{Name: "of.txt", Data: []byte("a file")})
 	})
@@ -184,9 +186,12 @@ func TestAnObjectOfAnotherNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for name, test := range map[string]struct{ text, what string }{
-		"in another namespace": {"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: policy, namespace: %s}\nspec: {podSelector: {}}\n",
+		"in another namespace": {"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: policy, namespace: %s}\nspec: " +
+			"{podSelector: {}}\n",
 			"has NetworkPolicy policy, which is in namespace "},
-		"a Deployment of another namespace": {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: %s}\nspec: {replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: registry.test/a}]}}}\n",
+		"a Deployment of another namespace": {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: %s}\nspec: " +
+			"{replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: " +
+			"registry.test/a}]}}}\n",
 			"has Deployment other, which is in namespace "},
 		"of the cluster": {"apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: %s}\nvalue: 7\n",
 			", which is of the cluster: only what is in the release's own namespace "},

@@ -52,7 +52,8 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 		}
 		r.seen.failing[d.Name] = now == rotate.Failing
 		if now == rotate.Short && !r.short[d.Name] {
-			r.log.WarnContext(ctx, "not all new pods find a node; the runner may be back with those that do, and is not refreshed until all run", "detail", detail)
+			r.log.WarnContext(ctx, "not all new pods find a node; the runner may be back with those that do, and is not refreshed until all "+
+				"run", "detail", detail)
 		}
 		r.short[d.Name] = now == rotate.Short
 		state = max(state, slices.Index(states, now))
@@ -100,7 +101,8 @@ func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.Inst
 	}
 	status := d.Status
 	observed := status.ObservedGeneration >= d.Generation
-	detail := fmt.Sprintf("Deployment %s: %d of %d pods are new, %d available", d.Name, status.UpdatedReplicas, wanted, status.AvailableReplicas)
+	detail := fmt.Sprintf("Deployment %s: %d of %d pods are new, %d available", d.Name, status.UpdatedReplicas, wanted,
+		status.AvailableReplicas)
 	switch {
 	case wanted == 0:
 		return rotate.Stopped, "Deployment " + d.Name + " is scaled to zero", nil

@@ -83,8 +83,10 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	if r.agentID, r.region, err = r.identity(); err != nil {
 		return nil, err
 	}
-	if allowed := config.AgentIDs; len(allowed) > 0 && !slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
-		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve", config.Release, config.Namespace, r.agentID).
+	if allowed := config.AgentIDs; len(allowed) > 0 &&
+		!slices.ContainsFunc(allowed, func(id string) bool { return strings.EqualFold(id, r.agentID) }) {
+		return nil, rotate.Errorf(rotate.Configuration, "release %s in namespace %s names agent %s, which this function may not serve",
+			config.Release, config.Namespace, r.agentID).
 			WithHint("allow it in the function's configuration if it is yours; if not, find out who has changed the release")
 	}
 	return r, nil

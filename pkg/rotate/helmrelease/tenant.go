@@ -101,7 +101,8 @@ func (r *Runner) outside(err error) error {
 		return nil
 	}
 	return rotate.Errorf(rotate.Configuration, "release %s: %w", r.config.Release, refused).
-		WithHint("have its chart read and render nothing outside namespace %s; what others need too belongs into a release of its own", r.config.Namespace)
+		WithHint("have its chart read and render nothing outside namespace %s; what others need too belongs into a release of its own",
+			r.config.Namespace)
 }
 
 // checkTenancy refuses a release with objects outside its namespace: an upgrade would change them with the function's rights.

@@ -63,7 +63,8 @@ func (r *Runner) seeAgain(changed *corev1.Secret) {
 func (r *Runner) leaveOneDeployed(ctx context.Context) {
 	history, err := r.helm.Releases.History(r.config.Release)
 	if err != nil {
-		r.log.WarnContext(ctx, "whether older revisions are superseded could not be read", "error", r.failure("read release "+r.config.Release, err))
+		r.log.WarnContext(ctx, "whether older revisions are superseded could not be read", "error",
+			r.failure("read release "+r.config.Release, err))
 		return
 	}
 	deployed := slices.DeleteFunc(history, func(r *release.Release) bool { return r.Info == nil || r.Info.Status != release.StatusDeployed })
@@ -74,7 +75,8 @@ func (r *Runner) leaveOneDeployed(ctx context.Context) {
 		}
 		revision.Info.Status = release.StatusSuperseded
 		if err := r.helm.Releases.Update(revision); err != nil {
-			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, "error", r.failure("write release "+r.config.Release, err))
+			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, "error",
+				r.failure("write release "+r.config.Release, err))
 		}
 	}
 }
@@ -135,7 +137,8 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 		return nil, err
 	}
 	if last.Version != r.seen.last.Version || base.Version != r.seen.base.Version {
-		return nil, rotate.Errorf(rotate.NotReady, "another writer has changed release %s, which is at revision %d now", r.config.Release, last.Version).
+		return nil, rotate.Errorf(rotate.NotReady, "another writer has changed release %s, which is at revision %d now", r.config.Release,
+			last.Version).
 			WithHint("nothing: the next read goes on from what is there")
 	}
 	return r.upgradeRendered(context.WithoutCancel(ctx), upgrade, last, base, secret)
@@ -181,7 +184,8 @@ func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.Reso
 		return err
 	}
 	for _, one := range slices.Concat(upgraded.Difference(objects), objects.Difference(upgraded)) {
-		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s", r.config.Release, nameOf(one)).
+		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s",
+			r.config.Release, nameOf(one)).
 			WithHint("upgrade the release with helm upgrade --reuse-values, so that it is what its chart renders in this cluster")
 	}
 	if _, err := trial.helm.Update(objects, upgraded, false); err != nil {

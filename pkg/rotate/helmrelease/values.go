@@ -30,7 +30,8 @@ type values struct {
 func valuesOf(r *release.Release) (values, error) {
 	coalesced, err := chartutil.CoalesceValues(r.Chart, deepCopy(r.Config))
 	if err != nil {
-		return values{}, rotate.Errorf(rotate.Configuration, "the values of release %s, revision %d, do not fit its chart", r.Name, r.Version) // the cause may quote them
+		// the cause may quote them
+		return values{}, rotate.Errorf(rotate.Configuration, "the values of release %s, revision %d, do not fit its chart", r.Name, r.Version)
 	}
 	return values{coalesced, r.Name}, nil
 }
@@ -50,7 +51,8 @@ func (v values) text(path string) (string, error) {
 	}
 	text, ok := at.(string)
 	if !ok || text == "" {
-		return "", rotate.Errorf(rotate.Configuration, "the value %s of release %s is of type %T, expected a string that is not empty", path, v.release, at)
+		return "", rotate.Errorf(rotate.Configuration, "the value %s of release %s is of type %T, expected a string that is not empty",
+			path, v.release, at)
 	}
 	return text, nil
 }

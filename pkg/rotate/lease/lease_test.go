@@ -64,7 +64,8 @@ func (r *run) Read(_ context.Context, held bool) (lease.State, error) {
 	case r.holder == "" || r.ended():
 		return lease.State{}, nil
 	case !r.endsLeases:
-		return lease.State{Owner: lease.OtherRun, Holder: r.holder, Renewal: fmt.Sprint(r.holder, r.renewed), Lasts: r.lasts, Endless: errEndless}, nil
+		return lease.State{Owner: lease.OtherRun, Holder: r.holder, Renewal: fmt.Sprint(r.holder, r.renewed), Lasts: r.lasts,
+			Endless: errEndless}, nil
 	}
 	state := lease.State{Owner: lease.OtherRun, Lasts: lease.ByPlatform}
 	if r.lasts > time.Hour {
