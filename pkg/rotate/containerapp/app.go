@@ -46,7 +46,7 @@ func value[T any](pointer *T) T {
 	return *pointer
 }
 
-// changing says that a change of the app has not ended yet.
+// changing reports whether a change of the app is in progress.
 func (v *view) changing() bool {
 	switch v.state {
 	case armappcontainers.ContainerAppProvisioningStateSucceeded, armappcontainers.ContainerAppProvisioningStateFailed,
@@ -56,7 +56,7 @@ func (v *view) changing() bool {
 	return true
 }
 
-// present leaves out what a list says nothing about.
+// present is a list without its nil elements.
 func present[T any](list []*T) []*T {
 	return slices.DeleteFunc(slices.Clone(list), func(one *T) bool { return one == nil })
 }

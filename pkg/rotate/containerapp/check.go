@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Check implements [rotate.Runner]. What Observe has read is proved, and the note is written before a refresh.
+// Check implements [rotate.Runner]. Reads were proved by Observe; that the note can be written shows before a refresh.
 func (r *Runner) Check(ctx context.Context) error {
 	if err := r.readApp(ctx); err != nil {
 		return err
@@ -144,8 +144,7 @@ func (r *Runner) changedMeanwhile() *rotate.Error {
 		WithHint("nothing: the next run reads it again")
 }
 
-// refusal is the error of a question. One that may have been carried out all the same is not ready: it is not to arrive after a
-// refresh.
+// refusal is the error of a question. One that may be carried out late is not ready, so that it cannot arrive after a refresh.
 func (r *Runner) refusal(err error) error {
 	if err == nil {
 		return nil

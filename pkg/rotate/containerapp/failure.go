@@ -42,7 +42,7 @@ const (
 	revisionNotFound = "RevisionNotFound"
 )
 
-// cause is what is behind an answer whose status alone would lead astray.
+// cause is what is behind an answer whose status alone would mislead.
 type cause struct {
 	code string // of Azure's; a part of it where it ends in "…"
 	kind rotate.Kind

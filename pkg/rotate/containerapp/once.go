@@ -71,7 +71,7 @@ func (r *Runner) awaitAllowed(ctx context.Context) error {
 	return wait(ctx, left)
 }
 
-// accepted says that Azure has answered with a success, of which the SDK may know only some.
+// accepted reports whether Azure has answered with a success, of which the SDK may know only some.
 func accepted(answer *http.Response) bool { return answer != nil && answer.StatusCode/100 == 2 }
 
 // dateOf is when Azure answered, by its own clock; zero if it does not say.

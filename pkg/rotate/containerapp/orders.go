@@ -154,9 +154,9 @@ func (r *Runner) covered(found revision) bool {
 	return !since.IsZero() && found.startedAfter(since.Add(dateMargin))
 }
 
-// owed are the revisions to restart: those without a restart that stands for what the app holds, and those that failed. Only
-// where there is none of them it is those that do not come up although they were restarted; and only then those that run, and
-// were restarted by an earlier process long ago: the caller has seen that the runner is not back.
+// owed are the revisions to restart: those without a restart that stands for what the app holds, and those that failed. If there
+// are none: those that were restarted and do not come up. If there are none of these either: those that run, and that an earlier
+// process restarted long ago, because the caller has seen that the runner is not back.
 func (r *Runner) owed() []revision {
 	var owed, failing, wedgedOnes []revision
 	for _, found := range r.running() {

@@ -171,7 +171,7 @@ func (r *Runner) instances() rotate.Instances {
 	return made
 }
 
-// read says which value of the store the replicas have read.
+// read is which value of the store the replicas have read.
 func (r *Runner) read() rotate.ReadState {
 	running := r.running()
 	switch {

@@ -282,7 +282,7 @@ func (r *Runner) awaitNoChange(ctx context.Context) error {
 	}
 }
 
-// holds says that the app has the secrets that were sent, and no other.
+// holds reports whether the app has the secrets that were sent, and no other.
 func (v *view) holds(sent []*armappcontainers.Secret) bool {
 	if len(sent) != len(v.secrets) {
 		return false

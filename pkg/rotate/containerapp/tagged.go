@@ -43,7 +43,7 @@ func Tagged(ctx context.Context, config Config, resourceGroup string) ([]string,
 	return ids, nil
 }
 
-// tagged says that an app has the tag. The case of a tag's name does not matter to Azure; that of its value does.
+// tagged reports whether an app has the tag. The case of a tag's name does not matter to Azure; that of its value does.
 func tagged(tags map[string]*string) bool {
 	for name, given := range tags {
 		if strings.EqualFold(name, Tag) && value(given) == TagValue {

@@ -320,7 +320,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	return r.secret.putCurrent(ctx, r.fresh, document)
 }
 
-// ours says that the note has a refresh of ours as what made credentials.
+// ours reports whether credentials were made by a refresh of ours, by the note.
 func (r *Runner) ours(credentials maia.Credentials) bool {
 	note, made := noteOf(r.secret.ours(), r.intent), credentials.ClientSecret.Fingerprint()
 	return note.Intent != nil && note.Intent.Over != made || note.LastRotation != nil && note.LastRotation.New == made
@@ -378,10 +378,10 @@ func (r *Runner) owed() []*service {
 	return old
 }
 
-// Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.
+// Promoted reports whether AWSCURRENT is on the version of this rotation, as last observed.
 func (r *Runner) Promoted() bool { return r.secret.labels[awsCurrent] == r.config.Token }
 
-// HasValue says whether the version of this rotation was seen to have a value.
+// HasValue reports whether the version of this rotation was seen to have a value.
 func (r *Runner) HasValue() bool {
 	_, ok := r.secret.versions[r.config.Token]
 	return ok
@@ -393,7 +393,7 @@ const deadAfter = 15 * time.Minute
 
 // ClearDead takes AWSPENDING off a version whose value is not AWSCURRENT's, outside of a rotation whose run has just seen
 // that AWSCURRENT holds what Maia does. Such a value can be neither used nor replaced, and while it is pending Secrets
-// Manager begins no new rotation. It says whether there was one.
+// Manager begins no new rotation. It reports whether there was one.
 func (r *Runner) ClearDead(ctx context.Context) (bool, error) {
 	id, current := r.secret.labels[awsPending], r.secret.labels[awsCurrent]
 	pending, read := r.secret.versions[id]

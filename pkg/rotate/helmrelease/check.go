@@ -22,7 +22,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Check implements [rotate.Runner]. Reads are proved by Observe, the Lease by the note.
+// Check implements [rotate.Runner]. Reads were proved by Observe, writes of the Lease are by the note.
 func (r *Runner) Check(ctx context.Context) error {
 	if r.seen.last.Info.Status.IsPending() && r.cutOff() == nil {
 		return r.busyRelease()

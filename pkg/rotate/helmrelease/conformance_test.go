@@ -45,7 +45,7 @@ func clusterQuirks() (quirks []rotatetest.Quirk) {
 	return quirks
 }
 
-// readsOnly says of a call that it changes nothing.
+// readsOnly reports whether a call changes nothing.
 func readsOnly(call rotatetest.Call) bool {
 	for _, prefix := range []string{"GET ", "LIST ", "DRYRUN ", "ASK ", "maia Get", "maia Token"} {
 		if strings.HasPrefix(call.Name, prefix) {

@@ -9,9 +9,9 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
-// fence lets no change of the cluster begin that the lock does not cover any more. An upgrade is many requests: a process
-// that stands still between two of them, as one does that gets no processor, or that cannot renew its Lease, may go on when
-// others have done its work and more, and would write an older secret over theirs.
+// fence lets a change of the cluster begin only while the lock covers it. An upgrade is many requests: a process that is held up
+// between two of them, or that cannot renew its Lease, may go on after others have done its work, and would write an older secret
+// over theirs.
 //
 // The Lease itself is exempt: its writes are compared and swapped.
 type fence struct{ lock *lease.Lock } // nil: no change may begin
@@ -42,7 +42,7 @@ func (f fenced) RoundTrip(request *http.Request) (*http.Response, error) {
 	return f.next.RoundTrip(request)
 }
 
-// changes says of a request that it changes something which the lock is for.
+// changes reports whether a request changes something that the lock is for.
 func changes(request *http.Request) bool {
 	switch {
 	case request.Method == http.MethodGet, request.Method == http.MethodHead, request.URL.Query().Has("dryRun"):

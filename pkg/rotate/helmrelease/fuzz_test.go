@@ -162,7 +162,7 @@ func FuzzDifference(f *testing.F) {
 	})
 }
 
-// tables says that a path leads through tables only, as far as it is there.
+// tables reports whether a path leads through tables only, as far as it is there.
 func tables(values map[string]any, path string) bool {
 	keys := strings.Split(path, ".")
 	for _, key := range keys[:len(keys)-1] {

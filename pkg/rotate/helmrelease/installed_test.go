@@ -139,7 +139,7 @@ func (i *installed) secret() (string, error) {
 	return string(secret.Data["OAUTH_CLIENT_SECRET"]), nil
 }
 
-// whole says what of the release does not fit together; empty if all does.
+// whole is what of the release does not fit together; empty if all does.
 func (i *installed) whole() (wrong string, err error) {
 	live, err := i.secret()
 	if err != nil {

@@ -125,7 +125,7 @@ func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) 
 		WithHint("check that the release is a runner's, and the configured path of its client_secret")
 }
 
-// reads says that a container of the pod gets variables from a Secret.
+// reads reports whether a container of the pod gets variables from a Secret.
 func reads(pod corev1.PodSpec, secret string) bool {
 	return slices.ContainsFunc(containers(pod), func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.EnvFrom, func(f corev1.EnvFromSource) bool { return f.SecretRef != nil && f.SecretRef.Name == secret }) ||
@@ -141,7 +141,7 @@ func containers(pod corev1.PodSpec) []corev1.Container {
 	return slices.Concat(pod.InitContainers, pod.Containers)
 }
 
-// overrides says what in a container that reads a Secret gives the variable another value: a variable of its own, or a
+// overrides is what in a container that reads a Secret gives the variable another value: a variable of its own, or a
 // source of variables that comes later. The latter is a Secret whose keys are not known here.
 func overrides(c corev1.Container, secret string) (variable bool, later []string) {
 	for _, e := range c.Env {

@@ -130,7 +130,7 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	return last, base, nil
 }
 
-// began says that a revision is one that an upgrade of ours was about to make, as the Lease or its description says.
+// began reports whether an upgrade of ours was about to make a revision, as the Lease or its description says.
 func (r *Runner) began(revision *release.Release) bool {
 	return r.lock.revision() == revision.Version || revision.Info.Description == cutOffDescription
 }

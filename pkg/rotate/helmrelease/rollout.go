@@ -69,7 +69,7 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 
 func stopped(d *appsv1.Deployment) bool { return d.Spec.Replicas != nil && *d.Spec.Replicas == 0 }
 
-// readOf says which value the pods of the newest template have read when they started: by the mark. Where that is of another
+// readOf is which value the pods of the newest template have read when they started: by the mark. Where that is of another
 // value and the pods are newer than what the Secret holds, an operator has restarted them, and the mark says nothing.
 func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadState, error) {
 	mark := d.Spec.Template.Annotations[markAnnotation]
@@ -186,7 +186,7 @@ func unplaced(pod corev1.Pod) *corev1.PodCondition {
 	return &pod.Status.Conditions[i]
 }
 
-// whyNot says why a pod does not run, and whether starting it has failed; empty if it runs, or nothing is known.
+// whyNot is why a pod does not run, and whether starting it has failed; empty if it runs, or nothing is known.
 func whyNot(pod corev1.Pod) (why string, crashing bool) {
 	if c := unplaced(pod); c != nil {
 		return fmt.Sprintf("%s (old pods that take their time to end may hold its place): %s", c.Reason, c.Message), false
@@ -204,7 +204,7 @@ func whyNot(pod corev1.Pod) (why string, crashing bool) {
 	return "", false
 }
 
-// endOf says how a container ended before; empty if it did not.
+// endOf is how a container ended before; empty if it did not.
 func endOf(last corev1.ContainerState) string {
 	if last.Terminated == nil {
 		return ""

@@ -73,7 +73,7 @@ func (r *Runner) lastHolds(credentials maia.Credentials) bool {
 	return err == nil && held.Equal(credentials)
 }
 
-// unrecorded says why the release does not record what the Secret holds.
+// unrecorded is why the release does not record what the Secret holds.
 func (r *Runner) unrecorded() string {
 	if r.notRecorded != "" {
 		return r.notRecorded

@@ -92,7 +92,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// differOnlyIn says that two sets of values are the same but for the one at a path. Helm's own functions are not used: they log
+// differOnlyIn reports whether two sets of values are the same but for the one at a path. Helm's own functions are not used: they log
 // values that do not fit together.
 func differOnlyIn(path string, a, b map[string]any) bool {
 	a, b = deepCopy(a), deepCopy(b)
