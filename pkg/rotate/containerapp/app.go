@@ -30,7 +30,7 @@ type view struct {
 	maximum   int32 // replicas of a revision
 	variables map[string]*armappcontainers.EnvironmentVar
 	secret    string          // name of the client secret
-	vault     map[string]bool // names of the secrets that Key Vault holds, as a GET tells
+	vault     map[string]bool // names of the secrets that Key Vault holds, as a GET shows
 	secrets   []*armappcontainers.ContainerAppSecret
 	listed    time.Time // when the secrets were, by Azure's clock; zero if it did not say
 	revisions []revision
@@ -46,16 +46,17 @@ func value[T any](pointer *T) T {
 	return *pointer
 }
 
-// changing says that a change of the app has not ended yet.
+// changing reports whether a change of the app is in progress.
 func (v *view) changing() bool {
 	switch v.state {
-	case armappcontainers.ContainerAppProvisioningStateSucceeded, armappcontainers.ContainerAppProvisioningStateFailed, armappcontainers.ContainerAppProvisioningStateCanceled:
+	case armappcontainers.ContainerAppProvisioningStateSucceeded, armappcontainers.ContainerAppProvisioningStateFailed,
+		armappcontainers.ContainerAppProvisioningStateCanceled:
 		return false
 	}
 	return true
 }
 
-// present leaves out what a list says nothing about.
+// present is a list without its nil elements.
 func present[T any](list []*T) []*T {
 	return slices.DeleteFunc(slices.Clone(list), func(one *T) bool { return one == nil })
 }
@@ -107,7 +108,7 @@ func (r *Runner) readApp(ctx context.Context) error {
 	return nil
 }
 
-// hold takes what a GET tells of the secrets: their names, and which of them Key Vault holds.
+// hold keeps what a GET shows of the secrets: their names, and which of them Key Vault holds.
 func (v *view) hold(configuration *armappcontainers.Configuration) {
 	if configuration == nil {
 		return
@@ -142,7 +143,8 @@ func (v *view) plain(name string) (string, error) {
 		return "", rotate.Errorf(rotate.Configuration, "no container of app %s has the variable %s", v.name, name).
 			WithHint("check that the app is a runner's")
 	case value(variable.SecretRef) != "":
-		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value", name, v.name).
+		return "", rotate.Errorf(rotate.Configuration, "the variable %s of app %s is a reference to a secret, expected a plain value",
+			name, v.name).
 			WithHint("set the value itself, as the vendor's template does")
 	}
 	return value(variable.Value), nil
@@ -150,7 +152,7 @@ func (v *view) plain(name string) (string, error) {
 
 // credentials are what a replica that starts now reads.
 func (v *view) credentials() (maia.Credentials, error) {
-	secret, err := v.stored(v.secret)
+	secret, err := v.valueOf(v.secret)
 	if err != nil {
 		return maia.Credentials{}, err
 	}
@@ -161,7 +163,7 @@ func (v *view) credentials() (maia.Credentials, error) {
 	}
 	id := value(variable.Value)
 	if name := value(variable.SecretRef); name != "" {
-		if id, err = v.stored(name); err != nil {
+		if id, err = v.valueOf(name); err != nil {
 			return maia.Credentials{}, err
 		}
 	}

@@ -41,36 +41,47 @@ func TestAppsThatAreRefused(t *testing.T) {
 		return &containerapps.Secret{Name: name, KeyVaultURL: "https://vault.example/secrets/s", Identity: "system"}
 	}
 	for name, test := range map[string]struct {
-		spec  func(*containerapps.Spec)
-		then  func(w *world)
-		kind  rotate.Kind
-		tells []string
+		spec func(*containerapps.Spec)
+		then func(w *world)
+		kind rotate.Kind
+		says []string
 	}{
-		"no client secret": {variable("OAUTH_CLIENT_SECRET"), nil, rotate.Configuration, []string{"no container of app runner has the variable OAUTH_CLIENT_SECRET"}},
+		"no client secret": {variable("OAUTH_CLIENT_SECRET"), nil, rotate.Configuration,
+			[]string{"no container of app runner has the variable OAUTH_CLIENT_SECRET"}},
 		"client secret as a value": {variable("OAUTH_CLIENT_SECRET", "value", "in-clear"), nil, rotate.Configuration,
 			[]string{"OAUTH_CLIENT_SECRET of app runner is no reference to a secret", "secretref:"}},
-		"secretRef to nowhere": {variable("OAUTH_CLIENT_SECRET", "secretRef", "nowhere"), nil, rotate.Configuration, []string{"app runner has no secret nowhere"}},
+		"secretRef to nowhere": {variable("OAUTH_CLIENT_SECRET", "secretRef", "nowhere"), nil, rotate.Configuration,
+			[]string{"app runner has no secret nowhere"}},
 		"client secret in Key Vault": {secret(clientSecret, vault(clientSecret)), nil, rotate.Configuration,
 			[]string{"the secret " + clientSecret + " of app runner is a reference to Key Vault", "az containerapp secret set", "30 minutes"}},
-		"client ID in Key Vault": {secret("matillion-client-id", vault("matillion-client-id")), nil, rotate.Configuration, []string{"matillion-client-id", "Key Vault"}},
-		"empty client secret":    {secret(clientSecret, &containerapps.Secret{Name: clientSecret}), nil, rotate.Configuration, []string{"the secret " + clientSecret + " of app runner is empty"}},
+		"client ID in Key Vault": {secret("matillion-client-id", vault("matillion-client-id")), nil, rotate.Configuration,
+			[]string{"matillion-client-id", "Key Vault"}},
+		"empty client secret": {secret(clientSecret, &containerapps.Secret{Name: clientSecret}), nil, rotate.Configuration,
+			[]string{"the secret " + clientSecret + " of app runner is empty"}},
 		"another secret is empty": {secret("other", &containerapps.Secret{Name: "other"}), nil, rotate.Configuration,
 			[]string{"the secret other of app runner is empty"}},
-		"no client ID":         {variable("OAUTH_CLIENT_ID"), nil, rotate.Configuration, []string{"OAUTH_CLIENT_ID"}},
-		"client ID of nowhere": {variable("OAUTH_CLIENT_ID", "secretRef", "nowhere"), nil, rotate.Configuration, []string{"has no secret nowhere"}},
-		"another's client ID":  {variable("OAUTH_CLIENT_ID", "value", "another"), nil, rotate.Configuration, []string{`"another"`}},
-		"no agent ID":          {variable("AGENT_ID"), nil, rotate.Configuration, []string{"AGENT_ID"}},
-		"agent ID as a secret": {variable("AGENT_ID", "secretRef", "other"), nil, rotate.Configuration, []string{"AGENT_ID", "expected a plain value"}},
-		"agent ID is no UUID":  {variable("AGENT_ID", "value", "runner-1"), nil, rotate.Configuration, []string{"AGENT_ID", `"runner-1"`, "UUID"}},
-		"no containers":        {func(spec *containerapps.Spec) { spec.Containers = nil }, nil, rotate.Configuration, []string{"OAUTH_CLIENT_SECRET"}},
+		"no client ID": {variable("OAUTH_CLIENT_ID"), nil, rotate.Configuration, []string{"OAUTH_CLIENT_ID"}},
+		"client ID of nowhere": {variable("OAUTH_CLIENT_ID", "secretRef", "nowhere"), nil, rotate.Configuration,
+			[]string{"has no secret nowhere"}},
+		"another's client ID": {variable("OAUTH_CLIENT_ID", "value", "another"), nil, rotate.Configuration, []string{`"another"`}},
+		"no agent ID":         {variable("AGENT_ID"), nil, rotate.Configuration, []string{"AGENT_ID"}},
+		"agent ID as a secret": {variable("AGENT_ID", "secretRef", "other"), nil, rotate.Configuration,
+			[]string{"AGENT_ID", "expected a plain value"}},
+		"agent ID is no UUID": {variable("AGENT_ID", "value", "runner-1"), nil, rotate.Configuration,
+			[]string{"AGENT_ID", `"runner-1"`, "UUID"}},
+		"no containers": {func(spec *containerapps.Spec) { spec.Containers = nil }, nil, rotate.Configuration,
+			[]string{"OAUTH_CLIENT_SECRET"}},
 		"two do not agree": {func(spec *containerapps.Spec) {
-			spec.Containers = append(spec.Containers, map[string]any{"name": "second", "env": []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "other"}}})
+			spec.Containers = append(spec.Containers,
+				map[string]any{"name": "second", "env": []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "other"}}})
 		}, nil, rotate.Configuration, []string{"do not agree", "OAUTH_CLIENT_SECRET"}},
 		"two do not agree on the region": {func(spec *containerapps.Spec) {
-			spec.Containers = append(spec.Containers, map[string]any{"name": "second", "env": []any{map[string]any{"name": "MATILLION_REGION", "value": "US1"}}})
+			spec.Containers = append(spec.Containers,
+				map[string]any{"name": "second", "env": []any{map[string]any{"name": "MATILLION_REGION", "value": "US1"}}})
 		}, nil, rotate.Configuration, []string{"do not agree", "MATILLION_REGION"}},
 		"a revision with another secret": {stray("secretRef", "other", 1), nil, rotate.Configuration,
-			[]string{"the active revision runner--stray of app runner has its client secret from other", "from " + clientSecret, "revision deactivate"}},
+			[]string{"the active revision runner--stray of app runner has its client secret from other", "from " + clientSecret,
+				"revision deactivate"}},
 		"a revision with a value": {stray("value", "in-clear", 1), nil, rotate.Configuration,
 			[]string{"runner--stray", "from (a plain value)"}},
 		"scaled to zero": {nil, func(w *world) { w.apps.Scale(appID, 0) }, rotate.NotReady, []string{"scaled to zero", "runner--1"}},
@@ -78,17 +89,19 @@ func TestAppsThatAreRefused(t *testing.T) {
 		"no active revision": {func(spec *containerapps.Spec) {
 			spec.Revisions, spec.Others = nil, []containerapps.Revision{{Name: "runner--1", Inactive: true, Replicas: 2}}
 		}, nil, rotate.NotReady, []string{"no revision of app runner"}},
-		"operation in progress": {nil, func(w *world) { w.apps.Begin(appID, nil) }, rotate.NotReady, []string{"a change of the app is in progress"}},
-		"replicas that crash":   {nil, func(w *world) { w.apps.BreakRestarts(appID, 9); w.apps.RestartAll(appID) }, rotate.NotReady, []string{"not connected"}},
+		"operation in progress": {nil, func(w *world) { w.apps.Begin(appID, nil) }, rotate.NotReady,
+			[]string{"a change of the app is in progress"}},
+		"replicas that crash": {nil, func(w *world) { w.apps.BreakRestarts(appID, 9); w.apps.RestartAll(appID) }, rotate.NotReady,
+			[]string{"not connected"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, test.spec, func(w *world) {
 				if test.then != nil {
 					test.then(w)
-					w.settle()
+					w.finishRestarts()
 				}
 				_, err := w.run(rotate.Rotate)
-				w.mustFail(err, test.kind, test.tells...)
+				w.mustFail(err, test.kind, test.says...)
 				w.mustBeUntouched()
 			})
 		})
@@ -115,7 +128,8 @@ func TestARevisionOfWhichAnInitContainerUsesTheSecretIsRestarted(t *testing.T) {
 		w.alter = items(listOfRevisions, func(revision map[string]any) {
 			template := revision["template"].(map[string]any)
 			if template["containers"].([]any)[0].(map[string]any)["name"] == "other" {
-				template["initContainers"] = []any{map[string]any{"name": "init", "env": []any{map[string]any{"name": "SECRET", "secretRef": clientSecret}}}}
+				template["initContainers"] = []any{map[string]any{"name": "init",
+					"env": []any{map[string]any{"name": "SECRET", "secretRef": clientSecret}}}}
 			}
 		})
 		w.mustRotate()
@@ -135,7 +149,7 @@ func TestAChangeThatHasFailedIsRepairedFirst(t *testing.T) {
 		w.mustFail(runner.Store(w.t.Context(), credentials("another")), rotate.Internal, "ended as Failed")
 		runner.Release(w.t.Context())
 		_, err := w.run(rotate.Rotate)
-		w.mustFail(err, rotate.NotReady, "the provisioning state of app runner is Failed", "mend it")
+		w.mustFail(err, rotate.NotReady, "the provisioning state of app runner is Failed", "put it right")
 		if n := w.maia.Refreshes(agentID); n > 0 {
 			t.Errorf("%d refreshes", n)
 		}
@@ -143,7 +157,7 @@ func TestAChangeThatHasFailedIsRepairedFirst(t *testing.T) {
 }
 
 func TestResourceIDsThatAreRefused(t *testing.T) {
-	for id, tells := range map[string]string{
+	for id, says := range map[string]string{
 		"":                                  "is not a resource ID",
 		"runner":                            "is not a resource ID",
 		strings.TrimPrefix(appID, "/"):      "is not a resource ID",
@@ -155,7 +169,7 @@ func TestResourceIDsThatAreRefused(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				_, err := w.discover(func(c *containerapp.Config) { c.App = id })
-				w.mustFail(err, rotate.Configuration, tells)
+				w.mustFail(err, rotate.Configuration, says)
 				if n := len(w.apps.Calls()); n > 0 {
 					t.Errorf("%d calls were made", n)
 				}
@@ -180,7 +194,7 @@ func TestAgentAndRegionAreTheApps(t *testing.T) {
 	})
 }
 
-// Azure says "West Europe" where it was told "westeurope", and the other way round: the location is sent as it is shown.
+// Azure shows "West Europe" where "westeurope" was sent, and the other way round: the location is sent as it is shown.
 func TestPatchHoldsAllSecretsAndTheLocationAndNothingElse(t *testing.T) {
 	inWorld(t, func(spec *containerapps.Spec) {
 		spec.Tags["maia-rotate"] = "enabled"
@@ -188,7 +202,8 @@ func TestPatchHoldsAllSecretsAndTheLocationAndNothingElse(t *testing.T) {
 		for i := range 18 {
 			spec.Secrets = append(spec.Secrets, containerapps.Secret{Name: fmt.Sprintf("other-%d", i), Value: fmt.Sprintf("value \"%d\" <é>", i)})
 		}
-		spec.Secrets = append(spec.Secrets, containerapps.Secret{Name: "second-of-the-vault", KeyVaultURL: "https://vault.example/secrets/y/1", Identity: "/subscriptions/s/i"})
+		spec.Secrets = append(spec.Secrets, containerapps.Secret{Name: "second-of-the-vault",
+			KeyVaultURL: "https://vault.example/secrets/y/1", Identity: "/subscriptions/s/i"})
 	}, func(w *world) {
 		before := w.apps.Secrets(appID)
 		var bodies []string
@@ -230,11 +245,12 @@ func TestEveryActiveRevisionThatUsesTheSecretIsRestarted(t *testing.T) {
 		spec.Revisions = []string{"runner--1", "runner--2", "runner--3"}
 		spec.Others = []containerapps.Revision{
 			{Name: "runner--0", Inactive: true},
-			{Name: "runner--beside", Replicas: 1, Containers: []any{map[string]any{"name": "beside", "env": []any{map[string]any{"name": "X", "secretRef": "other"}}}}},
+			{Name: "runner--foreign", Replicas: 1,
+				Containers: []any{map[string]any{"name": "foreign", "env": []any{map[string]any{"name": "X", "secretRef": "other"}}}}},
 		}
 	}, func(w *world) {
 		w.mustRotate()
-		if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--0:0 runner--1:1 runner--2:1 runner--3:1 runner--beside:0]" {
+		if got := w.apps.Restarts(appID); fmt.Sprint(got) != "map[runner--0:0 runner--1:1 runner--2:1 runner--3:1 runner--foreign:0]" {
 			t.Errorf("restarts %v", got)
 		}
 	})
@@ -267,7 +283,7 @@ func TestRestartsAreSeenInWhateverWayTheyShow(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, options, nil)
 				if report := w.mustRotate(); report.Downtime == 0 || report.Downtime > time.Minute {
-					t.Errorf("dark for %s", report.Downtime)
+					t.Errorf("down for %s", report.Downtime)
 				}
 			})
 		})
@@ -281,14 +297,14 @@ func TestReplicasOfWhichAzureDoesNotSayWhenTheyWereCreated(t *testing.T) {
 	})
 }
 
-// A revision without replicas is not scaled to zero while those start that were ordered, or that somebody else has ordered.
+// A revision without replicas is not scaled to zero while those start that were ordered, by this run or by an operator.
 func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
 	for name, change := range map[string]func(revision map[string]any){
 		"no template":            func(revision map[string]any) { delete(revision, "template") },
 		"nothing said of scale":  func(revision map[string]any) { delete(revision["template"].(map[string]any), "scale") },
 		"may be scaled to zero":  func(revision map[string]any) { scale(revision)["minReplicas"] = nil },
-		"and is told to be so":   func(revision map[string]any) { scale(revision)["minReplicas"] = 0 },
-		"and is told to be down": func(revision map[string]any) { revision["runningState"] = "Stopped" },
+		"and is said to be so":   func(revision map[string]any) { scale(revision)["minReplicas"] = 0 },
+		"and is said to be down": func(revision map[string]any) { revision["runningState"] = "Stopped" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -303,7 +319,7 @@ func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
 			revision["runningState"] = "Activating"
 			scale(revision)["minReplicas"] = 0
 		},
-		"only the app tells of scale": func(revision map[string]any) { revision["runningState"] = "Unknown"; delete(revision, "template") },
+		"only the app shows the scale": func(revision map[string]any) { revision["runningState"] = "Unknown"; delete(revision, "template") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -339,7 +355,7 @@ func TestARevisionWhoseActivationFailedHasFailed(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.apps.BreakRestarts(appID, 9)
 		w.apps.RestartAll(appID)
-		w.settle()
+		w.finishRestarts()
 		w.alter = items(listOfRevisions, func(revision map[string]any) {
 			revision["runningState"], revision["healthState"] = "ActivationFailed", "None"
 		})

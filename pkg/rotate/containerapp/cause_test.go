@@ -36,7 +36,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{403, "AuthorizationFailure", rotate.Configuration, "network into the storage account"},
 		{409, "ScopeLocked", rotate.Configuration, "remove the lock ReadOnly"},
 		{409, "ReadOnlyDisabledSubscription", rotate.Configuration, "subscription is disabled"},
-		{409, "ContainerAppOperationInProgress", rotate.NotReady, "somebody else changes it"},
+		{409, "ContainerAppOperationInProgress", rotate.NotReady, "another writer changes it"},
 		{400, "QuotaExceeded", rotate.Configuration, "raise the quota"},
 		{409, "SubscriptionQuotaExceeded", rotate.Configuration, "raise the quota"},
 		{429, "TooManyRequests", rotate.NotReady, "the next run tries again"},
@@ -52,7 +52,8 @@ func TestErrorsNameTheCause(t *testing.T) {
 	} {
 		err := failure("change app runner", actionWrite, &azcore.ResponseError{StatusCode: test.status, ErrorCode: test.code})
 		var typed *rotate.Error
-		if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) || !strings.Contains(typed.What, fmt.Sprint(test.status)) {
+		if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) ||
+			!strings.Contains(typed.What, fmt.Sprint(test.status)) {
 			t.Errorf("%d %s is %v", test.status, test.code, err)
 		}
 	}
@@ -60,15 +61,17 @@ func TestErrorsNameTheCause(t *testing.T) {
 
 // TestNoTextOfTheSDKIsPassedOn: it may quote an answer.
 func TestNoTextOfTheSDKIsPassedOn(t *testing.T) {
-	const quoted = "the-secret-of-somebody"
+	const quoted = "the-secret-of-another"
 	malformed := json.Unmarshal([]byte(`{"a":`+quoted+`}`), new(any))
 	for name, err := range map[string]error{
-		"JSON":            fmt.Errorf("unmarshalling type *armappcontainers.SecretsCollection: %s: %w", quoted, malformed),
-		"a status line":   &url.Error{Op: "Get", URL: "https://management.azure.com/" + quoted, Err: fmt.Errorf("malformed HTTP response %q", quoted)},
+		"JSON": fmt.Errorf("unmarshalling type *armappcontainers.SecretsCollection: %s: %w", quoted, malformed),
+		"a status line": &url.Error{Op: "Get", URL: "https://management.azure.com/" + quoted,
+			Err: fmt.Errorf("malformed HTTP response %q", quoted)},
 		"a code":          &azcore.ResponseError{StatusCode: 500, ErrorCode: "<html>\n" + strings.Repeat("x", 200) + quoted},
 		"a broken answer": &url.Error{Op: "Get", URL: quoted, Err: io.ErrUnexpectedEOF},
 		"no connection":   &url.Error{Op: "Get", URL: quoted, Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}},
-		"no name":         &url.Error{Op: "Get", URL: quoted, Err: &net.DNSError{Err: "no such host", Name: "management.azure.com", IsNotFound: true}},
+		"no name": &url.Error{Op: "Get", URL: quoted,
+			Err: &net.DNSError{Err: "no such host", Name: "management.azure.com", IsNotFound: true}},
 	} {
 		text := failure("read app runner", actionRead, err).Error()
 		if strings.Contains(text, quoted) || strings.Contains(text, "\n") || len(text) > 400 {
@@ -81,7 +84,8 @@ func TestNoTextOfTheSDKIsPassedOn(t *testing.T) {
 func TestTheLastRealAnswerIsNamed(t *testing.T) {
 	busy := &azcore.ResponseError{StatusCode: http.StatusTooManyRequests, ErrorCode: "TooManyRequests"}
 	err := failure("read app runner", actionRead, &tooLate{context.DeadlineExceeded, busy})
-	if text := err.Error(); !strings.Contains(text, "TooManyRequests (HTTP 429), until the time was up") || !errors.Is(err, context.DeadlineExceeded) || rotate.KindOf(err) != rotate.NotReady {
+	if text := err.Error(); !strings.Contains(text, "TooManyRequests (HTTP 429), until the time was up") ||
+		!errors.Is(err, context.DeadlineExceeded) || rotate.KindOf(err) != rotate.NotReady {
 		t.Errorf("%v", err)
 	}
 	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
@@ -107,7 +111,8 @@ func TestOrdersAreReadAsTheyWereWritten(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"", "runner--1", "@-", "runner--1@yesterday", "runner--1@-;a", "runner--1@-;a=-", "runner--1@-;a=-+x", "runner--1@-;a=b+1"} {
+	for _, text := range []string{"", "runner--1", "@-", "runner--1@yesterday", "runner--1@-;a", "runner--1@-;a=-",
+		"runner--1@-;a=-+x", "runner--1@-;a=b+1"} {
 		if revision, _, ok := parseOrder(text); ok {
 			t.Errorf("%q is read as an order of %s", text, revision)
 		}

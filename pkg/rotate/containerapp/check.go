@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Check implements [rotate.Runner]. What Observe has read is proved, and the note is written before a refresh.
+// Check implements [rotate.Runner]. Reads were proved by Observe; that the note can be written shows before a refresh.
 func (r *Runner) Check(ctx context.Context) error {
 	if err := r.readApp(ctx); err != nil {
 		return err
@@ -26,10 +26,10 @@ func (r *Runner) Check(ctx context.Context) error {
 	switch state := r.seen.state; {
 	case r.seen.changing():
 		return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress", r.id.Name).
-			WithHint("nothing: the next run looks again")
+			WithHint("nothing: the next run reads it again")
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
 		return rotate.Errorf(rotate.NotReady, "the provisioning state of app %s is %s, expected Succeeded", r.id.Name, state).
-			WithHint("look at the app in the portal: its last change has failed; mend it and try again")
+			WithHint("check the app in the portal: its last change has failed; put it right and try again")
 	}
 	if len(r.seen.strays) > 0 {
 		return r.seen.strayedError()
@@ -74,14 +74,14 @@ func (q question) past(modified time.Time) time.Time {
 
 // askForChange asks for the change that a rotation will make, with every secret as it is: all of them, listed right before, are
 // sent as they were listed. Azure has no dry run, and only a change that is valid gets as far as Azure Policy. A change of the
-// location alone would ask a policy that looks at the app; one that looks at secrets in a request would refuse the rotation's
-// own change after the refresh, and the runner would stay dark until a person mends it. So the secrets are in it.
+// location alone would ask a policy that judges the app; one that judges the secrets in a request would refuse the rotation's
+// own change after the refresh, and the runner would stay down until an operator steps in. So the secrets are in it.
 //
-// What makes that safe: it is sent under the lock, once; the client secret must be the one that was observed; a change of
-// somebody else's in the moment between list and change is lost as with the rotation's own change, and no other. An answer
-// that is lost ends the run, since the change may be carried out late. Azure makes no revision and restarts nothing.
+// What makes that safe: it is sent under the lock, once; the client secret must be the one that was observed; another writer's
+// change is lost only between list and change, as with the rotation's own change. An answer that is lost ends the run, since the
+// change may be carried out late. Azure makes no revision and restarts nothing.
 func (r *Runner) askForChange(ctx context.Context) error {
-	observed, err := r.seen.stored(r.seen.secret)
+	observed, err := r.seen.valueOf(r.seen.secret)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (r *Runner) askOnce(ctx context.Context, observed string) error {
 	if err != nil {
 		return err
 	}
-	if listed, err := r.seen.stored(r.seen.secret); err != nil || listed != observed {
+	if listed, err := r.seen.valueOf(r.seen.secret); err != nil || listed != observed {
 		return cmp.Or(err, error(r.changedMeanwhile()))
 	}
 	if err := r.enter(ctx); err != nil { // it may have been held up since
@@ -129,7 +129,7 @@ func (r *Runner) askOnce(ctx context.Context, observed string) error {
 		return err
 	case state != armappcontainers.ContainerAppProvisioningStateSucceeded:
 		ended := rotate.Errorf(rotate.NotReady, "a change of app %s that alters nothing ended as %s", r.id.Name, state).
-			WithHint("look at the app's activity log: Azure would not carry out the change of the secret either; mend it and try again")
+			WithHint("check the app's activity log: Azure would not carry out the change of the secret either; put it right and try again")
 		ended.Err = errFailed
 		return ended
 	case !holds:
@@ -140,12 +140,11 @@ func (r *Runner) askOnce(ctx context.Context, observed string) error {
 }
 
 func (r *Runner) changedMeanwhile() *rotate.Error {
-	return rotate.Errorf(rotate.NotReady, "the secrets of app %s have been changed since this run looked at them", r.id.Name).
-		WithHint("nothing: the next run looks again")
+	return rotate.Errorf(rotate.NotReady, "the secrets of app %s have been changed since this run read them", r.id.Name).
+		WithHint("nothing: the next run reads it again")
 }
 
-// refusal is the error of a question. One that may have been carried out all the same is not ready: it is not to arrive after a
-// refresh.
+// refusal is the error of a question. One that may be carried out late is not ready, so that it cannot arrive after a refresh.
 func (r *Runner) refusal(err error) error {
 	if err == nil {
 		return nil
@@ -168,8 +167,8 @@ func (r *Runner) askDry(ctx context.Context) error {
 	return r.ask(ctx, http.MethodPatch, "", unusable, "change app "+r.id.Name, actionWrite)
 }
 
-// ask asks for something that cannot be done. Azure looks first whether the caller may, and whether the app is locked; any
-// other answer tells nothing against it.
+// ask asks for something that cannot be done. Azure first checks whether the caller may, and whether the app is locked; any other
+// answer is no objection.
 func (r *Runner) ask(ctx context.Context, method, path, body, what, action string) error {
 	retry := r.config.client().Retry
 	retry.MaxRetries, retry.StatusCodes = -1, []int{} // an answer is one, and none is as good

@@ -30,7 +30,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	quirks := slices.Concat(rotatetest.QuirksOf("apps", containerapps.Quirks()), rotatetest.QuirksOf("blobs", blobs.Quirks()))
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAzure(t, setup) }, rotatetest.WithQuirks(quirks))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAzure(t, setup) },
+		rotatetest.WithQuirks(quirks))
 }
 
 const (
@@ -49,7 +50,7 @@ func (identity) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Ac
 	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(24 * time.Hour)}, nil
 }
 
-// azurePlatform is a runner in the emulated Azure: an app with two replicas in each of two active revisions. Beside its own secret are others, one of
+// azurePlatform is a runner in the emulated Azure: an app with two replicas in each of two active revisions. It has other secrets, one of
 // them Key Vault's, and another app.
 type azurePlatform struct {
 	t     *testing.T
@@ -72,7 +73,8 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azurePlatform {
 	})
 	t.Cleanup(h.apps.Close)
 	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
-	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope", Secrets: []containerapps.Secret{{Name: "password", Value: "of somebody else's"}}, Replicas: 1})
+	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope",
+		Secrets: []containerapps.Secret{{Name: "password", Value: "of another"}}, Replicas: 1})
 	if err := errors.Join(h.apps.Play(setup.QuirksFor("apps")...), h.state.Play(setup.QuirksFor("blobs")...)); err != nil {
 		t.Fatal(err)
 	}
@@ -85,13 +87,14 @@ func runnerSpec(agentID, clientID, secret string) containerapps.Spec {
 		ID: appID, Location: "West Europe", Tags: map[string]string{"team": "data"}, Replicas: 2, Revisions: []string{"runner--1", "runner--2"},
 		Secrets: []containerapps.Secret{
 			{Name: "matillion-client-id", Value: clientID},
-			{Name: "other", Value: "of somebody else"},
+			{Name: "other", Value: "of another"},
 			{Name: clientSecret, Value: secret},
 			{Name: "from-the-vault", KeyVaultURL: "https://vault.example/secrets/x", Identity: "system"},
 		},
 		Containers: []any{map[string]any{"name": "runner", "image": "runner", "env": []any{
 			map[string]any{"name": "AGENT_ID", "value": agentID}, map[string]any{"name": "MATILLION_REGION", "value": "EU1"},
-			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
+			map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"},
+			map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": clientSecret},
 		}}},
 	}
 }
@@ -115,9 +118,10 @@ func nameOf(request *http.Request) string {
 	return strings.TrimSpace(request.Method + " app " + segments[len(segments)-1])
 }
 
-// Runner implements rotatetest.Home.
+// Runner implements rotatetest.Platform.
 func (h *azurePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
-	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) }, h.apps, h.state)
+	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) },
+		h.apps, h.state)
 	runner, err := containerapp.Discover(ctx, config)
 	if err != nil {
 		return nil, err
@@ -133,29 +137,31 @@ func configuration(transport func(http.Handler) http.RoundTripper, apps, state h
 			Retry: policy.RetryOptions{MaxRetries: 2, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 30 * time.Second},
 		}
 	}
-	client, err := container.NewClient("https://account.blob.example/"+stateName, identity{}, &container.ClientOptions{ClientOptions: options(state)})
+	client, err := container.NewClient("https://account.blob.example/"+stateName, identity{},
+		&container.ClientOptions{ClientOptions: options(state)})
 	if err != nil {
 		panic(err) // of a fixed URL
 	}
 	return containerapp.Config{Credential: identity{}, Client: arm.ClientOptions{ClientOptions: options(apps)}, App: appID, State: client}
 }
 
-// Stored implements rotatetest.Home.
+// Stored implements rotatetest.Platform.
 func (h *azurePlatform) Stored() maia.Credentials {
-	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value, ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
+	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value,
+		ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
 }
 
-// Put implements rotatetest.Home.
+// Put implements rotatetest.Platform.
 func (h *azurePlatform) Put(secret string) { h.apps.SetSecret(appID, clientSecret, secret) }
 
-// Replace implements rotatetest.Home.
+// Replace implements rotatetest.Platform.
 func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 
-// BreakRestarts implements rotatetest.Home: of both revisions.
+// BreakRestarts implements rotatetest.Platform: of both revisions.
 func (h *azurePlatform) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
 
-// Kept implements rotatetest.Home. When the app was changed last is not kept: the question before a refresh is a change that alters nothing.
-// Neither is a blob that is empty: it is only the lock.
+// Kept implements rotatetest.Platform. When the app was changed last is not kept: the question before a refresh is a change that
+// alters nothing. Neither is a blob that is empty: it is only the lock.
 func (h *azurePlatform) Kept() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")
@@ -165,7 +171,7 @@ func (h *azurePlatform) Kept() string {
 	return fmt.Sprint(document, kept)
 }
 
-// Foreign implements rotatetest.Home.
+// Foreign implements rotatetest.Platform.
 func (h *azurePlatform) Foreign() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")

@@ -16,7 +16,7 @@
 //   - The lock is a lease of a blob named AGENT.json in the function's own storage account, and the note is its content. The
 //     app's tags are no place for it: the vendor's Terraform resets them.
 //
-// Instances are fresh if the note says so. Else, of the restarts that were ordered, by this process or, as the note tells, by an
+// Instances are fresh if the note says so. Else, of the restarts that were ordered, by this process or, as the note says, by an
 // earlier one, by the times and restarts of replicas as Azure shows them; of any other, by replicas that are clearly younger than
 // the last change of the app.
 //

@@ -42,32 +42,34 @@ const (
 	revisionNotFound = "RevisionNotFound"
 )
 
-// cause is what is behind an answer whose status alone would lead astray.
+// cause is what is behind an answer whose status alone would mislead.
 type cause struct {
 	code string // of Azure's; a part of it where it ends in "…"
 	kind rotate.Kind
 	hint string
 }
 
-// causes are looked through before the status is. The first that fits counts.
+// causes go before the status. The first that fits counts.
 var causes = []cause{
 	{scopeLocked, rotate.Configuration, "remove the lock ReadOnly from the app or its resource group; one against deletion may stay"},
 	{"RequestDisallowedByPolicy", rotate.Configuration,
-		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; the app's activity log names it: " +
-			"exempt the app (az policy exemption create)"},
+		"an assignment of Azure Policy with the effect Deny refuses this change, whatever the identity may do; " +
+			"the app's activity log names it: exempt the app (az policy exemption create)"},
 	{"RequestDisallowedByAzure", rotate.Configuration,
-		"a policy of Azure's own refuses this change in this subscription or region: the app's activity log says why; ask its administrator, or Microsoft"},
+		"a policy of Azure's own refuses this change in this subscription or region: the app's activity log says why; ask its " +
+			"administrator, or Microsoft"},
 	{"DenyAssignmentAuthorizationFailed", rotate.Configuration,
-		"a deny assignment forbids it, which no role overrides: have whoever made it (a deployment stack, a managed application) exclude the function's identity"},
+		"a deny assignment forbids it, which no role overrides: have whoever made it (a deployment stack, a managed application) exclude " +
+			"the function's identity"},
 	{"ReadOnlyDisabledSubscription", rotate.Configuration, "the subscription is disabled and can only be read: have it enabled again"},
 	{"Quota…", rotate.Configuration, "raise the quota that the app's activity log names, or make room in it"},
 	{"AuthorizationFailure", rotate.Configuration,
 		"let the function's network into the storage account (its firewall, or its private endpoint), and check that the account takes tokens"},
 	{"ContainerAppSecretInvalid", rotate.Configuration,
-		"Azure refuses the app's secrets as they are: look for one that is empty, or a reference to Key Vault that does not resolve, " +
-			"and mend it or remove it"},
-	{revisionNotFound, rotate.NotReady, "nothing: the revision is gone, the next look finds those that are there"},
-	{"RevisionInactive", rotate.NotReady, "nothing: the revision was deactivated, the next look finds those that are active"},
+		"Azure refuses the app's secrets as they are: find the one that is empty, or refers to Key Vault and does not resolve, " +
+			"and correct or remove it"},
+	{revisionNotFound, rotate.NotReady, "nothing: the revision is gone, the next read finds those that are there"},
+	{"RevisionInactive", rotate.NotReady, "nothing: the revision was deactivated, the next read finds those that are active"},
 }
 
 // causeOf is the cause of an answer; nil if its status says all.
@@ -97,11 +99,11 @@ func byStatus(status int, action string) (kind rotate.Kind, hint string) {
 	case status == http.StatusNotFound:
 		return rotate.Configuration, "check the resource ID in the function's settings"
 	case status == http.StatusConflict:
-		return rotate.NotReady, "nothing: somebody else changes it, the next run tries again"
+		return rotate.NotReady, "nothing: another writer changes it, the next run tries again"
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
 		return rotate.NotReady, "nothing: the next run tries again"
 	}
-	return rotate.Internal, "look at the activity log; the next run tries again"
+	return rotate.Internal, "check the activity log; the next run tries again"
 }
 
 // failure gives an error of Azure its kind. The SDK's own text is not used: it holds the whole answer, or quotes it.
@@ -156,10 +158,11 @@ func notAnswered(what string, err error) error {
 		}
 	}
 	text, network := connectionText(err)
-	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithHint("look at the function's log; the next run tries again")
+	failed := rotate.Errorf(rotate.Internal, "%s: %s", what, text).WithHint("check the function's log; the next run tries again")
 	if network {
 		failed.Kind = rotate.NotReady
-		failed.Hint = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its storage account"
+		failed.Hint = "nothing: the next run tries again; if this repeats, check that the function reaches Azure Resource Manager and its " +
+			"storage account"
 	}
 	if late.err != nil {
 		failed.What, failed.Err = failed.What+", until the time was up", late.err

@@ -68,12 +68,12 @@ func TestARightThatIsTakenAwayWhileTheRunnerIsDown(t *testing.T) {
 
 func TestPromise3NothingIsRefreshedWhileAzureFails(t *testing.T) {
 	for _, operation := range operations[:4] {
-		for kind, tells := range map[wire.Kind]string{wire.Status5xx: "HTTP 500", wire.Throttle: "HTTP 429", wire.DropBefore: "reset"} {
+		for kind, says := range map[wire.Kind]string{wire.Status5xx: "HTTP 500", wire.Throttle: "HTTP 429", wire.DropBefore: "reset"} {
 			t.Run(fmt.Sprint(operation, " ", kind), func(t *testing.T) {
 				inWorld(t, nil, func(w *world) {
 					repair := w.apps.Inject(wire.Fault{Operation: operation, Kind: kind, RetryAfter: time.Hour})
 					_, err := w.run(rotate.Rotate)
-					w.mustFail(err, rotate.NotReady, tells)
+					w.mustFail(err, rotate.NotReady, says)
 					w.mustBeUntouched()
 					repair()
 					w.mustRotate()
@@ -150,7 +150,7 @@ func TestAChangeOfAnotherWriterBeforeTheRefreshIsLeftToEnd(t *testing.T) {
 	})
 }
 
-// A change of another secret by somebody else survives, whenever it comes beside ours, or ends as refused.
+// Another writer's change of another secret survives, whenever it comes during ours, or is refused.
 func TestPromise8AnotherSecretThatIsChangedMeanwhileSurvives(t *testing.T) {
 	theirs := func(w *world) {
 		w.apps.SetSecret(appID, "other", "a newer one")
@@ -185,7 +185,7 @@ func TestPromise8AnotherSecretThatIsChangedMeanwhileSurvives(t *testing.T) {
 				w.mustRotate()
 				for name, want := range map[string]string{"other": "a newer one", "added": "meanwhile"} {
 					if got := w.apps.Secret(appID, name).Value; got != want {
-						t.Errorf("the secret %s is %q, somebody has set it to %q", name, got, want)
+						t.Errorf("the secret %s is %q, another writer has set it to %q", name, got, want)
 					}
 				}
 			})
@@ -242,11 +242,13 @@ func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
 		call   string
 		change func(answer *http.Response)
 	}{
-		"a change with 201":                {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusCreated }},
-		"a change with 204":                {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
+		"a change with 201": {"PATCH app", func(answer *http.Response) { answer.StatusCode = http.StatusCreated }},
+		"a change with 204": {"PATCH app",
+			func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
 		"a change with a place to nowhere": {"PATCH app", func(answer *http.Response) { answer.Header.Set("Location", "nowhere") }},
 		"a restart with 202":               {"POST app restart", func(answer *http.Response) { answer.StatusCode = http.StatusAccepted }},
-		"a restart with 204":               {"POST app restart", func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
+		"a restart with 204": {"POST app restart",
+			func(answer *http.Response) { answer.StatusCode = http.StatusNoContent; replaceBody(answer, nil) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
@@ -260,7 +262,7 @@ func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
 					t.Errorf("%d changes, restarts %v", writes, restarts)
 				}
 				if strings.Contains(w.logged(), "tried again") {
-					t.Error("what was done is told to have failed")
+					t.Error("what was done is reported as failed")
 				}
 			})
 		})
@@ -306,17 +308,18 @@ func (r refused) GetToken(context.Context, policy.TokenRequestOptions) (azcore.A
 
 func TestAnIdentityWithoutAToken(t *testing.T) {
 	for name, test := range map[string]struct {
-		err   error
-		kind  rotate.Kind
-		tells string
+		err  error
+		kind rotate.Kind
+		says string
 	}{
 		"the function's own error": {rotate.Errorf(rotate.Permission, "no token was issued"), rotate.Permission, "no token was issued"},
-		"the SDK's":                {errors.New("no token was issued: {the token}\nRESPONSE 200: {the token}"), rotate.Internal, "no answer that could be read"},
+		"the SDK's": {errors.New("no token was issued: {the token}\nRESPONSE 200: {the token}"), rotate.Internal,
+			"no answer that could be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				_, err := w.run(rotate.Rotate, func(c *containerapp.Config) { c.Credential = refused{test.err} })
-				w.mustFail(err, test.kind, "read app runner", test.tells)
+				w.mustFail(err, test.kind, "read app runner", test.says)
 				if n := len(w.apps.Calls()); n > 0 || slices.Contains([]byte(err.Error()), '\n') {
 					t.Errorf("%d calls, error %v", n, err)
 				}

@@ -34,7 +34,8 @@ func (f fuzzAzure) Do(request *http.Request) (*http.Response, error) {
 		body = f.secrets
 	}
 	return &http.Response{
-		StatusCode: http.StatusOK, Request: request, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)),
+		StatusCode: http.StatusOK, Request: request, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(body)),
 	}, nil
 }
 
@@ -43,20 +44,29 @@ func (fuzzAzure) GetToken(context.Context, policy.TokenRequestOptions) (azcore.A
 	return azcore.AccessToken{Token: "x", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-const fuzzSample = `{"id":"` + fuzzApp + `","location":"westeurope","properties":{"provisioningState":"Succeeded","configuration":{"secrets":[{"name":"matillion-client-id"},{"name":"matillion-client-secret"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x"}]},` +
-	`"template":{"containers":[{"name":"runner","env":[{"name":"AGENT_ID","value":"` + fuzzAgent + `"},{"name":"MATILLION_REGION","value":"EU1"},{"name":"OAUTH_CLIENT_ID","secretRef":"matillion-client-id"},{"name":"OAUTH_CLIENT_SECRET","secretRef":"matillion-client-secret"}]}],"scale":{"minReplicas":1,"maxReplicas":1}}}}`
+const fuzzSample = `{"id":"` + fuzzApp + `","location":"westeurope","properties":{"provisioningState":"Succeeded",` +
+	`"configuration":{"secrets":[{"name":"matillion-client-id"},{"name":"matillion-client-secret"},` +
+	`{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x"}]},` +
+	`"template":{"containers":[{"name":"runner","env":[{"name":"AGENT_ID","value":"` + fuzzAgent +
+	`"},{"name":"MATILLION_REGION","value":"EU1"},{"name":"OAUTH_CLIENT_ID","secretRef":"matillion-client-id"},` +
+	`{"name":"OAUTH_CLIENT_SECRET","secretRef":"matillion-client-secret"}]}],"scale":{"minReplicas":1,"maxReplicas":1}}}}`
 
-const fuzzSecrets = `{"value":[{"name":"matillion-client-id","value":"client"},{"name":"matillion-client-secret","value":"` + fuzzSecret + `"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x","identity":"system"},{"name":"other","value":"of somebody else's\u0000"}]}`
+const fuzzSecrets = `{"value":[{"name":"matillion-client-id","value":"client"},{"name":"matillion-client-secret","value":"` +
+	fuzzSecret + `"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x","identity":"system"},` +
+	`{"name":"other","value":"of another\u0000"}]}`
 
 // FuzzApp: whatever Azure says of an app and its secrets, it is a runner's, with credentials, of which all other secrets are sent as they
 // are; or an error with a kind, in which there is no secret.
 func FuzzApp(f *testing.F) {
 	f.Add([]byte(fuzzSample), []byte(fuzzSecrets))
 	f.Add([]byte(strings.Replace(fuzzSample, `"secretRef":"matillion-client-secret"`, `"value":"`+fuzzSecret+`"`, 1)), []byte(fuzzSecrets))
-	f.Add([]byte(strings.Replace(fuzzSample, `"value":"`+fuzzAgent+`"`, `"secretRef":"matillion-client-id"`, 1)), []byte(`{"value":[null,{},{"name":null,"value":"`+fuzzSecret+`"}]}`))
-	f.Add([]byte(strings.Replace(fuzzSample, `"containers":[`, `"containers":[null,{"env":[null,{"name":"AGENT_ID","value":"another"}]},`, 1)), []byte(fuzzSecrets))
+	f.Add([]byte(strings.Replace(fuzzSample, `"value":"`+fuzzAgent+`"`, `"secretRef":"matillion-client-id"`, 1)),
+		[]byte(`{"value":[null,{},{"name":null,"value":"`+fuzzSecret+`"}]}`))
+	f.Add([]byte(strings.Replace(fuzzSample, `"containers":[`,
+		`"containers":[null,{"env":[null,{"name":"AGENT_ID","value":"another"}]},`, 1)), []byte(fuzzSecrets))
 	f.Add([]byte(fuzzSample), []byte(`{"value":[{"name":"matillion-client-secret","value":["`+fuzzSecret+`"]}]}`))
-	f.Add([]byte(fuzzSample), []byte(strings.Replace(fuzzSecrets, `{"name":"other"`, `{"name":"matillion-client-secret","value":"twice"},{"name":"other"`, 1)))
+	f.Add([]byte(fuzzSample), []byte(strings.Replace(fuzzSecrets, `{"name":"other"`,
+		`{"name":"matillion-client-secret","value":"twice"},{"name":"other"`, 1)))
 	f.Add([]byte(`{"properties":{"template":null,"configuration":{"secrets":[null]}}}`), []byte(`null`))
 	f.Add([]byte(`"`+fuzzSecret), []byte(fuzzSecret))
 	f.Fuzz(func(t *testing.T, app, secrets []byte) {
@@ -64,10 +74,12 @@ func FuzzApp(f *testing.F) {
 			return // an app may be named like it
 		}
 		azure := fuzzAzure{app, secrets}
-		config := Config{Credential: azure, App: fuzzApp, Client: arm.ClientOptions{ClientOptions: policy.ClientOptions{Transport: azure, Retry: policy.RetryOptions{MaxRetries: -1}}}}
+		config := Config{Credential: azure, App: fuzzApp,
+			Client: arm.ClientOptions{ClientOptions: policy.ClientOptions{Transport: azure, Retry: policy.RetryOptions{MaxRetries: -1}}}}
 		mustBeTyped := func(err error) {
 			t.Helper()
-			if text := rotate.AsError(err, rotate.NotObserved).Error(); bytes.Contains(secrets, []byte(`"`+fuzzSecret)) && strings.Contains(text, fuzzSecret) {
+			if text := rotate.AsError(err, rotate.NotObserved).Error(); bytes.Contains(secrets, []byte(`"`+fuzzSecret)) &&
+				strings.Contains(text, fuzzSecret) {
 				t.Errorf("the error holds the secret: %v", text)
 			}
 		}
@@ -119,11 +131,15 @@ func FuzzApp(f *testing.F) {
 	})
 }
 
-// FuzzBlob: a blob holds the note and the runner's home as they will be written, or is refused; nothing that it holds is lost by the next
+// FuzzBlob: a blob holds the note and the runner's app as they will be written, or is refused; nothing that it holds is lost by the next
 // write.
 func FuzzBlob(f *testing.F) {
-	const note = `{"app":"` + fuzzApp + `","applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`
-	for _, sample := range []string{note, "", " ", "{}", "null", note + "x", note + note, `{"app":7}`, `{"app":"x","unknown":1}`, `{"app":"x","APP":"y"}`, note[:40]} {
+	const note = `{"app":"` + fuzzApp + `","applied":"0123456789ab",` +
+		`"intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},` +
+		`"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},` +
+		`"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`
+	for _, sample := range []string{note, "", " ", "{}", "null", note + "x", note + note, `{"app":7}`, `{"app":"x","unknown":1}`,
+		`{"app":"x","APP":"y"}`, note[:40]} {
 		f.Add([]byte(sample))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -147,15 +163,18 @@ func FuzzBlob(f *testing.F) {
 // FuzzResourceID: what is taken for an app's ID is one, and puts nothing else into the path of a request.
 func FuzzResourceID(f *testing.F) {
 	for _, sample := range []string{
-		fuzzApp, strings.ToUpper(fuzzApp), fuzzApp + "/", fuzzApp + "/revisions/x", "/subscriptions//resourceGroups/g/providers/Microsoft.App/containerApps/x", "/resourceGroups/g/providers/Microsoft.App/containerApps/x",
-		"/subscriptions/s/resourceGroups/../providers/Microsoft.App/containerApps/..", "/subscriptions/s/providers/Microsoft.App/containerApps/x", strings.Replace(fuzzApp, "Microsoft.App/containerApps", "Microsoft.ContainerInstance/containerGroups", 1), "", "/",
+		fuzzApp, strings.ToUpper(fuzzApp), fuzzApp + "/", fuzzApp + "/revisions/x",
+		"/subscriptions//resourceGroups/g/providers/Microsoft.App/containerApps/x", "/resourceGroups/g/providers/Microsoft.App/containerApps/x",
+		"/subscriptions/s/resourceGroups/../providers/Microsoft.App/containerApps/..", "/subscriptions/s/providers/Microsoft.App/containerApps/x",
+		strings.Replace(fuzzApp, "Microsoft.App/containerApps", "Microsoft.ContainerInstance/containerGroups", 1), "", "/",
 	} {
 		f.Add(sample)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		id, err := parseApp(text)
 		if err != nil {
-			if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "expected") && !strings.Contains(err.Error(), "Container Instances") {
+			if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "expected") &&
+				!strings.Contains(err.Error(), "Container Instances") {
 				t.Errorf("the error is %v", err)
 			}
 			return

@@ -10,8 +10,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// LastAnswers has a client remember what went wrong with the last try of a request. By itself the SDK says of one whose time is
-// up while it waits for the next try nothing but that it was canceled. Clients of the [Config]'s options have it already.
+// LastAnswers has a client remember what went wrong with the last try of a request. By itself the SDK says only
+// that a request was canceled whose time is up while it waits for the next try. Clients of the [Config]'s options have it already.
 func LastAnswers(options azcore.ClientOptions) azcore.ClientOptions {
 	options.PerCallPolicies = append(options.PerCallPolicies[:len(options.PerCallPolicies):len(options.PerCallPolicies)], callPolicy{})
 	options.PerRetryPolicies = append(options.PerRetryPolicies[:len(options.PerRetryPolicies):len(options.PerRetryPolicies)], tryPolicy{})

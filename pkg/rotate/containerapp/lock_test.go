@@ -28,7 +28,8 @@ func TestTheContainerAndTheBlobAreMade(t *testing.T) {
 			rotate.Note
 		}
 		err := json.Unmarshal([]byte(w.state.Blobs(stateName)[blobName]), &note)
-		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() || note.LastRotation == nil {
+		if err != nil || note.App != appID || note.Applied != maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint() ||
+			note.LastRotation == nil {
 			t.Errorf("note %+v, %v", note, err)
 		}
 		w.mustRotate() // in the same
@@ -66,7 +67,7 @@ func TestALeaseThatIsHeld(t *testing.T) {
 	for name, test := range map[string]struct {
 		lease time.Duration
 		waits time.Duration
-		tells []string
+		says  []string
 	}{
 		"by one that renews it":           {time.Hour, 50 * time.Second, []string{"another run is at work"}},
 		"by one that has just gone":       {40 * time.Second, 0, nil},
@@ -76,7 +77,7 @@ func TestALeaseThatIsHeld(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				w.state.Put(stateName, blobName, "{}")
 				w.state.Lease(stateName, blobName, test.lease)
-				if test.tells == nil {
+				if test.says == nil {
 					w.mustRotate()
 					return
 				}
@@ -85,26 +86,26 @@ func TestALeaseThatIsHeld(t *testing.T) {
 					t.Errorf("busy %t after %s, %v", busy, time.Since(began), err)
 				}
 				_, err := w.run(rotate.Rotate)
-				w.mustFail(err, rotate.NotReady, test.tells...)
+				w.mustFail(err, rotate.NotReady, test.says...)
 				w.mustBeUntouched()
 			})
 		})
 	}
 }
 
-// No run ever is at work on such a runner: that must not look as if one were.
+// No run is ever at work on such a runner, and none must be reported.
 func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.state.Put(stateName, blobName, "{}")
 		w.state.Lease(stateName, blobName, 0)
-		tells := []string{"leased without an end", "az storage blob lease break"}
+		says := []string{"leased without an end", "az storage blob lease break"}
 		_, busy, err := w.runner().Busy(w.t.Context())
-		w.mustFail(err, rotate.NotReady, tells...)
+		w.mustFail(err, rotate.NotReady, says...)
 		if busy {
-			t.Error("another run is told to be at work")
+			t.Error("another run is reported at work")
 		}
 		_, err = w.run(rotate.Rotate)
-		w.mustFail(err, rotate.NotReady, tells...)
+		w.mustFail(err, rotate.NotReady, says...)
 		rotator := &rotate.Rotator{Maia: w.maia.Client(w.t), Policy: rotate.DefaultPolicy()}
 		served := fleet.Fleet{Policy: rotate.DefaultPolicy()}.Run(w.t.Context(), []fleet.Target{{
 			Name: "runner", Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) { return w.runner(), rotator, nil },
@@ -112,7 +113,7 @@ func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 		if !served.Failed() {
 			t.Error("the call has not failed")
 		}
-		w.mustFail(served.Targets[0].Error, rotate.NotReady, tells...)
+		w.mustFail(served.Targets[0].Error, rotate.NotReady, says...)
 		w.mustBeUntouched()
 	})
 }
@@ -125,7 +126,8 @@ func TestPromise2NoRefreshWithoutTheLease(t *testing.T) {
 		"taken over, and the note changed": func(w *world) {
 			w.state.Break(stateName, blobName)
 			over := maia.NewSecret(w.maia.LiveSecret(agentID)).Fingerprint()
-			w.state.Put(stateName, blobName, fmt.Sprintf(`{"intent":{"at":%q,"over":%q,"by":"another"}}`, time.Now().UTC().Format(time.RFC3339), over))
+			w.state.Put(stateName, blobName, fmt.Sprintf(`{"intent":{"at":%q,"over":%q,"by":"another"}}`,
+				time.Now().UTC().Format(time.RFC3339), over))
 			w.state.Lease(stateName, blobName, time.Hour)
 		},
 		"cannot be renewed":          func(w *world) { w.state.Inject(wire.Fault{Operation: "renew", Kind: wire.Status5xx}) },
@@ -168,7 +170,7 @@ func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
 		}
 		w.state.Delete(stateName)
 		err := runner.SaveNote(w.t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"})
-		w.mustFail(err, rotate.NotReady, "the blob "+blobName, "has been deleted since this run looked at it")
+		w.mustFail(err, rotate.NotReady, "the blob "+blobName, "has been deleted since this run read it")
 		w.mustRotate() // with a new one
 	})
 	inWorld(t, nil, func(w *world) {
@@ -181,12 +183,12 @@ func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.state.Remove(stateName, blobName)
-			w.mustFail(runner.SaveNote(w.t.Context(), rotate.Note{}), rotate.NotReady, "has been deleted since this run looked at it")
+			w.mustFail(runner.SaveNote(w.t.Context(), rotate.Note{}), rotate.NotReady, "has been deleted since this run read it")
 			if err := runner.SaveNote(w.t.Context(), rotate.Note{}); err != nil {
 				t.Fatal(err)
 			}
 			w.state.Delete(stateName)
-			w.mustFail(runner.Hold(w.t.Context(), time.Second), rotate.NotReady, "has been deleted since this run looked at it")
+			w.mustFail(runner.Hold(w.t.Context(), time.Second), rotate.NotReady, "has been deleted since this run read it")
 		}
 		runner.Release(w.t.Context())
 	})
@@ -218,11 +220,13 @@ func TestAnswersOfTheAccountWithoutACodeOrAnETag(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				w.alter = func(request *http.Request, answer *http.Response) {
-					if strings.HasSuffix(nameOf(request), "blob") || strings.HasSuffix(nameOf(request), "lease") || strings.HasSuffix(nameOf(request), "container") {
+					if strings.HasSuffix(nameOf(request), "blob") || strings.HasSuffix(nameOf(request), "lease") ||
+						strings.HasSuffix(nameOf(request), "container") {
 						change(answer)
 					}
 				}
-				w.state.Inject(wire.Fault{Operation: "put", Match: func(raw []byte) bool { return strings.Contains(string(raw), `"intent"`) }, Nth: 1, Kind: wire.DropAfter})
+				w.state.Inject(wire.Fault{Operation: "put", Match: func(raw []byte) bool { return strings.Contains(string(raw), `"intent"`) },
+					Nth: 1, Kind: wire.DropAfter})
 				w.mustRotate()
 				w.state.Lease(stateName, blobName, 20*time.Second)
 				w.mustRotate()
@@ -302,7 +306,7 @@ func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
 	}
 }
 
-// A lock that another run has is that run's, dark or not.
+// A lock that another run has is that run's, whether the runner is down or not.
 func TestNothingIsRestartedDuringAConcurrentRun(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		runner := w.runner()
@@ -333,7 +337,8 @@ func TestPromise8NothingIsStoredDuringAConcurrentRun(t *testing.T) {
 			other := w.runner()
 			platform, err := other.Observe(w.t.Context())
 			platform.Note.Applied = rotate.AppliedNothing
-			if err := errors.Join(err, other.SaveNote(w.t.Context(), platform.Note), other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
+			if err := errors.Join(err, other.SaveNote(w.t.Context(), platform.Note),
+				other.Store(w.t.Context(), credentials(w.maia.LiveSecret(agentID)))); err != nil {
 				t.Error(err)
 			}
 			other.Release(w.t.Context())
@@ -345,7 +350,7 @@ func TestPromise8NothingIsStoredDuringAConcurrentRun(t *testing.T) {
 		}
 		w.mustBeBack()
 		if got := w.apps.Secret(appID, "other").Value; got != "a newer one" {
-			t.Errorf("the secret of somebody else is %q again", got)
+			t.Errorf("the other secret is %q again", got)
 		}
 		if n := w.writes; n != 1 {
 			t.Errorf("%d changes of the app, expected one", n)
@@ -420,7 +425,7 @@ func TestPromise8TheRunnerOfAnotherApp(t *testing.T) {
 		w.state.Put(stateName, blobName, strings.Replace(kept, "containerApps/runner", "containerApps/another", 1))
 		w.maia.ConsoleRefresh(agentID)
 		_, err := w.run(rotate.Heal)
-		w.mustFail(err, rotate.Configuration, "is at home in", "another", "delete the blob")
+		w.mustFail(err, rotate.Configuration, "says that the runner is app", "another", "delete the blob")
 		if w.apps.Secret(appID, clientSecret).Value == w.maia.LiveSecret(agentID) {
 			t.Error("the live secret was stored")
 		}

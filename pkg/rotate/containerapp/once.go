@@ -11,8 +11,8 @@ import (
 )
 
 // once has the SDK send a request a single time. By itself it repeats a change that got no answer, or was one of too many, after
-// up to a minute: what was built from an older look would undo what somebody else has done since, or the next holder of the
-// lock. Here each new try begins with a fresh look, and the lock.
+// up to a minute: what was built from an older read would undo what another writer, or the next holder of the lock, has done
+// since. Here each new try begins with a fresh read, under the lock.
 func (r *Runner) once(ctx context.Context) context.Context {
 	retry := r.config.client().Retry
 	retry.MaxRetries = -1
@@ -48,7 +48,7 @@ func (r *Runner) restart(ctx context.Context, revision string) (at time.Time, er
 	return time.Time{}, err
 }
 
-// longestWait is how long Azure may ask to wait before the next change. Whoever is asked to wait longer is told so as an error.
+// longestWait is how long Azure may ask to wait before the next change. A longer wait is an error.
 const longestWait = time.Minute
 
 // heed keeps until when Azure asks to send no other change.
@@ -71,7 +71,7 @@ func (r *Runner) awaitAllowed(ctx context.Context) error {
 	return wait(ctx, left)
 }
 
-// accepted says that Azure has answered with a success, of which the SDK may know only some.
+// accepted reports whether Azure has answered with a success, of which the SDK may know only some.
 func accepted(answer *http.Response) bool { return answer != nil && answer.StatusCode/100 == 2 }
 
 // dateOf is when Azure answered, by its own clock; zero if it does not say.

@@ -56,7 +56,7 @@ func (o order) crashed(name string, one replica) bool {
 // late reports whether Azure should have begun the restart long ago.
 func (o order) late(now time.Time) bool { return !o.at.IsZero() && now.Sub(o.at) > slowest }
 
-// id is the order as a note has it, from which a later process can tell old replicas from new ones, also where Azure restarts
+// id is the order as a note has it, by which a later process knows old replicas from new ones, also where Azure restarts
 // containers in place: REVISION@WHEN, and then REPLICA=CREATED+RESTARTS of each that was there before.
 func (o order) id(revision string) string {
 	var text strings.Builder
@@ -122,7 +122,7 @@ func (r *Runner) recall(note rotate.Note, store maia.Credentials) {
 	}
 }
 
-// order is the restart that stands for a revision: this Runner's own, or else the one that the note tells of.
+// order is the restart that stands for a revision: this Runner's own, or else the one in the note.
 func (r *Runner) order(revision string) (found order, was bool) {
 	if found, was = r.ordered[revision]; !was {
 		found, was = r.noted[revision]
@@ -141,22 +141,22 @@ func (r *Runner) since() time.Time {
 	return since
 }
 
-// covered reports whether a restart of a revision stands for what the app holds: one that was ordered, or one of somebody
-// else's that certainly came after the value was stored.
+// covered reports whether a restart of a revision stands for what the app holds: one that was ordered, or an operator's that
+// certainly came after the value was stored.
 func (r *Runner) covered(found revision) bool {
 	if _, was := r.order(found.name); was {
 		return true
 	}
-	if r.stored {
+	if r.restartDue {
 		return false
 	}
 	since := r.since()
 	return !since.IsZero() && found.startedAfter(since.Add(dateMargin))
 }
 
-// owed are the revisions to restart: those without a restart that stands for what the app holds, and those that failed. Only
-// where there is none of them it is those that do not come up although they were restarted; and only then those that run, and
-// were restarted by an earlier process long ago: the caller has seen that the runner is not back.
+// owed are the revisions to restart: those without a restart that stands for what the app holds, and those that failed. If there
+// are none: those that were restarted and do not come up. If there are none of these either: those that run, and that an earlier
+// process restarted long ago, because the caller has seen that the runner is not back.
 func (r *Runner) owed() []revision {
 	var owed, failing, wedgedOnes []revision
 	for _, found := range r.running() {

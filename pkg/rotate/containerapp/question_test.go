@@ -55,9 +55,9 @@ func TestTheQuestionIsAValidChangeThatAltersNothing(t *testing.T) {
 	})
 }
 
-// TestPoliciesOfBothKindsRefuseBeforeTheRefresh: one that looks at apps, and one that looks at secrets in a request.
+// TestPoliciesOfBothKindsRefuseBeforeTheRefresh: one that judges apps, and one that judges the secrets in a request.
 func TestPoliciesOfBothKindsRefuseBeforeTheRefresh(t *testing.T) {
-	for name, tells := range map[string]string{
+	for name, says := range map[string]string{
 		"policy-on-apps": "az policy exemption create", "policy-on-secrets": "az policy exemption create", "deny-assignment": "no role overrides",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestPoliciesOfBothKindsRefuseBeforeTheRefresh(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := w.run(rotate.Rotate)
-				w.mustFail(err, rotate.Configuration, "app runner: ", tells)
+				w.mustFail(err, rotate.Configuration, "app runner: ", says)
 				w.mustBeUntouched()
 			})
 		})
@@ -111,7 +111,7 @@ func TestAQuestionThatWasOneOfTooManyIsAskedAgain(t *testing.T) {
 		}})
 		w.mustRotate()
 		if got := w.apps.Secret(appID, "other").Value; got != "a newer one" {
-			t.Errorf("the secret of somebody else is %q again", got)
+			t.Errorf("the other secret is %q again", got)
 		}
 	})
 }
@@ -143,8 +143,9 @@ func TestNothingOldIsSentAgain(t *testing.T) {
 				}
 				w.apps.Inject(fault)
 				w.mustRotate()
-				if other, added := w.apps.Secret(appID, "other").Value, w.apps.Secret(appID, "added").Value; other != "a newer one" || added != "meanwhile" {
-					t.Errorf("the secrets of somebody else are %q and %q", other, added)
+				if other, added := w.apps.Secret(appID, "other").Value, w.apps.Secret(appID, "added").Value; other != "a newer one" ||
+					added != "meanwhile" {
+					t.Errorf("the other secrets are %q and %q", other, added)
 				}
 			})
 		})

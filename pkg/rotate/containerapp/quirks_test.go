@@ -131,7 +131,8 @@ func TestARevisionThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) {
 			inWorld(t, func(spec *containerapps.Spec) { spec.Revisions = []string{"runner--1", "runner--2", "runner--3"} }, func(w *world) {
 				repair := w.refuseRestarts(fault.status, fault.code, "runner--1", "runner--3")
 				_, err := w.run(rotate.Rotate)
-				w.mustFail(err, fault.kind, "2 of 2 revisions were not restarted", "restart revision runner--1: "+fault.code, "restart revision runner--3: "+fault.code)
+				w.mustFail(err, fault.kind, "2 of 2 revisions were not restarted", "restart revision runner--1: "+fault.code,
+					"restart revision runner--3: "+fault.code)
 				if restarts := fmt.Sprint(w.apps.Restarts(appID)); restarts != "map[runner--1:0 runner--2:1 runner--3:0]" {
 					t.Errorf("restarts %s", restarts)
 				}
@@ -148,7 +149,7 @@ func TestARevisionThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) {
 	}
 }
 
-// TestReplicasThatCrashAfterARestartAreGivenTime: the reason is told, and a later run restarts once more.
+// TestReplicasThatCrashAfterARestartAreGivenTime: the reason is reported, and a later run restarts once more.
 func TestReplicasThatCrashAfterARestartAreGivenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, containerapps.Options{}, nil)

@@ -7,16 +7,17 @@ import (
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 // Restart implements [rotate.Runner]: each revision that runs is restarted, except those of which a restart stands for what the
 // app holds. One that Azure refuses to restart does not hold back the others.
 func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	if err := r.enter(ctx); err != nil {
-		if !r.stored || errors.Is(err, errOtherRun) {
+		if !r.restartDue || errors.Is(err, lease.ErrOtherRun) {
 			return nil, err
 		}
-		// The runner is dark, or will be: it is not to wait for the storage account.
+		// The runner is down, or will be: it is not to wait for the storage account.
 		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", rotate.LogError(err))
 	}
 	if len(r.running()) == 0 {
@@ -37,7 +38,7 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 		if r.held.IsZero() {
 			r.held = at
 		}
-		r.stored = false
+		r.restartDue = false
 	}
 	return r.ids(), joined(failed, len(owed))
 }

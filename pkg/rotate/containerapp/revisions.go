@@ -96,7 +96,7 @@ func (v *view) used(template *armappcontainers.Template) bool {
 		})
 }
 
-// unknown reports whether a reference names no secret of the app: what it stands for only the app's template tells.
+// unknown reports whether a reference names no secret of the app: only the app's template shows what it stands for.
 func (v *view) unknown(reference string) bool { return reference != "" && v.find(reference) == nil }
 
 // other is where a revision certainly has its client secret from, if not from the app's secret.
@@ -171,11 +171,11 @@ func (r *Runner) instances() rotate.Instances {
 	return made
 }
 
-// read says which value of the store the replicas have read.
+// read is which value of the store the replicas have read.
 func (r *Runner) read() rotate.ReadState {
 	running := r.running()
 	switch {
-	case r.stored && len(r.noted) == 0:
+	case r.restartDue && len(r.noted) == 0:
 		return rotate.ReadOlder
 	case len(r.ordered)+len(r.noted) > 0:
 		if !slices.ContainsFunc(running, func(found revision) bool { return !r.covered(found) }) {
@@ -314,7 +314,7 @@ func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail str
 	return state, detail + more
 }
 
-// restarted is the state of a revision whose restart was ordered: its replicas alone tell, and are given time. Azure may say of
+// restarted is the state of a revision whose restart was ordered: its replicas alone count, and are given time. Azure may say of
 // such a revision that it is degraded, or has failed, while the new replicas run.
 func (r *Runner) restarted(found revision, ordered order, n count, wanted int) (state rotate.InstanceState, more string) {
 	late := ordered.late(r.now())
@@ -337,7 +337,7 @@ func (r *Runner) restarted(found revision, ordered order, n count, wanted int) (
 
 // unordered is the state of a revision of which no restart is known: what Azure says of it counts as well.
 func (v *view) unordered(found revision, n count, wanted int) (state rotate.InstanceState, more string) {
-	const examine = ": look at it with az containerapp revision show"
+	const examine = ": az containerapp revision show has the reason"
 	up := n.ready >= n.all && n.ready >= wanted
 	switch {
 	case v.idle(found):

@@ -53,17 +53,17 @@ type Runner struct {
 
 	agentID, region string
 
-	seen    view
-	note    rotate.Note      // as last observed
-	stored  bool             // this Runner has stored a value, or may have, and restarted nothing since
-	held    time.Time        // since when the app held what it does, at the latest, by Azure's clock; zero: not known
-	resent  bool             // a value that was held by an app whose last change had failed was sent again
-	wrote   write            // what this Runner wrote last
-	asked   question         // what this Runner asked last
-	ordered map[string]order // by revision: the restarts that this Runner has ordered since
-	noted   map[string]order // by revision: those that the note tells of
-	void    time.Time        // of the order in the note that does not stand any more, since something was stored
-	allowed time.Time        // until then Azure has asked to send no change
+	seen       view
+	note       rotate.Note      // as last observed
+	restartDue bool             // this Runner has stored a value, or may have, and restarted nothing since
+	held       time.Time        // since when the app held what it does, at the latest, by Azure's clock; zero: not known
+	resent     bool             // a value that was held by an app whose last change had failed was sent again
+	wrote      write            // what this Runner wrote last
+	asked      question         // what this Runner asked last
+	ordered    map[string]order // by revision: the restarts that this Runner has ordered since
+	noted      map[string]order // by revision: those that are in the note
+	void       time.Time        // of the order in the note that does not stand any more, since something was stored
+	allowed    time.Time        // until then Azure has asked to send no change
 }
 
 var (
@@ -101,7 +101,8 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		return nil, err
 	}
 	if err := maia.CheckAgentID(r.agentID); err != nil {
-		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name, r.agentID).
+		return nil, rotate.Errorf(rotate.Configuration, "the variable AGENT_ID of app %s is %q, expected an agent ID (a UUID)", id.Name,
+			r.agentID).
 			WithHint("check that the app is a runner's")
 	}
 	region, _ := r.seen.plain("MATILLION_REGION") // one that is not there is the caller's to know
@@ -118,7 +119,8 @@ func parseApp(text string) (*arm.ResourceID, error) {
 	case err != nil:
 		return nil, rotate.Errorf(rotate.Configuration, "%q is not a resource ID, %s", text, expected)
 	case strings.EqualFold(id.ResourceType.Namespace, "Microsoft.ContainerInstance"):
-		return nil, rotate.Errorf(rotate.Configuration, "%q is a runner on Container Instances, which cannot be rotated: a secure value of a container group cannot be read back", text).
+		return nil, rotate.Errorf(rotate.Configuration,
+			"%q is a runner on Container Instances, which cannot be rotated: a secure value of a container group cannot be read back", text).
 			WithHint("move the runner to Container Apps, as the vendor's templates do")
 	case !strings.EqualFold(id.ResourceType.String(), "Microsoft.App/containerApps"), id.ResourceGroupName == "", id.SubscriptionID == "":
 		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a Container App, %s", text, expected)
@@ -150,8 +152,8 @@ func (r *Runner) Revisions() []string {
 // Busy waits until no other run holds the runner's lock, or until the lease has outlasted its time: then its holder renews
 // it, and is alive.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
-	defer r.lock.use()()
-	free, err := r.lock.awaitFree(ctx)
+	defer r.lock.lease.Use()()
+	free, err := r.lock.lease.Await(ctx)
 	if err != nil {
 		return "", false, failure("read blob "+r.lock.name, actionReadBlob, err)
 	}
@@ -185,23 +187,24 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	return rotate.Platform{Stored: store, Free: free, Instances: r.instances(), Note: r.note}, nil
 }
 
-// readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note as last seen will do: a runner that
-// is dark is not to wait for the storage account, and nothing is written over a note that was not seen.
+// readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note
+// as last seen will do: a runner that is down is not to wait for the storage account, and nothing is written over a note that was
+// not seen.
 func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
-	defer r.lock.use()()
-	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.read(ctx)); err != nil {
-		if !r.stored && len(r.ordered) == 0 {
+	defer r.lock.lease.Use()()
+	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.lease.Read(ctx)); err != nil {
+		if !r.restartDue && len(r.ordered) == 0 {
 			return rotate.Note{}, false, err
 		}
 		r.log.WarnContext(ctx, "the note could not be read; what was seen of it last stands", rotate.LogError(err))
-		return r.lock.note, r.lock.held(), nil
+		return r.lock.note, r.lock.lease.Held(), nil
 	}
-	return r.lock.note, !r.lock.leased || r.lock.held(), nil
+	return r.lock.note, r.lock.lease.Free(), nil
 }
 
 // SaveNote implements [rotate.Runner]. Another run's note is not overwritten: at most one intent stands.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	if err := r.lock.write(ctx, note); err != nil {
 		return failure("write blob "+r.lock.name, actionWriteBlob, err)
 	}
@@ -213,15 +216,15 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 
 // enter takes the lock before something is changed.
 func (r *Runner) enter(ctx context.Context) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	return failure("take the lease of blob "+r.lock.name, actionWriteBlob, r.lock.enter(ctx))
 }
 
 // Hold implements [rotate.Locker].
 func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	return failure("renew the lease of blob "+r.lock.name, actionWriteBlob, r.lock.hold(ctx, d))
 }
 
 // Release implements [rotate.Locker].
-func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }
+func (r *Runner) Release(ctx context.Context) { r.lock.lease.Release(ctx) }

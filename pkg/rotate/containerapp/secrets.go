@@ -14,6 +14,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 const (
@@ -47,8 +48,8 @@ func (v *view) find(name string) *armappcontainers.ContainerAppSecret {
 	return nil
 }
 
-// stored is the value of a secret that the app itself holds.
-func (v *view) stored(name string) (string, error) {
+// valueOf is the value of a secret that the app itself holds.
+func (v *view) valueOf(name string) (string, error) {
 	secret := v.find(name)
 	switch {
 	case secret == nil:
@@ -69,7 +70,8 @@ func (v *view) inVault(name string) *rotate.Error {
 	if name != v.secret {
 		return refused.WithHint("make the client ID a secret of the app itself, or a plain variable: no secret of Key Vault is read here")
 	}
-	return refused.WithHint("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
+	return refused.WithHint("make it a secret of the app itself: az containerapp secret set --secrets %s=VALUE; Container Apps reads "+
+		"Key Vault up to 30 minutes late, and the runner would be cut off for so long. Other secrets may be references", name)
 }
 
 // all are the secrets in the form in which they are sent.
@@ -83,7 +85,8 @@ func (v *view) all() ([]*armappcontainers.Secret, error) {
 		case value(secret.Value) != "":
 			sent[i].Value = secret.Value
 		default:
-			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets beside it", value(secret.Name), v.name).
+			return nil, rotate.Errorf(rotate.Configuration, "the secret %s of app %s is empty: Azure refuses any change of the secrets then",
+				value(secret.Name), v.name).
 				WithHint("set it, or remove it: az containerapp secret remove")
 		}
 	}
@@ -104,7 +107,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 			return failure("write the secrets of app "+r.id.Name, actionWrite, err)
 		case err == nil && try == storeTries:
 			return rotate.Errorf(rotate.Internal, "the secrets of app %s were written %d times, and do not hold the value", r.id.Name, try).
-				WithHint("look who else changes the secrets; the next run tries again")
+				WithHint("find out who else changes the secrets; the next run tries again")
 		}
 		r.log.WarnContext(ctx, "the change was not carried out, or undone: the secrets are listed again", "try", try,
 			rotate.LogError(failure("write the secrets of app "+r.id.Name, actionWrite, err)))
@@ -114,7 +117,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	}
 }
 
-// passes reports whether a change is worth another try: somebody else changes the app, Azure is asked too much, or has failed.
+// passes reports whether a change is worth another try: another writer changes the app, Azure is asked too much, or has failed.
 func passes(err error) bool {
 	var answered *azcore.ResponseError
 	if !errors.As(err, &answered) || answered.ErrorCode == scopeLocked {
@@ -130,7 +133,7 @@ func passes(err error) bool {
 
 // store lists the secrets, changes one, sends all, and lists them again. It reports whether the app then holds what it should.
 //
-// There is no ETag. A change of somebody else's that is under way is waited for before the list, and one that begins between
+// There is no ETag. Another writer's change that is under way is waited for before the list, and one that begins between
 // the list and ours is a conflict for one of the two. One that begins and ends in that moment would be lost.
 func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done bool, err error) {
 	if err := r.awaitNoChange(ctx); err != nil {
@@ -139,7 +142,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	if err := r.readSecrets(ctx); err != nil {
 		return false, err
 	}
-	over, err := r.seen.stored(r.seen.secret)
+	over, err := r.seen.valueOf(r.seen.secret)
 	if err != nil {
 		return false, err
 	}
@@ -159,7 +162,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 			secret.Value = &wanted
 		}
 	}
-	if err := r.enter(ctx); errors.Is(err, errOtherRun) {
+	if err := r.enter(ctx); errors.Is(err, lease.ErrOtherRun) {
 		return false, err // this run was held up, and what it has listed may be old
 	} else if err != nil {
 		r.log.WarnContext(ctx, "the lock could not be taken again; the secrets are written without it", rotate.LogError(err))
@@ -171,7 +174,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	}
 	if state := r.seen.state; state != armappcontainers.ContainerAppProvisioningStateSucceeded {
 		failed := rotate.Errorf(rotate.Internal, "the change of the secrets of app %s ended as %s", r.id.Name, state).
-			WithHint("look at the app's activity log; the next run tries again")
+			WithHint("check the app's activity log; the next run tries again")
 		if !holds {
 			return false, failed
 		}
@@ -188,7 +191,7 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 
 // forget forgets the restarts so far, the noted one too: they read an older value than the one that is stored now.
 func (r *Runner) forget() {
-	r.stored, r.held = true, time.Time{}
+	r.restartDue, r.held = true, time.Time{}
 	clear(r.ordered)
 	clear(r.noted)
 	if ordered := r.note.Ordered; ordered != nil {
@@ -232,7 +235,7 @@ type write struct {
 }
 
 // remember shows what was written last in place of what it was written over: a list may lag, or go back to a server that does.
-// That the app was changed since tells another writer's change from that; and after a while what is shown counts.
+// If the app was changed since, what is shown is another writer's; and after a while what is shown counts.
 func (r *Runner) remember(ctx context.Context) error {
 	last := r.wrote
 	shown := r.seen.find(last.secret)
@@ -271,7 +274,7 @@ func (r *Runner) awaitNoChange(ctx context.Context) error {
 			return nil
 		case time.Since(began) > provisionTime:
 			return rotate.Errorf(rotate.NotReady, "a change of app %s is in progress for more than %s", r.id.Name, provisionTime).
-				WithHint("nothing: the next run looks again")
+				WithHint("nothing: the next run reads it again")
 		}
 		if err := wait(ctx, provisionPoll); err != nil {
 			return err
@@ -279,14 +282,15 @@ func (r *Runner) awaitNoChange(ctx context.Context) error {
 	}
 }
 
-// holds says that the app has the secrets that were sent, and no other.
+// holds reports whether the app has the secrets that were sent, and no other.
 func (v *view) holds(sent []*armappcontainers.Secret) bool {
 	if len(sent) != len(v.secrets) {
 		return false
 	}
 	return !slices.ContainsFunc(sent, func(secret *armappcontainers.Secret) bool {
 		found := v.find(value(secret.Name))
-		return found == nil || value(found.KeyVaultURL) != value(secret.KeyVaultURL) || value(secret.KeyVaultURL) == "" && value(found.Value) != value(secret.Value)
+		return found == nil || value(found.KeyVaultURL) != value(secret.KeyVaultURL) ||
+			value(secret.KeyVaultURL) == "" && value(found.Value) != value(secret.Value)
 	})
 }
 

@@ -21,7 +21,8 @@ const (
 func Tagged(ctx context.Context, config Config, resourceGroup string) ([]string, error) {
 	id, err := arm.ParseResourceID(resourceGroup)
 	if err != nil || !strings.EqualFold(id.ResourceType.String(), arm.ResourceGroupResourceType.String()) {
-		return nil, rotate.Errorf(rotate.Configuration, "%q is not the resource ID of a resource group, expected /subscriptions/S/resourceGroups/G", resourceGroup)
+		return nil, rotate.Errorf(rotate.Configuration,
+			"%q is not the resource ID of a resource group, expected /subscriptions/S/resourceGroups/G", resourceGroup)
 	}
 	client, err := armappcontainers.NewContainerAppsClient(id.SubscriptionID, config.Credential, config.client())
 	if err != nil {
@@ -42,7 +43,7 @@ func Tagged(ctx context.Context, config Config, resourceGroup string) ([]string,
 	return ids, nil
 }
 
-// tagged says that an app has the tag. The case of a tag's name does not matter to Azure; that of its value does.
+// tagged reports whether an app has the tag. The case of a tag's name does not matter to Azure; that of its value does.
 func tagged(tags map[string]*string) bool {
 	for name, given := range tags {
 		if strings.EqualFold(name, Tag) && value(given) == TagValue {

@@ -19,7 +19,8 @@ func TestTagged(t *testing.T) {
 	group := strings.TrimSuffix(resourceApps, "/providers/Microsoft.App/containerApps/")
 	inWorld(t, nil, func(w *world) {
 		for i, tags := range []map[string]string{
-			{"maia-rotate": "enabled"}, {"Maia-Rotate": "enabled", "x": "y"}, {"maia-rotate": "Enabled"}, {"maia-rotate": ""}, {"x": "enabled"}, nil, {"maia-rotate": "enabled"},
+			{"maia-rotate": "enabled"}, {"Maia-Rotate": "enabled", "x": "y"},
+			{"maia-rotate": "Enabled"}, {"maia-rotate": ""}, {"x": "enabled"}, nil, {"maia-rotate": "enabled"},
 		} {
 			w.apps.Add(bare(resourceApps+string(rune('a'+i)), tags))
 		}

@@ -94,7 +94,7 @@ func newWorld(t *testing.T, options containerapps.Options, change func(*containe
 	return w
 }
 
-// watch looks at what is sent to the app: before a refresh nothing may alter a secret.
+// watch checks what is sent to the app: before a refresh nothing may alter a secret.
 func (w *world) watch() {
 	w.apps.Inject(wire.Fault{Operation: "write", Match: func(raw []byte) bool {
 		var sent struct {
@@ -102,7 +102,8 @@ func (w *world) watch() {
 				Configuration struct{ Secrets []containerapps.Secret }
 			}
 		}
-		if json.Unmarshal(raw, &sent) == nil && w.maia.Refreshes(agentID) == 0 && !slices.Equal(sent.Properties.Configuration.Secrets, w.apps.Secrets(appID)) {
+		if json.Unmarshal(raw, &sent) == nil && w.maia.Refreshes(agentID) == 0 &&
+			!slices.Equal(sent.Properties.Configuration.Secrets, w.apps.Secrets(appID)) {
 			w.mu.Lock()
 			w.altered = true
 			w.mu.Unlock()
@@ -210,8 +211,8 @@ func (w *world) mustBeBack() {
 
 func (w *world) held() string { return w.apps.Secret(appID, clientSecret).Value }
 
-// mustFail: an error of a kind, which tells each of these things.
-func (w *world) mustFail(err error, kind rotate.Kind, tells ...string) {
+// mustFail: an error of a kind, which says each of these things.
+func (w *world) mustFail(err error, kind rotate.Kind, says ...string) {
 	w.t.Helper()
 	if err == nil {
 		w.t.Fatal("no error")
@@ -219,7 +220,7 @@ func (w *world) mustFail(err error, kind rotate.Kind, tells ...string) {
 	if rotate.KindOf(err) != kind {
 		w.t.Errorf("kind %q, want %q: %v", rotate.KindOf(err), kind, err)
 	}
-	for _, text := range tells {
+	for _, text := range says {
 		if !strings.Contains(err.Error(), text) {
 			w.t.Errorf("the error does not say %q: %v", text, err)
 		}
@@ -259,8 +260,8 @@ func (w *world) calls(operation string) (n int) {
 	return n
 }
 
-// settle waits until what was ordered has happened.
-func (w *world) settle() { time.Sleep(time.Minute + 300*time.Millisecond) }
+// finishRestarts waits until what was ordered has happened.
+func (w *world) finishRestarts() { time.Sleep(time.Minute + 300*time.Millisecond) }
 
 func stateOf(err error) rotate.State {
 	var typed *rotate.Error
@@ -389,7 +390,8 @@ func (w *world) setIntercept(do func(request *http.Request) *http.Response) {
 
 func answerOf(request *http.Request, status int, body string) *http.Response {
 	return &http.Response{
-		StatusCode: status, Status: http.StatusText(status), Request: request, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+		StatusCode: status, Status: http.StatusText(status), Request: request,
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 		Header: http.Header{"Content-Type": {"application/json"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}},
 	}
 }

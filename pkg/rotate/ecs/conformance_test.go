@@ -28,14 +28,15 @@ import (
 
 func TestConformance(t *testing.T) {
 	quirks := slices.Concat(rotatetest.QuirksOf("ecs", ecsemulator.Quirks()), rotatetest.QuirksOf("secretsmanager", smemulator.Quirks()))
-	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAWS(t, setup) }, rotatetest.WithQuirks(quirks))
+	rotatetest.Run(t, func(t *testing.T, setup rotatetest.Setup) rotatetest.Platform { return newAWS(t, setup) },
+		rotatetest.WithQuirks(quirks))
 }
 
 // readLag is how long reads of the labels and of new versions lag behind writes.
 const readLag = 900 * time.Millisecond
 
 // awsPlatform is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside
-// of a rotation by Secrets Manager. Beside them is what is somebody else's: a label, other keys of the document, another
+// of a rotation by Secrets Manager. What is foreign stays: a label, other keys of the document, another
 // service with its own secret.
 type awsPlatform struct {
 	t        *testing.T
@@ -70,7 +71,7 @@ func newAWS(t *testing.T, setup rotatetest.Setup) *awsPlatform {
 	// Odd order and spacing, and a number that does not survive a decoder of floats.
 	h.arn = h.secrets.AddSecret("matillion-oauth-credentials",
 		`{ "note":"kept",  "client_secret" : "`+setup.Secret+`","big":12345678901234567890.10,`+"\n\t"+`"client_id":"`+setup.ClientID+`"}`)
-	other := h.secrets.AddSecret("web", `{"password":"of somebody else"}`)
+	other := h.secrets.AddSecret("web", `{"password":"of another"}`)
 	h.services.AddCluster("matillion")
 	h.services.RegisterTaskDefinition("runner", ecsemulator.Container{
 		Name:        "runner",
@@ -85,14 +86,14 @@ func newAWS(t *testing.T, setup rotatetest.Setup) *awsPlatform {
 		})
 	}
 	h.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "web", TaskDefinition: "web", DesiredCount: 3})
-	h.label("of-somebody-else")
+	h.label("foreign")
 	if err := errors.Join(h.services.Play(setup.QuirksFor("ecs")...), h.secrets.Play(setup.QuirksFor("secretsmanager")...)); err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
-// label attaches a label of somebody else's to the current version.
+// label attaches a foreign label to the current version.
 func (h *awsPlatform) label(name string) {
 	_, err := h.direct.UpdateSecretVersionStage(h.t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
 		SecretId: &h.arn, VersionStage: &name, MoveToVersionId: &h.secrets.Versions(h.arn)[0].ID,
@@ -125,7 +126,8 @@ type lagging struct {
 	h *awsPlatform
 }
 
-func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput, options ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
+func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
 	out, err := l.Client.DescribeSecret(ctx, in, options...)
 	l.h.mu.Lock()
 	defer l.h.mu.Unlock()
@@ -137,12 +139,14 @@ func (l lagging) DescribeSecret(ctx context.Context, in *secretsmanager.Describe
 	return out, err
 }
 
-func (l lagging) PutSecretValue(ctx context.Context, in *secretsmanager.PutSecretValueInput, options ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error) {
+func (l lagging) PutSecretValue(ctx context.Context, in *secretsmanager.PutSecretValueInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error) {
 	l.h.changing()
 	return l.Client.PutSecretValue(ctx, in, options...)
 }
 
-func (l lagging) UpdateSecretVersionStage(ctx context.Context, in *secretsmanager.UpdateSecretVersionStageInput, options ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+func (l lagging) UpdateSecretVersionStage(ctx context.Context, in *secretsmanager.UpdateSecretVersionStageInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
 	l.h.changing()
 	return l.Client.UpdateSecretVersionStage(ctx, in, options...)
 }
@@ -185,7 +189,7 @@ func (h *awsPlatform) stop(task ecsemulator.Task) {
 	}
 }
 
-// Runner implements rotatetest.Home.
+// Runner implements rotatetest.Platform.
 func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	operation := func(request *http.Request) string {
 		_, operation, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
@@ -194,9 +198,10 @@ func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (
 	behind := func(server http.Handler) aws.Config {
 		return config(process.Transport(wire.Transport(server), operation))
 	}
-	runner, err := ecs.Discover(ctx, lagging{secretsmanager.NewFromConfig(behind(h.secrets)), h}, awsecs.NewFromConfig(behind(h.services)), ecs.Config{
-		SecretARN: h.arn, Clusters: []string{"matillion"},
-	})
+	runner, err := ecs.Discover(ctx, lagging{secretsmanager.NewFromConfig(behind(h.secrets)), h},
+		awsecs.NewFromConfig(behind(h.services)), ecs.Config{
+			SecretARN: h.arn, Clusters: []string{"matillion"},
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -211,26 +216,26 @@ func (h *awsPlatform) document() string {
 	return value
 }
 
-// Stored implements rotatetest.Home.
+// Stored implements rotatetest.Platform.
 func (h *awsPlatform) Stored() maia.Credentials {
 	document := gjson.Parse(h.document())
 	return maia.Credentials{ClientID: document.Get("client_id").String(), ClientSecret: maia.NewSecret(document.Get("client_secret").String())}
 }
 
-// Put implements rotatetest.Home: it makes a version, as Terraform does.
+// Put implements rotatetest.Platform: it makes a version, as Terraform does.
 func (h *awsPlatform) Put(secret string) {
 	h.changing()
 	h.secrets.Put(h.arn, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), secret))
 }
 
-// Replace implements rotatetest.Home.
+// Replace implements rotatetest.Platform.
 func (h *awsPlatform) Replace() {
 	for _, name := range runnerServices {
 		h.services.Deploy("matillion", name)
 	}
 }
 
-// BreakRestarts implements rotatetest.Home.
+// BreakRestarts implements rotatetest.Platform.
 func (h *awsPlatform) BreakRestarts(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -239,7 +244,7 @@ func (h *awsPlatform) BreakRestarts(n int) {
 	}
 }
 
-// Kept implements rotatetest.Home.
+// Kept implements rotatetest.Platform.
 func (h *awsPlatform) Kept() string {
 	var text strings.Builder
 	for _, version := range h.secrets.Versions(h.arn) {
@@ -251,12 +256,12 @@ func (h *awsPlatform) Kept() string {
 	return text.String()
 }
 
-// Foreign implements rotatetest.Home.
+// Foreign implements rotatetest.Platform.
 func (h *awsPlatform) Foreign() string {
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), "…"))
 	for _, version := range h.secrets.Versions(h.arn) {
-		if slices.Contains(version.Stages, "of-somebody-else") {
+		if slices.Contains(version.Stages, "foreign") {
 			fmt.Fprintln(&text, "a label is on", version.ID)
 		}
 	}

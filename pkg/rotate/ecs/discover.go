@@ -20,10 +20,10 @@ const (
 	envRegion       = "MATILLION_REGION"
 )
 
-// Config says where the services of a secret are looked for, and what a runner may do with it.
+// Config says where the services of a secret are, and what a runner may do with it.
 type Config struct {
 	SecretARN string
-	Clusters  []string     // names or ARNs: all their services are looked at
+	Clusters  []string     // names or ARNs: all their services are read
 	Services  []ServiceRef // or just these
 
 	Stage         bool   // the store is AWSPENDING of Token, see the package comment
@@ -39,7 +39,7 @@ type user struct {
 	whole   bool // it takes the client secret, too
 }
 
-// Services are the services of some places with their task definitions, as looked up once, for one secret or many.
+// Services are the services of some clusters with their task definitions, as read once, for one secret or many.
 type Services struct {
 	api         ecsAPI
 	places      string // for a person
@@ -131,8 +131,10 @@ func (s *Services) Runner(secrets secretsAPI, config Config) (*Runner, error) {
 		return nil, s.noService(runner.inactive, config)
 	}
 	if !slices.ContainsFunc(users, func(u user) bool { return u.whole }) {
-		return nil, rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret, but no container takes %s from it", users[0].service, envClientSecret).
-			WithHint("set the valueFrom of %s to %s:%s:: in the runner's task definition, or name the runner's service", envClientSecret, config.SecretARN, keyClientSecret)
+		return nil, rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret, but no container takes %s from it",
+			users[0].service, envClientSecret).
+			WithHint("set the valueFrom of %s to %s:%s:: in the runner's task definition, or name the runner's service", envClientSecret,
+				config.SecretARN, keyClientSecret)
 	}
 	if err := runner.identify(users, others); err != nil {
 		return nil, err
@@ -143,11 +145,14 @@ func (s *Services) Runner(secrets secretsAPI, config Config) (*Runner, error) {
 // noService is the error of a secret that no service uses which could be restarted.
 func (s *Services) noService(inactive []string, config Config) error {
 	if len(inactive) > 0 {
-		return rotate.Errorf(rotate.Configuration, "no ACTIVE service takes a variable from secret %s: %s", config.SecretARN, strings.Join(inactive, ", ")).
+		return rotate.Errorf(rotate.Configuration, "no ACTIVE service takes a variable from secret %s: %s", config.SecretARN,
+			strings.Join(inactive, ", ")).
 			WithHint("name the service that the runner runs as now in the function's configuration")
 	}
-	return rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; looked at %d services of %s", config.SecretARN, len(s.described), s.places).
-		WithHint("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from this secret", envClientSecret)
+	return rotate.Errorf(rotate.Configuration, "no service takes a variable from secret %s; %d services of %s were read",
+		config.SecretARN, len(s.described), s.places).
+		WithHint("name the runner's cluster or service in the function's configuration, or give its task definition the variable %s from "+
+			"this secret", envClientSecret)
 }
 
 // usersIn are the containers of a service that take variables from the secret, and the agents of those that take theirs from
@@ -229,7 +234,8 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 		name, text := aws.ToString(variable.Name), aws.ToString(variable.ValueFrom)
 		from, ok := parseValueFrom(text)
 		if region := from.replicaOf(secretARN); ok && region != "" {
-			return false, rotate.Errorf(rotate.Configuration, "variable %s reads the replica of the secret in %s, which follows a rotation later or, if it is stuck, not at all", name, region).
+			return false, rotate.Errorf(rotate.Configuration,
+				"variable %s reads the replica of the secret in %s, which follows a rotation later or, if it is stuck, not at all", name, region).
 				WithHint("set its valueFrom to the secret itself, %s", secretARN)
 		}
 		if !ok || !from.names(secretARN) {
@@ -243,7 +249,8 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 			return false, err
 		}
 		if name == envClientSecret && from.key != keyClientSecret {
-			return false, rotate.Errorf(rotate.Configuration, "variable %s takes the JSON key %q of the secret, expected %q", name, from.key, keyClientSecret).
+			return false, rotate.Errorf(rotate.Configuration, "variable %s takes the JSON key %q of the secret, expected %q", name, from.key,
+				keyClientSecret).
 				WithHint("set its valueFrom to %s:%s::", secretARN, keyClientSecret)
 		}
 	}
@@ -251,7 +258,8 @@ func usesSecret(container types.ContainerDefinition, secretARN string) (bool, er
 		elsewhere = "a plain variable"
 	}
 	if uses && elsewhere != "" {
-		return false, rotate.Errorf(rotate.Configuration, "the container takes a variable from the secret, but %s from %s, which no rotation reaches", envClientSecret, elsewhere).
+		return false, rotate.Errorf(rotate.Configuration,
+			"the container takes a variable from the secret, but %s from %s, which no rotation reaches", envClientSecret, elsewhere).
 			WithHint("set the valueFrom of %s to %s:%s::", envClientSecret, secretARN, keyClientSecret)
 	}
 	return uses, nil
@@ -267,24 +275,28 @@ func environment(container types.ContainerDefinition, name string) string {
 }
 
 func checkController(ref ServiceRef, described types.Service) error {
-	if controller := described.DeploymentController; controller != nil && controller.Type != "" && controller.Type != types.DeploymentControllerTypeEcs {
-		return rotate.Errorf(rotate.Configuration, "service %s has the deployment controller %s, expected %s (rolling update)", ref, controller.Type, types.DeploymentControllerTypeEcs).
+	if controller := described.DeploymentController; controller != nil && controller.Type != "" &&
+		controller.Type != types.DeploymentControllerTypeEcs {
+		return rotate.Errorf(rotate.Configuration, "service %s has the deployment controller %s, expected %s (rolling update)", ref,
+			controller.Type, types.DeploymentControllerTypeEcs).
 			WithHint("restarting it is not possible from here: recreate the service with the rolling deployment controller")
 	}
 	return nil
 }
 
-// identify settles which agent the secret belongs to: exactly one, which is named by no service of another secret.
+// identify finds which agent the secret belongs to: exactly one, which is named by no service of another secret.
 func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	for _, user := range users {
 		switch {
 		case user.agentID == "":
 			continue
 		case r.agentID != "" && !strings.EqualFold(r.agentID, user.agentID):
-			return rotate.Errorf(rotate.Configuration, "services on secret %s name two agents, %s and %s", r.config.SecretARN, r.agentID, user.agentID).
+			return rotate.Errorf(rotate.Configuration, "services on secret %s name two agents, %s and %s", r.config.SecretARN, r.agentID,
+				user.agentID).
 				WithHint("give each runner a secret of its own")
 		case r.region != "" && user.region != "" && !strings.EqualFold(r.region, user.region):
-			return rotate.Errorf(rotate.Configuration, "services on secret %s name two regions, %s and %s", r.config.SecretARN, r.region, user.region)
+			return rotate.Errorf(rotate.Configuration, "services on secret %s name two regions, %s and %s", r.config.SecretARN, r.region,
+				user.region)
 		}
 		r.agentID = user.agentID
 		if user.region != "" {
@@ -292,11 +304,13 @@ func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 		}
 	}
 	if r.agentID == "" {
-		return rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret but has no plain variable %s", users[0].service, envAgentID).
+		return rotate.Errorf(rotate.Configuration, "service %s takes a variable from the secret but has no plain variable %s",
+			users[0].service, envAgentID).
 			WithHint("set %s in the task definition's environment, as the vendor's templates do", envAgentID)
 	}
 	if other, found := others[strings.ToLower(r.agentID)]; found {
-		return rotate.Errorf(rotate.Configuration, "agent %s is named by service %s too, which takes its secret from elsewhere: neither is served", r.agentID, other).
+		return rotate.Errorf(rotate.Configuration,
+			"agent %s is named by service %s too, which takes its secret from elsewhere: neither is served", r.agentID, other).
 			WithHint("remove the wrong one")
 	}
 	return nil

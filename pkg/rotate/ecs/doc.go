@@ -15,7 +15,7 @@
 // # The note
 //
 // AWS advises against calls that change a secret while it rotates. Staging labels of our own are the least that
-// survives a crash beside the secret, and need no right that a rotation does not need anyway. A secret can have 20
+// survives a crash together with the secret, and need no right that a rotation does not need anyway. A secret can have 20
 // labels of 256 characters; of these there are seven at rest, and a few more while they change or where more than ten services
 // are restarted:
 //

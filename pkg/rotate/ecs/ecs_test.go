@@ -126,15 +126,17 @@ func TestDiscover(t *testing.T) {
 		c.service("runner-b")
 		c.service("web", func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
 		for range 23 { // more than a page of DescribeServices
-			c.service("another-"+strings.ToLower(time.Now().Format("150405.000000000")), func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
+			c.service("another-"+strings.ToLower(time.Now().Format("150405.000000000")),
+				func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
 			time.Sleep(time.Millisecond)
 		}
 		runner, platform := c.runner()
-		if runner.AgentID() != agentID || runner.Region() != "eu1" || !slices.Equal(runner.Services(), []string{"matillion/runner", "matillion/runner-b"}) {
+		if runner.AgentID() != agentID || runner.Region() != "eu1" ||
+			!slices.Equal(runner.Services(), []string{"matillion/runner", "matillion/runner-b"}) {
 			t.Errorf("agent %s, region %s, services %v", runner.AgentID(), runner.Region(), runner.Services())
 		}
 		if platform.Stored.ClientID != "client" || platform.Stored.ClientSecret.Reveal() != "the-first-secret" || platform.Staged {
-			t.Errorf("home %+v", platform)
+			t.Errorf("platform %+v", platform)
 		}
 		if platform.Instances.State != rotate.Steady || !strings.Contains(platform.Instances.Detail, "service matillion/runner: 1 of 1 running") {
 			t.Errorf("instances %+v", platform.Instances)
@@ -174,20 +176,24 @@ func TestDiscoverRefuses(t *testing.T) {
 		"no service": {prepare: func(*cloud) {}, says: "no service takes a variable from secret"},
 		"services of other secrets": {prepare: func(c *cloud) {
 			c.service("web", func(container *ecsemulator.Container) { container.Environment, container.Secrets = nil, nil })
-		}, says: "looked at 1 services of matillion"},
-		"two agents":  {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("AGENT_ID", other)) }, says: "name two agents"},
-		"two regions": {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("MATILLION_REGION", "us1")) }, says: "name two regions"},
+		}, says: "1 services of matillion were read"},
+		"two agents": {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("AGENT_ID", other)) }, says: "name two agents"},
+		"two regions": {prepare: func(c *cloud) { c.service("a"); c.service("b", variable("MATILLION_REGION", "us1")) },
+			says: "name two regions"},
 		"no agent": {prepare: func(c *cloud) {
 			c.service("a", func(container *ecsemulator.Container) { delete(container.Environment, "AGENT_ID") })
 		}, says: "has no plain variable AGENT_ID"},
 		"pinned to a version": {prepare: func(c *cloud) { c.service("a", from(":client_secret::11111111-2222-3333-4444-555555555555")) },
 			says: "pinned to version 11111111-2222-3333-4444-555555555555"},
-		"pinned to a stage":  {prepare: func(c *cloud) { c.service("a", from(":client_secret:AWSPREVIOUS:")) }, says: "reads the staging label AWSPREVIOUS"},
-		"another key":        {prepare: func(c *cloud) { c.service("a", from(":secret::")) }, says: `takes the JSON key "secret" of the secret, expected "client_secret"`},
+		"pinned to a stage": {prepare: func(c *cloud) { c.service("a", from(":client_secret:AWSPREVIOUS:")) },
+			says: "reads the staging label AWSPREVIOUS"},
+		"another key": {prepare: func(c *cloud) { c.service("a", from(":secret::")) },
+			says: `takes the JSON key "secret" of the secret, expected "client_secret"`},
 		"the whole document": {prepare: func(c *cloud) { c.service("a", from("")) }, says: `takes the JSON key ""`},
 		"CODE_DEPLOY": {prepare: func(c *cloud) {
 			c.service("a")
-			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "a", DesiredCount: 1, DeploymentController: "CODE_DEPLOY"})
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "a", DesiredCount: 1,
+				DeploymentController: "CODE_DEPLOY"})
 		}, says: "has the deployment controller CODE_DEPLOY"},
 		"the client secret is plain": {prepare: func(c *cloud) {
 			c.service("a", func(container *ecsemulator.Container) {
@@ -236,7 +242,8 @@ func TestDiscoverRefuses(t *testing.T) {
 		"a missing service": {prepare: func(c *cloud) { c.service("a") }, change: func(config *ecs.Config) {
 			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "b"}}
 		}, says: "service b of cluster matillion cannot be described: MISSING"},
-		"a missing cluster": {prepare: func(*cloud) {}, change: func(config *ecs.Config) { config.Clusters = []string{"elsewhere"} }, says: "ClusterNotFoundException"},
+		"a missing cluster": {prepare: func(*cloud) {}, change: func(config *ecs.Config) { config.Clusters = []string{"elsewhere"} },
+			says: "ClusterNotFoundException"},
 		"the agent's secret is elsewhere too": {prepare: func(c *cloud) {
 			c.service("a")
 			second := c.secrets.AddSecret("second", value)
@@ -270,8 +277,10 @@ func TestNoteSurvivesInLabels(t *testing.T) {
 		{},
 		{Applied: "aaaaaaaaaaaa"},
 		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd"}},
-		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true, Until: at.Add(time.Hour + 123*time.Millisecond)}},
-		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true}, Intent: &rotate.Intent{At: at, Over: "aaaaaaaaaaaa", By: "0123abcd"}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true,
+			Until: at.Add(time.Hour + 123*time.Millisecond)}},
+		{Applied: "aaaaaaaaaaaa", Paused: &rotate.OwnPause{At: at, By: "0123abcd", Confirmed: true},
+			Intent: &rotate.Intent{At: at, Over: "aaaaaaaaaaaa", By: "0123abcd"}},
 		{Applied: rotate.AppliedNothing, LastRotation: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "bbbbbbbbbbbb", LastRotation: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{},
@@ -535,10 +544,12 @@ func TestServiceStates(t *testing.T) {
 			c.services.ScaleTo("matillion", "runner", 0)
 		}, rotate.Stopped},
 		"without rollout state": {func(c *cloud) {
-			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1, NoRolloutState: true})
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1,
+				NoRolloutState: true})
 		}, rotate.Steady},
 		"without rollout state, being deployed": {func(c *cloud) {
-			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1, NoRolloutState: true})
+			c.services.CreateService(ecsemulator.ServiceSpec{Cluster: "matillion", Name: "b", TaskDefinition: "runner", DesiredCount: 1,
+				NoRolloutState: true})
 			c.services.Deploy("matillion", "b")
 		}, rotate.Rolling},
 	}
@@ -563,14 +574,15 @@ func TestCheckWantsRoomForLabels(t *testing.T) {
 		current := c.secrets.Versions(c.arn)[0].ID
 		for _, label := range "abcdefghijk" {
 			_, err := c.secretsAPI.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
-				SecretId: &c.arn, VersionStage: aws.String("somebody-" + string(label)), MoveToVersionId: &current,
+				SecretId: &c.arn, VersionStage: aws.String("foreign-" + string(label)), MoveToVersionId: &current,
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		runner, _ := c.runner()
-		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "12 staging labels, and at most 7") {
+		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration ||
+			!strings.Contains(err.Error(), "12 staging labels, and at most 7") {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -131,7 +131,7 @@ func hasCode(err error, code string) bool {
 	return errors.As(err, &api) && api.ErrorCode() == code
 }
 
-// join makes one error of those of several services; its kind is that of what a person must mend, if one is.
+// join makes one error of those of several services; its kind is that of what a person must put right, if one is.
 func join(failed []error) error {
 	if len(failed) < 2 {
 		return errors.Join(failed...)

@@ -24,7 +24,8 @@ func TestErrorsOfAWSByTheirCause(t *testing.T) {
 		hint                     string
 	}{
 		"denied by IAM": {"GetSecretValue", "AccessDeniedException",
-			"User: x is not authorized to perform: secretsmanager:GetSecretValue on resource: " + arn + " because no identity-based policy allows it",
+			"User: x is not authorized to perform: secretsmanager:GetSecretValue on resource: " + arn +
+				" because no identity-based policy allows it",
 			rotate.Permission, "secretsmanager:GetSecretValue on " + arn},
 		"denied by the key": {"GetSecretValue", "AccessDeniedException", "Access to KMS is not allowed", rotate.Permission, key},
 		"denied the key by IAM": {"PutSecretValue", "AccessDeniedException",
@@ -40,7 +41,8 @@ func TestErrorsOfAWSByTheirCause(t *testing.T) {
 		"the key's state, by KMS":     {"GetSecretValue", "KMSInvalidStateException", "", rotate.Configuration, enable},
 		"the key is disabled, by KMS": {"GetSecretValue", "DisabledException", "", rotate.Configuration, enable},
 		"marked for deletion": {"GetSecretValue", "InvalidRequestException",
-			"You can't perform this operation on the secret because it was marked for deletion.", rotate.Configuration, "restore-secret --secret-id " + arn},
+			"You can't perform this operation on the secret because it was marked for deletion.", rotate.Configuration,
+			"restore-secret --secret-id " + arn},
 		"marked for deletion, by label": {"UpdateSecretVersionStage", "InvalidRequestException",
 			"The secret is scheduled for deletion.", rotate.Configuration, "restore-secret"},
 		"another invalid request": {"GetSecretValue", "InvalidRequestException",
@@ -60,7 +62,8 @@ func TestErrorsOfAWSByTheirCause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := Failure(test.operation, arn, &smithy.GenericAPIError{Code: test.code, Message: test.message})
 			var typed *rotate.Error
-			if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) || (test.hint == "") != (typed.Hint == "") {
+			if !errors.As(err, &typed) || typed.Kind != test.kind || !strings.Contains(typed.Hint, test.hint) ||
+				(test.hint == "") != (typed.Hint == "") {
 				t.Errorf("%v, want kind %q and the advice %q", err, test.kind, test.hint)
 			}
 			if !strings.Contains(err.Error(), test.operation+" "+arn+": "+test.code) || !hasCode(err, test.code) {
@@ -76,9 +79,11 @@ func TestPromise7ErrorsOfTheSDKAreRedacted(t *testing.T) {
 	document := `{"client_id":"c","client_secret":"` + hidden + `"}`
 	secrets := []maia.Secret{maia.NewSecret(document), maia.NewSecret(hidden), {}}
 	for name, err := range map[string]error{
-		"a message":              &smithy.GenericAPIError{Code: "ValidationException", Message: "Value '" + document + "' at 'secretString' failed"},
-		"a secret in two":        &smithy.GenericAPIError{Code: "ValidationException", Message: hidden[:9] + "\u200b\n" + hidden[9:]},
-		"a malformed answer":     &smithy.DeserializationError{Err: fmt.Errorf("invalid character after %q", document), Snapshot: []byte(document)},
+		"a message": &smithy.GenericAPIError{Code: "ValidationException",
+			Message: "Value '" + document + "' at 'secretString' failed"},
+		"a secret in two": &smithy.GenericAPIError{Code: "ValidationException", Message: hidden[:9] + "\u200b\n" + hidden[9:]},
+		"a malformed answer": &smithy.DeserializationError{Err: fmt.Errorf("invalid character after %q", document),
+			Snapshot: []byte(document)},
 		"one that was wrapped":   fmt.Errorf("operation error: %w", &smithy.DeserializationError{Err: errors.New("it was " + hidden + "-2")}),
 		"an error of the client": fmt.Errorf("Post with %s: %w", document, context.DeadlineExceeded),
 		"a long one":             &smithy.GenericAPIError{Code: "ValidationException", Message: strings.Repeat("x", 1<<20)},

@@ -112,10 +112,13 @@ func FuzzDocument(f *testing.F) {
 
 // FuzzNoteOfLabels: whatever labels a secret has, what is read of them is what is written and read again, in few enough labels.
 func FuzzNoteOfLabels(f *testing.F) {
-	f.Add("AWSCURRENT maia-rotate/applied/0123456789ab/20260301T100000.000Z maia-rotate/rotated/ab0123456789/0123456789ab/20260301T095900.123Z", "q3k5")
+	f.Add("AWSCURRENT maia-rotate/applied/0123456789ab/20260301T100000.000Z "+
+		"maia-rotate/rotated/ab0123456789/0123456789ab/20260301T095900.123Z", "q3k5")
 	f.Add("maia-rotate/intent/0123456789ab/20260301T100000.000Z/q3k5 maia-rotate/intent/0123456789ab/20260301T100001.000Z/other", "q3k5")
-	f.Add("maia-rotate/pausing/20260301T100000.000Z/q3k5 maia-rotate/paused/20260301T100000.000Z/none/q3k5 maia-rotate/paused/20260301T090000.000Z/20260301T110000.000Z/x", "")
-	f.Add("maia-rotate/ maia-rotate/applied maia-rotate/applied// maia-rotate/intent///// maia-rotate/rotated/a/b/not-a-time maia-rotate/paused/x/y/z other/applied/x/y", "")
+	f.Add("maia-rotate/pausing/20260301T100000.000Z/q3k5 maia-rotate/paused/20260301T100000.000Z/none/q3k5 "+
+		"maia-rotate/paused/20260301T090000.000Z/20260301T110000.000Z/x", "")
+	f.Add("maia-rotate/ maia-rotate/applied maia-rotate/applied// maia-rotate/intent///// maia-rotate/rotated/a/b/not-a-time "+
+		"maia-rotate/paused/x/y/z other/applied/x/y", "")
 	f.Fuzz(func(t *testing.T, text, own string) {
 		labels := strings.Fields(text)
 		note := noteOf(labels, own)
@@ -168,14 +171,15 @@ func FuzzLabelsOfNote(f *testing.F) {
 	})
 }
 
-// sayable says that a time has a year of four digits, wherever it is told.
+// sayable reports whether a time has a year of four digits in every time zone.
 func sayable(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 
 // FuzzValueFrom: what a task definition refers to is put together again as it was, and is the secret if and only if the ARN
 // is, with its six characters or without.
 func FuzzValueFrom(f *testing.F) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:matillion-oauth-credentials-AbCdEf"
-	for _, sample := range []string{arn, arn + ":client_secret::", arn[:len(arn)-7] + ":k:AWSCURRENT:", arn + ":a:b:c:d", "arn:aws:ssm:eu-west-1:123456789012:parameter/x", "", "::::::"} {
+	for _, sample := range []string{arn, arn + ":client_secret::", arn[:len(arn)-7] + ":k:AWSCURRENT:", arn + ":a:b:c:d",
+		"arn:aws:ssm:eu-west-1:123456789012:parameter/x", "", "::::::"} {
 		f.Add(sample, arn)
 	}
 	f.Fuzz(func(t *testing.T, text, secretARN string) {
@@ -186,14 +190,16 @@ func FuzzValueFrom(f *testing.F) {
 			}
 			return
 		}
-		if again := strings.Join([]string{from.arn, from.key, from.stage, from.version}, ":"); !strings.HasPrefix(again, text) && !strings.HasPrefix(text, again) {
+		if again := strings.Join([]string{from.arn, from.key, from.stage, from.version}, ":"); !strings.HasPrefix(again, text) &&
+			!strings.HasPrefix(text, again) {
 			t.Errorf("%q became %q", text, again)
 		}
 		if from.names(secretARN) && !strings.HasPrefix(secretARN, from.arn) {
 			t.Errorf("%q is taken for %q", text, secretARN)
 		}
 		container := types.ContainerDefinition{Secrets: []types.Secret{{Name: aws.String(envClientSecret), ValueFrom: &text}}}
-		if uses, err := usesSecret(container, secretARN); err != nil && rotate.KindOf(err) != rotate.Configuration || uses && !from.names(secretARN) {
+		if uses, err := usesSecret(container, secretARN); err != nil && rotate.KindOf(err) != rotate.Configuration ||
+			uses && !from.names(secretARN) {
 			t.Errorf("%q is used: %t, %v", text, uses, err)
 		}
 	})

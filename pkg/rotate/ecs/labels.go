@@ -78,7 +78,8 @@ func noteOf(labels []string, own string) rotate.Note {
 	return note
 }
 
-// confirms reports whether a pause that Maia has reported counts more than another that was noted: it is newer, or of the same run and moment.
+// confirms reports whether a pause that Maia has reported counts more than another that was noted: it is newer, or of the same run
+// and moment.
 func confirms(found, noted *rotate.OwnPause) bool {
 	switch {
 	case !found.At.Equal(noted.At):
@@ -166,7 +167,8 @@ func splitLabel(label string) (kind string, fields []string) {
 // one is off. A pause that was taken over is the same.
 func isPauseOfAnother(label string, counts *rotate.OwnPause) bool {
 	kind, fields := splitLabel(label)
-	return (kind == "pausing" || kind == "paused") && len(fields) > 0 && counts != nil && fields[len(fields)-1] != counts.By && fields[0] != stamp(counts.At)
+	return (kind == "pausing" || kind == "paused") && len(fields) > 0 && counts != nil && fields[len(fields)-1] != counts.By &&
+		fields[0] != stamp(counts.At)
 }
 
 func stamp(t time.Time) string {

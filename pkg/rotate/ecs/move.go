@@ -28,7 +28,8 @@ func (s *service) canMove() error {
 		return nil
 	}
 	if strategy := config.Strategy; strategy != "" && strategy != types.DeploymentStrategyRolling {
-		return rotate.Errorf(rotate.Configuration, "service %s has the deployment strategy %s, expected %s: it keeps tasks with the revoked secret, and may go back to them",
+		return rotate.Errorf(rotate.Configuration,
+			"service %s has the deployment strategy %s, expected %s: it keeps tasks with the revoked secret, and may go back to them",
 			s.ServiceRef, strategy, types.DeploymentStrategyRolling).
 			WithHint("set the strategy of its deployment configuration to %s", types.DeploymentStrategyRolling)
 	}
@@ -38,7 +39,8 @@ func (s *service) canMove() error {
 		return nil
 	}
 	return rotate.Errorf(rotate.Configuration,
-		"service %s can never be restarted: with maximumPercent %d and minimumHealthyPercent %d of %d tasks ECS may neither start one nor stop one",
+		"service %s can never be restarted: with maximumPercent %d and minimumHealthyPercent %d of %d tasks ECS may neither start one nor "+
+			"stop one",
 		s.ServiceRef, most, least, desired).
 		WithHint("raise maximumPercent (200 lets ECS start the new task first) or lower minimumHealthyPercent (0 lets it stop the old one first)")
 }
@@ -49,5 +51,6 @@ func (s *service) bounds(config *types.DeploymentConfiguration) (most, least int
 	if s.seen.SchedulingStrategy == types.SchedulingStrategyDaemon {
 		most, least = 100, 0 // one task on an instance: the old one stops before the new one starts
 	}
-	return int(aws.ToInt32(cmp.Or(config.MaximumPercent, aws.Int32(int32(most))))), int(aws.ToInt32(cmp.Or(config.MinimumHealthyPercent, aws.Int32(int32(least)))))
+	return int(aws.ToInt32(cmp.Or(config.MaximumPercent, aws.Int32(int32(most))))),
+		int(aws.ToInt32(cmp.Or(config.MinimumHealthyPercent, aws.Int32(int32(least)))))
 }

@@ -66,7 +66,7 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 		c.restart(runner)
 		for _, after := range []time.Duration{0, 10 * time.Second, 50 * time.Second, 25 * time.Minute} {
 			time.Sleep(after)
-			c.label("somebody's-" + after.String()) // moves LastChangedDate
+			c.label("foreign-" + after.String()) // moves LastChangedDate
 			later, platform := c.runner()
 			if platform.Instances.Read != rotate.ReadCurrent {
 				t.Errorf("after %s: %+v", after, platform.Instances)
@@ -75,7 +75,7 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c.services.Deploy("matillion", "runner") // by somebody else: newer, and so it reads the same
+		c.services.Deploy("matillion", "runner") // by an operator: newer, and so it reads the same
 		if _, platform := c.runner(); platform.Instances.Read != rotate.ReadCurrent {
 			t.Errorf("after a newer deployment: %+v", platform.Instances)
 		}
@@ -120,7 +120,8 @@ func TestAnOrderThatDoesNotShowYetIsRolling(t *testing.T) {
 				for range 20 {
 					for _, r := range []*ecs.Runner{runner, later} {
 						platform := c.observe(r)
-						if platform.Instances.Read != rotate.ReadCurrent || platform.Instances.State != rotate.Rolling && platform.Instances.State != rotate.Short {
+						if platform.Instances.Read != rotate.ReadCurrent || platform.Instances.State != rotate.Rolling &&
+							platform.Instances.State != rotate.Short {
 							t.Fatalf("%+v", platform.Instances)
 						}
 					}
@@ -171,19 +172,22 @@ func TestEveryServiceIsTriedAndALaterRunRestartsOnlyThoseThatFailed(t *testing.T
 			t.Fatal(err)
 		}
 		refuse := func(service string, kind wire.Kind) func() {
-			return c.services.Inject(wire.Fault{Operation: "UpdateService", Kind: kind, Match: func(raw []byte) bool { return strings.Contains(string(raw), service) }})
+			return c.services.Inject(wire.Fault{Operation: "UpdateService", Kind: kind,
+				Match: func(raw []byte) bool { return strings.Contains(string(raw), service) }})
 		}
 		allow := []func(){refuse(`matillion/a"`, wire.AccessDenied), refuse(`matillion/c"`, wire.Throttle)}
 		ids, err := runner.Restart(t.Context())
 		if len(ids) != 2 || rotate.KindOf(err) != rotate.Permission {
 			t.Errorf("IDs %v, error %v", ids, err)
 		}
-		for _, says := range []string{"UpdateService matillion/a: AccessDenied", "UpdateService matillion/c: Throttling", "ecs:UpdateService on matillion/a"} {
+		for _, says := range []string{"UpdateService matillion/a: AccessDenied", "UpdateService matillion/c: Throttling",
+			"ecs:UpdateService on matillion/a"} {
 			if err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("error %v, want one that says %s", err, says)
 			}
 		}
-		note := rotate.Note{Ordered: &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: second.ClientSecret.Fingerprint(), IDs: ids}}
+		note := rotate.Note{Ordered: &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond),
+			For: second.ClientSecret.Fingerprint(), IDs: ids}}
 		if err := runner.SaveNote(t.Context(), note); err != nil {
 			t.Fatal(err)
 		}
@@ -250,10 +254,12 @@ func TestAServiceThatIsBeingDeletedIsLeftOut(t *testing.T) {
 		c.play("draining-sibling")
 		time.Sleep(time.Hour)
 		runner, platform := c.runner(func(config *ecs.Config) {
-			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "runner-old"}, {Cluster: "matillion", Service: "runner"}}
+			config.Clusters, config.Services = nil, []ecs.ServiceRef{{Cluster: "matillion", Service: "runner-old"},
+				{Cluster: "matillion", Service: "runner"}}
 		})
 		if platform.Instances.State != rotate.Steady || !slices.Equal(runner.LeftOut(), []string{"service matillion/runner-old is DRAINING"}) ||
-			!strings.Contains(platform.Instances.Detail, "runner-old is DRAINING and left out") || !slices.Equal(runner.Services(), []string{"matillion/runner"}) {
+			!strings.Contains(platform.Instances.Detail, "runner-old is DRAINING and left out") ||
+			!slices.Equal(runner.Services(), []string{"matillion/runner"}) {
 			t.Errorf("%+v, left out %v, services %v", platform.Instances, runner.LeftOut(), runner.Services())
 		}
 		c.restart(runner)
@@ -268,22 +274,27 @@ func TestDeploymentsThatCannotMoveAreRefused(t *testing.T) {
 		spec ecsemulator.ServiceSpec
 		says string // empty: it can
 	}{
-		"defaults":              {ecsemulator.ServiceSpec{DesiredCount: 1}, ""},
-		"100, 50 of 1":          {ecsemulator.ServiceSpec{DesiredCount: 1, MaximumPercent: aws.Int(100), MinimumHealthyPercent: aws.Int(50)}, "maximumPercent 100 and minimumHealthyPercent 50 of 1 tasks"},
-		"100, 50 of 2":          {ecsemulator.ServiceSpec{DesiredCount: 2, MaximumPercent: aws.Int(100), MinimumHealthyPercent: aws.Int(50)}, ""},
-		"100, 100":              {ecsemulator.ServiceSpec{DesiredCount: 3, MaximumPercent: aws.Int(100), MinimumHealthyPercent: aws.Int(100)}, "maximumPercent 100 and minimumHealthyPercent 100 of 3 tasks"},
+		"defaults": {ecsemulator.ServiceSpec{DesiredCount: 1}, ""},
+		"100, 50 of 1": {ecsemulator.ServiceSpec{DesiredCount: 1, MaximumPercent: aws.Int(100),
+			MinimumHealthyPercent: aws.Int(50)}, "maximumPercent 100 and minimumHealthyPercent 50 of 1 tasks"},
+		"100, 50 of 2": {ecsemulator.ServiceSpec{DesiredCount: 2, MaximumPercent: aws.Int(100), MinimumHealthyPercent: aws.Int(50)}, ""},
+		"100, 100": {ecsemulator.ServiceSpec{DesiredCount: 3, MaximumPercent: aws.Int(100),
+			MinimumHealthyPercent: aws.Int(100)}, "maximumPercent 100 and minimumHealthyPercent 100 of 3 tasks"},
 		"150, 100 of 1":         {ecsemulator.ServiceSpec{DesiredCount: 1, MaximumPercent: aws.Int(150)}, "maximumPercent 150"},
 		"150, 100 of 2":         {ecsemulator.ServiceSpec{DesiredCount: 2, MaximumPercent: aws.Int(150)}, ""},
 		"100, 0":                {ecsemulator.ServiceSpec{DesiredCount: 1, MaximumPercent: aws.Int(100), MinimumHealthyPercent: aws.Int(0)}, ""},
 		"the vendor's template": {ecsemulator.ServiceSpec{DesiredCount: 1, MinimumHealthyPercent: aws.Int(50)}, ""},
 		"a daemon":              {ecsemulator.ServiceSpec{DesiredCount: 1, Daemon: true}, ""},
-		"a daemon, 100":         {ecsemulator.ServiceSpec{DesiredCount: 2, Daemon: true, MinimumHealthyPercent: aws.Int(100)}, "maximumPercent 100 and minimumHealthyPercent 100"},
-		"a daemon, 50 of 1":     {ecsemulator.ServiceSpec{DesiredCount: 1, Daemon: true, MinimumHealthyPercent: aws.Int(50)}, "minimumHealthyPercent 50 of 1"},
-		"a daemon, 200 and 100": {ecsemulator.ServiceSpec{DesiredCount: 1, Daemon: true, MaximumPercent: aws.Int(200), MinimumHealthyPercent: aws.Int(100)}, ""},
-		"blue/green":            {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "BLUE_GREEN"}, "has the deployment strategy BLUE_GREEN"},
-		"linear":                {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "LINEAR"}, "has the deployment strategy LINEAR"},
-		"canary":                {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "CANARY"}, "has the deployment strategy CANARY"},
-		"rolling":               {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "ROLLING"}, ""},
+		"a daemon, 100": {ecsemulator.ServiceSpec{DesiredCount: 2, Daemon: true, MinimumHealthyPercent: aws.Int(100)},
+			"maximumPercent 100 and minimumHealthyPercent 100"},
+		"a daemon, 50 of 1": {ecsemulator.ServiceSpec{DesiredCount: 1, Daemon: true, MinimumHealthyPercent: aws.Int(50)},
+			"minimumHealthyPercent 50 of 1"},
+		"a daemon, 200 and 100": {ecsemulator.ServiceSpec{DesiredCount: 1, Daemon: true, MaximumPercent: aws.Int(200),
+			MinimumHealthyPercent: aws.Int(100)}, ""},
+		"blue/green": {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "BLUE_GREEN"}, "has the deployment strategy BLUE_GREEN"},
+		"linear":     {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "LINEAR"}, "has the deployment strategy LINEAR"},
+		"canary":     {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "CANARY"}, "has the deployment strategy CANARY"},
+		"rolling":    {ecsemulator.ServiceSpec{DesiredCount: 1, Strategy: "ROLLING"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -293,7 +304,8 @@ func TestDeploymentsThatCannotMoveAreRefused(t *testing.T) {
 				c.services.CreateService(test.spec)
 				runner, _ := c.runner()
 				for _, err := range []error{runner.Check(t.Context()), runner.CanMove()} {
-					if test.says == "" && err != nil || test.says != "" && (rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), test.says)) {
+					if test.says == "" && err != nil || test.says != "" &&
+						(rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), test.says)) {
 						t.Errorf("error %v, want one that says %q", err, test.says)
 					}
 				}
@@ -312,7 +324,8 @@ func TestDetailQuotesTheNewestEventOfARolloutThatIsNotDone(t *testing.T) {
 		c.play("cannot-move")
 		c.services.Deploy("matillion", "runner")
 		time.Sleep(time.Hour)
-		if _, platform := c.runner(); !strings.Contains(platform.Instances.Detail, `ECS's newest event: "(service runner) was unable to stop or start tasks during a deployment`) {
+		if _, platform := c.runner(); !strings.Contains(platform.Instances.Detail,
+			`ECS's newest event: "(service runner) was unable to stop or start tasks during a deployment`) {
 			t.Errorf("one that cannot move: %s", platform.Instances.Detail)
 		}
 	})

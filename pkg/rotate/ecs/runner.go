@@ -20,7 +20,7 @@ type Runner struct {
 	ecs      ecsAPI
 	secret   *secret
 	services []*service
-	inactive []string // services on the secret that were not ACTIVE when they were looked up, for a person
+	inactive []string // services on the secret that were not ACTIVE when they were read, for a person
 	agentID  string
 	region   string
 
@@ -36,8 +36,8 @@ var _ rotate.Runner = (*Runner)(nil)
 // wedged is how old an order is with whose tasks a runner that is not connected may be restarted.
 const wedged = time.Hour
 
-// labelSettles is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
-const labelSettles = 3 * time.Second
+// labelLag is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
+const labelLag = 3 * time.Second
 
 // AgentID is what the task definition's AGENT_ID says.
 func (r *Runner) AgentID() string { return r.agentID }
@@ -63,7 +63,8 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 		return rotate.Platform{}, err
 	}
 	if r.config.Stage && r.config.Token != "" && (r.secret.labels[awsPending] != r.config.Token || r.Promoted()) {
-		return rotate.Platform{}, rotate.Errorf(rotate.NotReady, "version %s is not AWSPENDING any more: another run has finished this rotation, or somebody has abandoned it", r.config.Token).
+		return rotate.Platform{}, rotate.Errorf(rotate.NotReady,
+			"version %s is not AWSPENDING any more: another run has finished this rotation, or an operator has abandoned it", r.config.Token).
 			WithHint("nothing")
 	}
 	current, err := r.secret.current(ctx)
@@ -135,7 +136,8 @@ func (r *Runner) describeServices(ctx context.Context) error {
 		}
 	}
 	if len(r.active()) == 0 {
-		return rotate.Errorf(rotate.Configuration, "no service on secret %s is ACTIVE any more: %s", r.config.SecretARN, strings.Join(r.LeftOut(), ", ")).
+		return rotate.Errorf(rotate.Configuration, "no service on secret %s is ACTIVE any more: %s", r.config.SecretARN,
+			strings.Join(r.LeftOut(), ", ")).
 			WithHint("name the service that the runner runs as now in the function's configuration")
 	}
 	return nil
@@ -196,7 +198,8 @@ func leftOut(ref ServiceRef, described types.Service) string {
 func (r *Runner) Check(ctx context.Context) error {
 	ours := noteLabels + 2*(len(orderedLabels(r.largestOrder()))-1) // while one order is replaced by another there are both
 	if others := len(r.secret.labels) - len(r.secret.ours()); others+ours > maxLabels {
-		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand beside ours", others, max(0, maxLabels-ours)).
+		return rotate.Errorf(rotate.Configuration, "the secret has %d staging labels, and at most %d can stand next to ours", others,
+			max(0, maxLabels-ours)).
 			WithHint("remove staging labels that nobody uses")
 	}
 	for _, service := range r.active() {
@@ -210,7 +213,8 @@ func (r *Runner) Check(ctx context.Context) error {
 	}
 	const growth = 1 << 10 // a new secret may be longer than the one it replaces
 	if length := len(current.Reveal()); length+growth > maxDocument {
-		return rotate.Errorf(rotate.Configuration, "the secret's value is %d bytes long, and a new client_secret might not fit into %d", length, maxDocument).
+		return rotate.Errorf(rotate.Configuration, "the secret's value is %d bytes long, and a new client_secret might not fit into %d",
+			length, maxDocument).
 			WithHint("keep something else elsewhere")
 	}
 	return nil
@@ -228,7 +232,7 @@ func (r *Runner) largestOrder() rotate.Order {
 }
 
 // SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash between
-// leaves both. An intent, and that the runner is about to be paused, stands only if a look after it was written shows no
+// leaves both. An intent, and that the runner is about to be paused, stands only if a read after it was written shows no
 // other that was not there before.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	before := r.secret.ours()
@@ -250,7 +254,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 		}
 		// A read may lag a write: another run's label must have had the time to show.
 		select {
-		case <-time.After(labelSettles):
+		case <-time.After(labelLag):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -319,7 +323,7 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	return r.secret.putCurrent(ctx, r.fresh, document)
 }
 
-// ours says that the note has a refresh of ours as what made credentials.
+// ours reports whether credentials were made by a refresh of ours, by the note.
 func (r *Runner) ours(credentials maia.Credentials) bool {
 	note, made := noteOf(r.secret.ours(), r.intent), credentials.ClientSecret.Fingerprint()
 	return note.Intent != nil && note.Intent.Over != made || note.LastRotation != nil && note.LastRotation.New == made
@@ -377,10 +381,10 @@ func (r *Runner) owed() []*service {
 	return old
 }
 
-// Promoted says whether AWSCURRENT is on the version of this rotation, as last observed.
+// Promoted reports whether AWSCURRENT is on the version of this rotation, as last observed.
 func (r *Runner) Promoted() bool { return r.secret.labels[awsCurrent] == r.config.Token }
 
-// HasValue says whether the version of this rotation was seen to have a value.
+// HasValue reports whether the version of this rotation was seen to have a value.
 func (r *Runner) HasValue() bool {
 	_, ok := r.secret.versions[r.config.Token]
 	return ok
@@ -392,7 +396,7 @@ const deadAfter = 15 * time.Minute
 
 // ClearDead takes AWSPENDING off a version whose value is not AWSCURRENT's, outside of a rotation whose run has just seen
 // that AWSCURRENT holds what Maia does. Such a value can be neither used nor replaced, and while it is pending Secrets
-// Manager begins no new rotation. It says whether there was one.
+// Manager begins no new rotation. It reports whether there was one.
 func (r *Runner) ClearDead(ctx context.Context) (bool, error) {
 	id, current := r.secret.labels[awsPending], r.secret.labels[awsCurrent]
 	pending, read := r.secret.versions[id]

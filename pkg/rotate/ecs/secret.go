@@ -15,10 +15,14 @@ import (
 
 // secretsAPI is what is used of *secretsmanager.Client.
 type secretsAPI interface {
-	DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error)
-	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
-	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
-	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
+	DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput,
+		...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error)
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput,
+		...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput,
+		...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
+	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput,
+		...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
 }
 
 // secret is one secret of Secrets Manager as this process knows it.
@@ -113,7 +117,7 @@ func (s *secret) read(ctx context.Context, id, stage string) (found version, ok 
 		failed := s.failure("GetSecretValue", err)
 		if hasCode(err, "InvalidRequestException") && rotate.KindOf(failed) == rotate.Internal {
 			return version{}, false, rotate.Errorf(rotate.NotReady, "%w", failed).
-				WithHint("nothing: a label has moved meanwhile, the next run looks again")
+				WithHint("nothing: a label has moved meanwhile, the next run reads it again")
 		}
 		return version{}, false, failed
 	}
@@ -176,7 +180,7 @@ func (s *secret) put(ctx context.Context, token, stage string, document Document
 }
 
 // putCurrent makes a document AWSCURRENT outside of a rotation: under a label of ours first, and only if AWSCURRENT is where it
-// was then moved to it, so that what somebody else stores meanwhile is not overwritten. An earlier try that was cut off in between
+// was then moved to it, so that what another writer stores meanwhile is not overwritten. An earlier try that was cut off in between
 // has left its version under the label.
 func (s *secret) putCurrent(ctx context.Context, token string, document Document) error {
 	if left, labelled := s.labels[labelNext]; labelled && left != s.labels[awsCurrent] {
@@ -207,8 +211,8 @@ func (s *secret) move(ctx context.Context, label, to string) error {
 		if s.labels[label] == to {
 			return nil // an earlier try has come through
 		}
-		return rotate.Errorf(rotate.NotReady, "%s of secret %s was moved by somebody else meanwhile", label, s.arn).
-			WithHint("nothing: the next run looks again")
+		return rotate.Errorf(rotate.NotReady, "%s of secret %s was moved by another writer meanwhile", label, s.arn).
+			WithHint("nothing: the next run reads it again")
 	}
 	if err != nil {
 		return s.failure("UpdateSecretVersionStage", err)

@@ -20,7 +20,8 @@ import (
 type ecsAPI interface {
 	ListServices(context.Context, *awsecs.ListServicesInput, ...func(*awsecs.Options)) (*awsecs.ListServicesOutput, error)
 	DescribeServices(context.Context, *awsecs.DescribeServicesInput, ...func(*awsecs.Options)) (*awsecs.DescribeServicesOutput, error)
-	DescribeTaskDefinition(context.Context, *awsecs.DescribeTaskDefinitionInput, ...func(*awsecs.Options)) (*awsecs.DescribeTaskDefinitionOutput, error)
+	DescribeTaskDefinition(context.Context, *awsecs.DescribeTaskDefinitionInput,
+		...func(*awsecs.Options)) (*awsecs.DescribeTaskDefinitionOutput, error)
 	UpdateService(context.Context, *awsecs.UpdateServiceInput, ...func(*awsecs.Options)) (*awsecs.UpdateServiceOutput, error)
 }
 
@@ -61,7 +62,7 @@ func (s *service) describe(described types.Service) {
 	}
 }
 
-// state tells where the newest deployment is.
+// state is where the newest deployment is.
 func (s *service) state(ordered orders) rotate.InstanceState {
 	primary := s.primary()
 	switch {
@@ -89,7 +90,7 @@ func (s *service) rolledOut() bool {
 	return primary.RolloutState == types.DeploymentRolloutStateCompleted || primary.RolloutState == "" && len(s.seen.Deployments) == 1
 }
 
-// read tells which value the newest deployment read. changed is no earlier than when AWSCURRENT came to its version,
+// read is which value the newest deployment read. changed is no earlier than when AWSCURRENT came to its version,
 // created no later.
 func (s *service) read(ordered orders, created, changed time.Time) rotate.ReadState {
 	primary := s.primary()
@@ -146,7 +147,10 @@ func (s *service) newestEvent() string {
 	if len(s.seen.Events) == 0 {
 		return ""
 	}
-	newest := slices.MaxFunc(s.seen.Events, func(a, b types.ServiceEvent) int { return aws.ToTime(a.CreatedAt).Compare(aws.ToTime(b.CreatedAt)) })
+	newest := slices.MaxFunc(s.seen.Events, func(a,
+		b types.ServiceEvent) int {
+		return aws.ToTime(a.CreatedAt).Compare(aws.ToTime(b.CreatedAt))
+	})
 	return printable(aws.ToString(newest.Message), maxEvent)
 }
 

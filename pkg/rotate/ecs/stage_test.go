@@ -40,7 +40,8 @@ func (c *cloud) put(value, token string, stages ...string) {
 func (c *cloud) pending() {
 	c.t.Helper()
 	c.secrets.EnableRotation(c.arn, "arn:aws:lambda:eu-west-1:123456789012:function:none")
-	_, err := c.secretsAPI.RotateSecret(c.t.Context(), &secretsmanager.RotateSecretInput{SecretId: &c.arn, ClientRequestToken: aws.String(token)})
+	_, err := c.secretsAPI.RotateSecret(c.t.Context(),
+		&secretsmanager.RotateSecretInput{SecretId: &c.arn, ClientRequestToken: aws.String(token)})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestPromise2WhatARotationMadeIsStoredAsItsValue(t *testing.T) {
 		promoted bool
 	}{
 		"the refresh was the rotation's": {over: maia.NewSecret("the-first-secret").Fingerprint(), promoted: true},
-		"somebody else's":                {over: second.ClientSecret.Fingerprint()},
+		"another writer's":               {over: second.ClientSecret.Fingerprint()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -136,7 +137,8 @@ func TestStageCannotReplaceAValue(t *testing.T) {
 		staging, _ := c.runner(stage)
 		c.put(strings.ReplaceAll(value, "first", "third"), token, "AWSPENDING")
 		err := staging.Store(t.Context(), second)
-		if rotate.KindOf(err) != rotate.Vendor || !strings.Contains(err.Error(), "holds another value already") || strings.Contains(err.Error(), "third") {
+		if rotate.KindOf(err) != rotate.Vendor || !strings.Contains(err.Error(), "holds another value already") ||
+			strings.Contains(err.Error(), "third") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -286,8 +288,10 @@ func TestErrorsSayWhatToAllow(t *testing.T) {
 		"DescribeSecret":   {secretsOf, observe, "allow the function's role secretsmanager:DescribeSecret on arn:"},
 		"GetSecretValue":   {secretsOf, observe, "secretsmanager:GetSecretValue"},
 		"DescribeServices": {servicesOf, observe, "ecs:DescribeServices"},
-		"UpdateService":    {servicesOf, func(runner *ecs.Runner, c *cloud) error { _, err := runner.Restart(c.t.Context()); return err }, "ecs:UpdateService on matillion/runner"},
-		"PutSecretValue":   {secretsOf, func(runner *ecs.Runner, c *cloud) error { return runner.Store(c.t.Context(), second) }, "secretsmanager:PutSecretValue"},
+		"UpdateService": {servicesOf, func(runner *ecs.Runner, c *cloud) error { _, err := runner.Restart(c.t.Context()); return err },
+			"ecs:UpdateService on matillion/runner"},
+		"PutSecretValue": {secretsOf, func(runner *ecs.Runner, c *cloud) error { return runner.Store(c.t.Context(), second) },
+			"secretsmanager:PutSecretValue"},
 		"UpdateSecretVersionStage": {secretsOf, func(runner *ecs.Runner, c *cloud) error {
 			return runner.SaveNote(c.t.Context(), rotate.Note{Applied: "a"})
 		}, "secretsmanager:UpdateSecretVersionStage"},
@@ -329,7 +333,8 @@ func TestCheckWantsRoomForTheValue(t *testing.T) {
 		}
 		c.secrets.Put(c.arn, strings.Replace(value, "{", `{"pad":"`+strings.Repeat("x", 65000)+`",`, 1))
 		runner, _ = c.runner()
-		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "might not fit into 65536") {
+		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration ||
+			!strings.Contains(err.Error(), "might not fit into 65536") {
 			t.Errorf("error %v", err)
 		}
 	})

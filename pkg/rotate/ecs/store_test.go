@@ -23,7 +23,7 @@ func (c *cloud) lonely() (ids []string) {
 	return ids
 }
 
-// What somebody else stores between our look and our change stays, and the next look finds it.
+// What another writer stores between our read and our change stays, and the next read finds it.
 func TestPromise8AValueThatAnotherWriterStoresMeanwhileStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)

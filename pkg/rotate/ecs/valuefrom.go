@@ -51,7 +51,8 @@ func (v valueFrom) replicaOf(secretARN string) string {
 func (v valueFrom) follows(variable string) error {
 	switch {
 	case v.version != "":
-		return rotate.Errorf(rotate.Configuration, "variable %s is pinned to version %s of the secret and would never see a new value", variable, v.version).
+		return rotate.Errorf(rotate.Configuration, "variable %s is pinned to version %s of the secret and would never see a new value",
+			variable, v.version).
 			WithHint("take the version ID out of its valueFrom in the task definition")
 	case v.stage != "" && v.stage != awsCurrent:
 		return rotate.Errorf(rotate.Configuration, "variable %s reads the staging label %s, expected %s", variable, v.stage, awsCurrent).

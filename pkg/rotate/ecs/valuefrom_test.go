@@ -41,12 +41,15 @@ func TestParseValueFrom(t *testing.T) {
 func TestDocumentKeepsEveryOtherByte(t *testing.T) {
 	tests := map[string]struct{ before, secret, after string }{
 		"order, spacing, numbers": {
-			"{ \"a\" : 1.10e+2,\n\t\"client_secret\"  :\"old-secret\" , \"client_id\":\"c\",\"b\":[1, 2 ,{\"client_secret\":\"inner\"}]}\n", "new-secret",
+			"{ \"a\" : 1.10e+2,\n\t\"client_secret\"  :\"old-secret\" , \"client_id\":\"c\",\"b\":[1, 2 " +
+				",{\"client_secret\":\"inner\"}]}\n", "new-secret",
 			"{ \"a\" : 1.10e+2,\n\t\"client_secret\"  :\"new-secret\" , \"client_id\":\"c\",\"b\":[1, 2 ,{\"client_secret\":\"inner\"}]}\n",
 		},
-		"an escaped key":       {`{"client_id":"c","client\u005fsecret":"old-secret"}`, "new-secret", `{"client_id":"c","client\u005fsecret":"new-secret"}`},
+		"an escaped key": {`{"client_id":"c","client\u005fsecret":"old-secret"}`, "new-secret",
+			`{"client_id":"c","client\u005fsecret":"new-secret"}`},
 		"quotes in the secret": {`{"client_id":"c","client_secret":"old-secret"}`, `q"\` + "\n", `{"client_id":"c","client_secret":"q\"\\\n"}`},
-		"an escaped old one":   {`{"client_id":"c","client_secret":"a\"}b","z":1}`, "new-secret", `{"client_id":"c","client_secret":"new-secret","z":1}`},
+		"an escaped old one": {`{"client_id":"c","client_secret":"a\"}b","z":1}`, "new-secret",
+			`{"client_id":"c","client_secret":"new-secret","z":1}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

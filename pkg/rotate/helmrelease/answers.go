@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// lastAnswer has an answer count that says to try again later than there is time for. The client would wait until its time is over, and the
-// error would be of that, not of what was answered.
+// lastAnswer returns an answer that asks for another try later than there is time for. The client would wait until its time is over,
+// and its error would not say what was answered.
 type lastAnswer struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.

@@ -63,7 +63,7 @@ func (r *rig) sets() int {
 	return len(slices.DeleteFunc(sets.Items, func(s appsv1.ReplicaSet) bool { return !strings.HasPrefix(s.Name, appDeployment) }))
 }
 
-// TestWhatACarefulOperatorWouldLeave looks at what helm and kubectl show after a rotation.
+// TestWhatACarefulOperatorWouldLeave checks what helm and kubectl show after a rotation.
 func TestWhatACarefulOperatorWouldLeave(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -96,7 +96,8 @@ func TestWhatACarefulOperatorWouldLeave(t *testing.T) {
 			if strings.Contains(asJSON(after.Chart.Values), first) || asJSON(after.Chart.Values) != asJSON(before.Chart.Values) {
 				t.Error("the stored chart's own values are not what they were")
 			}
-			if after.Version != before.Version+1 || after.Info.Status != release.StatusDeployed || after.Info.Description != "Credentials rotated by maia-rotate" {
+			if after.Version != before.Version+1 || after.Info.Status != release.StatusDeployed ||
+				after.Info.Description != "Credentials rotated by maia-rotate" {
 				t.Errorf("helm history shows revision %d, %s, %q", after.Version, after.Info.Status, after.Info.Description)
 			}
 			if old, err := r.helm.Releases.Get(releaseName, before.Version); err != nil || old.Info.Status != release.StatusSuperseded {
@@ -136,7 +137,8 @@ func (r *rig) allowServices() {
 	r.t.Helper()
 	role, err := r.clients.RbacV1().Roles(r.namespace).Get(r.t.Context(), "maia-rotate", metav1.GetOptions{})
 	r.must(err)
-	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get", "patch"}})
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"services"},
+		Verbs: []string{"get", "patch"}})
 	_, err = r.clients.RbacV1().Roles(r.namespace).Update(r.t.Context(), role, metav1.UpdateOptions{})
 	r.must(err)
 }

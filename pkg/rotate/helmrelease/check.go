@@ -22,7 +22,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Check implements [rotate.Runner]. Reads are proved by Observe, the Lease by the note.
+// Check implements [rotate.Runner]. Reads were proved by Observe, writes of the Lease are by the note.
 func (r *Runner) Check(ctx context.Context) error {
 	if r.seen.last.Info.Status.IsPending() && r.cutOff() == nil {
 		return r.busyRelease()
@@ -70,7 +70,8 @@ func (r *Runner) Check(ctx context.Context) error {
 func (r *Runner) objects(trial *rehearsal, manifest string) (kube.ResourceList, error) {
 	objects, err := trial.helm.Build(strings.NewReader(manifest), false)
 	if meta.IsNoMatchError(err) {
-		return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know a kind of object that release %s has: %s", r.config.Release, r.redact(err.Error())).
+		return nil, rotate.Errorf(rotate.Configuration, "the cluster does not know a kind of object that release %s has: %s",
+			r.config.Release, r.redact(err.Error())).
 			WithHint("upgrade the release with a chart for this version of the cluster")
 	} else if err != nil {
 		return nil, r.failure("find the objects of release "+r.config.Release, err)
@@ -116,7 +117,8 @@ func (r *Runner) checkOtherReaders() error {
 			return err
 		}
 		if slices.ContainsFunc(pods, func(pod corev1.PodSpec) bool { return reads(pod, r.seen.secretName) }) {
-			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind, one.Name, r.config.Release, r.seen.secretName).
+			return rotate.Errorf(rotate.Configuration, "%s %s of release %s reads Secret %s, and only Deployments are restarted", one.Kind,
+				one.Name, r.config.Release, r.seen.secretName).
 				WithHint("run the runner as a Deployment")
 		}
 	}
@@ -128,7 +130,8 @@ func (r *Runner) checkOtherReaders() error {
 func (r *Runner) dryRunPatches(ctx context.Context) error {
 	options := metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}}
 	patch := secretPatch(placeholder)
-	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch, options); err != nil {
+	if _, err := r.clients.CoreV1().Secrets(r.config.Namespace).Patch(ctx, r.seen.secretName, types.StrategicMergePatchType, patch,
+		options); err != nil {
 		return r.dryRunFailure("dry run of a change of Secret "+r.seen.secretName, err)
 	}
 	ordered := newOrder(placeholder, r.seen.secretVersion, time.Now())
@@ -140,12 +143,12 @@ func (r *Runner) dryRunPatches(ctx context.Context) error {
 	return nil
 }
 
-// dryRunFailure is of what would fail without a dry run too: what the cluster or the chart says is to be mended.
+// dryRunFailure is of what would fail without a dry run too: what the cluster or the chart says is to be put right.
 func (r *Runner) dryRunFailure(what string, err error) error {
 	failed := r.failure(what, err)
 	var typed *rotate.Error
 	if errors.As(failed, &typed) && typed.Kind == rotate.Internal {
-		typed.Kind, typed.Hint = rotate.Configuration, "mend what it says; nothing is refreshed until the dry run succeeds"
+		typed.Kind, typed.Hint = rotate.Configuration, "put right what it says; nothing is refreshed until the dry run succeeds"
 	}
 	return failed
 }
@@ -164,8 +167,10 @@ func (r *Runner) rights(objects kube.ResourceList) []right {
 	secrets, deployments := schema.GroupResource{Resource: "secrets"}, schema.GroupResource{Group: "apps", Resource: "deployments"}
 	leases := schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
 	rights := []right{
-		{"list", secrets, here, ""}, {"get", secrets, here, ""}, {"create", secrets, here, ""}, {"update", secrets, here, ""}, {"delete", secrets, here, ""},
-		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, here, ""}, {"list", schema.GroupResource{Resource: "pods"}, here, ""},
+		{"list", secrets, here, ""}, {"get", secrets, here, ""}, {"create", secrets, here, ""}, {"update", secrets, here, ""}, {"delete",
+			secrets, here, ""},
+		{"list", schema.GroupResource{Group: "apps", Resource: "replicasets"}, here, ""}, {"list", schema.GroupResource{Resource: "pods"},
+			here, ""},
 		{"get", leases, here, r.lock.name}, {"create", leases, here, ""}, {"update", leases, here, r.lock.name},
 	}
 	for _, d := range r.seen.deployments {
@@ -181,7 +186,7 @@ func (r *Runner) rights(objects kube.ResourceList) []right {
 	return rights
 }
 
-// checkRights asks the cluster for each right. All that are missing are told.
+// checkRights asks the cluster for each right, and reports all that are missing.
 func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) error {
 	var missing []string
 	for _, needed := range r.rights(objects) {
@@ -200,7 +205,8 @@ func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) err
 	}
 	if len(missing) > 0 {
 		return rotate.Errorf(rotate.Permission, "the function may not %s in namespace %s", strings.Join(missing, ", "), r.config.Namespace).
-			WithHint("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule for its script runner commented out)")
+			WithHint("add it to the function's Role (deploy/gcp/kubernetes/rbac.yaml has all that it needs for the vendor's chart, the rule " +
+				"for its script runner commented out)")
 	}
 	return nil
 }

@@ -19,8 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// By default Helm's SDK says the name of the executable, and the next upgrade by the helm command would find a stranger's
-// fields.
+// By default Helm's SDK names the executable as field manager, and the next upgrade by the helm command would find foreign fields.
 func init() { kube.ManagedFieldsManager = "helm" }
 
 // maxHistory is how many revisions are kept, as the helm command does.

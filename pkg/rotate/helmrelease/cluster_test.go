@@ -111,7 +111,8 @@ func (r *rig) rotate(connect time.Duration, change ...func(*helmrelease.Config))
 	return r.run(r.t.Context(), rotate.Rotate, connect, change...)
 }
 
-func (r *rig) run(ctx context.Context, mode rotate.Mode, connect time.Duration, change ...func(*helmrelease.Config)) (rotate.Report, error) {
+func (r *rig) run(ctx context.Context, mode rotate.Mode, connect time.Duration, change ...func(*helmrelease.Config)) (rotate.Report,
+	error) {
 	runner, err := r.discover(change...)
 	if err != nil {
 		return rotate.Report{}, err
@@ -131,7 +132,7 @@ func (r *rig) healed() {
 	r.whole()
 }
 
-// whole says that the release fits together, and holds what Maia does.
+// whole checks that the release fits together, and holds what Maia does.
 func (r *rig) whole() {
 	r.t.Helper()
 	wrong, err := r.installed.whole()
@@ -153,7 +154,7 @@ func (r *rig) rotated() {
 	r.must(err)
 }
 
-// untouched says that nothing was refreshed, stored or restarted.
+// untouched checks that nothing was refreshed, stored or restarted.
 func (r *rig) untouched(before string) {
 	r.t.Helper()
 	if n := r.maia.Refreshes(rigAgent); n > 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// What others do beside a run of ours.
+// What other writers do during a run.
 
 const anotherVersion = "99.0.0"
 
@@ -87,7 +87,7 @@ func TestAnnouncedRevisionOfAnotherWriter(t *testing.T) {
 	})
 }
 
-// TestAnnouncementIsTakenBack when Maia refuses the refresh: the next revision will be somebody else's.
+// TestAnnouncementIsTakenBack when Maia refuses the refresh: the next revision will be another writer's.
 func TestAnnouncementIsTakenBack(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -123,7 +123,7 @@ func TestRolloutRestartAtTheRefresh(t *testing.T) {
 		}
 	}})
 	if report, err := r.rotate(time.Minute); err != nil || report.Outcome != rotate.Rotated {
-		t.Fatalf("with %d pods of somebody else's restart: %q, %v", len(pods), report.Outcome, err)
+		t.Fatalf("with %d pods of an operator's restart: %q, %v", len(pods), report.Outcome, err)
 	}
 }
 
@@ -143,7 +143,8 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 		chart.Metadata.Version = anotherVersion
 		upgrade := action.NewUpgrade(r.helm)
 		upgrade.Namespace, upgrade.ResetThenReuseValues = r.namespace, true
-		if _, err := upgrade.RunWithContext(context.Background(), releaseName, chart, map[string]any{"ours": map[string]any{"text": "changed"}}); err != nil {
+		if _, err := upgrade.RunWithContext(context.Background(), releaseName, chart,
+			map[string]any{"ours": map[string]any{"text": "changed"}}); err != nil {
 			t.Error(err)
 		}
 	}})
@@ -153,12 +154,13 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 	last, err := r.helm.Releases.Last(releaseName)
 	r.must(err)
 	ours, _ := last.Config["ours"].(map[string]any)
-	if last.Version != 3 || last.Chart.Metadata.Version != anotherVersion || ours["text"] != "changed" || declared(last) != r.maia.LiveSecret(rigAgent) {
+	if last.Version != 3 || last.Chart.Metadata.Version != anotherVersion || ours["text"] != "changed" ||
+		declared(last) != r.maia.LiveSecret(rigAgent) {
 		t.Errorf("revision %d has chart %s and values\n%s", last.Version, last.Chart.Metadata.Version, asJSON(ours))
 	}
 }
 
-// TestObjectThatGoesAtTheRefresh has somebody delete an object of the release in the moment before the secret is revoked: the
+// TestObjectThatGoesAtTheRefresh has an operator delete an object of the release in the moment before the secret is revoked: the
 // upgrade cannot be done until it is back, which is said, when the runner is. The upgrade that brings the object back puts the revoked
 // secret back as well, which is seen.
 func TestObjectThatGoesAtTheRefresh(t *testing.T) {
@@ -167,12 +169,15 @@ func TestObjectThatGoesAtTheRefresh(t *testing.T) {
 	r := newRig(t, p)
 	r.connect()
 	r.maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, Before: func() {
-		if err := r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(context.Background(), fullName+"-deny-ingress", metav1.DeleteOptions{}); err != nil {
+		if err := r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(context.Background(), fullName+"-deny-ingress",
+			metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
 	}})
 	report, err := r.rotate(time.Minute)
-	if report.State != rotate.Back || rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), "NetworkPolicy "+fullName+"-deny-ingress in namespace "+r.namespace+" of release matillion-agent is gone") {
+	if report.State != rotate.Back || rotate.KindOf(err) != rotate.Configuration ||
+		!strings.Contains(err.Error(), "NetworkPolicy "+fullName+"-deny-ingress in namespace "+r.namespace+" of release matillion-agent "+
+			"is gone") {
 		t.Fatalf("the run ends %q, with %v", report.State, err)
 	}
 	restarts := r.sets()
@@ -201,7 +206,8 @@ func TestNoRoomForAllNewPods(t *testing.T) {
 		t.Errorf("no warning in the log:\n%s", r.log.String())
 	}
 	_, err := r.rotate(time.Second)
-	if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "the deployment is short of room") || r.maia.Refreshes(rigAgent) != 1 {
+	if rotate.KindOf(err) != rotate.NotReady || !strings.Contains(err.Error(), "the deployment is short of room") ||
+		r.maia.Refreshes(rigAgent) != 1 {
 		t.Errorf("the next one ends with %v, after %d refreshes", err, r.maia.Refreshes(rigAgent))
 	}
 	r.must(r.annotate("runner.test/hang", ""))

@@ -55,7 +55,7 @@ func clusterQuirks() (quirks []rotatetest.Quirk) {
 	return quirks
 }
 
-// readsOnly says of a call that it changes nothing.
+// readsOnly reports whether a call changes nothing.
 func readsOnly(call rotatetest.Call) bool {
 	for _, prefix := range []string{"GET ", "LIST ", "DRYRUN ", "ASK ", "maia Get", "maia Token"} {
 		if strings.HasPrefix(call.Name, prefix) {
@@ -67,7 +67,7 @@ func readsOnly(call rotatetest.Call) bool {
 
 var namePattern = regexp.MustCompile(`^(?:/api/v1|/apis/[^/]+/[^/]+)/namespaces/[^/]+/([^/]+)(?:/([^/]+))?$`)
 
-// nameOf names a call by its verb and resource. Helm's records are told from the runner's Secret.
+// nameOf names a call by its verb and resource. Helm's records are distinguished from the runner's Secret.
 func nameOf(request *http.Request) string {
 	verb, path := request.Method, request.URL.Path
 	if strings.HasSuffix(path, "/selfsubjectaccessreviews") {
@@ -143,7 +143,8 @@ func newGKE(t *testing.T, p *place, out *outside, setup rotatetest.Setup) *gkePl
 	return newPlatformOf(t, p, out, setup, setup.Start)
 }
 
-func newPlatformOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup, start func(clientID, secret string) (func(), error)) *gkePlatform {
+func newPlatformOf(t *testing.T, p *place, out *outside, setup rotatetest.Setup,
+	start func(clientID, secret string) (func(), error)) *gkePlatform {
 	h := &gkePlatform{t: t, agentID: setup.AgentID, client: setup.ClientID, start: start, out: out,
 		turn: make(chan struct{}, 1), known: map[string]string{}, running: map[string]func(){}}
 	h.knows(setup.Secret)
@@ -254,7 +255,7 @@ func (f following) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// Runner implements rotatetest.Home.
+// Runner implements rotatetest.Platform.
 func (h *gkePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	return h.runner(ctx, func(next http.RoundTripper) http.RoundTripper { return process.Transport(next, nameOf) })
 }
@@ -279,7 +280,7 @@ func (h *gkePlatform) runner(ctx context.Context, wrap func(http.RoundTripper) h
 	return runner, nil
 }
 
-// Stored implements rotatetest.Home.
+// Stored implements rotatetest.Platform.
 func (h *gkePlatform) Stored() maia.Credentials {
 	var secret string
 	h.must(func() (err error) { secret, err = h.cluster.secret(); return err })
@@ -292,35 +293,36 @@ func (h *gkePlatform) Whole() (wrong string) {
 	return wrong
 }
 
-// Put implements rotatetest.Home: an upgrade with values of one's own.
+// Put implements rotatetest.Platform: an upgrade with values of one's own.
 func (h *gkePlatform) Put(secret string) {
 	h.knows(secret)
 	h.must(func() error { return h.cluster.put(secret) })
 	h.follow(loginTime)
 }
 
-// Replace implements rotatetest.Home, as kubectl rollout restart does.
+// Replace implements rotatetest.Platform, as kubectl rollout restart does.
 func (h *gkePlatform) Replace() {
 	h.must(func() error { return h.cluster.rolloutRestart() })
 	h.follow(loginTime)
 }
 
-// BreakRestarts implements rotatetest.Home.
+// BreakRestarts implements rotatetest.Platform.
 func (h *gkePlatform) BreakRestarts(n int) {
 	h.must(func() error {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"runner.test/break":"%d"}}}`, n)
-		_, err := h.cluster.clients.CoreV1().Namespaces().Patch(context.Background(), h.cluster.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		_, err := h.cluster.clients.CoreV1().Namespaces().Patch(context.Background(), h.cluster.namespace, types.MergePatchType,
+			[]byte(patch), metav1.PatchOptions{})
 		return err
 	})
 }
 
-// Kept implements rotatetest.Home.
+// Kept implements rotatetest.Platform.
 func (h *gkePlatform) Kept() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.kept(); return err })
 	return text
 }
 
-// Foreign implements rotatetest.Home.
+// Foreign implements rotatetest.Platform.
 func (h *gkePlatform) Foreign() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.foreign(); return err })
 	// What the autoscaler has set is what must be there.

@@ -33,13 +33,14 @@ func real(request *http.Request, method, resource string) bool {
 
 // status is an answer of the API server's that says no.
 func status(request *http.Request, code int, reason, message string) *http.Response {
-	body := fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code)
+	body := fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":%q,"reason":%q,"code":%d}`, message,
+		reason, code)
 	header := http.Header{"Content-Type": {"application/json"}}
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(bytes.NewReader(body)), Request: request}
 }
 
 // TestBookkeepingThatFailsAfterTheRefresh has each of Helm's writes of records fail that an upgrade needs: the runner is back, the run says
-// what is missing, nothing is refreshed meanwhile, and when it is mended the next run completes the release without a restart.
+// what is missing, nothing is refreshed meanwhile, and when it is repaired the next run completes the release without a restart.
 func TestBookkeepingThatFailsAfterTheRefresh(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -84,7 +85,7 @@ func TestBookkeepingThatFailsAfterTheRefresh(t *testing.T) {
 				t.Errorf("the next run ends with %q, %v, after %d refreshes", report.Outcome, err, r.maia.Refreshes(rigAgent))
 			}
 			if report, err := r.run(t.Context(), rotate.Heal, time.Minute); err != nil {
-				t.Errorf("when it is mended: %q, %v", report.Outcome, err)
+				t.Errorf("when it is repaired: %q, %v", report.Outcome, err)
 			}
 			r.whole()
 			if got := r.sets() - restarts; got != 1 {
@@ -94,7 +95,7 @@ func TestBookkeepingThatFailsAfterTheRefresh(t *testing.T) {
 	}
 }
 
-// TestAnotherOperationAtTheRefresh has somebody begin an operation on the release when the secret was revoked, and not end it: Helm
+// TestAnotherOperationAtTheRefresh has an operator begin an operation on the release when the secret was revoked, and not end it: Helm
 // refuses to upgrade, and the runner is back all the same.
 func TestAnotherOperationAtTheRefresh(t *testing.T) {
 	t.Parallel()
@@ -121,8 +122,8 @@ func TestAnotherOperationAtTheRefresh(t *testing.T) {
 	r.whole()
 }
 
-// TestAnUpgradeBeforeTheReleaseRecordsTheSecret is somebody's upgrade between the delivery and its record, which puts the revoked secret
-// back: that is seen, and mended.
+// TestAnUpgradeBeforeTheReleaseRecordsTheSecret is an operator's upgrade between the delivery and its record, which puts the revoked secret
+// back: that is seen, and repaired.
 func TestAnUpgradeBeforeTheReleaseRecordsTheSecret(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -243,7 +244,7 @@ func TestADeploymentThatCannotBeRestartedDoesNotHoldBackTheOthers(t *testing.T) 
 	}
 }
 
-// TestLiveDriftIsOneRollout is a Deployment whose image and resources somebody has changed with kubectl: the upgrade sets them back,
+// TestLiveDriftIsOneRollout is a Deployment whose image and resources an operator has changed with kubectl: the upgrade sets them back,
 // and the pods are restarted once.
 func TestLiveDriftIsOneRollout(t *testing.T) {
 	t.Parallel()
@@ -348,7 +349,7 @@ func TestSecretOfAnotherWriter(t *testing.T) {
 			r.must(r.put("a-placeholder"))
 			r.write("external-secrets", r.maia.LiveSecret(rigAgent))
 		}, []string{"which no rotation explains", "external-secrets"}},
-		"somebody owns it": {func(r *rig) {
+		"a tool owns it": {func(r *rig) {
 			owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}
 			owner, err := r.clients.CoreV1().ConfigMaps(r.namespace).Create(r.t.Context(), owner, metav1.CreateOptions{})
 			r.must(err)
@@ -404,7 +405,8 @@ func TestAPersonsEditOfTheSecretIsHealed(t *testing.T) {
 	}
 }
 
-// TestRestartIsKnownThoughTheSecretHasChanged has somebody label the Secret while the ordered pods start: they read what is stored still.
+// TestRestartIsKnownThoughTheSecretHasChanged has an operator label the Secret while the ordered pods start: they read what is
+// stored still.
 func TestRestartIsKnownThoughTheSecretHasChanged(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -420,7 +422,7 @@ func TestRestartIsKnownThoughTheSecretHasChanged(t *testing.T) {
 	r.must(err)
 	r.must(runner.SaveNote(t.Context(), rotate.Note{Ordered: &rotate.Order{At: at, For: fingerprint, IDs: ids}}))
 	runner.Release(t.Context())
-	r.patchSecret(types.MergePatchType, []byte(`{"metadata":{"labels":{"of":"somebody"}}}`), "kubectl-label")
+	r.patchSecret(types.MergePatchType, []byte(`{"metadata":{"labels":{"of":"operator"}}}`), "kubectl-label")
 	later, err := r.discover()
 	r.must(err)
 	if platform, err = later.Observe(t.Context()); err != nil || platform.Instances.Read != rotate.ReadCurrent {

@@ -65,7 +65,8 @@ func causes() []cause {
 			"take the release in namespace NAMESPACE out of the function's configuration"},
 		{[]string{"failed calling webhook", "failed to call webhook"}, rotate.NotReady,
 			"an admission webhook of the cluster does not answer",
-			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE without it"},
+			"nothing if it passes; if it repeats, bring the webhook back that the message names: nothing is changed in namespace NAMESPACE " +
+				"without it"},
 		{[]string{"ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "admission webhook", "denied the request", "denied request: ",
 			"violates PodSecurity"}, rotate.Configuration,
 			"an admission policy of the cluster refuses it", "have the policy, which the message names, admit it: " + notTheRole},
@@ -107,10 +108,12 @@ func causeOf(err error, text string) cause {
 	return cause{kind: rotate.Internal}
 }
 
-// busyRelease is the error of a release whose last revision is pending by somebody else's doing.
+// busyRelease is the error of a release whose last revision another writer has left pending.
 func (r *Runner) busyRelease() *rotate.Error {
-	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release, r.config.Namespace).
-		WithHint("nothing while it is; if its process is gone, look at helm history and end it with helm rollback to the last deployed revision: the next run puts the valid secret back")
+	return rotate.Errorf(rotate.NotReady, "another Helm operation on release %s in namespace %s is in progress", r.config.Release,
+		r.config.Namespace).
+		WithHint("nothing while it is; if its process is gone, check helm history and end it with helm rollback to the last deployed " +
+			"revision: the next run puts the valid secret back")
 }
 
 // known remembers a secret that must not be in an error.

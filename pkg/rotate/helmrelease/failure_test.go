@@ -19,7 +19,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestOneCodeSeveralCauses: what is to be done is told by the cause, also where Helm has made a text of the error.
+// TestOneCodeSeveralCauses: what is to be done depends on the cause, also where Helm has made a text of the error.
 func TestOneCodeSeveralCauses(t *testing.T) {
 	secrets := schema.GroupResource{Resource: "secrets"}
 	forbidden := func(text string) error { return apierrors.NewForbidden(secrets, "a", errors.New(text)) }
@@ -28,16 +28,21 @@ func TestOneCodeSeveralCauses(t *testing.T) {
 		kind rotate.Kind
 		hint string
 	}{
-		"a right": {forbidden(`User "f" cannot patch resource "secrets" in API group "" in the namespace "runners"`), rotate.Permission, "add it to the function's Role in namespace runners"},
-		"a quota": {forbidden("exceeded quota: few, requested: count/secrets=1, used: count/secrets=4, limited: count/secrets=4"), rotate.Configuration, "kubectl describe resourcequota --namespace runners"},
+		"a right": {forbidden(`User "f" cannot patch resource "secrets" in API group "" in the namespace "runners"`), rotate.Permission,
+			"add it to the function's Role in namespace runners"},
+		"a quota": {forbidden("exceeded quota: few, requested: count/secrets=1, used: count/secrets=4, limited: count/secrets=4"),
+			rotate.Configuration, "kubectl describe resourcequota --namespace runners"},
 		"a quota that must be specified": {forbidden("failed quota: few: must specify limits.cpu"), rotate.Configuration,
 			"kubectl describe resourcequota --namespace runners"},
-		"a policy": {forbidden("ValidatingAdmissionPolicy 'no-secrets' with binding 'all' denied request: none today"), rotate.Configuration, notTheRole},
+		"a policy": {forbidden("ValidatingAdmissionPolicy 'no-secrets' with binding 'all' denied request: none today"),
+			rotate.Configuration, notTheRole},
 		"a policy that says it is invalid": {&apierrors.StatusError{ErrStatus: metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid,
-			Message: `secrets "a" is invalid: ValidatingAdmissionPolicy 'no-secrets' with binding 'all' denied request: none`}}, rotate.Configuration, notTheRole},
+			Message: `secrets "a" is invalid: ValidatingAdmissionPolicy 'no-secrets' with binding 'all' denied request: none`}},
+			rotate.Configuration, notTheRole},
 		"a webhook": {&apierrors.StatusError{ErrStatus: metav1.Status{Code: 400,
 			Message: `admission webhook "w.test" denied the request: no`}}, rotate.Configuration, notTheRole},
-		"a webhook, of Helm's text": {errors.New(`cannot patch "a" with kind Secret: admission webhook "w.test" denied the request: no`), rotate.Configuration, notTheRole},
+		"a webhook, of Helm's text": {errors.New(`cannot patch "a" with kind Secret: admission webhook "w.test" denied the request: no`),
+			rotate.Configuration, notTheRole},
 		"a webhook that is away": {apierrors.NewInternalError(errors.New(`failed calling webhook "w.test": connection refused`)),
 			rotate.NotReady, "bring the webhook back"},
 		"pod security":  {forbidden(`violates PodSecurity "restricted:latest"`), rotate.Configuration, notTheRole},
@@ -82,7 +87,8 @@ func TestASecretIsTakenOutAsJSONToo(t *testing.T) {
 type busyServer struct{ wait string }
 
 func (b busyServer) RoundTrip(*http.Request) (*http.Response, error) {
-	status := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"the server has too much to do","reason":"TooManyRequests","code":429}`
+	status := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"the server has too much to do",` +
+		`"reason":"TooManyRequests","code":429}`
 	return &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {b.wait},
 		"Content-Type": {"application/json"}},
 		Body: io.NopCloser(strings.NewReader(status))}, nil

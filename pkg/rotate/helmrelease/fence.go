@@ -4,37 +4,25 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
-// fence lets no change of the cluster begin that the lock does not cover any more. An upgrade is many requests: a process
-// that stands still between two of them, as one does that gets no processor, or that cannot renew its Lease, may go on when
-// others have done its work and more, and would write an older secret over theirs.
+// fence lets a change of the cluster begin only while the lock covers it. An upgrade is many requests: a process that is held up
+// between two of them, or that cannot renew its Lease, may go on after others have done its work, and would write an older secret
+// over theirs.
 //
 // The Lease itself is exempt: its writes are compared and swapped.
-type fence struct{ till atomic.Pointer[time.Time] } // until when the Lease is ours; nil: it is not
+type fence struct{ lock *lease.Lock } // nil: no change may begin
 
 // fenceMargin is how long before the Lease ends the last change may begin: the time that it takes to be carried out.
 const fenceMargin = 10 * time.Second
 
 var errFenced = errors.New("the lock on the runner has ended, and others may be at work: nothing more is changed")
 
-// set says until when the Lease is ours.
-func (f *fence) set(till time.Time) {
-	if till.IsZero() {
-		f.till.Store(nil)
-		return
-	}
-	f.till.Store(&till)
-}
-
-// open reports whether a change may begin now. Two clocks have to say so: the one on the wall may be set back, and the other may stand
-// still while a machine sleeps.
-func (f *fence) open() bool {
-	till, last := f.till.Load(), time.Now().Add(fenceMargin)
-	return till != nil && last.Before(*till) && last.Round(0).Before(till.Round(0))
-}
+// open reports whether a change may begin now.
+func (f *fence) open() bool { return f.lock != nil && f.lock.Left() > fenceMargin }
 
 func (f *fence) wrap(next http.RoundTripper) http.RoundTripper { return fenced{f, next} }
 
@@ -54,7 +42,7 @@ func (f fenced) RoundTrip(request *http.Request) (*http.Response, error) {
 	return f.next.RoundTrip(request)
 }
 
-// changes says of a request that it changes something which the lock is for.
+// changes reports whether a request changes something that the lock is for.
 func changes(request *http.Request) bool {
 	switch {
 	case request.Method == http.MethodGet, request.Method == http.MethodHead, request.URL.Query().Has("dryRun"):

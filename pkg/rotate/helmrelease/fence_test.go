@@ -1,12 +1,15 @@
 package helmrelease
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 // through is a transport that lets everything through.
@@ -15,6 +18,15 @@ type through struct{}
 func (through) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 }
+
+// notRenewed is the backend of a lock that cannot be renewed.
+type notRenewed struct{}
+
+func (notRenewed) Read(context.Context, bool) (lease.State, error) { return lease.State{}, nil }
+func (notRenewed) Renew(context.Context) (since time.Time, err error) {
+	return since, errors.New("away")
+}
+func (notRenewed) Release(context.Context) {}
 
 func TestFence(t *testing.T) {
 	const here = "/api/v1/namespaces/runners/"
@@ -33,7 +45,8 @@ func TestFence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var f fence
+				lock := lease.New(notRenewed{})
+				f := fence{lock}
 				passes := func() bool {
 					response, err := f.wrap(through{}).RoundTrip(httptest.NewRequest(test.method, test.path, nil))
 					if err != nil {
@@ -47,15 +60,17 @@ func TestFence(t *testing.T) {
 				if passes() == test.fenced {
 					t.Error("without a lock")
 				}
-				f.set(time.Now().Add(leaseDuration))
+				if err := lock.Take(t.Context(), func(context.Context) (time.Time, error) { return time.Now(), nil }); err != nil {
+					t.Fatal(err)
+				}
 				if !passes() {
 					t.Error("it does not pass with the lock")
 				}
-				time.Sleep(leaseDuration - fenceMargin)
+				time.Sleep(lease.Duration - fenceMargin)
 				if passes() == test.fenced {
 					t.Error("when the lock is about to end")
 				}
-				f.set(time.Time{})
+				lock.Release(t.Context())
 				if passes() == test.fenced {
 					t.Error("when the lock was given back")
 				}

@@ -73,7 +73,8 @@ func FuzzValues(f *testing.F) {
 			return
 		}
 		quietly(t)
-		revision := &release.Release{Name: "runner", Version: 3, Config: config, Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "c"}, Values: defaults}}
+		revision := &release.Release{Name: "runner", Version: 3, Config: config,
+			Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "c"}, Values: defaults}}
 		before := deepCopy(config)
 		values, err := valuesOf(revision)
 		if err != nil {
@@ -126,7 +127,8 @@ func orEmpty(values map[string]any) map[string]any {
 // FuzzDifference: two sets of values are the same but for the secret if setting it makes them equal, and else are not.
 // Neither is changed, and nothing of them is logged.
 func FuzzDifference(f *testing.F) {
-	f.Add(`{"config":{"oauthClientSecret":"a","oauthClientId":"c"}}`, `{"config":{"oauthClientSecret":"`+fuzzSecret+`","oauthClientId":"c"}}`, defaultSecretPath)
+	f.Add(`{"config":{"oauthClientSecret":"a","oauthClientId":"c"}}`,
+		`{"config":{"oauthClientSecret":"`+fuzzSecret+`","oauthClientId":"c"}}`, defaultSecretPath)
 	f.Add(`{"config":{"oauthClientSecret":"a"}}`, `{"config":"`+fuzzSecret+`"}`, defaultSecretPath)
 	f.Add(`{"config":{"oauthClientSecret":{"a":"`+fuzzSecret+`"}}}`, `{"config":null}`, defaultSecretPath)
 	f.Add(`{}`, `{"config":{}}`, defaultSecretPath)
@@ -160,7 +162,7 @@ func FuzzDifference(f *testing.F) {
 	})
 }
 
-// tables says that a path leads through tables only, as far as it is there.
+// tables reports whether a path leads through tables only, as far as it is there.
 func tables(values map[string]any, path string) bool {
 	keys := strings.Split(path, ".")
 	for _, key := range keys[:len(keys)-1] {
@@ -195,8 +197,10 @@ func FuzzManifest(f *testing.F) {
 	f.Add(runnerManifest)
 	f.Add("kind: Secret\nstringData: {OAUTH_CLIENT_SECRET: " + fuzzSecret + "}\nmetadata: [x]")
 	f.Add("kind: Secret\ndata: {OAUTH_CLIENT_SECRET: '" + fuzzSecret + "%'}\n")
-	f.Add("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n---\n{}\n---\nkind: Deployment\nspec: {template: {spec: {containers: [{envFrom: [{secretRef: {name: x}}]}]}}}")
-	f.Add("kind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{env: [{name: OAUTH_CLIENT_SECRET, valueFrom: {secretKeyRef: {name: config, key: x}}}]}]}}}}}")
+	f.Add("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n---\n{}\n---\nkind: Deployment\nspec: {template: {spec: {containers: [{envFrom: " +
+		"[{secretRef: {name: x}}]}]}}}")
+	f.Add("kind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{env: [{name: OAUTH_CLIENT_SECRET, valueFrom: " +
+		"{secretKeyRef: {name: config, key: x}}}]}]}}}}}")
 	f.Fuzz(func(t *testing.T, text string) {
 		parsed, err := parseManifest(text)
 		if err != nil {
@@ -220,7 +224,7 @@ func FuzzManifest(f *testing.F) {
 // FuzzReplicas: of whatever a chart renders, the numbers of replicas of the named Deployments change and nothing else.
 func FuzzReplicas(f *testing.F) {
 	for _, sample := range []string{
-		"kind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 2 # beside an HPA\n",
+		"kind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 2 # next to an HPA\n",
 		"# é\n{kind: Deployment, metadata: {name: app, labels: {é: ü}}, spec: {replicas: 2}}",
 		"kind: Deployment\nmetadata:\n  name: app\nspec:\n  replicas: \"2\"\n---\nkind: Deployment\nmetadata: {name: app}\nspec: {replicas: 2}\n",
 		"kind: Deployment\rmetadata: {name: app}\rspec: {replicas: 2}\r",
@@ -245,7 +249,8 @@ func FuzzReplicas(f *testing.F) {
 			t.Fatalf("%d documents became %d", len(before), len(after))
 		}
 		for i, document := range before {
-			if kind, name, count := scalar(document, "kind"), scalar(document, "metadata", "name"), scalar(document, "spec", "replicas"); kind != nil && kind.Value == "Deployment" &&
+			if kind, name, count := scalar(document, "kind"), scalar(document, "metadata", "name"),
+				scalar(document, "spec", "replicas"); kind != nil && kind.Value == "Deployment" &&
 				name != nil && name.Value == "app" && count != nil {
 				now := scalar(after[i], "spec", "replicas")
 				if now == nil {
@@ -329,7 +334,10 @@ func FuzzRecord(f *testing.F) {
 // FuzzLeaseNote: whatever the annotations of a Lease say, its note is read as it will be written, or is a Configuration
 // error.
 func FuzzLeaseNote(f *testing.F) {
-	f.Add(`{"applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`, "7", "maia-rotate-abc", int32(45), int64(1_772_000_000))
+	f.Add(`{"applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},`+
+		`"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},`+
+		`"rotated":{"at":"2026-02-01T10:00:00Z","over":"ab0123456789","new":"0123456789ab"}}`,
+		"7", "maia-rotate-abc", int32(45), int64(1_772_000_000))
 	f.Add(`{"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","until":"9999-12-31T23:59:59-01:00"}}`, "-1", "", int32(-1), int64(0))
 	f.Add(`{"applied":"none"} {"applied":"x"}`, "99999999999999999999", "x", int32(1<<31-1), int64(1)<<40)
 	f.Add(`null`, "", "x", int32(0), int64(-1))
@@ -341,7 +349,7 @@ func FuzzLeaseNote(f *testing.F) {
 			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{noteAnnotation: note, revisionAnnotation: revision, "other": "kept"}},
 			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &at},
 		}
-		l.taken()
+		l.state()
 		if l.revision() < 0 {
 			t.Errorf("the revision is %d", l.revision())
 		}

@@ -41,7 +41,8 @@ func TestCancelledInTheMiddleOfTheUpgrade(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	_, err := r.run(ctx, rotate.Rotate, time.Minute, through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
-		if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/secrets/"+configSecret) && request.URL.Query().Get("dryRun") == "" {
+		if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/secrets/"+configSecret) &&
+			request.URL.Query().Get("dryRun") == "" {
 			cancel()
 		}
 		return next.RoundTrip(request)
@@ -74,7 +75,8 @@ func TestOperatorsUpgradeThatTimedOut(t *testing.T) {
 	upgrade := action.NewUpgrade(r.helm)
 	upgrade.Namespace, upgrade.ResetThenReuseValues, upgrade.PostRenderer = r.namespace, true, replicas(scaledTo)
 	upgrade.Wait, upgrade.Timeout = true, 2*time.Second
-	if _, err := upgrade.RunWithContext(t.Context(), releaseName, last.Chart, map[string]any{"config": map[string]any{"oauthClientSecret": secret}}); err == nil {
+	if _, err := upgrade.RunWithContext(t.Context(), releaseName, last.Chart,
+		map[string]any{"config": map[string]any{"oauthClientSecret": secret}}); err == nil {
 		t.Fatal("the operator's upgrade went well")
 	}
 	deployed, err := r.helm.Releases.Deployed(releaseName)
@@ -132,23 +134,24 @@ func TestPruningFails(t *testing.T) {
 			}
 			r.connect()
 			var injected, gone atomic.Bool
-			report, err := r.run(t.Context(), rotate.Rotate, time.Minute, through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
-				if gone.Load() {
-					return nil, context.Canceled
-				}
-				if request.Method != http.MethodDelete || request.URL.Query().Has("dryRun") || injected.Swap(true) {
-					return next.RoundTrip(request)
-				}
-				if test.after {
-					if response, err := next.RoundTrip(request); err == nil {
-						_ = response.Body.Close()
+			report, err := r.run(t.Context(), rotate.Rotate, time.Minute,
+				through(func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+					if gone.Load() {
+						return nil, context.Canceled
 					}
-				}
-				if gone.Store(test.cut); test.cut {
-					return nil, context.Canceled
-				}
-				return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
-			}))
+					if request.Method != http.MethodDelete || request.URL.Query().Has("dryRun") || injected.Swap(true) {
+						return next.RoundTrip(request)
+					}
+					if test.after {
+						if response, err := next.RoundTrip(request); err == nil {
+							_ = response.Body.Close()
+						}
+					}
+					if gone.Store(test.cut); test.cut {
+						return nil, context.Canceled
+					}
+					return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+				}))
 			if test.cut && err != nil {
 				report, err = r.run(t.Context(), rotate.Heal, time.Minute)
 			}
@@ -163,7 +166,7 @@ func TestPruningFails(t *testing.T) {
 	}
 }
 
-// TestPodsThatAreNewerThanTheSecret has somebody else put another secret into the release, and then restart the pods, which
+// TestPodsThatAreNewerThanTheSecret has an operator put another secret into the release, and then restart the pods, which
 // keep the mark of our last restart: it is not believed.
 func TestPodsThatAreNewerThanTheSecret(t *testing.T) {
 	t.Parallel()

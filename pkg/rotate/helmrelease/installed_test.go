@@ -43,7 +43,7 @@ type installed struct {
 	helm      *action.Configuration
 }
 
-// install makes a namespace with a release, the function's Role, and something that is somebody else's.
+// install makes a namespace with a release, the function's Role, and something foreign.
 func (p *place) install(agentID, clientID, secret string, change ...func(values map[string]any)) (*installed, error) {
 	ctx := context.Background() // it outlives the bubble that asked for it
 	admin := rest.CopyConfig(p.Admin())
@@ -75,7 +75,7 @@ func (p *place) install(agentID, clientID, secret string, change ...func(values 
 		return nil, err
 	}
 	i.helm = i.configuration()
-	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-somebody-else"}, StringData: map[string]string{"password": "of somebody else"}}
+	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}, StringData: map[string]string{"password": "of another"}}
 	if _, err := clients.CoreV1().Secrets(i.namespace).Create(ctx, other, metav1.CreateOptions{}); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,8 @@ func (i *installed) remove() {
 
 func (i *installed) scale(n int32) error {
 	patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)
-	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "hpa"}, "scale")
+	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.MergePatchType,
+		[]byte(patch), metav1.PatchOptions{FieldManager: "hpa"}, "scale")
 	return err
 }
 
@@ -125,7 +126,8 @@ func (i *installed) settled() ([]corev1.Pod, error) {
 }
 
 func isReady(p corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+	return slices.ContainsFunc(p.Status.Conditions,
+		func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 }
 
 // secret is what a pod that starts now would read.
@@ -137,7 +139,7 @@ func (i *installed) secret() (string, error) {
 	return string(secret.Data["OAUTH_CLIENT_SECRET"]), nil
 }
 
-// whole says what of the release does not fit together; empty if all does.
+// whole is what of the release does not fit together; empty if all does.
 func (i *installed) whole() (wrong string, err error) {
 	live, err := i.secret()
 	if err != nil {
@@ -168,7 +170,7 @@ func declared(rel *release.Release) string {
 
 // put is an operator's upgrade with another secret, who keeps the replicas.
 func (i *installed) put(secret string) error {
-	// Nobody upgrades over one that was cut off; here somebody ends it first.
+	// Nobody upgrades over one that was cut off; here an operator ends it first.
 	last, err := i.helm.Releases.Last(releaseName)
 	if err != nil {
 		return err
@@ -194,7 +196,8 @@ func (n replicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 
 func (i *installed) rolloutRestart() error {
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, kubectlRestart, time.Now().Format(time.RFC3339Nano))
-	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-rollout"})
+	_, err := i.clients.AppsV1().Deployments(i.namespace).Patch(context.Background(), appDeployment, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{FieldManager: "kubectl-rollout"})
 	return err
 }
 
@@ -245,9 +248,10 @@ func (i *installed) foreign() (string, error) {
 		return "", err
 	}
 	spec := deployment.Spec.DeepCopy()
-	spec.Template.Annotations = without(spec.Template.Annotations, "maia-rotate/secret", "maia-rotate/secret-version", "maia-rotate/restarted-at", kubectlRestart)
+	spec.Template.Annotations = without(spec.Template.Annotations, "maia-rotate/secret", "maia-rotate/secret-version",
+		"maia-rotate/restarted-at", kubectlRestart)
 	fmt.Fprintln(&text, asJSON(spec), deployment.Labels, without(deployment.Annotations, "deployment.kubernetes.io/revision"))
-	for _, name := range []string{configSecret, "of-somebody-else"} {
+	for _, name := range []string{configSecret, "foreign"} {
 		secret, err := i.clients.CoreV1().Secrets(i.namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return "", err
@@ -279,6 +283,7 @@ func (i *installed) foreign() (string, error) {
 			values = strings.ReplaceAll(values, secret, "…")
 		}
 	}
-	fmt.Fprintln(&text, values, last.Chart.Metadata.Version, without(last.Labels, "name", "owner", "status", "version", "createdAt", "modifiedAt"))
+	fmt.Fprintln(&text, values, last.Chart.Metadata.Version,
+		without(last.Labels, "name", "owner", "status", "version", "createdAt", "modifiedAt"))
 	return text.String(), nil
 }

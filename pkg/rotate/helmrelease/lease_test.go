@@ -17,6 +17,7 @@ import (
 	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 // A Lease that was lost, because the API server was away for long, and was taken again is renewed again.
@@ -30,38 +31,39 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
 		})
 		l := newLock(clients.CoordinationV1().Leases("runners"), "runner")
+		guard := fence{l.lease}
 		take := func() {
 			t.Helper()
-			defer l.use()()
-			if err := l.read(t.Context()); err != nil {
+			defer l.lease.Use()()
+			if err := l.lease.Read(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.extend(t.Context()); err != nil {
+			if err := l.hold(t.Context(), time.Second); err != nil {
 				t.Fatal(err)
 			}
 		}
 		left := func() time.Duration {
-			defer l.use()()
-			return time.Until(l.till)
+			defer l.lease.Use()()
+			return l.lease.Left()
 		}
 		take()
-		time.Sleep(5 * leaseDuration)
-		if left() <= 0 || !l.fence.open() {
+		time.Sleep(5 * lease.Duration)
+		if left() <= 0 || !guard.open() {
 			t.Fatal("it was not renewed")
 		}
 		away.Store(true)
-		time.Sleep(5 * leaseDuration)
-		if left() > 0 || l.fence.open() {
+		time.Sleep(5 * lease.Duration)
+		if left() > 0 || guard.open() {
 			t.Fatal("it was not lost")
 		}
 		away.Store(false)
 		take()
-		time.Sleep(5 * leaseDuration)
-		if left() <= 0 || !l.fence.open() {
+		time.Sleep(5 * lease.Duration)
+		if left() <= 0 || !guard.open() {
 			t.Error("it was taken again, and not renewed")
 		}
-		l.release(t.Context())
-		if l.fence.open() {
+		l.lease.Release(t.Context())
+		if guard.open() {
 			t.Error("it was given back, and changes may begin")
 		}
 	})
@@ -72,15 +74,15 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 	for name, renewed := range map[string]time.Duration{"now": 0, "in a year": 8766 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				who, seconds, at := "somebody", int32(1<<31-1), metav1.NewMicroTime(time.Now().Add(renewed))
+				who, seconds, at := "operator", int32(1<<31-1), metav1.NewMicroTime(time.Now().Add(renewed))
 				there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"},
 					Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}
 				l := newLock(fake.NewClientset(there).CoordinationV1().Leases("runners"), "runner")
-				defer l.use()()
+				defer l.lease.Use()()
 				began := time.Now()
-				free, err := l.awaitFree(t.Context())
+				free, err := l.lease.Await(t.Context())
 				if took := time.Since(began); free || took > time.Minute || rotate.KindOf(err) != rotate.NotReady ||
-					!strings.Contains(err.Error(), "held by somebody for 596523h14m7s without a renewal") {
+					!strings.Contains(err.Error(), "held by operator for 596523h14m7s without a renewal") {
 					t.Errorf("free %t after %s: %v", free, took, err)
 				}
 			})
@@ -88,8 +90,8 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// A run that has lost its Lease to another, which has ended by now, may take it again once it has looked: else it would try in
-// vain until its deadline, and calls of the same instance be turned away meanwhile.
+// A run that has lost its Lease to another, which has ended by now, may take it again once it has read it: else it would try in
+// vain until its deadline, and calls of the same instance would be turned away meanwhile.
 func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}
@@ -99,18 +101,18 @@ func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 			return away.Load(), nil, apierrors.NewTooManyRequestsError("away")
 		})
 		take := func(l *lock) error {
-			defer l.use()()
-			if err := l.read(t.Context()); err != nil {
+			defer l.lease.Use()()
+			if err := l.lease.Read(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			return l.extend(t.Context())
+			return l.hold(t.Context(), time.Second)
 		}
 		one, two := newLock(clients.CoordinationV1().Leases("runners"), "runner"), newLock(clients.CoordinationV1().Leases("runners"), "runner")
 		if err := take(one); err != nil {
 			t.Fatal(err)
 		}
 		away.Store(true)
-		time.Sleep(2 * leaseDuration)
+		time.Sleep(2 * lease.Duration)
 		away.Store(false)
 		if err := take(two); err != nil {
 			t.Fatal(err)
@@ -118,24 +120,25 @@ func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 		if err := take(one); err == nil {
 			t.Error("it is taken from one that is at work")
 		}
-		two.release(t.Context())
+		two.lease.Release(t.Context())
 		if err := take(one); err != nil {
 			t.Errorf("it cannot be taken again: %v", err)
 		}
-		one.release(t.Context())
+		one.lease.Release(t.Context())
 	})
 }
 
-// TestTheClockOfTheHolderSaysNothing: it may be ahead or behind by hours. A holder that renews the Lease keeps it, and one that does not loses
-// it after the time that it lasts, by the clock of the one who waits.
+// TestTheClockOfTheHolderSaysNothing: it may be ahead or behind by hours. A holder that renews the Lease keeps it, and one that
+// does not loses it after the time that it lasts, by the clock of the one who waits.
 func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{
-		"the same": 0, "two minutes ahead": 2 * time.Minute, "two minutes behind": -2 * time.Minute, "three hours ahead": 3 * time.Hour, "three hours behind": -3 * time.Hour,
+		"the same": 0, "two minutes ahead": 2 * time.Minute, "two minutes behind": -2 * time.Minute,
+		"three hours ahead": 3 * time.Hour, "three hours behind": -3 * time.Hour,
 	} {
 		for holder, alive := range map[string]bool{"alive": true, "dead": false} {
 			t.Run(name+", "+holder, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					who, seconds, at := "somebody", int32(leaseDuration.Seconds()), metav1.NewMicroTime(time.Now().Add(ahead))
+					who, seconds, at := "operator", int32(lease.Duration.Seconds()), metav1.NewMicroTime(time.Now().Add(ahead))
 					there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"),
 						ResourceVersion: "1"},
 						Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds, RenewTime: &at}}
@@ -147,22 +150,22 @@ func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 					}
 					l := newLock(leases, "runner")
 					began := time.Now()
-					done := l.use()
-					free, err := l.awaitFree(t.Context())
+					done := l.lease.Use()
+					free, err := l.lease.Await(t.Context())
 					done()
 					if err != nil || free == alive {
 						t.Errorf("free %t, %v", free, err)
 					}
-					if took := time.Since(began); took > leaseDuration+2*leaseMargin {
+					if took := time.Since(began); took > lease.Duration+2*lease.Margin {
 						t.Errorf("it took %s", took)
 					}
-					done = l.use()
-					err = l.extend(t.Context())
+					done = l.lease.Use()
+					err = l.hold(t.Context(), time.Second)
 					done()
 					if (err == nil) == alive {
 						t.Errorf("taking it: %v", err)
 					}
-					l.release(t.Context())
+					l.lease.Release(t.Context())
 				})
 			})
 		}
@@ -170,15 +173,15 @@ func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 }
 
 // renewing is what a holder does, whose clock is ahead by some time.
-func renewing(ctx context.Context, lease *coordinationv1.Lease, leases client.LeaseInterface, ahead time.Duration) {
+func renewing(ctx context.Context, held *coordinationv1.Lease, leases client.LeaseInterface, ahead time.Duration) {
 	for {
 		select {
-		case <-time.After(renewEvery):
+		case <-time.After(lease.RenewEvery):
 		case <-ctx.Done():
 			return
 		}
 		now := metav1.NewMicroTime(time.Now().Add(ahead))
-		lease.Spec.RenewTime = &now
-		_, _ = leases.Update(ctx, lease, metav1.UpdateOptions{})
+		held.Spec.RenewTime = &now
+		_, _ = leases.Update(ctx, held, metav1.UpdateOptions{})
 	}
 }

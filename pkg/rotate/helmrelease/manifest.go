@@ -49,8 +49,9 @@ func parseManifest(text string) (manifest, error) {
 	for _, key := range keys {
 		one := object{text: documents[key]}
 		if err := syaml.Unmarshal([]byte(one.text), &one); err != nil {
-			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1). // the cause quotes it
-																		WithHint("upgrade the release with a chart that renders YAML")
+			// the cause quotes it
+			return nil, rotate.Errorf(rotate.Configuration, "document %d of the release's manifest is not YAML", number(key)+1).
+				WithHint("upgrade the release with a chart that renders YAML")
 		}
 		if one.Kind != "" {
 			parsed = append(parsed, one)
@@ -74,7 +75,8 @@ func all[T any](m manifest, kind string) ([]T, error) {
 		}
 		var decoded T
 		if err := syaml.Unmarshal([]byte(one.text), &decoded); err != nil {
-			return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", kind, one.Name) // the cause quotes it
+			// the cause quotes it
+			return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", kind, one.Name)
 		}
 		found = append(found, decoded)
 	}
@@ -96,7 +98,8 @@ func (o object) pods() ([]corev1.PodSpec, error) {
 		} `json:"spec"`
 	}
 	if err := syaml.Unmarshal([]byte(o.text), &decoded); err != nil {
-		return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", o.Kind, o.Name) // the cause quotes it
+		// the cause quotes it
+		return nil, rotate.Errorf(rotate.Configuration, "%s %s of the release's manifest cannot be read as one", o.Kind, o.Name)
 	}
 	return []corev1.PodSpec{decoded.Spec.PodSpec, decoded.Spec.Template.Spec, decoded.Spec.JobTemplate.Spec.Template.Spec}, nil
 }
@@ -117,11 +120,12 @@ func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) 
 			return candidate.Name, nil
 		}
 	}
-	return "", rotate.Errorf(rotate.Configuration, "the release has no Deployment that reads %s from a Secret of the release which holds the configured value", clientSecretVariable).
+	return "", rotate.Errorf(rotate.Configuration,
+		"the release has no Deployment that reads %s from a Secret of the release which holds the configured value", clientSecretVariable).
 		WithHint("check that the release is a runner's, and the configured path of its client_secret")
 }
 
-// reads says that a container of the pod gets variables from a Secret.
+// reads reports whether a container of the pod gets variables from a Secret.
 func reads(pod corev1.PodSpec, secret string) bool {
 	return slices.ContainsFunc(containers(pod), func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.EnvFrom, func(f corev1.EnvFromSource) bool { return f.SecretRef != nil && f.SecretRef.Name == secret }) ||
@@ -137,7 +141,7 @@ func containers(pod corev1.PodSpec) []corev1.Container {
 	return slices.Concat(pod.InitContainers, pod.Containers)
 }
 
-// overrides says what in a container that reads a Secret gives the variable another value: a variable of its own, or a
+// overrides is what in a container that reads a Secret gives the variable another value: a variable of its own, or a
 // source of variables that comes later. The latter is a Secret whose keys are not known here.
 func overrides(c corev1.Container, secret string) (variable bool, later []string) {
 	for _, e := range c.Env {
@@ -184,7 +188,8 @@ func withReplicas(text []byte, replicas map[string]int32) ([]byte, error) {
 		}
 		at := offset(text, count.Line, count.Column)
 		if at < done || !bytes.HasPrefix(text[at:], []byte(count.Value)) || count.Style != 0 || count.Value == "" {
-			return nil, rotate.Errorf(rotate.Configuration, "the chart does not state the replicas of Deployment %s as a plain number, so that the live number cannot be kept", name.Value).
+			return nil, rotate.Errorf(rotate.Configuration,
+				"the chart does not state the replicas of Deployment %s as a plain number, so that the live number cannot be kept", name.Value).
 				WithHint("have the chart render a number without quotes, tag and anchor, or no replicas at all")
 		}
 		kept = append(append(kept, text[done:at]...), fmt.Sprint(live)...)

@@ -19,7 +19,7 @@ metadata:
   labels: {replicas: "2"}
   name:   app
 spec:
-  replicas:   2   # beside an HPA
+  replicas:   2   # next to an HPA
   template:
     spec: {terminationGracePeriodSeconds: 43200}
 ---
@@ -48,7 +48,8 @@ data:
     metadata: {name: app}
     spec: {replicas: 2}
 `
-	want := strings.Replace(strings.Replace(rendered, "replicas:   2   #", "replicas:   11   #", 1), "{replicas: 1, paused", "{replicas: 30, paused", 1)
+	want := strings.Replace(strings.Replace(rendered, "replicas:   2   #", "replicas:   11   #", 1), "{replicas: 1, paused",
+		"{replicas: 30, paused", 1)
 	got, err := withReplicas([]byte(rendered), map[string]int32{"app": 11, "flow": 30, "unstated": 4})
 	if err != nil || string(got) != want {
 		t.Errorf("error %v, got\n%s\nwant\n%s", err, got, want)
@@ -107,22 +108,27 @@ func TestTheSecretOfAManifest(t *testing.T) {
 func TestOverrides(t *testing.T) {
 	from := func(prefix string, names ...string) (sources []corev1.EnvFromSource) {
 		for _, name := range names {
-			sources = append(sources, corev1.EnvFromSource{Prefix: prefix, SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}})
+			sources = append(sources, corev1.EnvFromSource{Prefix: prefix,
+				SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}})
 		}
 		return sources
 	}
 	ref := func(variable, name, key string) []corev1.EnvVar {
-		return []corev1.EnvVar{{Name: variable, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}}}
+		return []corev1.EnvVar{{Name: variable,
+			ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}}}
 	}
 	for name, test := range map[string]struct {
 		container corev1.Container
 		variable  bool
 		later     int
 	}{
-		"as the vendor's chart":        {corev1.Container{EnvFrom: from("", "config")}, false, 0},
-		"another variable":             {corev1.Container{EnvFrom: from("", "config"), Env: ref("OTHER", "x", "y")}, false, 0},
-		"the variable from elsewhere":  {corev1.Container{EnvFrom: from("", "config"), Env: ref(clientSecretVariable, "x", clientSecretVariable)}, true, 0},
-		"the variable as text":         {corev1.Container{EnvFrom: from("", "config"), Env: []corev1.EnvVar{{Name: clientSecretVariable, Value: "x"}}}, true, 0},
+		"as the vendor's chart": {corev1.Container{EnvFrom: from("", "config")}, false, 0},
+		"another variable":      {corev1.Container{EnvFrom: from("", "config"), Env: ref("OTHER", "x", "y")}, false, 0},
+		"the variable from elsewhere": {corev1.Container{EnvFrom: from("", "config"),
+			Env: ref(clientSecretVariable, "x", clientSecretVariable)}, true, 0},
+		"the variable as text": {corev1.Container{EnvFrom: from("", "config"),
+			Env: []corev1.EnvVar{{Name: clientSecretVariable, Value: "x"}}}, true, 0},
 		"the variable from the Secret": {corev1.Container{Env: ref(clientSecretVariable, "config", clientSecretVariable)}, false, 0},
 		"from another key of it":       {corev1.Container{Env: ref(clientSecretVariable, "config", "OLD")}, true, 0},
 		"a source before":              {corev1.Container{EnvFrom: from("", "x", "config")}, false, 0},

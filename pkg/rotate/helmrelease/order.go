@@ -20,7 +20,7 @@ const (
 
 // order is a restart of one Deployment.
 type order struct {
-	version     string    // resourceVersion of the Secret that the pods read; empty if only a note tells of the order
+	version     string    // resourceVersion of the Secret that the pods read; empty if the order is known by a note only
 	restartedAt string    // as the pod template has it
 	at          time.Time // by our clock
 	annotations map[string]string

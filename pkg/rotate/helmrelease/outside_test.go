@@ -71,7 +71,8 @@ func (t transport) RoundTrip(request *http.Request) (response *http.Response, er
 	var received []byte
 	t.outside.run(func() {
 		var carried *http.Request // a clone would hold channels of the bubble
-		if carried, err = http.NewRequestWithContext(context.Background(), request.Method, request.URL.String(), bytes.NewReader(sent)); err != nil {
+		if carried, err = http.NewRequestWithContext(context.Background(), request.Method, request.URL.String(),
+			bytes.NewReader(sent)); err != nil {
 			return
 		}
 		carried.Header = request.Header.Clone()

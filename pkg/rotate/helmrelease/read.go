@@ -51,7 +51,7 @@ func (s sight) names() []string {
 	return names
 }
 
-// look reads everything.
+// read reads everything.
 func (r *Runner) read(ctx context.Context) error {
 	if err := r.readLease(ctx); err != nil {
 		return err
@@ -123,13 +123,14 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 		}
 	}
 	if len(base.Chart.Metadata.Dependencies) > 0 || len(base.Chart.Dependencies()) > 0 {
-		return nil, nil, rotate.Errorf(rotate.Configuration, "the chart of %s has subcharts, which Helm does not keep with the release: an upgrade would remove what they made", where).
+		return nil, nil, rotate.Errorf(rotate.Configuration,
+			"the chart of %s has subcharts, which Helm does not keep with the release: an upgrade would remove what they made", where).
 			WithHint("install the runner by a chart without dependencies")
 	}
 	return last, base, nil
 }
 
-// began says that a revision is one that an upgrade of ours was about to make, as the Lease or its description says.
+// began reports whether an upgrade of ours was about to make a revision, as the Lease or its description says.
 func (r *Runner) began(revision *release.Release) bool {
 	return r.lock.revision() == revision.Version || revision.Info.Description == cutOffDescription
 }
@@ -169,14 +170,16 @@ func (r *Runner) credentialsOf(revision *release.Release) (maia.Credentials, err
 func (r *Runner) readSecret(ctx context.Context) error {
 	found, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, r.seen.secretName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s is gone from namespace %s", r.seen.secretName, r.config.Release, r.config.Namespace).
+		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s is gone from namespace %s", r.seen.secretName,
+			r.config.Release, r.config.Namespace).
 			WithHint("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
 	} else if err != nil {
 		return r.failure("read Secret "+r.seen.secretName, err)
 	}
 	value := string(found.Data[clientSecretVariable])
 	if value == "" {
-		return rotate.Errorf(rotate.Configuration, "Secret %s in namespace %s has no %s", r.seen.secretName, r.config.Namespace, clientSecretVariable).
+		return rotate.Errorf(rotate.Configuration, "Secret %s in namespace %s has no %s", r.seen.secretName, r.config.Namespace,
+			clientSecretVariable).
 			WithHint("bring it back with helm upgrade --reuse-values; the next run puts the valid value into it")
 	}
 	r.seen.live = maia.Credentials{ClientID: r.seen.declared.ClientID, ClientSecret: secretIn(found)}
@@ -233,7 +236,8 @@ func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment
 		}
 	}
 	if len(r.seen.deployments) == 0 {
-		return rotate.Errorf(rotate.Configuration, "no Deployment of release %s reads Secret %s any more, though its manifest says so", r.config.Release, r.seen.secretName).
+		return rotate.Errorf(rotate.Configuration, "no Deployment of release %s reads Secret %s any more, though its manifest says so",
+			r.config.Release, r.seen.secretName).
 			WithHint("upgrade the release")
 	}
 	return nil
@@ -270,7 +274,8 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 			variable = variable || has
 		}
 		if variable {
-			return rotate.Errorf(rotate.Configuration, "container %s of Deployment %s gets %s from elsewhere than Secret %s, so that the release's value has no effect",
+			return rotate.Errorf(rotate.Configuration,
+				"container %s of Deployment %s gets %s from elsewhere than Secret %s, so that the release's value has no effect",
 				container.Name, d.Name, clientSecretVariable, r.seen.secretName).
 				WithHint("take %s out of env and env.fromSecret of the release's values", clientSecretVariable)
 		}
@@ -279,7 +284,7 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 }
 
 // identity is which runner it is, and its region. The vendor's chart brings both to the pods as variables, from values of
-// their own or from the list env.direct, beside which those values are placeholders: what the pods are told counts. Where
+// their own or from the list env.direct, which leaves those values as placeholders: what the pods get counts. Where
 // the values name an agent too it must be the same. A region that is not there is the caller's to know.
 func (r *Runner) identity() (agentID, region string, err error) {
 	if agentID, err = r.variable(agentIDVariable); err != nil {
@@ -292,11 +297,14 @@ func (r *Runner) identity() (agentID, region string, err error) {
 	case agentID == "":
 		agentID = said
 	case err == nil && maia.CheckAgentID(said) == nil && !strings.EqualFold(said, agentID):
-		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods are told %s", r.config.Release, said, agentID).
+		return "", "", rotate.Errorf(rotate.Configuration, "the values of release %s name agent %s, and its pods get %s",
+			r.config.Release, said, agentID).
 			WithHint("find out which is the runner's, and upgrade the release with it")
 	}
 	if maia.CheckAgentID(agentID) != nil {
-		return "", "", rotate.Errorf(rotate.Configuration, "release %s names agent %q (variable %s, value %s), expected an agent ID (a UUID)", r.config.Release, agentID, agentIDVariable, agentIDPath)
+		return "", "", rotate.Errorf(rotate.Configuration,
+			"release %s names agent %q (variable %s, value %s), expected an agent ID (a UUID)",
+			r.config.Release, agentID, agentIDVariable, agentIDPath)
 	}
 	if region, err = r.variable(regionVariable); err != nil {
 		return "", "", err
@@ -307,7 +315,7 @@ func (r *Runner) identity() (agentID, region string, err error) {
 	return agentID, strings.ToLower(region), nil
 }
 
-// variable is what the containers that read the Secret are told in clear; empty if nothing.
+// variable is what the containers that read the Secret get in clear; empty if nothing.
 func (r *Runner) variable(name string) (value string, err error) {
 	for _, d := range r.seen.deployments {
 		for _, c := range d.Spec.Template.Spec.Containers {
@@ -319,7 +327,8 @@ func (r *Runner) variable(name string) (value string, err error) {
 					continue
 				}
 				if value != "" && !strings.EqualFold(value, e.Value) {
-					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s are told several values of %s: %s and %s", r.config.Release, name, value, e.Value).
+					return "", rotate.Errorf(rotate.Configuration, "the pods of release %s get several values of %s: %s and %s", r.config.Release,
+						name, value, e.Value).
 						WithHint("give each runner a release of its own")
 				}
 				value = e.Value

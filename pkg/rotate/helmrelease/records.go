@@ -21,7 +21,7 @@ import (
 )
 
 // How much of the records of a release is unpacked, in bytes: of one, and of all. A record is at most 1 MiB when it is packed. What
-// Helm packs grows some five times; what somebody else packs may grow a thousand times, and take all memory that there is.
+// Helm packs grows some five times; what another writer packs may grow a thousand times, and take all memory that there is.
 const (
 	longestRecord  = 16 << 20
 	longestRecords = 64 << 20
@@ -171,6 +171,8 @@ func (r *Runner) checkNextRecord(ctx context.Context) error {
 	case err != nil:
 		return r.failure("read Secret "+name, err)
 	}
-	return rotate.Errorf(rotate.NotReady, "Secret %s is where Helm keeps the next revision of release %s, which there is not yet", name, r.config.Release).
-		WithHint("nothing if somebody has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and remove it")
+	return rotate.Errorf(rotate.NotReady, "Secret %s is where Helm keeps the next revision of release %s, which there is not yet",
+		name, r.config.Release).
+		WithHint("nothing if an operator has just upgraded the release; if it stays, Helm cannot read it: find out who has made it, and " +
+			"remove it")
 }

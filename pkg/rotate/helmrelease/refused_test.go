@@ -34,7 +34,7 @@ func (r *rig) record(change func(*release.Release)) {
 	r.must(r.helm.Releases.Update(last))
 }
 
-// next adds a revision in a state, which an operation of somebody else has made.
+// next adds a revision in a state, as another writer's operation has left it.
 func (r *rig) next(status release.Status, change func(*release.Release)) {
 	r.t.Helper()
 	last, err := r.helm.Releases.Last(releaseName)
@@ -53,14 +53,16 @@ func (r *rig) next(status release.Status, change func(*release.Release)) {
 
 func (r *rig) annotate(name, value string) error {
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, name, value)
-	_, err := r.clients.CoreV1().Namespaces().Patch(context.Background(), r.namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := r.clients.CoreV1().Namespaces().Patch(context.Background(), r.namespace, types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{})
 	return err
 }
 
 // patchDeployment changes the runner's Deployment, and waits for what comes of it.
 func (r *rig) patchDeployment(patch string) {
 	r.t.Helper()
-	_, err := r.clients.AppsV1().Deployments(r.namespace).Patch(r.t.Context(), appDeployment, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := r.clients.AppsV1().Deployments(r.namespace).Patch(r.t.Context(), appDeployment, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{})
 	r.must(err)
 	_, err = r.settled()
 	r.must(err)
@@ -115,11 +117,11 @@ func TestRefused(t *testing.T) {
 			},
 			kind: rotate.NotReady, words: []string{"is pending-install and has no deployed revision"},
 		},
-		"pending upgrade of somebody else": {
+		"pending upgrade of another writer": {
 			prepare: func(r *rig) { r.next(release.StatusPendingUpgrade, nil) },
 			kind:    rotate.NotReady, words: []string{"another Helm operation on release matillion-agent", "in progress"},
 		},
-		"pending rollback of somebody else": {
+		"pending rollback of another writer": {
 			prepare: func(r *rig) { r.next(release.StatusPendingRollback, nil) },
 			kind:    rotate.NotReady, words: []string{"another Helm operation on release matillion-agent"},
 		},
@@ -138,19 +140,23 @@ func TestRefused(t *testing.T) {
 		"place of the next record is taken": {
 			prepare: func(r *rig) {
 				_, err := r.clients.CoreV1().Secrets(r.namespace).Create(r.t.Context(), &corev1.Secret{
-					ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1." + releaseName + ".v2"}, Data: map[string][]byte{"release": []byte("not a record")},
+					ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1." + releaseName + ".v2"},
+					Data:       map[string][]byte{"release": []byte("not a record")},
 				}, metav1.CreateOptions{})
 				r.must(err)
 			},
-			kind: rotate.NotReady, words: []string{"Secret sh.helm.release.v1." + releaseName + ".v2 is where Helm keeps the next revision of release"},
+			kind: rotate.NotReady, words: []string{
+				"Secret sh.helm.release.v1." + releaseName + ".v2 is where Helm keeps the next revision of release"},
 		},
 		"broken template in the stored chart": {
 			prepare: func(r *rig) {
 				r.record(func(rel *release.Release) {
-					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/broken.yaml", Data: []byte("{{ .Values.nothing.here }}")})
+					rel.Chart.Templates = append(rel.Chart.Templates,
+						&chart.File{Name: "templates/broken.yaml", Data: []byte("{{ .Values.nothing.here }}")})
 				})
 			},
-			kind: rotate.Configuration, words: []string{"the chart of release matillion-agent cannot be rendered with its values at matillion-runner/templates/broken.yaml:1:"},
+			kind: rotate.Configuration, words: []string{"the chart of release matillion-agent cannot be rendered with its values at " +
+				"matillion-runner/templates/broken.yaml:1:"},
 		},
 		"subcharts": {
 			prepare: func(r *rig) {
@@ -180,7 +186,8 @@ func TestRefused(t *testing.T) {
 		},
 		"value that is another one's": {
 			config: config(func(c *helmrelease.Config) { c.SecretPath = "config.extra" }),
-			kind:   rotate.Configuration, words: []string{"no Deployment that reads OAUTH_CLIENT_SECRET from a Secret of the release which holds the configured value"},
+			kind:   rotate.Configuration, words: []string{"no Deployment that reads OAUTH_CLIENT_SECRET from a Secret of the release which " +
+				"holds the configured value"},
 		},
 		"path that is none": {
 			config: config(func(c *helmrelease.Config) { c.SecretPath = "config..secret" }),
@@ -203,15 +210,16 @@ func TestRefused(t *testing.T) {
 			},
 			kind: rotate.Configuration, words: []string{"names agent \"<MatillionAgentId>\"", "AGENT_ID", "UUID"},
 		},
-		"pods that are told another agent than the values": {
+		"pods that get another agent than the values": {
 			values: func(values map[string]any) {
 				set(values, []any{map[string]any{"name": "AGENT_ID", "value": anotherAgent}}, "dpcAgent", "dpcAgent", "env", "direct")
 			},
-			kind: rotate.Configuration, words: []string{"name agent " + rigAgent, "are told " + anotherAgent},
+			kind: rotate.Configuration, words: []string{"name agent " + rigAgent, "get " + anotherAgent},
 		},
-		"containers that are told several agents": {
+		"containers that get several agents": {
 			prepare: func(r *rig) {
-				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more","env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
+				r.patchDeployment(`{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"registry.test/more",` +
+					`"env":[{"name":"AGENT_ID","value":"` + anotherAgent + `"}],"envFrom":[{"secretRef":{"name":"` + configSecret + `"}}]}]}}}}`)
 			},
 			kind: rotate.Configuration, words: []string{"several values of AGENT_ID", rigAgent, anotherAgent},
 		},
@@ -221,7 +229,8 @@ func TestRefused(t *testing.T) {
 		"CronJob that reads the Secret":     otherReader("batch/v1", "CronJob", "{jobTemplate: {spec: {template: {spec: %s}}}}"),
 		"overridden by env.fromSecret": {
 			values: func(values map[string]any) {
-				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "of-somebody-else", "key": "password"}}, "dpcAgent", "dpcAgent", "env", "fromSecret")
+				set(values, []any{map[string]any{"name": "OAUTH_CLIENT_SECRET", "secret": "foreign", "key": "password"}}, "dpcAgent",
+					"dpcAgent", "env", "fromSecret")
 			},
 			kind: rotate.Configuration, words: []string{"gets OAUTH_CLIENT_SECRET from elsewhere", "env.fromSecret"},
 		},
@@ -236,13 +245,14 @@ func TestRefused(t *testing.T) {
 		"in the middle of a rollout": {
 			prepare: func(r *rig) {
 				r.must(r.annotate("runner.test/hang", "true"))
-				r.patchDeployment(`{"spec":{"template":{"metadata":{"annotations":{"by":"somebody"}}}}}`)
+				r.patchDeployment(`{"spec":{"template":{"metadata":{"annotations":{"by":"operator"}}}}}`)
 			},
 			kind: rotate.NotReady, words: []string{"Insufficient cpu", "old pods that take their time to end may hold its place"},
 		},
 		"Secret that is immutable": {
 			prepare: func(r *rig) {
-				_, err := r.clients.CoreV1().Secrets(r.namespace).Patch(r.t.Context(), configSecret, types.MergePatchType, []byte(`{"immutable":true}`), metav1.PatchOptions{})
+				_, err := r.clients.CoreV1().Secrets(r.namespace).Patch(r.t.Context(), configSecret, types.MergePatchType,
+					[]byte(`{"immutable":true}`), metav1.PatchOptions{})
 				r.must(err)
 			},
 			kind: rotate.Configuration, words: []string{"dry run of a change of Secret " + configSecret, "immutable"},
@@ -263,27 +273,32 @@ func TestRefused(t *testing.T) {
 			prepare: func(r *rig) {
 				r.must(r.clients.AutoscalingV2().HorizontalPodAutoscalers(r.namespace).Delete(r.t.Context(), fullName+"-hpa", metav1.DeleteOptions{}))
 			},
-			kind: rotate.Configuration, words: []string{"HorizontalPodAutoscaler " + fullName + "-hpa in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"HorizontalPodAutoscaler " + fullName + "-hpa in namespace runner-", "is gone",
+				"helm upgrade --reuse-values"},
 		},
 		"NetworkPolicy that is gone": {
 			prepare: func(r *rig) {
 				r.must(r.clients.NetworkingV1().NetworkPolicies(r.namespace).Delete(r.t.Context(), fullName+"-deny-ingress", metav1.DeleteOptions{}))
 			},
-			kind: rotate.Configuration, words: []string{"NetworkPolicy " + fullName + "-deny-ingress in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"NetworkPolicy " + fullName + "-deny-ingress in namespace runner-", "is gone",
+				"helm upgrade --reuse-values"},
 		},
 		"ServiceAccount that is gone": {
 			prepare: func(r *rig) {
 				r.must(r.clients.CoreV1().ServiceAccounts(r.namespace).Delete(r.t.Context(), fullName, metav1.DeleteOptions{}))
 			},
-			kind: rotate.Configuration, words: []string{"ServiceAccount " + fullName + " in namespace runner-", "is gone", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"ServiceAccount " + fullName + " in namespace runner-", "is gone",
+				"helm upgrade --reuse-values"},
 		},
 		"object that the chart would make today": {
 			prepare: func(r *rig) {
 				r.record(func(rel *release.Release) {
-					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/more.yaml", Data: []byte("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}")})
+					rel.Chart.Templates = append(rel.Chart.Templates,
+						&chart.File{Name: "templates/more.yaml", Data: []byte("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: more}")})
 				})
 			},
-			kind: rotate.Configuration, words: []string{"would create or delete ServiceAccount more in namespace runner-", "helm upgrade --reuse-values"},
+			kind: rotate.Configuration, words: []string{"would create or delete ServiceAccount more in namespace runner-",
+				"helm upgrade --reuse-values"},
 		},
 		"object of a kind that the cluster does not know": {
 			prepare: func(r *rig) {
@@ -295,10 +310,11 @@ func TestRefused(t *testing.T) {
 		},
 		"change that the server does not admit": {
 			prepare: func(r *rig) {
-				r.record(func(rel *release.Release) { // as if somebody had changed what cannot be changed back
+				r.record(func(rel *release.Release) { // as if an operator had changed what cannot be changed back
 					rel.Chart.Templates = slices.DeleteFunc(rel.Chart.Templates, func(f *chart.File) bool { return f.Name == "templates/hpa.yaml" })
 					rel.Chart.Templates = append(rel.Chart.Templates, &chart.File{Name: "templates/hpa.yaml", Data: []byte(
-						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName + "-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
+						"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + fullName +
+							"-hpa}\nspec: {minReplicas: 9, maxReplicas: 3}")})
 				})
 			},
 			kind: rotate.Configuration, words: []string{"dry run of the changes by an upgrade of release matillion-agent", "maxReplicas"},
@@ -365,7 +381,7 @@ func (r *rig) renew() {
 
 const anotherAgent = "6a1cf9c1-1111-4222-8333-444455556666"
 
-// TestVariablesOfTheirOwn is a release whose pods get their variables from the list env.direct: the values beside it are
+// TestVariablesOfTheirOwn is a release whose pods get their variables from the list env.direct: the other values are
 // placeholders.
 func TestVariablesOfTheirOwn(t *testing.T) {
 	t.Parallel()

@@ -77,7 +77,7 @@ func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, l
 // verbatim is a template that renders a text.
 func verbatim(text string) string { return strings.ReplaceAll(text, "{{", `{{"{{"}}`) }
 
-// capabilities are what Helm tells a chart of the cluster.
+// capabilities are what a chart learns from Helm of the cluster.
 func (r *Runner) capabilities() (*chartutil.Capabilities, error) {
 	version, err := r.cluster.discovery.ServerVersion()
 	if err != nil {
@@ -117,7 +117,7 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 	_ = process.Wait()
 	switch {
 	case lookedUp != nil:
-		return nil, r.failure("look up what the chart of release "+r.config.Release+" asks for", lookedUp)
+		return nil, r.failure("read what the chart of release "+r.config.Release+" asks for", lookedUp)
 	case ctx.Err() != nil:
 		return nil, r.failure(what, ctx.Err())
 	case err != nil:
@@ -132,12 +132,12 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 		}
 		return nil, rotate.Errorf(rotate.Configuration, "the chart of release %s cannot be rendered with its values%s",
 			r.config.Release, where).
-			WithHint("look at what helm upgrade --reuse-values --dry-run says; it is not quoted here, because it may hold values")
+			WithHint("see what helm upgrade --reuse-values --dry-run says; it is not quoted here, because it may hold values")
 	}
 	return said.Files, nil
 }
 
-// converse tells a renderer what to render, answers what it looks up, and returns its last word. What it could not look up ends it.
+// converse has a renderer render, answers its lookups, and returns its last word. A lookup that fails ends it.
 func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out io.Reader) (last question, lookedUp, err error) {
 	asked, answers := json.NewDecoder(io.LimitReader(out, longestRendered)), json.NewEncoder(in)
 	if err := answers.Encode(job); err != nil {
@@ -161,7 +161,7 @@ func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out 
 	}
 }
 
-// lookUp asks the cluster for what a chart looks up. That something is not there is an answer.
+// lookUp asks the cluster for what a chart asks for. That something is not there is an answer.
 func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
 	address, _, err := rest.DefaultServerUrlFor(r.cluster.config)
 	if err != nil {
@@ -187,9 +187,9 @@ func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, longestLookup+1))
 	if err == nil && len(body) > longestLookup {
-		err = rotate.Errorf(rotate.Configuration, "the chart of release %s looks up more than %d MiB at once", r.config.Release,
+		err = rotate.Errorf(rotate.Configuration, "the chart of release %s asks the cluster for more than %d MiB at once", r.config.Release,
 			longestLookup>>20).
-			WithHint("have it look up single objects")
+			WithHint("have it ask for single objects")
 	}
 	return reply{Status: response.StatusCode, Type: response.Header.Get("Content-Type"), Body: body}, err
 }

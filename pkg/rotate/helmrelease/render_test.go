@@ -85,7 +85,7 @@ func TestALookupOutsideTheNamespaceIsRefused(t *testing.T) {
 			_, err = r.rotate(time.Second)
 			for _, form := range []string{value, "b2YtYW5vdGhlci10ZW5hbnQ="} {
 				if err == nil || strings.Contains(err.Error(), form) || strings.Contains(r.log.String(), form) {
-					t.Errorf("what was looked up is told: %v", err)
+					t.Errorf("an answer of the cluster is in the error: %v", err)
 				}
 			}
 		})
@@ -97,20 +97,20 @@ func TestARenderErrorIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for name, test := range map[string]struct{ text, where string }{
-		"fail": {`{{ fail (lookup "v1" "Secret" .Release.Namespace "of-somebody-else").data.password }}`,
-			"at matillion-runner/templates/telling.yaml:1:3"},
-		"required": {`{{ required (print "a value " .Values.config.extra) nil }}`, "at matillion-runner/templates/telling.yaml:1:3"},
-		"no YAML":  {"a: b\n  c: of somebody else: kept", "at matillion-runner/templates/telling.yaml, which is no YAML"},
+		"fail": {`{{ fail (lookup "v1" "Secret" .Release.Namespace "foreign").data.password }}`,
+			"at matillion-runner/templates/revealing.yaml:1:3"},
+		"required": {`{{ required (print "a value " .Values.config.extra) nil }}`, "at matillion-runner/templates/revealing.yaml:1:3"},
+		"no YAML":  {"a: b\n  c: of another: kept", "at matillion-runner/templates/revealing.yaml, which is no YAML"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, p)
 			r.login()
-			r.template("telling.yaml", test.text)
+			r.template("revealing.yaml", test.text)
 			r.refused(rotate.Configuration,
 				[]string{"the chart of release " + releaseName + " cannot be rendered with its values " + test.where})
 			_, err := r.rotate(time.Second)
-			for _, value := range []string{"of somebody else", "b2Ygc29tZWJvZHkgZWxzZQ==", "kept"} {
+			for _, value := range []string{"of another", "b2YgYW5vdGhlcg==", "kept"} {
 				if err == nil || strings.Contains(err.Error(), value) {
 					t.Errorf("a value is quoted: %v", err)
 				}
@@ -132,7 +132,8 @@ metadata:
   name: everything
   annotations:
     values: {{ toJson .Values.ours | quote }}
-    release: {{ printf "%s %s %d %t %t %s" .Release.Name .Release.Namespace (add .Release.Revision 0) .Release.IsUpgrade .Release.IsInstall .Release.Service | quote }}
+    release: {{ with .Release }}
+      {{- printf "%s %s %d %t %t %s" .Name .Namespace (add .Revision 0) .IsUpgrade .IsInstall .Service | quote }}{{ end }}
     first: {{ eq .Release.Revision 1 | quote }}
     chart: {{ printf "%s %s" .Chart.Name .Chart.Version | quote }}
     knows: {{ .Capabilities.APIVersions.Has "apps/v1/Deployment" | quote }}
@@ -140,14 +141,15 @@ metadata:
     helm: {{ .Capabilities.HelmVersion.Version | quote }}
     file: {{ .Files.Get "of.txt" | quote }}
     template: {{ .Template.Name | quote }}
-    found: {{ (lookup "v1" "Secret" .Release.Namespace "of-somebody-else").data.password | quote }}
+    found: {{ (lookup "v1" "Secret" .Release.Namespace "foreign").data.password | quote }}
     none: {{ lookup "v1" "Secret" .Release.Namespace "nothing" | toJson | quote }}
     braces: {{ "{{ not }} a {{- template" | quote }}
     tpl: {{ tpl "{{ .Values.config.extra }}" . | quote }}
 `)
 	r.template("NOTES.txt", "Use {{ \"{{ this }}\" }} of {{ .Values.config.extra }}.\n")
 	r.template("hook.yaml",
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-upgrade}}\ndata: {of: {{ .Values.config.extra }}}\n")
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-upgrade}}\ndata: {of: {{ "+
+			".Values.config.extra }}}\n")
 	r.record(func(rel *release.Release) {
 		rel.Chart.Files = append(rel.Chart.Files, &chart.File{Name: "of.txt", Data: []byte("a file")})
 	})
@@ -184,9 +186,12 @@ func TestAnObjectOfAnotherNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for name, test := range map[string]struct{ text, what string }{
-		"in another namespace": {"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: policy, namespace: %s}\nspec: {podSelector: {}}\n",
+		"in another namespace": {"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: policy, namespace: %s}\nspec: " +
+			"{podSelector: {}}\n",
 			"has NetworkPolicy policy, which is in namespace "},
-		"a Deployment of another namespace": {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: %s}\nspec: {replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: registry.test/a}]}}}\n",
+		"a Deployment of another namespace": {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: %s}\nspec: " +
+			"{replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: " +
+			"registry.test/a}]}}}\n",
 			"has Deployment other, which is in namespace "},
 		"of the cluster": {"apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: %s}\nvalue: 7\n",
 			", which is of the cluster: only what is in the release's own namespace "},
@@ -224,7 +229,7 @@ func TestALookupThatTheRoleDoesNotAllow(t *testing.T) {
 	r := newRig(t, newPlace(t))
 	r.login()
 	r.template("lookup.yaml", `# {{ lookup "v1" "ConfigMap" .Release.Namespace "one" }}`)
-	r.refused(rotate.Permission, []string{"look up what the chart of release",
+	r.refused(rotate.Permission, []string{"read what the chart of release",
 		"403 Forbidden for /api/v1/namespaces/" + r.namespace + "/configmaps/one", "Role in namespace"})
 }
 

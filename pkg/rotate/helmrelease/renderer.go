@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// rendererVariable has a process of this program render one chart, which it is told on its standard input, and end.
+// rendererVariable has a process of this program render one chart, which it reads from its standard input, and end.
 const rendererVariable = "MAIA_ROTATE_RENDERER"
 
 // The main package of a function is Google's: there is no other place at which the program could become a renderer.
@@ -38,9 +38,9 @@ type rendering struct {
 	Capabilities *chartutil.Capabilities
 }
 
-// question is what a renderer says: what it looks up, or, in the end, what it has rendered or where that fails.
+// question is what a renderer says: what it asks the cluster for, or, in the end, what it has rendered or where that fails.
 type question struct {
-	Path   string `json:",omitempty"` // of what is looked up, with its query
+	Path   string `json:",omitempty"` // of what is asked for, with its query
 	Accept string `json:",omitempty"`
 
 	Files  map[string]string `json:",omitempty"` // by their names in the chart
@@ -113,7 +113,7 @@ type asking struct {
 // RoundTrip implements http.RoundTripper.
 func (a asking) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method != http.MethodGet {
-		return nil, fmt.Errorf("a chart may look up only, not %s", request.Method)
+		return nil, fmt.Errorf("a chart may only read, not %s", request.Method)
 	}
 	if err := a.questions.Encode(question{Path: request.URL.RequestURI(), Accept: request.Header.Get("Accept")}); err != nil {
 		return nil, err

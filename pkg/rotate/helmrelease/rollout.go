@@ -52,7 +52,8 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 		}
 		r.seen.failing[d.Name] = now == rotate.Failing
 		if now == rotate.Short && !r.short[d.Name] {
-			r.log.WarnContext(ctx, "not all new pods find a node; the runner may be back with those that do, and is not refreshed until all run", "detail", detail)
+			r.log.WarnContext(ctx, "not all new pods find a node; the runner may be back with those that do, and is not refreshed until all "+
+				"run", "detail", detail)
 		}
 		r.short[d.Name] = now == rotate.Short
 		state = max(state, slices.Index(states, now))
@@ -68,8 +69,8 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 
 func stopped(d *appsv1.Deployment) bool { return d.Spec.Replicas != nil && *d.Spec.Replicas == 0 }
 
-// readOf says which value the pods of the newest template have read when they started: by the mark. Where that is of another
-// value and the pods are newer than what the Secret holds, somebody else has restarted them, and the mark says nothing.
+// readOf is which value the pods of the newest template have read when they started: by the mark. Where that is of another
+// value and the pods are newer than what the Secret holds, an operator has restarted them, and the mark says nothing.
 func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadState, error) {
 	mark := d.Spec.Template.Annotations[markAnnotation]
 	switch {
@@ -100,7 +101,8 @@ func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.Inst
 	}
 	status := d.Status
 	observed := status.ObservedGeneration >= d.Generation
-	detail := fmt.Sprintf("Deployment %s: %d of %d pods are new, %d available", d.Name, status.UpdatedReplicas, wanted, status.AvailableReplicas)
+	detail := fmt.Sprintf("Deployment %s: %d of %d pods are new, %d available", d.Name, status.UpdatedReplicas, wanted,
+		status.AvailableReplicas)
 	switch {
 	case wanted == 0:
 		return rotate.Stopped, "Deployment " + d.Name + " is scaled to zero", nil
@@ -173,7 +175,7 @@ func ready(pod corev1.Pod) bool {
 	})
 }
 
-// unplaced is what a pod says that finds no node; nil if it has one, or was not looked at yet.
+// unplaced is what a pod says that finds no node; nil if it has one, or was not scheduled yet.
 func unplaced(pod corev1.Pod) *corev1.PodCondition {
 	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
@@ -184,7 +186,7 @@ func unplaced(pod corev1.Pod) *corev1.PodCondition {
 	return &pod.Status.Conditions[i]
 }
 
-// whyNot says why a pod does not run, and whether starting it has failed; empty if it runs, or nothing is known.
+// whyNot is why a pod does not run, and whether starting it has failed; empty if it runs, or nothing is known.
 func whyNot(pod corev1.Pod) (why string, crashing bool) {
 	if c := unplaced(pod); c != nil {
 		return fmt.Sprintf("%s (old pods that take their time to end may hold its place): %s", c.Reason, c.Message), false
@@ -202,7 +204,7 @@ func whyNot(pod corev1.Pod) (why string, crashing bool) {
 	return "", false
 }
 
-// endOf says how a container ended before; empty if it did not.
+// endOf is how a container ended before; empty if it did not.
 func endOf(last corev1.ContainerState) string {
 	if last.Terminated == nil {
 		return ""

@@ -13,6 +13,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
 // fieldManager names us in managedFields for what is not Helm's: the mark and the Lease.
@@ -23,7 +24,7 @@ type Config struct {
 	REST       *rest.Config // of the cluster; its Timeout bounds each call
 	Namespace  string
 	Release    string
-	SecretPath string       // of the client_secret in the values; empty: config.oauthClientSecret. The client ID is beside it
+	SecretPath string       // of the client_secret in the values; empty: config.oauthClientSecret. The client ID is next to it
 	Log        *slog.Logger // nil: no log
 }
 
@@ -42,7 +43,7 @@ type Runner struct {
 	secrets map[maia.Fingerprint]maia.Secret // that must be in no error
 
 	orders      map[string]order // by Deployment: the restart that this Runner ordered, after which no other value was stored
-	short       map[string]bool  // by Deployment: that pods of it found no node, which was told
+	short       map[string]bool  // by Deployment: that pods of it found no node, which was reported
 	notRecorded string           // why the release does not record what this Runner has delivered
 }
 
@@ -69,7 +70,7 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 		lock:    newLock(clients.CoordinationV1().Leases(config.Namespace), config.Release),
 		secrets: map[maia.Fingerprint]maia.Secret{}, orders: map[string]order{}, short: map[string]bool{},
 	}
-	r.lock.fence = &guard
+	guard.lock = r.lock.lease
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -83,13 +84,13 @@ func Discover(ctx context.Context, config Config) (*Runner, error) {
 	return r, nil
 }
 
-// AgentID is what the pods are told, or what the release's values say.
+// AgentID is what the pods get, or what the release's values say.
 func (r *Runner) AgentID() string { return r.agentID }
 
 // StoreTime implements rotate.Runner.
 func (r *Runner) StoreTime() time.Duration { return rotate.DefaultStoreTime }
 
-// Region is what the pods are told, or what the release's values say, in lower case; empty if they say nothing.
+// Region is what the pods get, or what the release's values say, in lower case; empty if they say nothing.
 func (r *Runner) Region() string { return r.region }
 
 // Deployments are the names of those that a rotation restarts.
@@ -98,8 +99,8 @@ func (r *Runner) Deployments() []string { return r.seen.names() }
 // Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says
 // who.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
-	defer r.lock.use()()
-	free, err := r.lock.awaitFree(ctx)
+	defer r.lock.lease.Use()()
+	free, err := r.lock.lease.Await(ctx)
 	if err != nil {
 		return "", false, r.failure("read Lease "+r.lock.name, err)
 	}
@@ -126,8 +127,8 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 }
 
 func (r *Runner) readLease(ctx context.Context) error {
-	defer r.lock.use()()
-	if err := r.lock.read(ctx); err != nil {
+	defer r.lock.lease.Use()()
+	if err := r.lock.lease.Read(ctx); err != nil {
 		return r.failure("read Lease "+r.lock.name, err)
 	}
 	return nil
@@ -139,11 +140,10 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	if err != nil {
 		return err
 	}
-	// What Store would else have to write while the runner is dark. By the revision that is there one is known that was
-	// cut off.
+	// What Store would else have to write while the runner is down. By this revision an upgrade that was cut off is known.
 	next := r.seen.last.Version + 1
 	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
-	// Where nothing came of it the next revision is somebody else's.
+	// Where nothing came of it the next revision is another writer's.
 	carriedOut := note.LastRotation != nil && before.Intent != nil && note.LastRotation.Over == before.Intent.Over
 	takeBack := note.Intent == nil && before.Intent != nil && !carriedOut && r.lock.revision() == next
 	return r.writeLease(ctx, func(annotations map[string]string) {
@@ -158,7 +158,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 }
 
 func (r *Runner) writeLease(ctx context.Context, change func(map[string]string)) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	if err := r.lock.write(ctx, change); err != nil {
 		return r.failure("write Lease "+r.lock.name, err)
 	}
@@ -166,11 +166,11 @@ func (r *Runner) writeLease(ctx context.Context, change func(map[string]string))
 }
 
 // enough of the Lease must be left for changes to begin; it is renewed all the while.
-const enough = fenceMargin + renewEvery/2
+const enough = fenceMargin + lease.RenewEvery/2
 
 // Hold implements [rotate.Locker].
 func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
-	defer r.lock.use()()
+	defer r.lock.lease.Use()()
 	if err := r.lock.hold(ctx, d); err != nil {
 		return r.failure("renew Lease "+r.lock.name, err)
 	}
@@ -178,7 +178,7 @@ func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
 }
 
 // Release implements [rotate.Locker].
-func (r *Runner) Release(ctx context.Context) { r.lock.release(ctx) }
+func (r *Runner) Release(ctx context.Context) { r.lock.lease.Release(ctx) }
 
 // Restart implements [rotate.Runner]: each Deployment gets a new mark, except those whose newest pods read what is stored already.
 // Where all do, those get another that do not come up. A patch that is refused does not keep the others from theirs.

@@ -16,11 +16,12 @@ import (
 
 // agreement is what the Secret and the release say of each other.
 //
-//	they hold the same                                       nothing
+//	they hold the same                                            nothing
 //	an upgrade of ours was cut off before it came to the Secret   Unfinished, its value is Pending
-//	the Secret holds what we have brought there              Unrecorded
-//	the release holds what the runner had before, or an upgrade of somebody else's has failed   Unfinished
-//	else                                                     an error: somebody else writes the Secret
+//	the Secret holds what we have brought there                   Unrecorded
+//	the release holds what the runner had before,
+//	or another writer's upgrade has failed                        Unfinished
+//	else                                                          an error: another writer changes the Secret
 func (r *Runner) agreement() (rotate.Platform, error) {
 	platform := rotate.Platform{Stored: r.seen.live}
 	cutOff := r.cutOff()
@@ -72,7 +73,7 @@ func (r *Runner) lastHolds(credentials maia.Credentials) bool {
 	return err == nil && held.Equal(credentials)
 }
 
-// unrecorded says why the release does not record what the Secret holds.
+// unrecorded is why the release does not record what the Secret holds.
 func (r *Runner) unrecorded() string {
 	if r.notRecorded != "" {
 		return r.notRecorded
@@ -132,12 +133,12 @@ func (r *Runner) record(ctx context.Context, credentials maia.Credentials, recor
 	if !r.seen.live.Equal(credentials) {
 		return rotate.Errorf(rotate.Internal, "release %s was upgraded, and Secret %s does not hold the value",
 			r.config.Release, r.seen.secretName).
-			WithHint("look who else changes the Secret; the next run tries again")
+			WithHint("find out who else changes the Secret; the next run tries again")
 	}
 	return nil
 }
 
-// deliver changes the Secret itself. The Lease tells later runs that it was us.
+// deliver changes the Secret itself. By the Lease later runs know that it was us.
 func (r *Runner) deliver(ctx context.Context, credentials maia.Credentials) error {
 	if err := r.Hold(ctx, enough); err != nil {
 		return err

@@ -14,10 +14,10 @@ import (
 )
 
 // tenant lets no request leave that is about something outside the release's own namespace. Whoever may change a release decides what
-// its chart looks up and where its objects are, and the function may have rights in other namespaces, those of other runners
+// its chart asks the cluster for and where its objects are, and the function may have rights in other namespaces, those of other runners
 // for example: one tenant would read and write with the rights of all.
 //
-// What tells of no object is let through: which kinds the cluster knows, its version, and what the function itself may do.
+// What is about no object is let through: which kinds the cluster knows, its version, and what the function itself may do.
 type tenant struct {
 	namespace string
 	prefix    string // of the paths of the API server, which may be behind a proxy
@@ -94,14 +94,15 @@ func (t tenant) admit(address *url.URL) error {
 	return nil
 }
 
-// outside is the error of a chart that looks up, or of a release that has, something outside its namespace; nil if err is none.
+// outside is the error of a chart that asks for, or of a release that has, something outside its namespace; nil if err is none.
 func (r *Runner) outside(err error) error {
 	var refused *outsideError
 	if !errors.As(err, &refused) {
 		return nil
 	}
 	return rotate.Errorf(rotate.Configuration, "release %s: %w", r.config.Release, refused).
-		WithHint("have its chart look up and render nothing outside namespace %s; what others need too belongs into a release of its own", r.config.Namespace)
+		WithHint("have its chart read and render nothing outside namespace %s; what others need too belongs into a release of its own",
+			r.config.Namespace)
 }
 
 // checkTenancy refuses a release with objects outside its namespace: an upgrade would change them with the function's rights.

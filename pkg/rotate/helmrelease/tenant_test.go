@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestRequestsOutsideTheNamespaceDoNotLeave: what a chart looks up, and what Helm changes, is of the release's namespace.
+// TestRequestsOutsideTheNamespaceDoNotLeave: what a chart asks for, and what Helm changes, is of the release's namespace.
 func TestRequestsOutsideTheNamespaceDoNotLeave(t *testing.T) {
 	for name, test := range map[string]struct {
 		path    string
@@ -33,7 +33,7 @@ func TestRequestsOutsideTheNamespaceDoNotLeave(t *testing.T) {
 		"the namespace itself":          {"/api/v1/namespaces/runners", true},
 		"a node":                        {"/api/v1/nodes/a", true},
 		"a ClusterRole":                 {"/apis/rbac.authorization.k8s.io/v1/clusterroles/a", true},
-		"a question for somebody else":  {"/apis/authorization.k8s.io/v1/subjectaccessreviews", true},
+		"a question for another user":   {"/apis/authorization.k8s.io/v1/subjectaccessreviews", true},
 		"a way back":                    {"/api/v1/namespaces/runners/../others/secrets/a", true},
 		"a way back that is escaped":    {"/api/v1/namespaces/runners/%2e%2e/others/secrets/a", true},
 		"a name that is a path":         {"/api/v1/namespaces/runners%2Fothers/secrets/a", true},

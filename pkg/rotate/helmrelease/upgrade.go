@@ -25,7 +25,7 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret, recordOnly boo
 	if err != nil {
 		failed := r.failure("upgrade release "+r.config.Release, err)
 		if rotate.KindOf(failed) == rotate.Permission {
-			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be mended
+			return cmp.Or(r.gone(ctx), failed) // Helm has tried to create it, which is not what is to be put right
 		}
 		return failed
 	}
@@ -57,13 +57,14 @@ func (r *Runner) seeAgain(changed *corev1.Secret) {
 	}
 }
 
-// leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not tell when it could not
-// write this of the revision before, and an upgrade of somebody else's at the same time leaves two. The newest counts, for
+// leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not report when it could not
+// write this of the revision before, and another writer's upgrade at the same time leaves two. The newest counts, for
 // Helm too, so that a failure here breaks nothing.
 func (r *Runner) leaveOneDeployed(ctx context.Context) {
 	history, err := r.helm.Releases.History(r.config.Release)
 	if err != nil {
-		r.log.WarnContext(ctx, "whether older revisions are superseded could not be looked at", rotate.LogError(r.failure("read release "+r.config.Release, err)))
+		r.log.WarnContext(ctx, "whether older revisions are superseded could not be read", rotate.LogError(
+			r.failure("read release "+r.config.Release, err)))
 		return
 	}
 	deployed := slices.DeleteFunc(history, func(r *release.Release) bool { return r.Info == nil || r.Info.Status != release.StatusDeployed })
@@ -74,7 +75,8 @@ func (r *Runner) leaveOneDeployed(ctx context.Context) {
 		}
 		revision.Info.Status = release.StatusSuperseded
 		if err := r.helm.Releases.Update(revision); err != nil {
-			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, rotate.LogError(r.failure("write release "+r.config.Release, err)))
+			r.log.WarnContext(ctx, "an older revision could not be marked as superseded", "revision", revision.Version, rotate.LogError(
+				r.failure("write release "+r.config.Release, err)))
 		}
 	}
 }
@@ -135,8 +137,9 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 		return nil, err
 	}
 	if last.Version != r.seen.last.Version || base.Version != r.seen.base.Version {
-		return nil, rotate.Errorf(rotate.NotReady, "somebody else has changed release %s, which is at revision %d now", r.config.Release, last.Version).
-			WithHint("nothing: the next look goes on from what is there")
+		return nil, rotate.Errorf(rotate.NotReady, "another writer has changed release %s, which is at revision %d now", r.config.Release,
+			last.Version).
+			WithHint("nothing: the next read goes on from what is there")
 	}
 	return r.upgradeRendered(context.WithoutCancel(ctx), upgrade, last, base, secret)
 }
@@ -181,7 +184,8 @@ func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.Reso
 		return err
 	}
 	for _, one := range slices.Concat(upgraded.Difference(objects), objects.Difference(upgraded)) {
-		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s", r.config.Release, nameOf(one)).
+		return rotate.Errorf(rotate.Configuration, "an upgrade of release %s with its own chart and values would create or delete %s",
+			r.config.Release, nameOf(one)).
 			WithHint("upgrade the release with helm upgrade --reuse-values, so that it is what its chart renders in this cluster")
 	}
 	if _, err := trial.helm.Update(objects, upgraded, false); err != nil {

@@ -15,7 +15,7 @@ import (
 // Where the vendor's chart has its values.
 const (
 	defaultSecretPath = "config.oauthClientSecret"
-	clientIDKey       = "oauthClientId" // beside the secret
+	clientIDKey       = "oauthClientId" // next to the secret
 	agentIDPath       = "dpcAgent.dpcAgent.env.agentId"
 	regionPath        = "dpcAgent.dpcAgent.env.matillionRegion"
 )
@@ -30,7 +30,8 @@ type values struct {
 func valuesOf(r *release.Release) (values, error) {
 	coalesced, err := chartutil.CoalesceValues(r.Chart, deepCopy(r.Config))
 	if err != nil {
-		return values{}, rotate.Errorf(rotate.Configuration, "the values of release %s, revision %d, do not fit its chart", r.Name, r.Version) // the cause may quote them
+		// the cause may quote them
+		return values{}, rotate.Errorf(rotate.Configuration, "the values of release %s, revision %d, do not fit its chart", r.Name, r.Version)
 	}
 	return values{coalesced, r.Name}, nil
 }
@@ -50,7 +51,8 @@ func (v values) text(path string) (string, error) {
 	}
 	text, ok := at.(string)
 	if !ok || text == "" {
-		return "", rotate.Errorf(rotate.Configuration, "the value %s of release %s is of type %T, expected a string that is not empty", path, v.release, at)
+		return "", rotate.Errorf(rotate.Configuration, "the value %s of release %s is of type %T, expected a string that is not empty",
+			path, v.release, at)
 	}
 	return text, nil
 }
@@ -90,7 +92,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// differOnlyIn says that two sets of values are the same but for the one at a path. Helm's own functions are not used: they log
+// differOnlyIn reports whether two sets of values are the same but for the one at a path. Helm's own functions are not used: they log
 // values that do not fit together.
 func differOnlyIn(path string, a, b map[string]any) bool {
 	a, b = deepCopy(a), deepCopy(b)

@@ -15,9 +15,10 @@ import (
 )
 
 func releaseWith(values map[string]any) *release.Release {
-	return &release.Release{Name: "runner", Version: 3, Config: values, Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "c"}, Values: map[string]any{
-		"config": map[string]any{"of": "the chart", "oauthClientId": "default"},
-	}}}
+	return &release.Release{Name: "runner", Version: 3, Config: values,
+		Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "c"}, Values: map[string]any{
+			"config": map[string]any{"of": "the chart", "oauthClientId": "default"},
+		}}}
 }
 
 func TestValuesThatCannotBe(t *testing.T) {
@@ -27,13 +28,20 @@ func TestValuesThatCannotBe(t *testing.T) {
 		values map[string]any
 		want   string
 	}{
-		"no table":        {"config.oauthClientSecret", map[string]any{}, "release runner has no value config.oauthClientSecret"},
-		"no value":        {"config.oauthClientSecret", map[string]any{"config": map[string]any{"other": secret}}, "release runner has no value config.oauthClientSecret"},
-		"null":            {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": nil}}, "release runner has no value config.oauthClientSecret"},
-		"a number":        {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": 12.5}}, "is of type float64, expected a string"},
-		"a table":         {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": map[string]any{"a": secret}}}, "is of type map[string]interface {}, expected a string"},
-		"a list":          {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": []any{secret}}}, "is of type []interface {}, expected a string"},
-		"empty":           {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": ""}}, "expected a string that is not empty"},
+		"no table": {"config.oauthClientSecret", map[string]any{}, "release runner has no value config.oauthClientSecret"},
+		"no value": {"config.oauthClientSecret", map[string]any{"config": map[string]any{"other": secret}},
+			"release runner has no value config.oauthClientSecret"},
+		"null": {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": nil}},
+			"release runner has no value config.oauthClientSecret"},
+		"a number": {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": 12.5}},
+			"is of type float64, expected a string"},
+		"a table": {"config.oauthClientSecret",
+			map[string]any{"config": map[string]any{"oauthClientSecret": map[string]any{"a": secret}}},
+			"is of type map[string]interface {}, expected a string"},
+		"a list": {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": []any{secret}}},
+			"is of type []interface {}, expected a string"},
+		"empty": {"config.oauthClientSecret", map[string]any{"config": map[string]any{"oauthClientSecret": ""}},
+			"expected a string that is not empty"},
 		"text for tables": {"config.of.it", map[string]any{}, "has no value config.of.it"},
 		"no client ID":    {"other.secret", map[string]any{"other": map[string]any{"secret": secret}}, "has no value other.oauthClientId"},
 	} {
@@ -97,7 +105,8 @@ func TestDifferOnlyIn(t *testing.T) {
 }
 
 func TestCheckPath(t *testing.T) {
-	for path, ok := range map[string]bool{"config.oauthClientSecret": true, "secret": true, "": false, ".a": false, "a.": false, "a..b": false} {
+	for path, ok := range map[string]bool{"config.oauthClientSecret": true, "secret": true, "": false, ".a": false, "a.": false,
+		"a..b": false} {
 		if err := checkPath(path); (err == nil) != ok {
 			t.Errorf("path %q: error %v", path, err)
 		}

@@ -12,9 +12,9 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Who writes the Secret beside us: External Secrets and its like do so again and again, and would put an older value over ours.
+// Who else writes the Secret: External Secrets and its like do so again and again, and would put an older value over ours.
 
-// checkWriters refuses a Secret that belongs to somebody else, or whose client_secret somebody else manages.
+// checkWriters refuses a Secret that belongs to another owner, or whose client_secret another writer manages.
 func (r *Runner) checkWriters() error {
 	if owners := r.seen.secretMeta.OwnerReferences; len(owners) > 0 {
 		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s in namespace %s belongs to %s %s, which may write it again",
