@@ -1,6 +1,7 @@
 package rotate
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -72,6 +73,9 @@ const intentTime = time.Minute
 // runs know whether the refresh was carried out, and until when it may be.
 func (f *facts) announced() bool {
 	intent := f.Platform.Note.Intent
+	if request := f.requested(); request != nil && f.intent == intentUnsent && intent.Answers != request.ID {
+		return false // it was asked for since
+	}
 	return f.intent == intentUnsent && intent.Over == f.Maia.ClientSecret.Fingerprint() && f.now.Sub(intent.At) < intentTime
 }
 
@@ -85,6 +89,9 @@ func (f *facts) afterRefresh() Observation {
 	o := f.Observation
 	note := &o.Platform.Note
 	note.Intent = &Intent{At: noted(f.now), Over: o.Maia.ClientSecret.Fingerprint(), By: o.Run.ID}
+	if request := o.requested(); request != nil {
+		note.Intent.Answers = request.ID
+	}
 	switch f.pause {
 	case PauseOperators:
 		note.Paused = nil
@@ -98,7 +105,7 @@ func (f *facts) afterSending() Observation {
 	o := f.Observation
 	intent := o.Platform.Note.Intent
 	o.Run.PauseKept = f.keptPause()
-	o.Run.Sent = &Intent{At: noted(f.now), Over: intent.Over, By: intent.By}
+	o.Run.Sent = &Intent{At: noted(f.now), Over: intent.Over, By: intent.By, Answers: intent.Answers}
 	o.Run.Answer = maia.Credentials{ClientID: f.valid.ClientID, ClientSecret: maia.NewSecret(expected)}
 	o.Maia, o.Agent.Connected = o.Run.Answer, false
 	return o
@@ -163,8 +170,11 @@ func (f *facts) settledNote() Note {
 		if f.Run.Sent != nil {
 			sent = f.Run.Sent
 		}
-		note.Intent, note.Tried = nil, time.Time{}
-		note.LastRotation = &Rotation{At: sent.At, Over: sent.Over, New: f.fingerprint}
+		rotation := &Rotation{At: sent.At, Over: sent.Over, New: f.fingerprint, Answers: sent.Answers}
+		if last := note.LastRotation; last != nil {
+			rotation.Answers = cmp.Or(sent.Answers, last.Answers)
+		}
+		note.Intent, note.Tried, note.LastRotation = nil, time.Time{}, rotation
 	case intentOpen:
 		if !f.mayBeCarriedOut() {
 			note.Intent = nil

@@ -76,6 +76,9 @@ func words[T ~string](token T) string { return strings.ReplaceAll(string(token),
 // ErrStopped is wrapped by the refusal of a runner that is scaled to zero: there is nothing to bring back.
 var ErrStopped = errors.New("the runner is scaled to zero")
 
+// ErrHeld is wrapped by the refusal of a rotation that is due and held by an operator.
+var ErrHeld = errors.New("a rotation is due")
+
 // ErrStarting is wrapped by the refusal of a run whose time was up while instances that were ordered were on their way: a later
 // run waits on.
 var ErrStarting = errors.New("the instances are still starting")

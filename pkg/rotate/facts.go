@@ -139,7 +139,11 @@ func (f *facts) due() bool {
 	if rotated != nil && rotated.New == f.fingerprint && f.Platform.Note.Applied != f.fingerprint {
 		return false // this run ends the rotation that an earlier one has begun
 	}
-	return f.policy.Every == 0 || rotated == nil || f.now.Sub(rotated.At) >= f.policy.Every
+	if f.requested() != nil {
+		return true
+	}
+	old := f.policy.Every == 0 || rotated == nil || f.now.Sub(rotated.At) >= f.policy.Every
+	return old && f.policy.Window.Fits(f.now, f.budget())
 }
 
 // downSince is when a refresh of ours cut off the runner that has not been seen back since; zero if none did.

@@ -66,6 +66,7 @@ const maxTries = 2
 //	  it fails, or is not connected, for long              Restart, once in a run
 //	  instances are rolling, or not seen back              AwaitConnected; Refuse when the time is up ("still starting")
 //	  not connected, and not by us                         Refuse
+//	  a refresh is due, and held by an operator            Refuse
 //	  a refresh is due                                     Check, Pause, AwaitDrained, Refresh; Refuse if the way is not clear
 //	  paused by us                                         Resume
 //	  paused, perhaps by us                                Done, with an error
@@ -134,6 +135,9 @@ func (f *facts) decide() Step {
 		return step
 	}
 	if f.due() {
+		if hold := f.hold(f.now); hold != nil {
+			return refuse(Errorf(NotReady, "%w, %s", ErrHeld, hold.Text()).WithHint("nothing if that is still wanted; else maia-rotate unhold"))
+		}
 		return f.refresh()
 	}
 	if step, decided := f.endPause(); decided {

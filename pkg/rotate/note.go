@@ -43,6 +43,8 @@ type Intent struct {
 	At   time.Time        `json:"at"`   // when, to the millisecond
 	Over maia.Fingerprint `json:"over"` // the secret that Maia held then
 	By   string           `json:"by"`   // the run that opened it, a short random mark
+	// Answers is the ID of the request that it answers; empty if there is none. A platform that keeps no requests need not keep it.
+	Answers string `json:"answers,omitempty"`
 }
 
 // Order is a restart that was ordered.
@@ -72,6 +74,8 @@ type Rotation struct {
 	At   time.Time        `json:"at"`   // when it was sent, to the millisecond
 	Over maia.Fingerprint `json:"over"` // the secret it revoked
 	New  maia.Fingerprint `json:"new"`  // the secret it made
+	// Answers is the ID of the request that was answered last, by this rotation or one before it.
+	Answers string `json:"answers,omitempty"`
 }
 
 // shown reports whether Maia has shown the pause, with its end. Of one that it shows without an end that is not known.
@@ -123,13 +127,17 @@ func (n Note) superseded(secret maia.Fingerprint) bool {
 // Equal compares two notes field by field.
 func (n Note) Equal(other Note) bool {
 	return n.Agent == other.Agent && n.Applied == other.Applied &&
-		equal(n.Intent, other.Intent, func(a, b Intent) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.By == b.By }) &&
+		equal(n.Intent, other.Intent, func(a, b Intent) bool {
+			return a.At.Equal(b.At) && a.Over == b.Over && a.By == b.By && a.Answers == b.Answers
+		}) &&
 		equal(n.Paused, other.Paused, func(a, b OwnPause) bool {
 			return a.At.Equal(b.At) && a.By == b.By && a.Confirmed == b.Confirmed && a.Until.Equal(b.Until) && a.Stands == b.Stands
 		}) &&
 		equal(n.Ordered, other.Ordered, Order.equal) &&
 		equal(n.Adopted, other.Adopted, func(a, b Adoption) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
-		equal(n.LastRotation, other.LastRotation, func(a, b Rotation) bool { return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New }) &&
+		equal(n.LastRotation, other.LastRotation, func(a, b Rotation) bool {
+			return a.At.Equal(b.At) && a.Over == b.Over && a.New == b.New && a.Answers == b.Answers
+		}) &&
 		n.Tried.Equal(other.Tried)
 }
 

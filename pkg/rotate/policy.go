@@ -23,6 +23,7 @@ type Policy struct {
 	ConnectTimeout time.Duration // how long restarted instances may take to connect to Maia
 	QuietTime      time.Duration // how long after a refresh of unknown outcome no other is sent
 	Every          time.Duration // age of the last rotation at which the next is due; 0: every run is due (the trigger decides)
+	Window         *Window       // when a refresh that is due by its age may begin; nil: always. A request is answered outside of it, too
 	// OnlyKnown adopts nothing into a runner of which there is no note: for a function that does not know at the moment whether
 	// another of its targets is the same runner.
 	OnlyKnown bool

@@ -42,6 +42,8 @@ type Report struct {
 	Took       time.Duration `json:"-"`
 	RotatedAt  *time.Time    `json:"rotated_at,omitempty"` // when the last refresh of ours whose outcome is known was sent
 	TriedAt    *time.Time    `json:"tried_at,omitempty"`   // when a run last paused the runner to rotate it, if that has come to nothing
+	Requested  *Request      `json:"requested,omitempty"`  // by an operator, and not answered yet
+	Held       *Hold         `json:"held,omitempty"`       // that is in force
 }
 
 // StepReport is one step that was taken, or, in a dry run, would be.

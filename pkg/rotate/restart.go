@@ -62,7 +62,7 @@ func (f *facts) awaitBack() (step Step, decided bool) {
 			"Maia says that the runner is not connected (status %q), though store and instances hold the valid secret", f.Agent.Status).
 			WithHint("check the runner's logs and network; nothing is refreshed while it is down")), true
 	}
-	if instances.State != Steady && f.due() {
+	if instances.State != Steady && f.due() && f.hold(f.now) == nil {
 		return refuse(Errorf(NotReady, "the deployment is %s: %s", instances.State, instances.Detail).
 			WithHint("wait until it is steady, or repair it")), true
 	}

@@ -214,6 +214,7 @@ func (r *run) close(err error) {
 			report.DownSince = &since
 		}
 	}
+	report.Requested, report.Held = seen.requested(), seen.hold(time.Now())
 	if rotated := seen.Platform.Note.LastRotation; rotated != nil {
 		report.RotatedAt = &rotated.At
 	}

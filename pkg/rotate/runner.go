@@ -90,6 +90,8 @@ type Platform struct {
 	Free      bool
 	Instances Instances
 	Note      Note
+	// Wishes are what operators have asked for. An expired hold may be among them.
+	Wishes Wishes
 }
 
 // Instances is the deployment of the runner as the cloud shows it.

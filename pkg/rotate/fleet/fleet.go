@@ -48,6 +48,8 @@ type Runner interface {
 type Fleet struct {
 	Policy rotate.Policy // Every says when a runner is due
 	Log    *slog.Logger
+	First  []string      // agent IDs: no other is rotated by its age until these have been, and are back for the soak time
+	Soak   time.Duration // see First
 }
 
 const (

@@ -58,6 +58,10 @@ func (m *member) run(ctx context.Context, mode rotate.Mode) *rotate.Report {
 	if report.Outcome != rotate.NoOp && report.Outcome != rotate.Planned {
 		m.log.InfoContext(ctx, "report", append([]any{"runner", report.AgentID, "mode", mode}, report.Attributes()...)...)
 	}
+	if errors.Is(err, rotate.ErrHeld) && report.Held != nil { // since the run that healed
+		m.err = nil
+		m.notBegun(report.Held.Text())
+	}
 	if errors.Is(err, rotate.ErrStopped) && mode == rotate.Heal && report.DownSince == nil {
 		m.log.WarnContext(ctx, "the runner is scaled to zero", rotate.LogError(err))
 		m.err, m.Outcome, m.Reason, m.waits = nil, Stopped, "it is scaled to zero, and there is nothing to heal", true
@@ -74,9 +78,10 @@ func (m *member) notBegun(why string) { m.Outcome, m.Reason = NotBegun, why }
 // due reports whether a runner is to be rotated now.
 func (m *member) due() bool { return m.err == nil && !m.waits && m.Healing != nil && m.old(m.Healing) }
 
-// old reports whether a runner's credentials are old enough. Those of one that no run of ours has rotated yet are.
+// old reports whether a runner's credentials are old enough, or an operator has asked for others. Those of one that no run of ours has
+// rotated yet are.
 func (m *member) old(seen *rotate.Report) bool {
-	return seen.RotatedAt == nil || time.Since(*seen.RotatedAt) >= m.every
+	return seen.Requested != nil || seen.RotatedAt == nil || time.Since(*seen.RotatedAt) >= m.every
 }
 
 // age is since when the credentials of a runner are as they are; that of one that was never rotated is the greatest.

@@ -42,6 +42,10 @@ func (f Fleet) rotate(ctx context.Context, members []*member, whole time.Duratio
 			m.notBegun("no call has the time for it")
 			continue
 		}
+		if why := f.notNow(m, members, needed); why != "" {
+			m.notBegun(why)
+			continue
+		}
 		free <- struct{}{}
 		alone := !r.hasProved()
 		if why := r.against(ctx, needed); why != "" {
