@@ -35,6 +35,7 @@ type platform struct {
 	mu         sync.Mutex
 	store      string
 	note       rotate.Note
+	wishes     rotate.Wishes
 	state      rotate.InstanceState
 	readAt     time.Time // when the newest instances read the store
 	storedAt   time.Time
@@ -181,7 +182,7 @@ func (h *platform) Observe(ctx context.Context) (seen rotate.Platform, err error
 			Unrecorded: h.unrecorded, Free: h.free,
 			Stored:    h.stored(),
 			Instances: rotate.Instances{State: h.state, Read: read, Detail: h.detail()},
-			Note:      h.note,
+			Note:      h.note, Wishes: h.wishes,
 		}
 	})
 	return seen, err
