@@ -90,16 +90,19 @@ type Adoption struct {
 }
 
 // ParseNote reads the JSON of a Note. What it does not know is an error, not left out: the next note saved would lose it.
-func ParseNote(text []byte) (note Note, err error) {
+func ParseNote(text []byte) (Note, error) { return parseStrictly[Note](text) }
+
+func parseStrictly[T any](text []byte) (parsed T, err error) {
+	var none T
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&note); err != nil {
-		return Note{}, err
+	if err := decoder.Decode(&parsed); err != nil {
+		return none, err
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return Note{}, errors.New("there is something behind the note")
+		return none, errors.New("there is something after it")
 	}
-	return note, nil
+	return parsed, nil
 }
 
 // Of is the note if it is about an agent, or does not say about which; else the zero Note. What a store was seen to agree on with Maia

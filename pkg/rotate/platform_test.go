@@ -293,6 +293,13 @@ func (h conforming) BreakRestarts(n int) {
 	h.brokenFor = n
 }
 
+// Wish implements rotatetest.Platform.
+func (h conforming) Wish(wishes rotate.Wishes) error {
+	defer h.lock()()
+	h.wishes = wishes
+	return nil
+}
+
 // Kept implements rotatetest.Platform.
 func (h conforming) Kept() string {
 	defer h.lock()()

@@ -72,6 +72,7 @@ func newAzure(t *testing.T, setup rotatetest.Setup) *azurePlatform {
 		},
 	})
 	t.Cleanup(h.apps.Close)
+	t.Cleanup(h.state.End)
 	h.apps.Add(runnerSpec(setup.AgentID, setup.ClientID, setup.Secret))
 	h.apps.Add(containerapps.Spec{ID: resourceApps + "web", Location: "westeurope",
 		Secrets: []containerapps.Secret{{Name: "password", Value: "of another"}}, Replicas: 1})
@@ -109,6 +110,8 @@ func nameOf(request *http.Request) string {
 		return request.Header.Get("x-ms-lease-action") + " lease"
 	case query.Get("restype") == "container":
 		return request.Method + " container"
+	case strings.HasSuffix(request.URL.Path, ".wishes.json"):
+		return request.Method + " wishes"
 	}
 	parts := paths.FindStringSubmatch(request.URL.Path)
 	if parts == nil {
@@ -159,6 +162,12 @@ func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 
 // BreakRestarts implements rotatetest.Platform: of both revisions.
 func (h *azurePlatform) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
+
+// Wish implements rotatetest.Platform.
+func (h *azurePlatform) Wish(wishes rotate.Wishes) error {
+	return containerapp.ChangeWishes(h.t.Context(), configuration(wire.Transport, h.apps, h.state).State, h.setup.AgentID,
+		func(present *rotate.Wishes) { *present = wishes })
+}
 
 // Kept implements rotatetest.Platform. When the app was changed last is not kept: the question before a refresh is a change that
 // alters nothing. Neither is a blob that is empty: it is only the lock.

@@ -2,6 +2,7 @@ package containerapp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -55,6 +56,7 @@ type Runner struct {
 
 	seen       view
 	note       rotate.Note      // as last observed
+	wishes     rotate.Wishes    // as last read
 	restartDue bool             // this Runner has stored a value, or may have, and restarted nothing since
 	held       time.Time        // since when the app held what it does, at the latest, by Azure's clock; zero: not known
 	resent     bool             // a value that was held by an app whose last change had failed was sent again
@@ -182,9 +184,26 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	if err != nil {
 		return rotate.Platform{}, err
 	}
+	if err := r.readWishes(ctx); err != nil {
+		return rotate.Platform{}, err
+	}
 	r.note = note.Of(r.agentID)
 	r.recall(r.note, store)
-	return rotate.Platform{Stored: store, Free: free, Instances: r.instances(), Note: r.note}, nil
+	return rotate.Platform{Stored: store, Free: free, Instances: r.instances(), Note: r.note, Wishes: r.wishes}, nil
+}
+
+// readWishes reads what operators have asked for. Once this Runner has changed what the app runs with nothing depends on it.
+func (r *Runner) readWishes(ctx context.Context) error {
+	wishes, _, err := readWishes(ctx, r.lock.container, r.agentID)
+	switch {
+	case err == nil:
+		r.wishes = wishes
+	case errors.Is(err, errUnread):
+		r.wishes = rotate.Unread(err)
+	case !r.restartDue && len(r.ordered) == 0:
+		return err
+	}
+	return nil
 }
 
 // readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note

@@ -228,6 +228,12 @@ func (h *awsPlatform) Put(secret string) {
 	h.secrets.Put(h.arn, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), secret))
 }
 
+// Wish implements rotatetest.Platform: a request is Secrets Manager's own.
+func (h *awsPlatform) Wish(wishes rotate.Wishes) error {
+	h.changing()
+	return ecs.SaveHold(h.t.Context(), h.direct, h.arn, wishes.Held)
+}
+
 // Replace implements rotatetest.Platform.
 func (h *awsPlatform) Replace() {
 	for _, name := range runnerServices {

@@ -582,7 +582,7 @@ func TestCheckWantsRoomForLabels(t *testing.T) {
 		}
 		runner, _ := c.runner()
 		if err := runner.Check(t.Context()); rotate.KindOf(err) != rotate.Configuration ||
-			!strings.Contains(err.Error(), "12 staging labels, and at most 7") {
+			!strings.Contains(err.Error(), "12 staging labels, and at most 6") {
 			t.Errorf("error %v", err)
 		}
 	})

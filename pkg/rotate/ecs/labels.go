@@ -21,7 +21,7 @@ const (
 	labelStands = "stands"
 	maxLabels   = 20  // on all versions of a secret
 	maxLabel    = 256 // characters
-	noteLabels  = 13  // that there may be of ours at once: eight at rest, those that are being replaced, those of a concurrent run
+	noteLabels  = 14  // that there may be of ours at once: eight at rest, those that are being replaced, those of a concurrent run, a hold
 	// labelNext is on a version that is about to become AWSCURRENT, see [secret.putCurrent].
 	labelNext = labelPrefix + "next"
 )

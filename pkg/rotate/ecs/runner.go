@@ -71,7 +71,8 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	if err != nil {
 		return rotate.Platform{}, err
 	}
-	platform := rotate.Platform{Stored: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent).Of(r.agentID)}
+	platform := rotate.Platform{Stored: current.Credentials(), Note: noteOf(r.secret.ours(), r.intent).Of(r.agentID),
+		Wishes: wishesOf(r.secret.ours())}
 	pending, staged, err := r.pending(ctx)
 	if err != nil {
 		return rotate.Platform{}, err
@@ -277,7 +278,7 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	}
 	seen := noteOf(before, r.intent)
 	for _, label := range before {
-		if slices.Contains(wanted, label) || isPauseOfAnother(label, seen.Paused) {
+		if kind, _ := splitLabel(label); kind == kindHeld || slices.Contains(wanted, label) || isPauseOfAnother(label, seen.Paused) {
 			continue
 		}
 		if err := r.secret.remove(ctx, label); err != nil {

@@ -316,6 +316,15 @@ func (h *gkePlatform) BreakRestarts(n int) {
 	})
 }
 
+// Wish implements rotatetest.Platform.
+func (h *gkePlatform) Wish(wishes rotate.Wishes) (err error) {
+	h.out.run(func() {
+		err = helmrelease.ChangeWishes(context.Background(), h.cluster.clients.CoordinationV1().Leases(h.cluster.namespace), releaseName,
+			func(present *rotate.Wishes) { *present = wishes })
+	})
+	return err
+}
+
 // Kept implements rotatetest.Platform.
 func (h *gkePlatform) Kept() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.kept(); return err })

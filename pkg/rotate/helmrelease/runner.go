@@ -121,7 +121,7 @@ func (r *Runner) Observe(ctx context.Context) (rotate.Platform, error) {
 	if err != nil {
 		return rotate.Platform{}, err
 	}
-	platform.Note, platform.Free = r.seen.note, r.lock.free()
+	platform.Note, platform.Wishes, platform.Free = r.seen.note, r.lock.wishes(), r.lock.free()
 	platform.Instances, err = r.instances(ctx)
 	return platform, err
 }

@@ -20,6 +20,7 @@ func contract() []scenario {
 		{name: "contract-Restart-that-fails", play: contractRestartFails},
 		{name: "contract-errors", play: contractErrors},
 		{name: "contract-lock", play: contractLock},
+		{name: "contract-wishes", play: contractWishes},
 	}
 }
 
@@ -320,5 +321,43 @@ func contractLock(w *world) {
 	}
 	if !w.platform.Stored().Equal(maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(firstSecret)}) {
 		w.broken(2, "something was stored beside the holder of the lock")
+	}
+}
+
+// contractWishes: what operators ask for shows at the next read, also while a run holds the lock, and no note that a run writes loses it.
+func contractWishes(w *world) {
+	runner, platform := w.runner()
+	if platform.Wishes != (rotate.Wishes{}) {
+		w.broken(8, "a runner of which nobody wished anything has the wishes %+v", platform.Wishes)
+	}
+	w.must("SaveNote", runner.SaveNote(w.t.Context(), rotate.Note{Applied: "aaaaaaaaaaaa"})) // takes the lock, if there is one
+	until := time.Now().UTC().Add(time.Hour).Truncate(time.Second)
+	hold := &rotate.Hold{At: until.Add(-time.Hour), Until: until, By: "jo@example.org", Why: "month-end run: 100 % of it, until 6/7"}
+	request := &rotate.Request{ID: "r1", At: hold.At, By: "jo", Why: "it leaked"}
+	mustShow := func(when string, want *rotate.Hold) {
+		_, fresh := w.runner()
+		for process, wishes := range map[string]rotate.Wishes{"the same": w.observe(runner).Wishes, "a fresh": fresh.Wishes} {
+			held, requested := wishes.Held, wishes.Requested
+			if (held == nil) != (want == nil) || held != nil && *held != *want || requested != nil && *requested != *request {
+				w.broken(8, "%s: %s process reads the hold %+v and the request %+v, want %+v", when, process, held, requested, want)
+			}
+		}
+	}
+	w.must("Wish", w.platform.Wish(rotate.Wishes{Held: hold, Requested: request}))
+	time.Sleep(soon)
+	mustShow("after it was written", hold)
+	w.must("SaveNote after a wish", runner.SaveNote(w.t.Context(), rotate.Note{Applied: "bbbbbbbbbbbb"}))
+	w.must("Store", runner.Store(w.t.Context(), w.observe(runner).Stored))
+	mustShow("after a run has written its note", hold)
+	longer := *hold
+	longer.At, longer.Until = hold.At.Add(time.Second), until.Add(time.Hour)
+	w.must("Wish", w.platform.Wish(rotate.Wishes{Held: &longer, Requested: request}))
+	time.Sleep(soon)
+	mustShow("after it was changed", &longer)
+	w.must("Wish", w.platform.Wish(rotate.Wishes{Requested: request}))
+	time.Sleep(soon)
+	mustShow("after it was taken back", nil)
+	if note := w.observe(runner).Note; note.Applied != "bbbbbbbbbbbb" {
+		w.broken(8, "the note was changed by a wish: %s", describe(note))
 	}
 }

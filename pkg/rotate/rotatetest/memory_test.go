@@ -20,7 +20,8 @@ type memory struct {
 	secret  string // stored …
 	stored  time.Time
 	note    rotate.Note // … and noted, …
-	version int         // … so many times
+	wishes  rotate.Wishes
+	version int // … so many times
 	state   rotate.InstanceState
 	read    time.Time // when the newest instance was ordered to start, and so reads the store
 	stop    func()
@@ -120,7 +121,7 @@ func (r *memoryRunner) Observe(context.Context) (seen rotate.Platform, err error
 		seen = rotate.Platform{
 			Stored:    maia.Credentials{ClientID: h.setup.ClientID, ClientSecret: maia.NewSecret(h.secret)},
 			Instances: rotate.Instances{State: h.state, Read: rotate.ReadUnknown, Detail: "one instance"},
-			Note:      h.note,
+			Note:      h.note, Wishes: h.wishes,
 		}
 		noted := h.note.Ordered
 		r.covered = noted != nil && noted.For == fingerprint(h.secret) && !h.read.Before(h.stored) && h.state != rotate.Failed
@@ -171,4 +172,11 @@ func (r *memoryRunner) Restart(context.Context) ([]string, error) {
 		r.platform.Replace()
 		return nil
 	})
+}
+
+func (h *memory) Wish(wishes rotate.Wishes) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wishes = wishes
+	return nil
 }

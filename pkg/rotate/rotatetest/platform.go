@@ -27,6 +27,10 @@ type Platform interface {
 	// BreakRestarts makes the next n replacements of the instances fail: the new ones do not come up. 0 mends that.
 	BreakRestarts(n int)
 
+	// Wish has an operator write what is wished, in place of what was, as the command line does: also while a run holds the lock. A
+	// platform that keeps no requests writes the hold alone.
+	Wish(wishes rotate.Wishes) error
+
 	// Kept is all text that can be read by someone who may not read secrets: labels, annotations, notes, descriptions of
 	// releases, names of versions. It is searched for secrets.
 	Kept() string
