@@ -24,6 +24,7 @@ func (m *Model) carryOut(w *World, age int8) {
 		m.broken(3, "pipelines were running when a refresh was carried out")
 	}
 	w.revoke(false)
+	w.Answered = max(w.Answered, w.SentFor)
 	w.Refreshes, w.Refreshed, w.Unreported, w.Age, w.Open = w.Refreshes+1, true, true, age, 0
 }
 
@@ -31,7 +32,7 @@ func (m *Model) checkDue(w *World, what string) {
 	if m.staged && w.Refreshed {
 		m.broken(2, "a second refresh %s for one rotation of Secrets Manager's", what)
 	}
-	if !m.staged && w.Refreshes > 0 && w.Age < everyTicks-slack {
+	if !m.staged && w.Refreshes > 0 && w.Age < everyTicks-slack && w.Requests == w.Answered {
 		m.broken(2, "a refresh %s %d minutes after the one before", what, w.Age)
 	}
 }
@@ -63,6 +64,8 @@ func (m *Model) checkRefresh(w *World, i int) {
 		{s.State != steady, "the deployment was not seen steady"},
 		{!s.Connected, "the runner was not seen connected"},
 		{s.Status != statusPaused, "the runner was not seen drained"},
+		{s.Held, "the runner was seen held"},
+		{!r.Moved && w.Held, "the runner is held"},
 		{s.Until == untilSoon, "the pause ends too soon"},
 		{!r.Moved && s.Maia != w.Maia, "the read of Maia lags"},
 		{!r.Moved && w.Store != w.Maia, "the store does not hold what Maia does"},

@@ -30,13 +30,13 @@ func effects(o rotate.Observation, kind rotate.StepKind) string {
 func noted(note rotate.Note) string {
 	text := fmt.Sprintf("applied %s", note.Applied)
 	if note.Intent != nil {
-		text += fmt.Sprintf(", intent over %s", note.Intent.Over)
+		text += fmt.Sprintf(", intent over %s", note.Intent.Over) + note.Intent.Answers
 	}
 	if note.Paused != nil {
 		text += fmt.Sprintf(", paused, confirmed %t", note.Paused.Confirmed)
 	}
 	if note.LastRotation != nil {
-		text += fmt.Sprintf(", rotated %s to %s", note.LastRotation.Over, note.LastRotation.New)
+		text += fmt.Sprintf(", rotated %s to %s", note.LastRotation.Over, note.LastRotation.New) + note.LastRotation.Answers
 	}
 	if note.Ordered != nil {
 		text += ", ordered for " + string(note.Ordered.For)

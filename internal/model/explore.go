@@ -56,6 +56,8 @@ func (m *Model) starts() map[string]World {
 	if m.staged {
 		rare.Budget = max(m.budget-1, 0)
 	}
+	held := rare
+	held.Held = true
 	two := rare
 	two.Two, two.Other, two.Stuck = true, 1, true
 	starts := map[string]World{
@@ -63,6 +65,7 @@ func (m *Model) starts() map[string]World {
 		"a store that names another client":                                 foreign,
 		"a connected runner whose store never agreed with what Maia holds":  apart,
 		"another target, of which it is not known whether it is the runner": duplicate,
+		"a runner that is held":                                             held,
 		"two services, of which the first cannot be restarted":              two,
 	}
 	for form, name := range map[int8]string{

@@ -71,7 +71,7 @@ func (f *fairness) end(w World) (end string, wrong []string) {
 func (w *World) needsPerson() bool {
 	n := w.Note
 	neverAgreed := w.Store != w.Maia && n.Applied == 0 && n.Intents[0].By == 0 && n.LastRotation.New == 0
-	return w.State == stopped || w.ByHand || w.Stuck || w.unclear() || w.Foreign || neverAgreed ||
+	return w.State == stopped || w.Held || w.ByHand || w.Stuck || w.unclear() || w.Foreign || neverAgreed ||
 		(w.State == failed || w.State == failing) && w.connected()
 }
 
@@ -92,7 +92,7 @@ func (f *fairness) back(w *World) bool {
 	half := w.Two && (w.Instance != w.Maia || w.Other != w.Maia)
 	return w.alone() && w.Store == w.Maia && w.connected() && w.State != rolling && !w.Starting && !half &&
 		(w.Until != untilOurs || w.Mistaken) && w.Late == 0 && !w.LatePause &&
-		n.Applied == w.Maia && n.Intents[0].By == 0 && n.paused().By == 0 && w.Phase == phaseNone
+		n.Applied == w.Maia && n.Intents[0].By == 0 && n.paused().By == 0 && w.Phase == phaseNone && (w.Requests == w.Answered || w.Held)
 }
 
 // next is the one transition that comes next.

@@ -327,6 +327,14 @@ func (m *Model) people(w *World, emit func(string, *World)) {
 			to.Operator, to.LateConcurrent = true, to.LatePause
 		})
 	}
+	if !m.staged && w.Refreshes < rotations && int(w.Requests) < len(requestIDs)-1 {
+		foreign("an operator asks for a rotation", func(to *World) { to.Requests++ })
+	}
+	if !w.Held {
+		foreign("an operator holds the runner", func(to *World) { to.Held = true })
+	} else {
+		foreign("an operator takes the hold off", func(to *World) { to.Held = false })
+	}
 	if w.State != stopped {
 		foreign("another writer deploys the runner anew", func(to *World) { to.State, to.Older, to.Rollout = rolling, false, 0 })
 		foreign("an operator scales the runner to zero", func(to *World) { to.State, to.Drained = stopped, to.Until != notPaused })

@@ -209,6 +209,36 @@ func mutants() []mutant {
 		{"stops at the first service that cannot be restarted", func(m *Model) { m.alone = true }},
 		blind("stores a value that was superseded", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Note.Adopted = nil }),
 		blind("adopts while another target is unknown", func(_ *rotate.Observation, p *rotate.Policy) { p.OnlyKnown = false }),
+		blind("rotates a runner that is held", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Wishes.Held = nil }),
+		blind("does not see a hold that comes after the pause", func(o *rotate.Observation, _ *rotate.Policy) {
+			if o.Run.Pause != rotate.PauseNotSent {
+				o.Platform.Wishes.Held = nil
+			}
+		}),
+		does("a hold stops what follows a refresh", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+			next := rotate.Next(o, p, now)
+			if o.Platform.Wishes.Held != nil && o.Run.Refusal == nil && (next.Kind == rotate.Store || next.Kind == rotate.Restart) {
+				return step(rotate.Refuse)
+			}
+			return next
+		}),
+		does("a hold stops healing", func(o rotate.Observation, p rotate.Policy, now time.Time) rotate.Step {
+			if o.Platform.Wishes.Held != nil && o.Run.Mode == rotate.Heal && o.Run.Refusal == nil {
+				return step(rotate.Refuse)
+			}
+			return rotate.Next(o, p, now)
+		}),
+		blind("does not answer a request", func(o *rotate.Observation, _ *rotate.Policy) { o.Platform.Wishes.Requested = nil }),
+		blind("answers a request again", func(o *rotate.Observation, _ *rotate.Policy) {
+			if rotated := o.Platform.Note.LastRotation; rotated != nil {
+				rotated.Answers = ""
+			}
+		}),
+		blind("takes a request for answered by the rotation before it", func(o *rotate.Observation, _ *rotate.Policy) {
+			if o.Platform.Note.LastRotation != nil {
+				o.Platform.Wishes.Requested = nil
+			}
+		}),
 		instead("is done in silence over a pause that may be ours", rotate.Done,
 			knowing(func(_ rotate.Observation, done rotate.Step) rotate.Step {
 				done.Refusal = nil

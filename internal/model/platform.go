@@ -30,6 +30,7 @@ func (m *Model) read(w *World, i int) bool {
 	}
 	s := &r.Seen
 	s.Store, s.Pending, s.Staged, s.Foreign, s.State, s.Note = w.Store, 0, false, w.Foreign, w.State, w.Note
+	s.Request, s.Held = w.Requests, w.Held
 	s.Free = !m.staged && (w.Lock == 0 || w.Lock == int8(i+1))
 	if w.Starting && s.State == steady {
 		s.State = rolling
@@ -301,7 +302,8 @@ func (m *Model) refresh(w *World, i int, f fault) {
 		return
 	}
 	r.keepPause(i, m.decide(r, i).valid)
-	r.Critical, r.Sent, r.SentOver, r.SentAge = true, true, r.intent(i).Over, 0
+	r.Critical, r.Sent, r.SentOver, r.SentAge, r.SentFor = true, true, r.intent(i).Over, 0, r.intent(i).Answers
+	w.SentFor = r.Seen.Request
 	switch f {
 	case fine:
 		m.carryOut(w, 0)

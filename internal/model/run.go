@@ -1,8 +1,10 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -97,6 +99,7 @@ type Run struct {
 	Sent     bool
 	SentOver int8
 	SentAge  int8
+	SentFor  int8 // the request that it answers
 	Answer   int8
 	Stored   bool
 	Restarts int8
@@ -211,6 +214,12 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 			PauseReads: rotate.PauseReads{Stands: r.PauseReads.Stands, Changes: int(r.PauseReads.Changes)}, Refusal: refusals[r.Refusal],
 		},
 	}
+	if s.Request > 0 {
+		o.Platform.Wishes.Requested = &rotate.Request{ID: requestIDs[s.Request]}
+	}
+	if s.Held {
+		o.Platform.Wishes.Held = &rotate.Hold{Until: epoch.Add(1000 * time.Hour)}
+	}
 	if since := r.PauseReads.Since; since > 0 {
 		o.Run.PauseReads.Since = ago(since - 1)
 	}
@@ -218,7 +227,7 @@ func (m *Model) observation(r *Run, i int) rotate.Observation {
 		o.Run.DrainSince = ago(r.DrainAge - 1)
 	}
 	if r.Sent {
-		o.Run.Sent = &rotate.Intent{At: ago(r.SentAge), Over: fingerprints[r.SentOver], By: runIDs[int8(i+1)]}
+		o.Run.Sent = &rotate.Intent{At: ago(r.SentAge), Over: fingerprints[r.SentOver], By: runIDs[int8(i+1)], Answers: requestIDs[r.SentFor]}
 	}
 	if r.Restarts > 0 {
 		o.Run.RestartedAt = ago(r.RestAge)
@@ -283,6 +292,14 @@ func (m *Model) decide(r *Run, i int) decision {
 // What follows are rotate's own small predicates, over numbers.
 
 func (r *Run) intent(i int) intent { return r.Seen.Note.intent(r.own(i)) }
+
+// requested is the request that no refresh of ours has answered; 0 if there is none.
+func (r *Run) requested() int8 {
+	if r.Seen.Request == r.Seen.Note.LastRotation.Answers {
+		return 0
+	}
+	return r.Seen.Request
+}
 
 func (r *Run) unsent(i int) bool { return r.intent(i).By == int8(i+1) && !r.Sent }
 
@@ -403,10 +420,11 @@ func (r *Run) closed(i int, valid int8) note {
 	case r.unsent(i):
 		n.Intents[0] = intent{}
 	case open.Over != valid:
-		sent := rotation{Over: open.Over, New: valid, Age: open.Age}
+		sent := rotation{Over: open.Over, New: valid, Age: open.Age, Answers: open.Answers}
 		if r.Sent {
-			sent = rotation{Over: r.SentOver, New: valid, Age: r.SentAge}
+			sent = rotation{Over: r.SentOver, New: valid, Age: r.SentAge, Answers: r.SentFor}
 		}
+		sent.Answers = cmp.Or(sent.Answers, n.LastRotation.Answers)
 		sent.After = n.paused().By != 0 && open.Age <= n.paused().Age
 		n.Intents[0], n.LastRotation = intent{}, sent
 	case open.Age >= quietTicks:

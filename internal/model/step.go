@@ -175,7 +175,7 @@ func (m *Model) step(w *World, i int, f fault) {
 		}
 	case noteIntent:
 		n := r.target(i)
-		n.Intents[0] = intent{By: int8(i + 1), Over: r.Seen.Maia}
+		n.Intents[0] = intent{By: int8(i + 1), Over: r.Seen.Maia, Answers: r.requested()}
 		if r.pause(i, m.decide(r, i).valid) == rotate.PauseOperators {
 			n.Pauses[0] = ownPause{}
 		}
@@ -402,7 +402,8 @@ func (m *Model) proceed(w *World, i int) {
 		r.PC = awaitDrained
 	case rotate.Refresh:
 		r.PC = refresh
-		if !r.unsent(i) || r.intent(i).Over != r.Seen.Maia || r.intent(i).Age > 0 {
+		asked := r.requested() != 0 && r.intent(i).Answers != r.requested()
+		if !r.unsent(i) || r.intent(i).Over != r.Seen.Maia || r.intent(i).Age > 0 || asked {
 			r.PC = noteIntent
 		}
 	case rotate.AwaitOutcome:

@@ -130,6 +130,10 @@ type World struct {
 	Note      note
 	Lock      int8 // the run that holds it; gone if it is no more
 
+	// Operators.
+	Requests int8 // rotations that were asked for; the last of them stands
+	Held     bool
+
 	// Secrets Manager.
 	Token int8 // rotations begun
 	Phase int8 // what it does next for this rotation
@@ -144,6 +148,8 @@ type World struct {
 	Age        int8    // since the refresh that was carried out last was sent
 	Open       int8    // ticks for which a refresh that was sent without an answer may be carried out
 	Unreported bool    // a refresh of ours, or one in the console while an intent was open, was not reported yet
+	SentFor    int8    // the request that the refresh which was sent last answers
+	Answered   int8    // the request that a refresh which was carried out has answered
 	Mistaken   bool    // nothing can show any more whose the pause is: see moves.go
 	Console    [2]bool // whether the valid secret, and the one before, were made in the console
 	Confused   bool    // an operator refreshed in the console while a refresh of ours might still be carried out, as whose outcome it shows
@@ -181,7 +187,7 @@ func (o order) same(as order) bool {
 	return o.For == as.For && o.Age == as.Age && o.Second == as.Second
 }
 
-type intent struct{ By, Over, Age int8 }
+type intent struct{ By, Over, Age, Answers int8 }
 
 type ownPause struct {
 	By, Age   int8
@@ -193,6 +199,7 @@ type ownPause struct {
 
 type rotation struct {
 	Over, New, Age int8
+	Answers        int8 // the request that was answered last; 0 of what was adopted
 	After          bool // the pause that is noted
 }
 
@@ -422,6 +429,8 @@ type Seen struct {
 	Status, Until   int8
 	Connected       bool
 	Maia            int8
+	Request         int8
+	Held            bool
 }
 
 var (
@@ -434,8 +443,9 @@ var (
 		}
 		return all
 	}()
-	runIDs = map[int8]string{1: "run-1", 2: "run-2", gone: "a run that is gone"}
-	untils = [...]time.Time{
+	requestIDs = [...]string{"", "request 1", "request 2"}
+	runIDs     = map[int8]string{1: "run-1", 2: "run-2", gone: "a run that is gone"}
+	untils     = [...]time.Time{
 		notPaused: {}, untilOurs: epoch.Add(100 * time.Hour), untilOperators: epoch.Add(200 * time.Hour), untilSoon: epoch.Add(tick),
 		untilStale: epoch.Add(300 * time.Hour), untilMoves: epoch.Add(24 * time.Hour),
 	}
@@ -463,7 +473,7 @@ func applied(secret int8) maia.Fingerprint {
 func (n note) real(own int8) rotate.Note {
 	real := rotate.Note{Applied: applied(n.Applied)}
 	if i := n.intent(own); i.By != 0 {
-		real.Intent = &rotate.Intent{At: ago(i.Age), Over: fingerprints[i.Over], By: runIDs[i.By]}
+		real.Intent = &rotate.Intent{At: ago(i.Age), Over: fingerprints[i.Over], By: runIDs[i.By], Answers: requestIDs[i.Answers]}
 	}
 	if p := n.paused(); p.By != 0 {
 		real.Paused = &rotate.OwnPause{At: ago(p.Age), By: runIDs[p.By], Confirmed: p.Confirmed, Until: untils[p.Until], Stands: p.Stands}
@@ -482,7 +492,7 @@ func (n note) real(own int8) rotate.Note {
 		}
 	}
 	if r := n.LastRotation; r.New != 0 {
-		real.LastRotation = &rotate.Rotation{At: ago(r.Age), Over: fingerprints[r.Over], New: fingerprints[r.New]}
+		real.LastRotation = &rotate.Rotation{At: ago(r.Age), Over: fingerprints[r.Over], New: fingerprints[r.New], Answers: requestIDs[r.Answers]}
 		follow(real.Paused, &real.LastRotation.At, r.After)
 	}
 	return real
@@ -534,6 +544,12 @@ func (w World) String() string {
 	}
 	if o := w.Note.Ordered; o.For != 0 {
 		fmt.Fprintf(&text, ", ordered for %d age %d", o.For, o.Age)
+	}
+	if w.Requests > w.Answered {
+		fmt.Fprintf(&text, "; requested (%d)", w.Requests)
+	}
+	if w.Held {
+		text.WriteString("; held")
 	}
 	if w.Two {
 		fmt.Fprintf(&text, "; the second service with %d, starting %t, the first stuck %t", w.Other, w.Starting, w.Stuck)

@@ -136,7 +136,7 @@ func (f *facts) decide() Step {
 	}
 	if f.due() {
 		if hold := f.hold(f.now); hold != nil {
-			return refuse(Errorf(NotReady, "%w, %s", ErrHeld, hold.Text()).WithHint("nothing if that is still wanted; else maia-rotate unhold"))
+			return refuse(Errorf(NotReady, "%w, %s", ErrHeld, hold.Text()).WithHint("wait, or take the hold off: maia-rotate unhold"))
 		}
 		return f.refresh()
 	}
