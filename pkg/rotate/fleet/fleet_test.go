@@ -28,6 +28,7 @@ type runner struct {
 	mu       sync.Mutex
 	secret   string
 	note     rotate.Note
+	wishes   rotate.Wishes
 	state    rotate.InstanceState
 	read     rotate.ReadState
 	instance *maiatest.Instance
@@ -54,7 +55,7 @@ func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	defer r.mu.Unlock()
 	return rotate.Platform{
 		Stored:    maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(r.secret)},
-		Instances: rotate.Instances{State: r.state, Read: r.read}, Note: r.note,
+		Instances: rotate.Instances{State: r.state, Read: r.read}, Note: r.note, Wishes: r.wishes,
 	}, nil
 }
 

@@ -92,6 +92,14 @@ func (m *member) age() time.Duration {
 	return time.Since(*m.Healing.RotatedAt)
 }
 
+// asked is 1 if an operator has asked for a rotation.
+func (m *member) asked() int {
+	if m.Healing.Requested != nil {
+		return 1
+	}
+	return 0
+}
+
 // tried is when a rotation of a runner last came to nothing after its pause; zero if none has since it was rotated.
 func (m *member) tried() time.Time {
 	if m.Healing.TriedAt == nil {

@@ -84,7 +84,7 @@ func dueInOrder(members []*member) []*member {
 		}
 	}
 	slices.SortStableFunc(due, func(a, b *member) int {
-		return cmp.Or(a.tried().Compare(b.tried()), cmp.Compare(b.age(), a.age()))
+		return cmp.Or(a.tried().Compare(b.tried()), cmp.Compare(b.asked(), a.asked()), cmp.Compare(b.age(), a.age()))
 	})
 	return due
 }
