@@ -59,8 +59,8 @@ func FuzzEnvironment(f *testing.F) {
 			policy.Drain != rotate.DrainPause && policy.Drain != rotate.DrainNone {
 			t.Errorf("the policy is %+v", policy)
 		}
-		if every, _ := env.Age(); every < time.Hour {
-			t.Errorf("every %s", every)
+		if schedule, err := env.Schedule(agents); err == nil && schedule.Every < time.Hour {
+			t.Errorf("every %s", schedule.Every)
 		}
 		if credential, _ := env.Credential(reference); credential.ClientSecret.Reveal() != held || (credential.ClientID == "") != (held == "") {
 			t.Errorf("the credential is another, of client %q", credential.ClientID)

@@ -25,8 +25,18 @@ const (
 	Drain          = "MAIA_ROTATE_DRAIN"
 	DrainTimeout   = "MAIA_ROTATE_DRAIN_TIMEOUT"
 	ConnectTimeout = "MAIA_ROTATE_CONNECT_TIMEOUT"
-	Every          = "MAIA_ROTATE_EVERY" // not where the trigger decides when a rotation is due
 )
+
+// The variables of a function that itself decides when a rotation is due.
+const (
+	Every  = "MAIA_ROTATE_EVERY"
+	Window = "MAIA_ROTATE_WINDOW"
+	First  = "MAIA_ROTATE_FIRST"
+	Soak   = "MAIA_ROTATE_SOAK"
+)
+
+// Scheduling are these.
+var Scheduling = []string{Every, Window, First, Soak}
 
 // Common are the variables that all functions have.
 var Common = []string{ClientID, ClientSecret, AgentIDs, Region, APIURL, TokenURL, Drain, DrainTimeout, ConnectTimeout}
@@ -154,17 +164,49 @@ func (e Environment) Policy(limit time.Duration) (rotate.Policy, error) {
 const (
 	defaultEvery  = 720 * time.Hour
 	shortestEvery = time.Hour
+	defaultSoak   = 24 * time.Hour
 )
 
-// Age is that at which a runner's credentials are due for rotation.
-func (e Environment) Age() (time.Duration, error) {
-	text := e[Every]
+// Schedule is when runners are rotated by a function that decides it itself.
+type Schedule struct {
+	Every  time.Duration  // the age at which credentials are due
+	Window *rotate.Window // nil: always
+	First  []string       // agent IDs, see [fleet.Fleet]
+	Soak   time.Duration
+}
+
+// Schedule reads it. The runners that are to be first must be among the agents that the function may serve, where these are listed.
+func (e Environment) Schedule(agents []string) (schedule Schedule, err error) {
+	if schedule.Every, err = e.atLeast(Every, defaultEvery, shortestEvery); err != nil {
+		return schedule, err
+	}
+	if text := e[Window]; text != "" {
+		if schedule.Window, err = rotate.ParseWindow(text); err != nil {
+			return schedule, Errorf("%s is %q: %w; expected days and a time like Sat,Sun 02:00-05:00 Europe/London", Window, text, err)
+		}
+	}
+	schedule.First = e.List(First)
+	for _, id := range schedule.First {
+		if !slices.ContainsFunc(agents, func(agent string) bool { return strings.EqualFold(agent, id) }) {
+			return schedule, Errorf("%s has %q, expected agents that are in %s", First, id, AgentIDs)
+		}
+	}
+	if len(schedule.First) == 0 && e[Soak] != "" {
+		return schedule, Errorf("%s is set and %s is not, expected both", Soak, First)
+	}
+	schedule.Soak, err = e.atLeast(Soak, defaultSoak, 0)
+	return schedule, err
+}
+
+// atLeast is a duration; the default where it is not set.
+func (e Environment) atLeast(name string, otherwise, least time.Duration) (time.Duration, error) {
+	text := e[name]
 	if text == "" {
-		return defaultEvery, nil
+		return otherwise, nil
 	}
 	parsed, err := time.ParseDuration(text)
-	if err != nil || parsed < shortestEvery {
-		return 0, Errorf("%s is %q, expected a duration like 720h, %s or more", Every, text, shortestEvery)
+	if err != nil || parsed < least {
+		return 0, Errorf("%s is %q, expected a duration like %dh, %s or more", name, text, int(otherwise.Hours()), least)
 	}
 	return parsed, nil
 }

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,10 +13,11 @@ import (
 const (
 	agent     = "0b7a1f6e-3d52-4c1b-9a37-2f8f3f5b6c10"
 	reference = "MAIA_CREDENTIALS_SECRET"
+	other     = "ffffffff-3d52-4c1b-9a37-2f8f3f5b6c10"
 	secret    = "KZXW6YTBOJRGC6TJNZTQ"
 )
 
-var known = append([]string{reference, settings.Every, "MAIA_HELM_RELEASES"}, settings.Common...)
+var known = slices.Concat([]string{reference, "MAIA_HELM_RELEASES"}, settings.Scheduling, settings.Common)
 
 // everything reads all that an environment can hold.
 func everything(environ []string) error {
@@ -27,7 +29,7 @@ func everything(environ []string) error {
 		func() error { _, err := env.Credential(reference); return err },
 		func() error { _, err := env.Agents(); return err },
 		func() error { _, err := env.Policy(time.Hour); return err },
-		func() error { _, err := env.Age(); return err },
+		func() error { _, err := env.Schedule([]string{agent}); return err },
 		func() error { _, err := env.Endpoints(); return err },
 	} {
 		if err := read(); err != nil {
@@ -63,6 +65,14 @@ func TestBadEnvironments(t *testing.T) {
 			[]string{"MAIA_ROTATE_EVERY", `"1m"`, "expected a duration like 720h, 1h0m0s or more"}},
 		"days": {[]string{reference + "=x", "MAIA_ROTATE_EVERY=30d"},
 			[]string{"MAIA_ROTATE_EVERY", `"30d"`, "expected a duration like 720h"}},
+		"window": {[]string{reference + "=x", "MAIA_ROTATE_WINDOW=nights"},
+			[]string{"MAIA_ROTATE_WINDOW", `"nights" is no time`, "expected days and a time like Sat,Sun 02:00-05:00 Europe/London"}},
+		"first": {[]string{reference + "=x", "MAIA_ROTATE_FIRST=" + other},
+			[]string{"MAIA_ROTATE_FIRST", other, "expected agents that are in MAIA_AGENT_IDS"}},
+		"soak without first": {[]string{reference + "=x", "MAIA_ROTATE_SOAK=1h"},
+			[]string{"MAIA_ROTATE_SOAK is set and MAIA_ROTATE_FIRST is not"}},
+		"soak": {[]string{reference + "=x", "MAIA_ROTATE_FIRST=" + agent, "MAIA_ROTATE_SOAK=1 day"},
+			[]string{"MAIA_ROTATE_SOAK", `"1 day"`, "expected a duration like 24h, 0s or more"}},
 		"region": {[]string{reference + "=x", "MAIA_REGION=mars1"}, []string{"MAIA_REGION", "mars1"}},
 		"region and URL": {[]string{reference + "=x", "MAIA_REGION=eu1", "MAIA_API_URL=https://maia.test"},
 			[]string{"MAIA_REGION and MAIA_API_URL are both set"}},
@@ -92,6 +102,7 @@ func TestGoodEnvironment(t *testing.T) {
 	env, err := settings.Read([]string{
 		"PATH=/bin", "MAIA_CLIENT_ID= id ", "MAIA_CLIENT_SECRET=" + secret, "MAIA_AGENT_IDS= " + agent + " ,, ", "MAIA_REGION=US1",
 		"MAIA_ROTATE_DRAIN=NONE", "MAIA_ROTATE_DRAIN_TIMEOUT=7m", "MAIA_ROTATE_CONNECT_TIMEOUT=90s", "MAIA_ROTATE_EVERY=48h",
+		"MAIA_ROTATE_WINDOW= Sat 02:00-05:00 Europe/London ", "MAIA_ROTATE_FIRST=" + strings.ToUpper(agent), "MAIA_ROTATE_SOAK=1h",
 	}, known)
 	if err != nil {
 		t.Fatal(err)
@@ -107,8 +118,9 @@ func TestGoodEnvironment(t *testing.T) {
 	if err != nil || policy.Drain != rotate.DrainNone || policy.DrainTimeout != 7*time.Minute || policy.ConnectTimeout != 90*time.Second {
 		t.Errorf("the policy is %+v, %v", policy, err)
 	}
-	if age, err := env.Age(); err != nil || age != 48*time.Hour {
-		t.Errorf("the age is %s, %v", age, err)
+	if schedule, err := env.Schedule([]string{agent}); err != nil || schedule.Every != 48*time.Hour || schedule.Soak != time.Hour ||
+		len(schedule.First) != 1 || schedule.Window.String() != "Sat 02:00-05:00 Europe/London" {
+		t.Errorf("the schedule is %+v, %v", schedule, err)
 	}
 	endpoints, err := env.Endpoints()
 	if err != nil || endpoints.Region != "us1" {
@@ -124,8 +136,8 @@ func TestDefaults(t *testing.T) {
 	if policy, err := env.Policy(time.Hour); err != nil || policy != rotate.DefaultPolicy() {
 		t.Errorf("the policy is %+v, %v", policy, err)
 	}
-	if age, err := env.Age(); err != nil || age != 720*time.Hour {
-		t.Errorf("the age is %s, %v", age, err)
+	if schedule, err := env.Schedule(nil); err != nil || schedule.Every != 720*time.Hour || schedule.Window != nil || schedule.Soak != 24*time.Hour {
+		t.Errorf("the schedule is %+v, %v", schedule, err)
 	}
 	if credential, err := env.Credential(reference); err != nil || !credential.ClientSecret.IsZero() {
 		t.Errorf("the credential is %v, %v", credential, err)

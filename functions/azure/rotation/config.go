@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // of windows: the platform's image may have no time zones
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
@@ -26,7 +27,7 @@ const (
 )
 
 // Known are the variables that begin with MAIA_.
-var Known = append([]string{envApps, envGroups, envState, settings.Every}, settings.Common...)
+var Known = slices.Concat([]string{envApps, envGroups, envState}, settings.Scheduling, settings.Common)
 
 // Platform are the other variables that the function reads, without those in which the platform announces the identity.
 var Platform = []string{envManager, envBlobService, envAccount, envIdentityOwner}
@@ -46,6 +47,7 @@ const (
 // Config is the function's environment, checked.
 type Config struct {
 	settings.Shared
+	Schedule settings.Schedule
 
 	Apps              []string // resource IDs of Container Apps, or
 	Groups            []string // resource IDs of the resource groups in which every app with the tag is taken
@@ -88,8 +90,11 @@ func ParseConfig(environ []string) (Config, error) {
 	if config.StateContainerURL, err = stateURL(env[envState], platform, config.ManagerURL); err != nil {
 		return Config{}, err
 	}
-	config.Policy.Every, err = env.Age()
-	return config, err
+	if config.Schedule, err = env.Schedule(config.AgentIDs); err != nil {
+		return Config{}, err
+	}
+	config.Policy.Every, config.Policy.Window = config.Schedule.Every, config.Schedule.Window
+	return config, nil
 }
 
 // unresolved refuses a Key Vault reference that the platform could not resolve: the variable then holds the reference itself.

@@ -93,7 +93,7 @@ func (h *Handler) work(ctx context.Context, log *slog.Logger, timer TimerInfo) (
 	if err != nil {
 		return fleet.Result{}, err
 	}
-	result := fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets)
+	result := h.fleet(log).Run(ctx, targets)
 	if len(h.config.Groups) > 0 {
 		h.warnOfMissing(ctx, log, result)
 	}
@@ -137,7 +137,7 @@ func (h *Handler) Plan(ctx context.Context, apps ...string) (fleet.Result, error
 	if err != nil {
 		return fleet.Result{}, err
 	}
-	return fleet.Fleet{Policy: h.config.Policy, Log: h.log}.Plan(ctx, targets), nil
+	return h.fleet(h.log).Plan(ctx, targets), nil
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) error {
@@ -203,4 +203,9 @@ func (h *Handler) open(
 	}
 	rotator, err := h.rotators.Of(runner, func() (maia.Credentials, error) { return h.config.Credentials, nil }, log)
 	return runner, rotator, err
+}
+
+// fleet is the runners' as the configuration has it.
+func (h *Handler) fleet(log *slog.Logger) fleet.Fleet {
+	return fleet.Fleet{Policy: h.config.Policy, Log: log, First: h.config.Schedule.First, Soak: h.config.Schedule.Soak}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // of windows: the platform's image may have no time zones
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 )
@@ -19,7 +20,7 @@ const (
 )
 
 // Known are the variables that the function knows, but for KUBECONFIG.
-var Known = append([]string{envReleases, envSecretPath, envCredentialsSecret, settings.Every}, settings.Common...)
+var Known = slices.Concat([]string{envReleases, envSecretPath, envCredentialsSecret}, settings.Scheduling, settings.Common)
 
 const (
 	defaultName = "matillion-agent" // of a namespace and a release, as the vendor's guide has them
@@ -32,6 +33,7 @@ const (
 // Config is the function's environment, checked.
 type Config struct {
 	settings.Shared
+	Schedule settings.Schedule
 
 	Releases          []Release
 	SecretPath        string // of the client_secret in a release's values; empty: the vendor's
@@ -98,8 +100,11 @@ func ParseConfig(environ []string) (Config, error) {
 		return Config{}, settings.Errorf("%s is not set: with several releases it lists the agents that this function may serve",
 			settings.AgentIDs)
 	}
-	config.Policy.Every, err = env.Age()
-	return config, err
+	if config.Schedule, err = env.Schedule(config.AgentIDs); err != nil {
+		return Config{}, err
+	}
+	config.Policy.Every, config.Policy.Window = config.Schedule.Every, config.Schedule.Window
+	return config, nil
 }
 
 func (c *Config) parseReleases(env settings.Environment) error {

@@ -115,7 +115,7 @@ func (h *Handler) work(ctx context.Context, log *slog.Logger) (fleet.Result, err
 	if err != nil {
 		return fleet.Result{}, err
 	}
-	return fleet.Fleet{Policy: h.config.Policy, Log: log}.Run(ctx, targets), nil
+	return h.fleet(log).Run(ctx, targets), nil
 }
 
 // Plan says what a call would do now for these releases, or, if there are none, for all that are configured. It changes nothing.
@@ -127,7 +127,7 @@ func (h *Handler) Plan(ctx context.Context, releases ...Release) (fleet.Result, 
 	if err != nil {
 		return fleet.Result{}, err
 	}
-	return fleet.Fleet{Policy: h.config.Policy, Log: h.log}.Plan(ctx, targets), nil
+	return h.fleet(h.log).Plan(ctx, targets), nil
 }
 
 func refuse(ctx context.Context, log *slog.Logger, err error) Answer {
@@ -218,4 +218,9 @@ func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
 	config := rest.CopyConfig(found)
 	config.Timeout, config.QPS, config.UserAgent = requestTimeout, -1, userAgent
 	return config, nil
+}
+
+// fleet is the runners' as the configuration has it.
+func (h *Handler) fleet(log *slog.Logger) fleet.Fleet {
+	return fleet.Fleet{Policy: h.config.Policy, Log: log, First: h.config.Schedule.First, Soak: h.config.Schedule.Soak}
 }
