@@ -59,6 +59,10 @@ func TestTheFunctionKnowsItsSettings(t *testing.T) {
 			policy.ConnectTimeout.Minutes() != 9 || config.Endpoints.Region != "us1" {
 			t.Errorf("%s: %+v", name, config)
 		}
+		if schedule := config.Schedule; schedule.Window.String() != "Sat 02:00-05:00 Europe/London" || len(schedule.First) != 1 ||
+			schedule.Soak.Hours() != 12 {
+			t.Errorf("%s: %+v", name, schedule)
+		}
 		if !config.ManagedIdentity || config.IdentityClientID != "" || config.Credentials.ClientID != "the-client-id" {
 			t.Errorf("%s: %+v", name, config)
 		}

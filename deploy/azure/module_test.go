@@ -46,14 +46,16 @@ var (
 		"all": {
 			apps: []string{app},
 			more: map[string]any{
-				"maiaRegion": "us1", "rotateEveryHours": 48, "drain": "none", "drainTimeoutMinutes": 3, "connectTimeoutMinutes": 9,
+				"maiaRegion": "us1", "rotateEveryHours": 48, "rotateWindow": "Sat 02:00-05:00 Europe/London",
+				"rotateFirst": []string{sandbox.AgentID}, "rotateSoakHours": 12, "drain": "none", "drainTimeoutMinutes": 3, "connectTimeoutMinutes": 9,
 				"callEveryMinutes": 10,
 				"downtimeSeconds":  600, "maxAgeDays": 7, "silenceHours": 2, "instanceMemoryMB": 512, "maximumInstanceCount": 2, "logRetentionDays": 30,
 				"actionGroupIds": []string{actionGroup}, "alertEmails": []string{"operations@example.com"},
 				"subnetId": subnet, "roleName": "another", "tags": map[string]any{"team": "data"},
 			},
 			moreOf: map[string]cty.Value{
-				"maia_region": cty.StringVal("us1"), "rotate_every": cty.StringVal("48h"), "drain": cty.StringVal("none"),
+				"maia_region": cty.StringVal("us1"), "rotate_every": cty.StringVal("48h"),
+				"rotate_window": cty.StringVal("Sat 02:00-05:00 Europe/London"), "rotate_first": texts(sandbox.AgentID), "rotate_soak": cty.StringVal("12h"), "drain": cty.StringVal("none"),
 				"drain_timeout": cty.StringVal("3m"), "connect_timeout": cty.StringVal("9m"), "call_every_minutes": cty.NumberIntVal(10),
 				"downtime_seconds": cty.NumberIntVal(600), "max_age_days": cty.NumberIntVal(7), "silence_hours": cty.NumberIntVal(2),
 				"instance_memory_mb": cty.NumberIntVal(512), "maximum_instance_count": cty.NumberIntVal(2), "log_retention_days": cty.NumberIntVal(30),

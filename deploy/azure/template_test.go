@@ -223,6 +223,7 @@ func TestWrongParametersAreRefused(t *testing.T) {
 		{"maiaRegion", "eu2"},
 		{"rotateEveryHours", 0},
 		{"rotateEveryHours", "720h"},
+		{"rotateSoakHours", -1},
 		{"drain", "wait"},
 		{"drainTimeoutMinutes", 21},
 		{"connectTimeoutMinutes", 0},

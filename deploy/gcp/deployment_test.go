@@ -16,6 +16,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/deploy/gcp"
 	gcpfunction "github.com/maia-rotate/maia-rotate/functions/gcp"
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/internal/terraformtest"
 )
 
@@ -44,11 +45,13 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 	second := strings.Replace(release, "runners-1234", "example.com:old", 1)
 	variables["releases"] = texts(release, second)
 	for name, value := range map[string]string{
-		"secret_path": "runner.secret", "maia_region": "us1", "rotate_every": "48h", "drain": "none", "drain_timeout": "3m",
+		"secret_path": "runner.secret", "maia_region": "us1", "rotate_every": "48h",
+		"rotate_window": "Sat 02:00-05:00 Europe/London", "rotate_soak": "12h", "drain": "none", "drain_timeout": "3m",
 		"connect_timeout": "9m",
 	} {
 		variables[name] = cty.StringVal(value)
 	}
+	variables["rotate_first"] = texts(sandbox.AgentID)
 	full := environment(t, load(t, variables))
 	config, err := rotation.ParseConfig(environ(full))
 	if err != nil {
@@ -64,6 +67,10 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 	if policy := config.Policy; policy.Every.Hours() != 48 || policy.Drain != "none" || policy.DrainTimeout.Minutes() != 3 ||
 		policy.ConnectTimeout.Minutes() != 9 {
 		t.Errorf("got %+v", policy)
+	}
+	if schedule := config.Schedule; schedule.Window.String() != "Sat 02:00-05:00 Europe/London" || len(schedule.First) != 1 ||
+		schedule.Soak.Hours() != 12 {
+		t.Errorf("got %+v", schedule)
 	}
 
 	// Not to be set: a credential in the open, which whoever may read the function could see, and what only tests change.

@@ -364,12 +364,13 @@ var functions = map[string]function.Function{
 	"filemd5": simple(cty.String, func(args []cty.Value) (cty.Value, error) {
 		return cty.StringVal("md5 of " + args[0].AsString()), nil
 	}, cty.String),
-	"regex":   stdlib.RegexFunc,
-	"replace": stdlib.ReplaceFunc,
-	"split":   stdlib.SplitFunc,
-	"sort":    stdlib.SortFunc,
-	"substr":  stdlib.SubstrFunc,
-	"try":     tryfunc.TryFunc,
+	"regex":       stdlib.RegexFunc,
+	"setsubtract": stdlib.SetSubtractFunc,
+	"replace":     stdlib.ReplaceFunc,
+	"split":       stdlib.SplitFunc,
+	"sort":        stdlib.SortFunc,
+	"substr":      stdlib.SubstrFunc,
+	"try":         tryfunc.TryFunc,
 	"sha1": simple(cty.String, func(args []cty.Value) (cty.Value, error) {
 		return cty.StringVal(fmt.Sprintf("%x", sha1.Sum([]byte(args[0].AsString())))), nil
 	}, cty.String),

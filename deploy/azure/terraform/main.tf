@@ -17,6 +17,9 @@ locals {
     MAIA_CLIENT_SECRET                        = "@Microsoft.KeyVault(SecretUri=https://${local.vault}.vault.azure.net/secrets/${var.secret_name})"
     MAIA_REGION                               = var.maia_region == null ? "" : var.maia_region
     MAIA_ROTATE_EVERY                         = var.rotate_every
+    MAIA_ROTATE_WINDOW                        = var.rotate_window == null ? "" : var.rotate_window
+    MAIA_ROTATE_FIRST                         = join(",", sort(var.rotate_first))
+    MAIA_ROTATE_SOAK                          = length(var.rotate_first) == 0 ? "" : var.rotate_soak
     MAIA_ROTATE_DRAIN                         = var.drain
     MAIA_ROTATE_DRAIN_TIMEOUT                 = var.drain_timeout
     MAIA_ROTATE_CONNECT_TIMEOUT               = var.connect_timeout

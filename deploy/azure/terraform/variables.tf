@@ -132,6 +132,41 @@ variable "rotate_every" {
   }
 }
 
+variable "rotate_window" {
+  description = "When a rotation that is due by its age may begin: days, times and a time zone, like Sat,Sun 02:00-05:00 Europe/London. Null: always."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.rotate_window == null || can(regex("^[A-Za-z0-9,:;/_+ -]*[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}[A-Za-z0-9,:;/_+ -]*$", var.rotate_window))
+    error_message = "Expected days and a time like Sat,Sun 02:00-05:00 Europe/London."
+  }
+}
+
+variable "rotate_first" {
+  description = "Agent IDs that are rotated first: the others follow when these are back for rotate_soak."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(var.rotate_first, var.agent_ids)) == 0
+    error_message = "Expected agents of agent_ids."
+  }
+}
+
+variable "rotate_soak" {
+  description = "How long the runners of rotate_first must be back before others are rotated, in hours."
+  type        = string
+  default     = "24h"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9]{1,4}h$", var.rotate_soak))
+    error_message = "Expected 0h to 9999h."
+  }
+}
+
 variable "drain" {
   description = "pause: pause the runner and wait for running pipelines. none: do not, and they fail."
   type        = string

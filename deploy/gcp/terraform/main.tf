@@ -6,6 +6,9 @@ locals {
     MAIA_CREDENTIALS_SECRET     = "${var.credentials_secret}/versions/latest"
     MAIA_REGION                 = var.maia_region
     MAIA_ROTATE_EVERY           = var.rotate_every
+    MAIA_ROTATE_WINDOW          = var.rotate_window
+    MAIA_ROTATE_FIRST           = length(var.rotate_first) == 0 ? null : join(",", sort(var.rotate_first))
+    MAIA_ROTATE_SOAK            = length(var.rotate_first) == 0 ? null : var.rotate_soak
     MAIA_ROTATE_DRAIN           = var.drain
     MAIA_ROTATE_DRAIN_TIMEOUT   = var.drain_timeout
     MAIA_ROTATE_CONNECT_TIMEOUT = var.connect_timeout
