@@ -46,6 +46,10 @@ func set(name, value string) func(i *installation) {
 	return func(i *installation) { i.Site.Settings[name] = value }
 }
 
+func both(one, another func(i *installation)) func(i *installation) {
+	return func(i *installation) { one(i); another(i) }
+}
+
 func unset(name string) func(i *installation) {
 	return func(i *installation) { delete(i.Site.Settings, name) }
 }
@@ -146,9 +150,14 @@ func TestCheck(t *testing.T) {
 		"daily":                {set("ROTATION_SCHEDULE", "0 0 3 * * *"), []string{"warning schedule"}, "up to 24h0m0s pass between two calls"},
 		"not at weekends":      {set("ROTATION_SCHEDULE", "0 */30 * * * Mon-Fri"), []string{"warning schedule"}, "up to 48h30m0s"},
 		"every second":         {set("ROTATION_SCHEDULE", "* * * * * *"), []string{"warning schedule"}, "it comes after 1s"},
-		"hourly":               {set("ROTATION_SCHEDULE", "0 17 * * * *"), nil, "0 17 * * * *, in UTC"},
-		"no app named":         {set("MAIA_CONTAINER_APPS", ""), []string{"problem environment"}, "MAIA_CONTAINER_APPS is not set"},
-		"apps and groups":      {set("MAIA_RESOURCE_GROUPS", azuretest.Runners), []string{"problem environment"}, "both set"},
+		"a window":             {set("MAIA_ROTATE_WINDOW", "Sat 02:00-05:00 Europe/London"), nil, "Sat 02:00-05:00 Europe/London; a rotation needs 15m40s of it"},
+		"a window that is short": {set("MAIA_ROTATE_WINDOW", "02:00-02:15"), []string{"problem window"},
+			"MAIA_ROTATE_WINDOW is 02:00-02:15, and a rotation may take 15m40s"},
+		"a window without a call": {both(set("MAIA_ROTATE_WINDOW", "Sat 02:00-05:00 Europe/London"), set("ROTATION_SCHEDULE", "0 */30 6-20 * * *")),
+			[]string{"warning schedule", "warning window"}, "no call comes in a year"},
+		"hourly":          {set("ROTATION_SCHEDULE", "0 17 * * * *"), nil, "0 17 * * * *, in UTC"},
+		"no app named":    {set("MAIA_CONTAINER_APPS", ""), []string{"problem environment"}, "MAIA_CONTAINER_APPS is not set"},
+		"apps and groups": {set("MAIA_RESOURCE_GROUPS", azuretest.Runners), []string{"problem environment"}, "both set"},
 		"misspelt": {set("MAIA_AGENTS", "x"), []string{"problem environment"},
 			"MAIA_AGENTS is not known; did you mean MAIA_AGENT_IDS?"},
 		"another age": {set("MAIA_ROTATE_EVERY", "30d"), []string{"problem environment"}, `MAIA_ROTATE_EVERY is "30d"`},

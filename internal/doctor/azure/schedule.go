@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/doctor/cron"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 const scheduleSetting = "ROTATION_SCHEDULE"
@@ -26,16 +28,21 @@ var ncrontab = []struct {
 	{"day of the week", 0, 6, []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}},
 }
 
-// gapsOf are the shortest and the longest time between two firings of a timer.
-func gapsOf(schedule string) (shortest, longest time.Duration, err error) {
+// timer is when a timer fires: at times of the day, on some days.
+type timer struct {
+	times []time.Duration
+	on    func(day time.Time) bool
+}
+
+func parseTimer(schedule string) (timer, error) {
 	fields := strings.Fields(schedule)
 	if len(fields) != len(ncrontab) {
-		return 0, 0, fmt.Errorf("it has %d fields, expected six: second, minute, hour, day, month and day of the week", len(fields))
+		return timer{}, fmt.Errorf("it has %d fields, expected six: second, minute, hour, day, month and day of the week", len(fields))
 	}
 	values := make([][]int, len(fields))
 	for i, field := range ncrontab {
 		if values[i] = cron.Values(fields[i], field.low, field.high, field.names); values[i] == nil || strings.Contains(fields[i], "?") {
-			return 0, 0, fmt.Errorf("its %s is %q, expected numbers from %d to %d, ranges, lists, or *", field.name, fields[i], field.low,
+			return timer{}, fmt.Errorf("its %s is %q, expected numbers from %d to %d, ranges, lists, or *", field.name, fields[i], field.low,
 				field.high)
 		}
 	}
@@ -47,11 +54,10 @@ func gapsOf(schedule string) (shortest, longest time.Duration, err error) {
 			}
 		}
 	}
-	shortest, longest = cron.Gaps(times, func(day time.Time) bool {
+	return timer{times, func(day time.Time) bool {
 		return slices.Contains(values[3], day.Day()) && slices.Contains(values[4], int(day.Month())) &&
 			slices.Contains(values[5], int(day.Weekday()))
-	})
-	return shortest, longest, nil
+	}}, nil
 }
 
 const (
@@ -68,7 +74,11 @@ func (r *run) judgeSchedule() {
 		r.report.Problem(check, hint, "%s is not set: the host cannot index the function, and nothing calls it", scheduleSetting)
 		return
 	}
-	shortest, longest, err := gapsOf(schedule)
+	fires, err := parseTimer(schedule)
+	var shortest, longest time.Duration
+	if err == nil {
+		shortest, longest = cron.Gaps(fires.times, fires.on)
+	}
 	switch {
 	case err != nil:
 		r.report.Problem(check, hint, "%s is %q, which is not a schedule: %v", scheduleSetting, schedule, err)
@@ -83,4 +93,14 @@ func (r *run) judgeSchedule() {
 	default:
 		r.report.OK(check, "%s, in UTC", schedule)
 	}
+}
+
+// judgeWindow checks that the timer falls into the window, in UTC as the host counts.
+func (r *run) judgeWindow() {
+	fires, err := parseTimer(r.settings[scheduleSetting])
+	if r.config == nil || err != nil {
+		return
+	}
+	r.report.Window(r.config.Policy.Window, fleet.Needed(r.config.Policy, containerapp.StoreTime),
+		cron.Calls(time.Now().UTC(), fires.times, fires.on))
 }

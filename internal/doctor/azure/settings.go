@@ -74,6 +74,7 @@ func (r *run) judgeSettings() {
 	r.judgeSchedule()
 	r.judgeEnvironment()
 	r.judgeTimeout()
+	r.judgeWindow()
 }
 
 func (r *run) delete(setting string) string {

@@ -3,6 +3,7 @@
 package cron
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,4 +82,22 @@ func Gaps(times []time.Duration, on func(day time.Time) bool) (shortest, longest
 		before = day.Add(times[len(times)-1])
 	}
 	return shortest, longest
+}
+
+// Calls are the times of a year from a day on, in its place, on the days on which they are. Where the clocks of the place are changed
+// they may be an hour off.
+func Calls(from time.Time, times []time.Duration, on func(day time.Time) bool) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		for i := range 366 {
+			day := time.Date(from.Year(), from.Month(), from.Day()+i, 0, 0, 0, 0, from.Location())
+			if !on(day) {
+				continue
+			}
+			for _, at := range times {
+				if !yield(day.Add(at)) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -204,6 +204,11 @@ func TestFunctionAndJob(t *testing.T) {
 		"job calls daily": {func(i *installation) { i.job.Schedule = "0 3 * * *" }, []string{"warning job"}, "once an hour at most"},
 		"job failed": {func(i *installation) { i.job.Status = &cloudscheduler.Status{Code: 13} }, []string{"warning job"},
 			"its last call failed (code 13)"},
+		"a window":         {window("Sat 02:00-05:00 Europe/London", "*/30 * * * *"), nil, "a rotation needs"},
+		"a short window":   {window("02:00-02:10", "*/30 * * * *"), []string{"problem window"}, "none that is due by its age is ever begun"},
+		"a missed window":  {window("Sat 02:00-05:00", "0,30 6-20 * * 1,3"), []string{"warning window"}, "no call comes in a year"},
+		"a day or another": {window("Sat 02:00-05:00", "0,30 * 13 * 1,3"), nil, "a rotation needs"},
+		"a day and words":  {window("Sat 02:00-05:00", "every 15 minutes"), nil, "whether a call falls into it was not checked"},
 		"job in words":     {func(i *installation) { i.job.Schedule = "every 15 minutes" }, nil, ""},
 		"job in two words": {func(i *installation) { i.job.Schedule = "0,30 * * * *" }, nil, ""},
 	} {
@@ -305,5 +310,13 @@ func TestPlanOfAWrongEnvironment(t *testing.T) {
 	plan, err := i.serve(t).Plan(t.Context(), name)
 	if err != nil || !plan.InTheWay() || !strings.Contains(plan.Error.What, "MAIA_HELM_RELEASES is not set") {
 		t.Errorf("got %+v, %v", plan, err)
+	}
+}
+
+// window sets one, and when the job calls.
+func window(text, schedule string) func(*installation) {
+	return func(i *installation) {
+		i.function.ServiceConfig.EnvironmentVariables["MAIA_ROTATE_WINDOW"] = text
+		i.job.Schedule = schedule
 	}
 }

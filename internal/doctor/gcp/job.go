@@ -3,12 +3,17 @@ package gcp
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"cloud.google.com/go/functions/apiv2/functionspb"
 	"google.golang.org/api/cloudscheduler/v1"
+
+	"github.com/maia-rotate/maia-rotate/internal/doctor/cron"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
 const (
@@ -42,6 +47,61 @@ func (r *run) checkJobs(ctx context.Context) {
 	for _, job := range found {
 		r.judgeJob(job)
 	}
+	if r.config != nil {
+		r.report.Window(r.config.Policy.Window, fleet.Needed(r.config.Policy, rotate.DefaultStoreTime), callsOf(found))
+	}
+}
+
+// callsOf are the calls that jobs make in a year; nil if one of them has a schedule that is not understood here, like those in words.
+func callsOf(jobs []*cloudscheduler.Job) iter.Seq[time.Time] {
+	var all []iter.Seq[time.Time]
+	for _, job := range jobs {
+		calls, ok := parseSchedule(job.Schedule, job.TimeZone)
+		if !ok {
+			return nil
+		}
+		all = append(all, calls)
+	}
+	return func(yield func(time.Time) bool) {
+		for _, calls := range all {
+			for call := range calls {
+				if !yield(call) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// parseSchedule reads a schedule of five fields, as crontab does: where both the day of the month and that of the week are said, either
+// will do.
+func parseSchedule(schedule, zone string) (iter.Seq[time.Time], bool) {
+	place, err := time.LoadLocation(zone)
+	fields := strings.Fields(schedule)
+	if err != nil || len(fields) != 5 {
+		return nil, false
+	}
+	months := []string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"}
+	weekdays := []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
+	minutes, hours := cron.Values(fields[0], 0, 59, nil), cron.Values(fields[1], 0, 23, nil)
+	days, month, weekday := cron.Values(fields[2], 1, 31, nil), cron.Values(fields[3], 1, 12, months), cron.Values(fields[4], 0, 7, weekdays)
+	if minutes == nil || hours == nil || days == nil || month == nil || weekday == nil {
+		return nil, false
+	}
+	var times []time.Duration
+	for _, hour := range hours {
+		for _, minute := range minutes {
+			times = append(times, time.Duration(hour)*time.Hour+time.Duration(minute)*time.Minute)
+		}
+	}
+	return cron.Calls(time.Now().In(place), times, func(day time.Time) bool {
+		inMonth := slices.Contains(days, day.Day())
+		inWeek := slices.Contains(weekday, int(day.Weekday())) || day.Weekday() == time.Sunday && slices.Contains(weekday, 7)
+		if fields[2] != "*" && fields[4] != "*" {
+			return slices.Contains(month, int(day.Month())) && (inMonth || inWeek)
+		}
+		return slices.Contains(month, int(day.Month())) && inMonth && inWeek
+	}), true
 }
 
 // urls are those of the function.
