@@ -200,6 +200,7 @@ func listCalls(out io.Writer, calls []call) {
 			counted++
 			note = fmt.Sprint("call ", counted)
 		}
-		fmt.Fprintf(out, "%8.1f ms  %-12s  %-15s  %-24s  %s\n", made.arrived.Sub(calls[0].arrived).Seconds()*1e3, made.step, made.service, made.name, note)
+		fmt.Fprintf(out, "%8.1f ms  %-12s  %-15s  %-24s  %s\n", made.arrived.Sub(calls[0].arrived).Seconds()*1e3, made.step, made.service,
+			made.name, note)
 	}
 }

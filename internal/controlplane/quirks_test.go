@@ -132,7 +132,8 @@ func TestQuirksOnTheWire(t *testing.T) {
 			}
 		},
 		"too-many-requests": func(c *client) {
-			if codes := c.codes(http.MethodGet, "pods", 6); codes[3] != http.StatusOK || codes[4] != http.StatusTooManyRequests || codes[5] != http.StatusOK {
+			if codes := c.codes(http.MethodGet, "pods", 6); codes[3] != http.StatusOK || codes[4] != http.StatusTooManyRequests ||
+				codes[5] != http.StatusOK {
 				c.t.Errorf("got %v", codes)
 			}
 		},
@@ -198,7 +199,8 @@ func TestQuirksAreDescribed(t *testing.T) {
 }
 
 func TestUnknownQuirk(t *testing.T) {
-	if _, err := Play(&rest.Config{Host: "https://cluster.test"}, Subject{}, nil, nil, "no-such"); err == nil || !strings.Contains(err.Error(), `"no-such"`) {
+	if _, err := Play(&rest.Config{Host: "https://cluster.test"}, Subject{}, nil, nil, "no-such"); err == nil ||
+		!strings.Contains(err.Error(), `"no-such"`) {
 		t.Errorf("got %v", err)
 	}
 }

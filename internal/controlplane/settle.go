@@ -106,7 +106,8 @@ func stuck(p corev1.Pod) bool {
 	unplaced := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
 	})
-	return p.DeletionTimestamp == nil && (unplaced || slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil }))
+	return p.DeletionTimestamp == nil &&
+		(unplaced || slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil }))
 }
 
 // String tells everything by which a change is seen.

@@ -37,7 +37,8 @@ func copyModule(t *testing.T) string {
 			return filepath.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(filepath.Join(to, relative), 0o755)
-		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) && !slices.Contains([]string{".go", ".json"}, filepath.Ext(path)) || strings.HasSuffix(path, "_test.go"):
+		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) &&
+			!slices.Contains([]string{".go", ".json"}, filepath.Ext(path)) || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
 		content, err := os.ReadFile(path)
@@ -144,7 +145,8 @@ func checkSum(t *testing.T, archive pack.Archive) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(content)
-	if archive.Size != int64(len(content)) || archive.Hex() != fmt.Sprintf("%x", sum) || archive.CodeSHA256() != base64.StdEncoding.EncodeToString(sum[:]) {
+	if archive.Size != int64(len(content)) || archive.Hex() != fmt.Sprintf("%x", sum) ||
+		archive.CodeSHA256() != base64.StdEncoding.EncodeToString(sum[:]) {
 		t.Errorf("%+v is not so", archive)
 	}
 }

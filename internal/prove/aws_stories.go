@@ -13,7 +13,8 @@ import (
 // no SIGTERM while it is invoked, and a rotation on AWS has no lock: the staging labels keep runs apart.
 func (*onAWS) stories() (list []scenario) {
 	tell := func(name string, story func(context.Context, *awsWorld) error) {
-		list = append(list, scenario{name: "aws/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(*awsWorld)) }})
+		list = append(list,
+			scenario{name: "aws/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(*awsWorld)) }})
 	}
 	for _, at := range []struct{ name, step, phase string }{
 		{string(maiatest.Pause), "createSecret", ""},

@@ -113,7 +113,8 @@ func blobService(w *wire) service {
 		}
 		header.Set("Content-Type", "application/xml")
 		header.Set("X-Ms-Error-Code", code)
-		return answer{status, header, fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", code)}
+		return answer{status, header,
+			fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", code)}
 	}}
 }
 
@@ -243,7 +244,8 @@ func (w *azureWorld) play(s scenario) error {
 // runner to another run does not know.
 func claimsBack(lines []string) bool {
 	return !slices.ContainsFunc(lines, func(line string) bool {
-		return strings.Contains(line, ": "+fleet.LeftAlone.Text()+": ") || strings.HasPrefix(line, "another invocation of this function is at work")
+		return strings.Contains(line, ": "+fleet.LeftAlone.Text()+": ") ||
+			strings.HasPrefix(line, "another invocation of this function is at work")
 	})
 }
 

@@ -24,7 +24,8 @@ var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + aca.Gro
 // others have done their work.
 func (*onAzure) stories() (list []scenario) {
 	tell := func(name string, story func(context.Context, *azureWorld) error, env ...string) {
-		list = append(list, scenario{name: "azure/story/" + name, env: env, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
+		list = append(list,
+			scenario{name: "azure/story/" + name, env: env, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
 	}
 	for _, runs := range []int{2, 5} {
 		tell(fmt.Sprintf("%d-machines-at-once", runs), func(ctx context.Context, w *azureWorld) error { return w.atOnce(ctx, runs) })
@@ -35,8 +36,10 @@ func (*onAzure) stories() (list []scenario) {
 			{"the-restart", "POST restart", "timer " + stored},
 			{"the-resume", string(maiatest.Resume), "timer " + restarted},
 		} {
-			tell(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, false) })
-			tell(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, true) })
+			tell(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what),
+				func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, false) })
+			tell(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what),
+				func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, true) })
 		}
 	}
 	tell("once-more-afterwards", func(ctx context.Context, w *azureWorld) error { return w.repeated(ctx) })

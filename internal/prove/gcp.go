@@ -87,8 +87,8 @@ func kubernetesService() service {
 			status, reason = http.StatusTooManyRequests, "TooManyRequests"
 			header.Set("Retry-After", "1")
 		}
-		body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"refused","reason":%q,"details":{"retryAfterSeconds":1},"code":%d}`, reason, status)
-		return answer{status, header, []byte(body)}
+		return answer{status, header, fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",`+
+			`"message":"refused","reason":%q,"details":{"retryAfterSeconds":1},"code":%d}`, reason, status)}
 	}}
 }
 

@@ -55,7 +55,8 @@ var (
 // stories implements cloud.
 func (*onGCP) stories() (all []scenario) {
 	add := func(name string, story gcpStory) *scenario {
-		all = append(all, scenario{name: "gcp/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(gcpWorld)) }})
+		all = append(all,
+			scenario{name: "gcp/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(gcpWorld)) }})
 		return &all[len(all)-1]
 	}
 	for _, n := range []int{2, 5} {
@@ -68,12 +69,15 @@ func (*onGCP) stories() (all []scenario) {
 		add("asked-to-end-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.askedToEnd(ctx, m) })
 	}
 	add("called-again-when-all-is-done", func(ctx context.Context, w gcpWorld) error { return w.calledAgainAfter(ctx) })
-	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, beforeStored, storedSecret, superseded, upgraded, beforeRestart, justRestarted} {
+	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, beforeStored, storedSecret, superseded, upgraded, beforeRestart,
+		justRestarted} {
 		add("wakes-up-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, nil) })
-		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
+		add("wakes-up-"+m.name+"-and-a-person-has-refreshed",
+			func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
 	// The Lease is renewed while pipelines end, and while pods start.
-	for _, s := range []injection{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
+	for _, s := range []injection{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2},
+		{name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
 		for _, k := range changing {
 			for _, s.times = range []int{1, 2} {
 				s.kind = k
@@ -192,8 +196,10 @@ func (w gcpWorld) refreshedInConsole(ctx context.Context, at *gke.Function) erro
 func (w gcpWorld) confusedDeputy(ctx context.Context) error {
 	w.Maia.AddAgent(maiatest.AgentSpec{ID: strangersAgent, Name: "another runner", ClientID: stage.ClientID, Secret: strangersSecret})
 	name := func(agent string) error {
-		patch := fmt.Appendf(nil, `{"spec":{"template":{"spec":{"containers":[{"name":"dpc-agent","env":[{"name":"AGENT_ID","value":%q}]}]}}}}`, agent)
-		_, err := w.Clients.AppsV1().Deployments(w.Namespace()).Patch(ctx, gke.Deployment, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		patch := fmt.Appendf(nil, `{"spec":{"template":{"spec":{"containers":[{"name":"dpc-agent","env":[{"name":"AGENT_ID","value":%q}]}]}}}}`,
+			agent)
+		_, err := w.Clients.AppsV1().Deployments(w.Namespace()).Patch(ctx, gke.Deployment, types.StrategicMergePatchType, patch,
+			metav1.PatchOptions{})
 		return err
 	}
 	if err := name(strangersAgent); err != nil {

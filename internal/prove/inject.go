@@ -221,7 +221,8 @@ func (s *injection) hostility(w *wire, done func() answer, writer http.ResponseW
 		kept := done()
 		kept.header.Del("Content-Length")
 		kept.header.Set("Content-Type", "application/json")
-		kept.body = fmt.Appendf(nil, `{"agentId":%q,"clientId":%q,"clientSecret":%q}`, strangersAgent, "client-of-another-runner", strangersSecret)
+		kept.body = fmt.Appendf(nil, `{"agentId":%q,"clientId":%q,"clientSecret":%q}`, strangersAgent, "client-of-another-runner",
+			strangersSecret)
 		kept.send(writer)
 	default:
 		panic("prove: unknown kind " + string(s.kind))

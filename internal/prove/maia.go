@@ -25,7 +25,8 @@ func maiaService() service {
 			status = http.StatusTooManyRequests
 			header.Set("Retry-After", "1")
 		}
-		return answer{status, header, fmt.Appendf(nil, `{"type":"about:blank","title":%q,"status":%d,"instance":%q}`, http.StatusText(status), status, request.URL.Path)}
+		return answer{status, header,
+			fmt.Appendf(nil, `{"type":"about:blank","title":%q,"status":%d,"instance":%q}`, http.StatusText(status), status, request.URL.Path)}
 	}}
 }
 

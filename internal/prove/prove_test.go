@@ -147,7 +147,8 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 			t.Errorf("%q is missing in %q", words, broken)
 		}
 	}
-	if r = play(ctx, in, scenario{name: "aws/never", injects: []injection{{name: "nothing", nth: 1, kind: refused, times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
+	if r = play(ctx, in, scenario{name: "aws/never", injects: []injection{{name: "nothing", nth: 1, kind: refused,
+		times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
 		t.Errorf("a strike that did not happen is not told: %q", r.broken)
 	}
 }
@@ -179,7 +180,8 @@ func TestPlanIsTheSameEachTime(t *testing.T) {
 	if sorted := slices.Compact(slices.Sorted(slices.Values(one))); len(sorted) != len(one) {
 		t.Error("two scenarios have one name")
 	}
-	if a, b, c := names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 2)); !slices.Equal(a, b) || slices.Equal(a, c) {
+	if a, b, c := names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 2)); !slices.Equal(a, b) ||
+		slices.Equal(a, c) {
 		t.Error("a sample of pairs is not determined by its seed")
 	}
 }
@@ -212,7 +214,8 @@ func TestFiguresGoBetweenTheirMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(file)
-	want := "before\n" + beginMark + "\n| part | figure | value |\n|---|---|---|\n| aws | lost | 0 |\n| aws | leaks | 0 |\n| model | states | 12 |\n\n" + endMark + "after\n"
+	want := "before\n" + beginMark +
+		"\n| part | figure | value |\n|---|---|---|\n| aws | lost | 0 |\n| aws | leaks | 0 |\n| model | states | 12 |\n\n" + endMark + "after\n"
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s", err, got)
 	}

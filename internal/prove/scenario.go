@@ -38,7 +38,8 @@ func singles(calls []call, prefix string) (p plan) {
 	targets, repeated := targets(calls)
 	p.folded = append(p.folded,
 		fmt.Sprintf("%d reads that repeat one of the same operation, resource and phase", repeated),
-		"of reads: answer-lost, killed-after and late, which for a read are refused and killed-before; twice in a row but for refused and killed-before")
+		"of reads: answer-lost, killed-after and late, which for a read are refused and killed-before; twice in a row but for refused and "+
+			"killed-before")
 	add := func(c call, k kind, times int) {
 		s := injection{name: c.name, phase: c.phase, nth: c.nth, kind: k, times: times}
 		p.scenarios = append(p.scenarios, scenario{name: prefix + s.String(), injects: []injection{s}})

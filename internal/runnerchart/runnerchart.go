@@ -50,7 +50,9 @@ func Values(agentID, clientID, clientSecret string) map[string]any {
 		"dpcAgent": map[string]any{"dpcAgent": map[string]any{
 			"env": map[string]any{"accountId": "sandbox", "agentId": agentID, "matillionRegion": "eu1"},
 		}},
-		"serviceAccount": map[string]any{"annotations": map[string]any{"iam.gke.io/gcp-service-account": "runner@sandbox.iam.gserviceaccount.com"}},
+		"serviceAccount": map[string]any{
+			"annotations": map[string]any{"iam.gke.io/gcp-service-account": "runner@sandbox.iam.gserviceaccount.com"},
+		},
 		"ours": map[string]any{
 			"number": "0123", "big": int64(9007199254740993), "ratio": 0.1, "yes": "yes", "on": true,
 			"list": []any{"a", int64(1), map[string]any{"deep": []any{}}}, "empty": map[string]any{}, "text": "two\nlines\n",

@@ -18,7 +18,8 @@ func (r *run) failed(what string, err error) error {
 		return Within(what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
-	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, LogError(err), "in_ms", backoff.Milliseconds())
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, LogError(err), "in_ms",
+		backoff.Milliseconds())
 	if waited := sleep(r.ctx, backoff); waited != nil {
 		return Within(what, err)
 	}

@@ -61,7 +61,8 @@ func (r *run) secretURL(value string) (string, error) {
 	if err != nil || u.User != nil || u.RawQuery != "" || !strings.HasPrefix(u.Path, "/secrets/") {
 		return "", fmt.Errorf("its SecretUri is no address of a secret, %s", form)
 	}
-	if !maia.Loopback(u.Hostname()) && (u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
+	if !maia.Loopback(u.Hostname()) &&
+		(u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
 		return "", fmt.Errorf("its SecretUri is not on https://VAULT.%s", r.vaultDomain())
 	}
 	u.Path = strings.TrimRight(u.Path, "/")

@@ -111,7 +111,8 @@ func request(edit func(*http.Request)) *http.Request {
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", "secretsmanager.GetSecretValue")
 	r.Header.Set("X-Amz-Date", now.Format("20060102T150405Z"))
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+
+		"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
 	if edit != nil {
 		edit(r)
 	}
@@ -221,7 +222,8 @@ func TestCalls(t *testing.T) {
 	if !slices.Equal(calls, seen) || len(calls) != 2 {
 		t.Fatalf("calls %+v, seen %+v", calls, seen)
 	}
-	if c := calls[0]; c.Service != "secretsmanager" || c.Operation != "GetSecretValue" || c.Resource != "a" || c.Status != 200 || c.Code != "" || c.Time.IsZero() || c.RequestID == "" {
+	if c := calls[0]; c.Service != "secretsmanager" || c.Operation != "GetSecretValue" || c.Resource != "a" || c.Status != 200 ||
+		c.Code != "" || c.Time.IsZero() || c.RequestID == "" {
 		t.Errorf("call %+v", c)
 	}
 	if c := calls[1]; c.Status != 400 || c.Code != "ResourceNotFoundException" {

@@ -140,7 +140,8 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (raw []byte, n
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(readErr, &tooLarge) {
-		return nil, name, &Error{Code: "RequestEntityTooLargeException", Message: "the request is too large", Status: http.StatusRequestEntityTooLarge}
+		return nil, name, &Error{Code: "RequestEntityTooLargeException", Message: "the request is too large",
+			Status: http.StatusRequestEntityTooLarge}
 	}
 	if readErr != nil {
 		return nil, name, &Error{Code: "SerializationException", Message: "the request body could not be read"}

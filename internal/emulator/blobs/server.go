@@ -141,7 +141,8 @@ func (f *failure) answer() wire.Answer {
 	return wire.Answer{
 		Status: f.status, Code: f.code,
 		Header: http.Header{"Content-Type": {"application/xml"}, "X-Ms-Error-Code": {f.code}},
-		Body:   fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", f.code),
+		Body: fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>",
+			f.code),
 	}
 }
 
@@ -161,7 +162,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	writer.Header().Set("X-Ms-Request-Id", call.RequestID)
 	writer.Header().Set("X-Ms-Version", request.Header.Get("x-ms-version"))
 	if request.Header.Get("Authorization") != "Bearer "+s.token {
-		writer.Header().Set("Www-Authenticate", "Bearer authorization_uri=https://login.microsoftonline.example/tenant/oauth2/authorize resource_id=https://storage.azure.com")
+		writer.Header().Set("Www-Authenticate",
+			"Bearer authorization_uri=https://login.microsoftonline.example/tenant/oauth2/authorize resource_id=https://storage.azure.com")
 		refused := failure{http.StatusUnauthorized, "InvalidAuthenticationInfo"}
 		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return refused.answer() }, refused.answer)
 		return

@@ -166,7 +166,8 @@ func (s *Server) Add(spec Spec) {
 			"id": spec.ID, "name": short, "type": "Microsoft.App/containerApps", "location": spec.Location, "tags": spec.Tags,
 			"properties": map[string]any{
 				"configuration": configuration,
-				"template":      map[string]any{"containers": spec.Containers, "scale": map[string]any{"minReplicas": spec.Replicas, "maxReplicas": spec.Replicas}},
+				"template": map[string]any{"containers": spec.Containers,
+					"scale": map[string]any{"minReplicas": spec.Replicas, "maxReplicas": spec.Replicas}},
 			},
 		}),
 	}

@@ -121,7 +121,8 @@ func (w *world) create(edit func(*ecs.ServiceSpec)) string {
 
 func (w *world) describe(t *testing.T) types.Service {
 	t.Helper()
-	out, err := w.client.DescribeServices(t.Context(), &sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: []string{"runner"}})
+	out, err := w.client.DescribeServices(t.Context(),
+		&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: []string{"runner"}})
 	if err != nil || len(out.Services) != 1 || len(out.Failures) != 0 {
 		t.Fatalf("%+v, %v", out, err)
 	}
@@ -240,7 +241,8 @@ func TestDescribeServices(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, 11} {
-		_, err := w.client.DescribeServices(t.Context(), &sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: slices.Repeat([]string{"runner"}, n)})
+		_, err := w.client.DescribeServices(t.Context(),
+			&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: slices.Repeat([]string{"runner"}, n)})
 		wantError(t, err, "InvalidParameterException", "")
 	}
 }
@@ -265,7 +267,8 @@ func TestDescribeTaskDefinition(t *testing.T) {
 			t.Errorf("%s is %s", id, *out.TaskDefinition.TaskDefinitionArn)
 		}
 	}
-	out, err := w.client.DescribeTaskDefinition(t.Context(), &sdk.DescribeTaskDefinitionInput{TaskDefinition: aws.String("runner:1"), Include: []types.TaskDefinitionField{"TAGS"}})
+	out, err := w.client.DescribeTaskDefinition(t.Context(),
+		&sdk.DescribeTaskDefinitionInput{TaskDefinition: aws.String("runner:1"), Include: []types.TaskDefinitionField{"TAGS"}})
 	wantError(t, err, "", "")
 	d := out.TaskDefinition
 	c := d.ContainerDefinitions[0]
@@ -353,7 +356,8 @@ func TestDeployment(t *testing.T) {
 
 		snapshot := w.Service("runners", "runner")
 		task := snapshot.Tasks[0]
-		if snapshot.Running != 1 || len(snapshot.Tasks) != 1 || task.Deployment != *d.Id || task.Service != "runner" || task.Cluster != "runners" ||
+		if snapshot.Running != 1 || len(snapshot.Tasks) != 1 || task.Deployment != *d.Id || task.Service != "runner" ||
+			task.Cluster != "runners" ||
 			task.Env["OAUTH_CLIENT_SECRET"] != "v2" || task.Env["AGENT_ID"] != "agent" || !strings.Contains(task.ARN, ":task/runners/") {
 			t.Errorf("snapshot %+v", snapshot)
 		}
@@ -390,16 +394,22 @@ func TestUpdateServiceIsChecked(t *testing.T) {
 		in          sdk.UpdateServiceInput
 		code, words string
 	}{
-		"no cluster":         {sdk.UpdateServiceInput{Cluster: aws.String("absent"), Service: aws.String("runner")}, "ClusterNotFoundException", "Cluster not found."},
-		"no service":         {sdk.UpdateServiceInput{Service: aws.String("absent")}, "ServiceNotFoundException", "Service not found."},
-		"no name":            {sdk.UpdateServiceInput{Service: aws.String("")}, "InvalidParameterException", ""},
-		"draining":           {sdk.UpdateServiceInput{Service: aws.String("draining")}, "ServiceNotActiveException", ""},
-		"CodeDeploy":         {sdk.UpdateServiceInput{Service: aws.String("codedeploy"), ForceNewDeployment: true}, "InvalidParameterException", "Cannot force a new deployment on services with a CODE_DEPLOY deployment controller."},
-		"external":           {sdk.UpdateServiceInput{Service: aws.String("external"), ForceNewDeployment: true}, "InvalidParameterException", "Cannot force a new deployment on services with a EXTERNAL deployment controller."},
-		"no task definition": {sdk.UpdateServiceInput{Service: aws.String("runner"), TaskDefinition: aws.String("runner:9")}, "ClientException", "TaskDefinition not found."},
-		"negative count":     {sdk.UpdateServiceInput{Service: aws.String("runner"), DesiredCount: aws.Int32(-1)}, "InvalidParameterException", "desiredCount"},
-		"not emulated":       {sdk.UpdateServiceInput{Service: aws.String("runner"), PlatformVersion: aws.String("LATEST")}, "ValidationException", "platformVersion"},
-		"nothing":            {sdk.UpdateServiceInput{Service: aws.String("runner")}, "", ""},
+		"no cluster": {sdk.UpdateServiceInput{Cluster: aws.String("absent"), Service: aws.String("runner")}, "ClusterNotFoundException",
+			"Cluster not found."},
+		"no service": {sdk.UpdateServiceInput{Service: aws.String("absent")}, "ServiceNotFoundException", "Service not found."},
+		"no name":    {sdk.UpdateServiceInput{Service: aws.String("")}, "InvalidParameterException", ""},
+		"draining":   {sdk.UpdateServiceInput{Service: aws.String("draining")}, "ServiceNotActiveException", ""},
+		"CodeDeploy": {sdk.UpdateServiceInput{Service: aws.String("codedeploy"), ForceNewDeployment: true}, "InvalidParameterException",
+			"Cannot force a new deployment on services with a CODE_DEPLOY deployment controller."},
+		"external": {sdk.UpdateServiceInput{Service: aws.String("external"), ForceNewDeployment: true}, "InvalidParameterException",
+			"Cannot force a new deployment on services with a EXTERNAL deployment controller."},
+		"no task definition": {sdk.UpdateServiceInput{Service: aws.String("runner"), TaskDefinition: aws.String("runner:9")}, "ClientException",
+			"TaskDefinition not found."},
+		"negative count": {sdk.UpdateServiceInput{Service: aws.String("runner"), DesiredCount: aws.Int32(-1)}, "InvalidParameterException",
+			"desiredCount"},
+		"not emulated": {sdk.UpdateServiceInput{Service: aws.String("runner"), PlatformVersion: aws.String("LATEST")}, "ValidationException",
+			"platformVersion"},
+		"nothing": {sdk.UpdateServiceInput{Service: aws.String("runner")}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.in.Cluster == nil {
@@ -411,11 +421,14 @@ func TestUpdateServiceIsChecked(t *testing.T) {
 		})
 	}
 	w.RegisterTaskDefinition("runner", ecs.Container{Name: "plain"})
-	_, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("codedeploy"), TaskDefinition: aws.String("runner")})
+	_, err := w.client.UpdateService(t.Context(),
+		&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("codedeploy"), TaskDefinition: aws.String("runner")})
 	wantError(t, err, "InvalidParameterException", "Unable to update task definition")
-	out, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner")})
+	out, err := w.client.UpdateService(t.Context(),
+		&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner")})
 	wantError(t, err, "", "")
-	if !strings.HasSuffix(*out.Service.TaskDefinition, "runner:2") || len(out.Service.Deployments) != 2 || *out.Service.Deployments[1].TaskDefinition != w.definition {
+	if !strings.HasSuffix(*out.Service.TaskDefinition, "runner:2") || len(out.Service.Deployments) != 2 ||
+		*out.Service.Deployments[1].TaskDefinition != w.definition {
 		t.Errorf("service %+v", out.Service)
 	}
 }
@@ -466,14 +479,16 @@ func TestRolledBackDeployment(t *testing.T) {
 		w.create(nil)
 		w.FailNextDeployment("runners", "runner", true)
 		w.RegisterTaskDefinition("runner", ecs.Container{Name: "plain"})
-		out, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner:2")})
+		out, err := w.client.UpdateService(t.Context(),
+			&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner:2")})
 		wantError(t, err, "", "")
 		failed, former := *out.Service.Deployments[0].Id, *out.Service.Deployments[1].Id
 		w.set("v2")
 		pass(startDelay + rollDelay)
 		w.want(t, "PRIMARY/IN_PROGRESS 1/1/0, ACTIVE/FAILED 0/0/0, ACTIVE/COMPLETED 1/0/1")
 		s := w.describe(t)
-		if d := s.Deployments[0]; *d.TaskDefinition != w.definition || *d.RolloutStateReason != "ECS deployment circuit breaker: rolling back to deploymentId "+former+"." || *s.Deployments[1].Id != failed || *s.TaskDefinition != w.definition {
+		if d := s.Deployments[0]; *d.TaskDefinition != w.definition || *d.RolloutStateReason != "ECS deployment circuit breaker: rolling back "+
+			"to deploymentId "+former+"." || *s.Deployments[1].Id != failed || *s.TaskDefinition != w.definition {
 			t.Errorf("service %+v", s)
 		}
 		pass(startDelay + rollDelay)
@@ -564,7 +579,8 @@ func TestScaling(t *testing.T) {
 		w.want(t, "PRIMARY/COMPLETED 3/2/1")
 		pass(startDelay)
 		w.want(t, "PRIMARY/COMPLETED 3/0/3")
-		_, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), DesiredCount: aws.Int32(1)})
+		_, err := w.client.UpdateService(t.Context(),
+			&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), DesiredCount: aws.Int32(1)})
 		wantError(t, err, "", "")
 		w.want(t, "PRIMARY/COMPLETED 1/0/1")
 		w.ScaleTo("runners", "runner", 0)

@@ -113,7 +113,8 @@ func quirkTests() map[string]func(t *testing.T, w *world) {
 			if err != nil || len(out.ServiceArns) != 2 || !strings.HasSuffix(out.ServiceArns[1], "/runner-old") {
 				t.Fatalf("%v, %v", out.ServiceArns, err)
 			}
-			described, err := w.client.DescribeServices(t.Context(), &sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: out.ServiceArns[1:]})
+			described, err := w.client.DescribeServices(t.Context(),
+				&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: out.ServiceArns[1:]})
 			if err != nil || aws.ToString(described.Services[0].Status) != "DRAINING" || described.Services[0].DesiredCount != 0 {
 				t.Errorf("%+v, %v", described, err)
 			}

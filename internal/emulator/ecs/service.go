@@ -237,7 +237,8 @@ func (s *Server) checkUpdate(in *updateInput) (*service, *taskDefinition, error)
 			what = "Unable to update task definition"
 		}
 		if what != "" {
-			return nil, nil, awsjson.Errorf("InvalidParameterException", "%s on services with a %s deployment controller. %s", what, sv.spec.DeploymentController, hint)
+			return nil, nil, awsjson.Errorf("InvalidParameterException", "%s on services with a %s deployment controller. %s", what,
+				sv.spec.DeploymentController, hint)
 		}
 	}
 	return sv, definition, nil

@@ -34,10 +34,13 @@ func newServer(t *testing.T) (*eventbridge.Server, *sdk.Client) {
 	t.Cleanup(server.Close)
 	server.AddRule(eventbridge.Rule{
 		Name: "heal", ScheduleExpression: "rate(1 hour)", Description: "heals",
-		Targets: []eventbridge.Target{{ID: "a", ARN: function, Input: `{"Step":"heal"}`}, {ID: "b", ARN: function}, {ID: "c", ARN: function + ":live"}},
+		Targets: []eventbridge.Target{{ID: "a", ARN: function, Input: `{"Step":"heal"}`}, {ID: "b", ARN: function},
+			{ID: "c", ARN: function + ":live"}},
 	})
-	server.AddRule(eventbridge.Rule{Name: "events", EventPattern: pattern, State: "DISABLED", Targets: []eventbridge.Target{{ID: "a", ARN: function}}})
-	server.AddRule(eventbridge.Rule{Name: "heal", EventBusName: "ours", EventPattern: pattern, Targets: []eventbridge.Target{{ID: "x", ARN: function}}})
+	server.AddRule(eventbridge.Rule{Name: "events", EventPattern: pattern, State: "DISABLED",
+		Targets: []eventbridge.Target{{ID: "a", ARN: function}}})
+	server.AddRule(eventbridge.Rule{Name: "heal", EventBusName: "ours", EventPattern: pattern,
+		Targets: []eventbridge.Target{{ID: "x", ARN: function}}})
 	return server, sdk.NewFromConfig(aws.Config{
 		Region:           "eu-west-1",
 		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
@@ -87,11 +90,13 @@ func TestListRuleNamesByTarget(t *testing.T) {
 		{target: function, bus: busARN + "ours", want: []string{"heal"}},
 		{target: function + ":live", bus: "ours"},
 		{target: function, bus: "absent", code: "ResourceNotFoundException", words: "Event bus absent does not exist."},
-		{target: function, bus: strings.Replace(busARN, "eu-west-1", "us-east-1", 1) + "ours", code: "ResourceNotFoundException", words: "does not exist"},
+		{target: function, bus: strings.Replace(busARN, "eu-west-1", "us-east-1", 1) + "ours", code: "ResourceNotFoundException",
+			words: "does not exist"},
 		{target: function, bus: "a b", code: "ValidationException", words: "eventBusName"},
 		{target: strings.Repeat("a", 1601), code: "ValidationException", words: "targetArn"},
 	} {
-		out, err := c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: &test.target, EventBusName: pointer(test.bus)})
+		out, err := c.ListRuleNamesByTarget(t.Context(),
+			&sdk.ListRuleNamesByTargetInput{TargetArn: &test.target, EventBusName: pointer(test.bus)})
 		wantError(t, err, test.code, test.words)
 		if err == nil && (!slices.Equal(out.RuleNames, test.want) || out.NextToken != nil) {
 			t.Errorf("%s on %q: %v, want %v", test.target, test.bus, out.RuleNames, test.want)
@@ -99,7 +104,8 @@ func TestListRuleNamesByTarget(t *testing.T) {
 	}
 	_, err := c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: aws.String("")})
 	wantError(t, err, "ValidationException", "targetArn")
-	_, err = c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: aws.String(function), EventBusName: aws.String("")})
+	_, err = c.ListRuleNamesByTarget(t.Context(),
+		&sdk.ListRuleNamesByTargetInput{TargetArn: aws.String(function), EventBusName: aws.String("")})
 	wantError(t, err, "ValidationException", "eventBusName")
 }
 
@@ -110,7 +116,8 @@ func TestDescribeRule(t *testing.T) {
 	}
 	out, err := describe("heal", "")
 	wantError(t, err, "", "")
-	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/heal" || *out.Name != "heal" || *out.EventBusName != "default" || *out.ScheduleExpression != "rate(1 hour)" ||
+	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/heal" || *out.Name != "heal" || *out.EventBusName != "default" ||
+		*out.ScheduleExpression != "rate(1 hour)" ||
 		*out.Description != "heals" || out.State != types.RuleStateEnabled || *out.CreatedBy != "123456789012" || out.EventPattern != nil {
 		t.Errorf("out = %+v", out)
 	}
@@ -171,7 +178,8 @@ func TestPaging(t *testing.T) {
 	server, c := newServer(t)
 	target := function + ":many"
 	for i := range 101 {
-		server.AddRule(eventbridge.Rule{Name: fmt.Sprintf("r%03d", 100-i), EventPattern: "{}", Targets: []eventbridge.Target{{ID: "a", ARN: target}}})
+		server.AddRule(eventbridge.Rule{Name: fmt.Sprintf("r%03d", 100-i), EventPattern: "{}",
+			Targets: []eventbridge.Target{{ID: "a", ARN: target}}})
 	}
 	list := func(limit *int32) (sizes []int, names []string) {
 		in := &sdk.ListRuleNamesByTargetInput{TargetArn: &target, Limit: limit}
@@ -196,7 +204,8 @@ func TestPaging(t *testing.T) {
 	if len(out.Targets) != 2 || out.NextToken == nil {
 		t.Fatalf("out = %+v", out)
 	}
-	out, err = c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2), NextToken: out.NextToken})
+	out, err = c.ListTargetsByRule(t.Context(),
+		&sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2), NextToken: out.NextToken})
 	wantError(t, err, "", "")
 	if len(out.Targets) != 1 || *out.Targets[0].Id != "c" || out.NextToken != nil {
 		t.Errorf("out = %+v", out)
@@ -278,7 +287,8 @@ func TestOverLoopback(t *testing.T) {
 	wantError(t, do(), "", "")
 	server.Inject(awsjson.Fault{Kind: awsjson.Status5xx})
 	wantError(t, do(), "InternalException", "")
-	if calls := server.Calls(); len(calls) != 6 || calls[0].Service != "events" || calls[0].Resource != "heal" || calls[0].Operation != "DescribeRule" {
+	if calls := server.Calls(); len(calls) != 6 || calls[0].Service != "events" || calls[0].Resource != "heal" ||
+		calls[0].Operation != "DescribeRule" {
 		t.Errorf("calls %+v", calls)
 	}
 }

@@ -60,7 +60,8 @@ func (s *Server) findBus(id *string) (string, error) {
 		return defaultBus, nil
 	}
 	if !validBus.MatchString(*id) || len(*id) > 1600 {
-		return "", invalid("eventBusName", *id, "Member must satisfy regular expression pattern: (arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+")
+		return "", invalid("eventBusName", *id, "Member must satisfy regular expression pattern: "+
+			"(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+")
 	}
 	name := strings.TrimPrefix(*id, s.arn("event-bus", ""))
 	if _, ok := s.buses[name]; !ok {
@@ -72,7 +73,8 @@ func (s *Server) findBus(id *string) (string, error) {
 // find returns a rule, and the name of its bus.
 func (s *Server) find(name string, busID *string, member string) (Rule, error) {
 	if !validName.MatchString(name) {
-		return Rule{}, invalid(member, name, "Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ and have length between 1 and 64")
+		return Rule{}, invalid(member, name,
+			"Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ and have length between 1 and 64")
 	}
 	bus, err := s.findBus(busID)
 	if err != nil {
@@ -86,7 +88,8 @@ func (s *Server) find(name string, busID *string, member string) (Rule, error) {
 }
 
 func invalid(member, value, constraint string) error {
-	return awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value, member, constraint)
+	return awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value,
+		member, constraint)
 }
 
 func (s *Server) arn(kind, rest string) string {

@@ -61,7 +61,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		s.mu.Unlock()
 		refuse(writer, http.StatusNotFound, "NOT_FOUND", "Not Found")
 	case slices.Contains(s.Denied, permission):
-		refuse(writer, http.StatusForbidden, "PERMISSION_DENIED", fmt.Sprintf("Permission '%s' denied on resource '%s' (or it may not exist).", permission, name))
+		refuse(writer, http.StatusForbidden, "PERMISSION_DENIED",
+			fmt.Sprintf("Permission '%s' denied on resource '%s' (or it may not exist).", permission, name))
 	case found == nil:
 		refuse(writer, http.StatusNotFound, "NOT_FOUND", fmt.Sprintf("Resource '%s' was not found", name))
 	default:

@@ -156,7 +156,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, call *awsjson.Cal
 	defer s.mu.Unlock()
 	if s.denied[action] {
 		return nil, failure(http.StatusForbidden, "AccessDenied",
-			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: iam:%s on resource: %s because no identity-based policy allows the iam:%[2]s action",
+			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: iam:%s on resource: %s because no identity-based "+
+				"policy allows the iam:%[2]s action",
 			s.options.Account, action, call.Resource)
 	}
 	return do(s, f)

@@ -246,7 +246,8 @@ func readContext(f form) (map[string]string, error) {
 			return nil, validation(entry+".contextKeyName", "Member must have length between 5 and 256")
 		}
 		if !contextType.MatchString(kind) {
-			return nil, validation(entry+".contextKeyType", "Member must satisfy enum value set: [string, stringList, numeric, numericList, boolean, booleanList, ip, ipList, binary, binaryList, date, dateList]")
+			return nil, validation(entry+".contextKeyType", "Member must satisfy enum value set: [string, stringList, numeric, numericList, "+
+				"boolean, booleanList, ip, ipList, binary, binaryList, date, dateList]")
 		}
 		values, err := f.texts(entry+".ContextKeyValues", 0, 2048)
 		if err != nil {

@@ -53,7 +53,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	call := wire.Call{Time: time.Now(), Service: "identity", Operation: "token", Resource: request.URL.Query().Get("resource"), RequestID: wire.NewID()}
+	call := wire.Call{Time: time.Now(), Service: "identity", Operation: "token", Resource: request.URL.Query().Get("resource"),
+		RequestID: wire.NewID()}
 	s.Serve(writer, call, body, refusal, func() wire.Answer { return s.serve(request) })
 }
 
@@ -61,7 +62,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 func refusal(fault wire.Fault) wire.Answer {
 	switch fault.Kind {
 	case wire.BadRequest:
-		return failure(http.StatusBadRequest, "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
+		return failure(http.StatusBadRequest,
+			"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
 	case wire.AccessDenied:
 		return failure(http.StatusForbidden, "Forbidden")
 	case wire.Throttle:
@@ -86,7 +88,8 @@ func (s *Server) serve(request *http.Request) wire.Answer {
 	case query.Get("api-version") != apiVersion:
 		return failure(http.StatusBadRequest, "The api-version is missing or not supported.")
 	case query.Has("client_id") || query.Has("principal_id") || query.Has("mi_res_id"):
-		return failure(http.StatusBadRequest, "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
+		return failure(http.StatusBadRequest,
+			"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
 	case !known:
 		return failure(http.StatusBadRequest, "The resource is missing or unknown.")
 	}

@@ -24,7 +24,9 @@ import (
 const (
 	role   = "arn:aws:iam::123456789012:role/service-role/rotate"
 	arn    = "arn:aws:lambda:eu-west-1:123456789012:function:rotate"
-	policy = `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"sm","Effect":"Allow","Principal":{"Service":"secretsmanager.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"` + arn + `","Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"}}}]}`
+	policy = `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"sm","Effect":"Allow",` +
+		`"Principal":{"Service":"secretsmanager.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"` + arn + `",` +
+		`"Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"}}}]}`
 )
 
 // newServer returns a server with the function "rotate", and an SDK client of
@@ -80,16 +82,20 @@ func TestGetFunctionConfiguration(t *testing.T) {
 		return out
 	}
 	out := get()
-	if *out.FunctionName != "rotate" || *out.FunctionArn != arn || *out.Role != role || *out.Handler != "bootstrap" || *out.Version != "$LATEST" {
+	if *out.FunctionName != "rotate" || *out.FunctionArn != arn || *out.Role != role || *out.Handler != "bootstrap" ||
+		*out.Version != "$LATEST" {
 		t.Errorf("out = %+v", out)
 	}
-	if out.Runtime != types.RuntimeProvidedal2023 || !slices.Equal(out.Architectures, []types.Architecture{types.ArchitectureArm64}) || out.PackageType != types.PackageTypeZip {
+	if out.Runtime != types.RuntimeProvidedal2023 || !slices.Equal(out.Architectures, []types.Architecture{types.ArchitectureArm64}) ||
+		out.PackageType != types.PackageTypeZip {
 		t.Errorf("out = %+v", out)
 	}
-	if *out.Timeout != 900 || *out.MemorySize != 256 || out.State != types.StateActive || out.LastUpdateStatus != types.LastUpdateStatusSuccessful {
+	if *out.Timeout != 900 || *out.MemorySize != 256 || out.State != types.StateActive ||
+		out.LastUpdateStatus != types.LastUpdateStatusSuccessful {
 		t.Errorf("out = %+v", out)
 	}
-	if !maps.Equal(out.Environment.Variables, map[string]string{"MAIA_REGION": "eu1"}) || out.LoggingConfig.LogFormat != types.LogFormatJson || *out.LoggingConfig.LogGroup != "/aws/lambda/rotate" {
+	if !maps.Equal(out.Environment.Variables, map[string]string{"MAIA_REGION": "eu1"}) || out.LoggingConfig.LogFormat != types.LogFormatJson ||
+		*out.LoggingConfig.LogGroup != "/aws/lambda/rotate" {
 		t.Errorf("out = %+v", out)
 	}
 	if out.VpcConfig != nil || out.KMSKeyArn != nil {
@@ -105,7 +111,8 @@ func TestGetFunctionConfiguration(t *testing.T) {
 		f.Environment["MAIA_REGION"] = "us1"
 	})
 	changed := get()
-	if changed.VpcConfig == nil || *changed.VpcConfig.VpcId == "" || *changed.KMSKeyArn != key || changed.State != types.StatePending || changed.LastUpdateStatus != types.LastUpdateStatusInProgress {
+	if changed.VpcConfig == nil || *changed.VpcConfig.VpcId == "" || *changed.KMSKeyArn != key || changed.State != types.StatePending ||
+		changed.LastUpdateStatus != types.LastUpdateStatusInProgress {
 		t.Errorf("changed = %+v", changed)
 	}
 	if changed.Environment.Variables["MAIA_REGION"] != "us1" || *changed.RevisionId == *out.RevisionId || *changed.Timeout != 900 {
@@ -118,7 +125,8 @@ func TestDefaults(t *testing.T) {
 	server.AddFunction(lambdaapi.Function{Name: "plain", Role: role})
 	out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("plain")})
 	wantError(t, err, 0, "", "")
-	if *out.Timeout != 3 || *out.MemorySize != 128 || out.Architectures[0] != types.ArchitectureX8664 || out.LoggingConfig.LogFormat != types.LogFormatText || out.Environment != nil {
+	if *out.Timeout != 3 || *out.MemorySize != 128 || out.Architectures[0] != types.ArchitectureX8664 ||
+		out.LoggingConfig.LogFormat != types.LogFormatText || out.Environment != nil {
 		t.Errorf("out = %+v", out)
 	}
 }
@@ -146,10 +154,13 @@ func TestFunctionName(t *testing.T) {
 		{name: "rotate", qualifier: "no way", status: 400, code: "ValidationException", words: "qualifier"},
 		{name: "rotate", qualifier: "next", status: 404, code: "ResourceNotFoundException", words: "Function not found: " + arn + ":next"},
 		{name: "rotate:8", status: 404, code: "ResourceNotFoundException", words: arn + ":8"},
-		{name: "other", status: 404, code: "ResourceNotFoundException", words: "Function not found: " + strings.TrimSuffix(arn, "rotate") + "other"},
+		{name: "other", status: 404, code: "ResourceNotFoundException", words: "Function not found: " + strings.TrimSuffix(arn, "rotate") +
+			"other"},
 		{name: "Rotate", status: 404, code: "ResourceNotFoundException"},
-		{name: strings.Replace(arn, "eu-west-1", "us-east-1", 1), status: 404, code: "ResourceNotFoundException", words: "Functions from 'us-east-1' are not reachable in this region ('eu-west-1')"},
-		{name: strings.Replace(arn, "123456789012", "123456789013", 1), status: 403, code: "AccessDeniedException", words: "lambda:GetFunctionConfiguration on resource: " + strings.Replace(arn, "123456789012", "123456789013", 1)},
+		{name: strings.Replace(arn, "eu-west-1", "us-east-1", 1), status: 404, code: "ResourceNotFoundException",
+			words: "Functions from 'us-east-1' are not reachable in this region ('eu-west-1')"},
+		{name: strings.Replace(arn, "123456789012", "123456789013", 1), status: 403, code: "AccessDeniedException",
+			words: "lambda:GetFunctionConfiguration on resource: " + strings.Replace(arn, "123456789012", "123456789013", 1)},
 		{name: "a/b", status: 400, code: "ValidationException", words: "functionName"},
 		{name: "a b", status: 400, code: "ValidationException", words: "functionName"},
 		{name: "rotate:live:7", status: 400, code: "ValidationException", words: "functionName"},
@@ -172,7 +183,8 @@ func TestErrorIsTyped(t *testing.T) {
 	_, c := newServer(t)
 	_, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("other")})
 	var notFound *types.ResourceNotFoundException
-	if !errors.As(err, &notFound) || aws.ToString(notFound.Type) != "User" || !strings.HasPrefix(notFound.ErrorMessage(), "Function not found") {
+	if !errors.As(err, &notFound) || aws.ToString(notFound.Type) != "User" ||
+		!strings.HasPrefix(notFound.ErrorMessage(), "Function not found") {
 		t.Errorf("err = %#v", err)
 	}
 	_, err = c.GetFunctionConcurrency(t.Context(), &sdk.GetFunctionConcurrencyInput{FunctionName: aws.String("rotate:live")})
@@ -349,7 +361,8 @@ func request(edit func(*http.Request)) *http.Request {
 	now := time.Now().UTC()
 	r := httptest.NewRequest(http.MethodGet, "http://lambda.test/2015-03-31/functions/rotate/configuration", nil)
 	r.Header.Set("X-Amz-Date", now.Format("20060102T150405Z"))
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+"/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature="+strings.Repeat("0", 64))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+
+		"/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature="+strings.Repeat("0", 64))
 	if edit != nil {
 		edit(r)
 	}
@@ -421,7 +434,8 @@ func TestProtocol(t *testing.T) {
 			if w.Header().Get("X-Amzn-Requestid") == "" || w.Header().Get("Content-Type") != "application/json" {
 				t.Errorf("headers %v", w.Header())
 			}
-			if calls := server.Calls(); len(calls) != 1 || calls[0].Code != test.code || calls[0].Status != test.status || calls[0].Service != "lambda" {
+			if calls := server.Calls(); len(calls) != 1 || calls[0].Code != test.code || calls[0].Status != test.status ||
+				calls[0].Service != "lambda" {
 				t.Errorf("calls %+v", calls)
 			}
 		})

@@ -20,7 +20,8 @@ type reference struct {
 
 // namePattern is that of the API reference. Its groups are the region, the
 // account, the name and the qualifier.
-var namePattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2}(?:-[a-z]+)+-\d):)?(?:(\d{12}):)?(?:function:)?([a-zA-Z0-9-_.]+)(?::(\$LATEST|[a-zA-Z0-9-_]+))?$`)
+var namePattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2}(?:-[a-z]+)+-\d):)?(?:(\d{12}):)?(?:function:)?` +
+	`([a-zA-Z0-9-_.]+)(?::(\$LATEST|[a-zA-Z0-9-_]+))?$`)
 
 var qualifierPattern = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
 
@@ -29,7 +30,8 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 	m := namePattern.FindStringSubmatch(name)
 	if m == nil || len(name) > 170 {
 		return reference{}, failure(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?", name)
+			"1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression "+
+				"pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?", name)
 	}
 	region, ref := m[1], reference{account: m[2], name: m[3], qualifier: m[4]}
 	if ref.account == "" {
@@ -47,7 +49,8 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 	if given := query.Get("Qualifier"); query.Has("Qualifier") {
 		if !qualifierPattern.MatchString(given) {
 			return reference{}, failure(http.StatusBadRequest, "ValidationException",
-				"1 validation error detected: Value '%s' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)", given)
+				"1 validation error detected: Value '%s' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression "+
+					"pattern: (|[a-zA-Z0-9$_-]+)", given)
 		}
 		if ref.qualifier != "" && ref.qualifier != given {
 			return reference{}, invalid("The derived qualifier from the function name does not match the specified qualifier.")
@@ -55,7 +58,8 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 		ref.qualifier = given
 	}
 	if ref.qualifier != "" && !op.qualified {
-		return reference{}, invalid("This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.")
+		return reference{}, invalid("This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. " +
+			"Please specify either a function name or an unqualified function ARN.")
 	}
 	if region != "" && region != s.options.Region {
 		return reference{}, notFound("Functions from '%s' are not reachable in this region ('%s')", region, s.options.Region)

@@ -127,7 +127,8 @@ func (s *Server) serve(r *http.Request, call *awsjson.Call) (any, *awsjson.Error
 	// Of another account's function nothing is told.
 	if s.denied[op.name] || ref.account != s.options.Account {
 		return nil, failure(http.StatusForbidden, "AccessDeniedException",
-			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: lambda:%s on resource: %s because no identity-based policy allows the lambda:%[2]s action",
+			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: lambda:%s on resource: %s because no identity-based "+
+				"policy allows the lambda:%[2]s action",
 			s.options.Account, op.name, s.arn(ref))
 	}
 	out, failed := op.do(s, ref)

@@ -37,10 +37,12 @@ func (s *Server) listSecrets(in *listInput) (*listOutput, error) {
 		page = *in.MaxResults
 	}
 	if page < 1 || page > 100 {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100")
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100")
 	}
 	if len(in.Filters) > maxFilters {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'filters' failed to satisfy constraint: Member must have length less than or equal to %d", maxFilters)
+		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'filters' failed to satisfy constraint: "+
+			"Member must have length less than or equal to %d", maxFilters)
 	}
 	for i, f := range in.Filters {
 		if err := f.check(i + 1); err != nil {
@@ -95,7 +97,8 @@ func (in *listInput) order() (func(a, b *secret) int, error) {
 	}
 	compare, known := by[key]
 	if !known {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortBy' failed to satisfy constraint: Member must satisfy enum value set: [created-date, last-accessed-date, last-changed-date, name]", key)
+		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortBy' failed to satisfy constraint: "+
+			"Member must satisfy enum value set: [created-date, last-accessed-date, last-changed-date, name]", key)
 	}
 	sign := 1
 	switch direction {
@@ -103,7 +106,8 @@ func (in *listInput) order() (func(a, b *secret) int, error) {
 	case "desc":
 		sign = -1
 	default:
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortOrder' failed to satisfy constraint: Member must satisfy enum value set: [asc, desc]", direction)
+		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortOrder' failed to satisfy "+
+			"constraint: Member must satisfy enum value set: [asc, desc]", direction)
 	}
 	return func(a, b *secret) int { return sign * cmp.Or(compare(a, b), strings.Compare(a.name, b.name)) }, nil
 }
@@ -127,7 +131,8 @@ var (
 
 func (f filter) check(n int) error {
 	invalid := func(member, constraint string) error {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'filters.%d.member.%s' failed to satisfy constraint: Member must %s", n, member, constraint)
+		return awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'filters.%d.member.%s' failed to satisfy constraint: Member must %s", n, member, constraint)
 	}
 	if f.Key == "" {
 		return awsjson.Errorf("InvalidParameterException", "You must specify a filter key.")
@@ -140,7 +145,8 @@ func (f filter) check(n int) error {
 	}
 	for _, v := range f.Values {
 		if !filterValue.MatchString(v) || len(v) > 512 {
-			return invalid("values", "have length less than or equal to 512 and satisfy regular expression pattern: ^\\!?[a-zA-Z0-9 :_@\\/\\+\\=\\.\\-\\!]*$")
+			return invalid("values",
+				"have length less than or equal to 512 and satisfy regular expression pattern: ^\\!?[a-zA-Z0-9 :_@\\/\\+\\=\\.\\-\\!]*$")
 		}
 	}
 	return nil

@@ -71,15 +71,18 @@ func TestListSecrets(t *testing.T) {
 		for _, s := range all {
 			wantSameDescription(t, f.client, s)
 			if *s.ARN == empty {
-				if s.RotationEnabled != nil || s.RotationRules != nil || s.KmsKeyId != nil || s.LastRotatedDate != nil || s.NextRotationDate != nil || len(s.SecretVersionsToStages) != 0 || !s.CreatedDate.Equal(start) {
+				if s.RotationEnabled != nil || s.RotationRules != nil || s.KmsKeyId != nil || s.LastRotatedDate != nil || s.NextRotationDate != nil ||
+					len(s.SecretVersionsToStages) != 0 || !s.CreatedDate.Equal(start) {
 					t.Errorf("empty: %+v", s)
 				}
 				continue
 			}
-			if !*s.RotationEnabled || *s.RotationLambdaARN != functionARN || *s.RotationRules.ScheduleExpression != "rate(10 days)" || *s.RotationRules.Duration != "3h" || *s.KmsKeyId != "alias/ours" {
+			if !*s.RotationEnabled || *s.RotationLambdaARN != functionARN || *s.RotationRules.ScheduleExpression != "rate(10 days)" ||
+				*s.RotationRules.Duration != "3h" || *s.KmsKeyId != "alias/ours" {
 				t.Errorf("runner: %+v", s)
 			}
-			if rotated := start.Add(time.Minute); !s.LastRotatedDate.Equal(rotated) || !s.LastChangedDate.Equal(rotated) || len(s.SecretVersionsToStages) != 2 {
+			if rotated := start.Add(time.Minute); !s.LastRotatedDate.Equal(rotated) || !s.LastChangedDate.Equal(rotated) ||
+				len(s.SecretVersionsToStages) != 2 {
 				t.Errorf("runner: %+v", s)
 			}
 			if want := start.UTC().Truncate(24*time.Hour).AddDate(0, 0, 10).Add(3*time.Hour - time.Second); !s.NextRotationDate.Equal(want) {
@@ -106,7 +109,8 @@ func TestNextRotationDate(t *testing.T) {
 			}
 		}
 		check("no rules", -1)
-		if err := rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(10)}}); err != nil {
+		if err := rotate(t, f.client,
+			sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(10)}}); err != nil {
 			t.Fatal(err)
 		}
 		wait(t, server, arn, secretsmanager.RotationSucceeded)
@@ -201,7 +205,8 @@ func TestListSecretsFilters(t *testing.T) {
 	server.AddSecret("app/runner", "value")
 	server.AddSecret("app/api", "value")
 	server.AddSecret("App/other", "value")
-	_, err := c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("plain"), Description: aws.String("Credentials of the runner")})
+	_, err := c.CreateSecret(t.Context(),
+		&sm.CreateSecretInput{Name: aws.String("plain"), Description: aws.String("Credentials of the runner")})
 	wantError(t, err, "", "")
 	one := func(key string, values ...string) []types.Filter {
 		return []types.Filter{{Key: types.FilterNameStringType(key), Values: values}}
@@ -232,7 +237,8 @@ func TestListSecretsFilters(t *testing.T) {
 		{one("owning-service", "x"), ""},
 		{slices.Concat(one("name", "app/", "plain"), one("all", "runner"), one("description", "!c")), "app/runner"},
 	} {
-		if got := names(list(t, c, sm.ListSecretsInput{Filters: test.filters, SortBy: "name", IncludePlannedDeletion: aws.Bool(true)})); got != test.want {
+		if got := names(list(t, c,
+			sm.ListSecretsInput{Filters: test.filters, SortBy: "name", IncludePlannedDeletion: aws.Bool(true)})); got != test.want {
 			t.Errorf("%v: %q, want %q", test.filters, got, test.want)
 		}
 	}
@@ -240,22 +246,26 @@ func TestListSecretsFilters(t *testing.T) {
 		in          sm.ListSecretsInput
 		code, words string
 	}{
-		"ten values":        {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 10)...)}, "", ""},
-		"eleven values":     {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 11)...)}, "ValidationException", "filters.1.member.values"},
-		"no values":         {sm.ListSecretsInput{Filters: one("name")}, "ValidationException", "filters.1.member.values"},
-		"characters":        {sm.ListSecretsInput{Filters: one("name", "a*")}, "ValidationException", "filters.1.member.values"},
-		"512 characters":    {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 512))}, "", ""},
-		"513 characters":    {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 513))}, "ValidationException", "filters.1.member.values"},
-		"513 with the mark": {sm.ListSecretsInput{Filters: one("name", "!"+strings.Repeat("a", 512))}, "ValidationException", "filters.1.member.values"},
-		"key":               {sm.ListSecretsInput{Filters: slices.Concat(one("name", "a"), one("Name", "a"))}, "ValidationException", "filters.2.member.key"},
-		"no key":            {sm.ListSecretsInput{Filters: []types.Filter{{Values: []string{"a"}}}}, "InvalidParameterException", "key"},
-		"ten filters":       {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 10)}, "", ""},
-		"eleven filters":    {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 11)}, "ValidationException", "filters"},
-		"no results":        {sm.ListSecretsInput{MaxResults: aws.Int32(0)}, "ValidationException", "maxResults"},
-		"101 results":       {sm.ListSecretsInput{MaxResults: aws.Int32(101)}, "ValidationException", "maxResults"},
-		"token":             {sm.ListSecretsInput{NextToken: aws.String("x")}, "InvalidNextTokenException", ""},
-		"order":             {sm.ListSecretsInput{SortOrder: "up"}, "ValidationException", "sortOrder"},
-		"sort":              {sm.ListSecretsInput{SortBy: "arn"}, "ValidationException", "sortBy"},
+		"ten values": {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 10)...)}, "", ""},
+		"eleven values": {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 11)...)}, "ValidationException",
+			"filters.1.member.values"},
+		"no values":      {sm.ListSecretsInput{Filters: one("name")}, "ValidationException", "filters.1.member.values"},
+		"characters":     {sm.ListSecretsInput{Filters: one("name", "a*")}, "ValidationException", "filters.1.member.values"},
+		"512 characters": {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 512))}, "", ""},
+		"513 characters": {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 513))}, "ValidationException",
+			"filters.1.member.values"},
+		"513 with the mark": {sm.ListSecretsInput{Filters: one("name", "!"+strings.Repeat("a", 512))}, "ValidationException",
+			"filters.1.member.values"},
+		"key": {sm.ListSecretsInput{Filters: slices.Concat(one("name", "a"), one("Name", "a"))}, "ValidationException",
+			"filters.2.member.key"},
+		"no key":         {sm.ListSecretsInput{Filters: []types.Filter{{Values: []string{"a"}}}}, "InvalidParameterException", "key"},
+		"ten filters":    {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 10)}, "", ""},
+		"eleven filters": {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 11)}, "ValidationException", "filters"},
+		"no results":     {sm.ListSecretsInput{MaxResults: aws.Int32(0)}, "ValidationException", "maxResults"},
+		"101 results":    {sm.ListSecretsInput{MaxResults: aws.Int32(101)}, "ValidationException", "maxResults"},
+		"token":          {sm.ListSecretsInput{NextToken: aws.String("x")}, "InvalidNextTokenException", ""},
+		"order":          {sm.ListSecretsInput{SortOrder: "up"}, "ValidationException", "sortOrder"},
+		"sort":           {sm.ListSecretsInput{SortBy: "arn"}, "ValidationException", "sortBy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.ListSecrets(t.Context(), &test.in)
@@ -337,7 +347,8 @@ func (s spy) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestKMSKey(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
-	out, err := c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("runner"), SecretString: aws.String("value"), KmsKeyId: aws.String("one")})
+	out, err := c.CreateSecret(t.Context(),
+		&sm.CreateSecretInput{Name: aws.String("runner"), SecretString: aws.String("value"), KmsKeyId: aws.String("one")})
 	wantError(t, err, "", "")
 	key := func() string { return aws.ToString(describe(t, c, *out.ARN).KmsKeyId) }
 	if key() != "one" {

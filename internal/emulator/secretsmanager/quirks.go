@@ -15,10 +15,13 @@ const labelsLag = 2500 * time.Millisecond
 // Quirks are the ways in which Secrets Manager may behave that [Server.Play] knows. Those that are about a secret hold for each.
 func Quirks() []quirk.Quirk {
 	return []quirk.Quirk{
-		{Name: "pending-stays", Behaviour: "after a rotation AWSPENDING stays on the version that is AWSCURRENT", Source: "aws-samples/aws-secrets-manager-rotation-lambdas 168"},
-		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: somebody tags the secret all the time", Source: "Secrets Manager documentation, TagResource"},
+		{Name: "pending-stays", Behaviour: "after a rotation AWSPENDING stays on the version that is AWSCURRENT",
+			Source: "aws-samples/aws-secrets-manager-rotation-lambdas 168"},
+		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: somebody tags the secret all the time",
+			Source: "Secrets Manager documentation, TagResource"},
 		{Name: "labels-lag", Behaviour: "DescribeSecret shows the labels from before a change for 2.5 s", Source: "not documented"},
-		{Name: "replicas-stuck", Behaviour: "a replica in another region has failed and follows no more", Source: "square/password-rotation-lambda 12"},
+		{Name: "replicas-stuck", Behaviour: "a replica in another region has failed and follows no more",
+			Source: "square/password-rotation-lambda 12"},
 		{Name: "throttled", Behaviour: "two of five calls are refused with ThrottlingException", Source: "Secrets Manager documentation, quotas"},
 		{Name: "slow-answers", Behaviour: "each seventh call is carried out and answered after 25 s", Source: "not documented"},
 	}
@@ -79,7 +82,8 @@ func (s *Server) show(sec *secret) *describeOutput {
 	if s.played["replicas-stuck"] {
 		out.PrimaryRegion = s.options.Region
 		out.ReplicationStatus = []replication{{
-			Region: "eu-central-1", Status: "Failed", StatusMessage: "Replication failed: Secret name simultaneously already exists in destination region",
+			Region: "eu-central-1", Status: "Failed",
+			StatusMessage: "Replication failed: Secret name simultaneously already exists in destination region",
 		}}
 	}
 	return out

@@ -45,7 +45,8 @@ func quirkTests() map[string]func(t *testing.T, server *secretsmanager.Server, c
 			}
 		},
 		"replicas-stuck": func(t *testing.T, _ *secretsmanager.Server, c *sm.Client, arn string) {
-			if d := describe(t, c, arn); aws.ToString(d.PrimaryRegion) != "eu-west-1" || len(d.ReplicationStatus) != 1 || d.ReplicationStatus[0].Status != "Failed" {
+			if d := describe(t, c, arn); aws.ToString(d.PrimaryRegion) != "eu-west-1" || len(d.ReplicationStatus) != 1 ||
+				d.ReplicationStatus[0].Status != "Failed" {
 				t.Errorf("described as %+v", d)
 			}
 		},

@@ -46,7 +46,8 @@ func (s *Server) rotateSecret(in *rotateInput) (*versionOutput, error) {
 		return nil, awsjson.Errorf("InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
 	}
 	if v := sec.version(in.ClientRequestToken); v != nil {
-		return nil, awsjson.Errorf("InvalidRequestException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", v.id, sec.arn)
+		return nil, awsjson.Errorf("InvalidRequestException",
+			"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", v.id, sec.arn)
 	}
 	if in.RotationLambdaARN != "" {
 		sec.functionARN = in.RotationLambdaARN

@@ -104,7 +104,7 @@ func nothing(context.Context, event) error { return nil }
 
 // rotating runs the test in a bubble, with a secret that has a value and
 // rotation enabled.
-func rotating(t *testing.T, options secretsmanager.Options, test func(t *testing.T, server *secretsmanager.Server, f *function, arn string)) {
+func rotating(t *testing.T, options secretsmanager.Options, test func(*testing.T, *secretsmanager.Server, *function, string)) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &function{do: map[string]func(context.Context, event) error{}}
 		options.Invoke = f.invoke
@@ -419,12 +419,18 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			in          sm.RotateSecretInput
 			code, words string
 		}{
-			"no value":         {sm.RotateSecretInput{SecretId: &empty, RotationLambdaARN: aws.String(functionARN)}, "InvalidRequestException", "no value"},
-			"no function":      {sm.RotateSecretInput{SecretId: &plain}, "InvalidRequestException", "No Lambda rotation function ARN is associated with this secret."},
-			"no ARN":           {sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String("rotation")}, "InvalidParameterException", "ARN"},
-			"short token":      {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: aws.String("short")}, "InvalidParameterException", "32-64"},
+			"no value": {sm.RotateSecretInput{SecretId: &empty, RotationLambdaARN: aws.String(functionARN)}, "InvalidRequestException",
+				"no value"},
+			"no function": {sm.RotateSecretInput{SecretId: &plain}, "InvalidRequestException",
+				"No Lambda rotation function ARN is associated with this secret."},
+			"no ARN": {sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String("rotation")}, "InvalidParameterException",
+				"ARN"},
+			"short token": {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: aws.String("short")}, "InvalidParameterException",
+				"32-64"},
 			"token of another": {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &used}, "InvalidRequestException", "already in use"},
-			"schedule":         {sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(1 hour)")}}, "InvalidParameterException", "ScheduleExpression"},
+			"schedule": {sm.RotateSecretInput{SecretId: &arn,
+				RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(1 hour)")}},
+				"InvalidParameterException", "ScheduleExpression"},
 		} {
 			if t.Failed() {
 				t.Logf("before %s", name) // no subtests in a bubble
@@ -438,7 +444,8 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			t.Error("the schedule rotates a secret without rotation")
 		}
 		rules := &types.RotationRulesType{ScheduleExpression: aws.String("rate(4 hours)"), Duration: aws.String("2h")}
-		wantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String(functionARN), RotationRules: rules}), "", "")
+		wantError(t,
+			rotate(t, f.client, sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String(functionARN), RotationRules: rules}), "", "")
 		if d := describe(t, f.client, plain); !*d.RotationEnabled || *d.RotationRules.ScheduleExpression != "rate(4 hours)" {
 			t.Errorf("described as %+v", d)
 		}

@@ -42,7 +42,8 @@ func (r *rotationRules) check() error {
 	every := 24 // hours between two rotations, at least
 	if e := r.ScheduleExpression; e != "" {
 		if every = hoursBetween(e); every < minHours {
-			return invalid("ScheduleExpression must be a rate() of 4 hours or more, or a cron() of six fields with minute 0, year * and hours at least 4 apart")
+			return invalid("ScheduleExpression must be a rate() of 4 hours or more, or a cron() of six fields with minute 0, year * and hours at " +
+				"least 4 apart")
 		}
 	}
 	if r.Duration != "" {

@@ -70,17 +70,20 @@ func (v value) check() error {
 	case v.empty():
 		return awsjson.Errorf("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 	case v.text != nil && v.binary != nil:
-		return awsjson.Errorf("InvalidParameterException", "You can't specify both a binary secret value and a string secret value in the same secret.")
+		return awsjson.Errorf("InvalidParameterException",
+			"You can't specify both a binary secret value and a string secret value in the same secret.")
 	}
 	member, n := "secretBinary", len(v.binary)
 	if v.text != nil {
 		member, n = "secretString", len(*v.text)
 	}
 	if n < 1 {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1", member)
+		return awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1", member)
 	}
 	if n > 65536 {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to 65536", member)
+		return awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to 65536", member)
 	}
 	return nil
 }

@@ -106,7 +106,8 @@ func TestCreateSecret(t *testing.T) {
 	}
 	out, err := create("app/runner", "one", "value")
 	wantError(t, err, "", "")
-	if !strings.HasPrefix(*out.ARN, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/runner-") || len(*out.ARN)-strings.LastIndex(*out.ARN, "-") != 7 || *out.VersionId != token("one") {
+	if !strings.HasPrefix(*out.ARN, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/runner-") ||
+		len(*out.ARN)-strings.LastIndex(*out.ARN, "-") != 7 || *out.VersionId != token("one") {
 		t.Errorf("out = %+v", out)
 	}
 	wantLabels(t, server, *out.ARN, "one:AWSCURRENT")
@@ -167,7 +168,8 @@ func TestSecretNotFound(t *testing.T) {
 	do(c.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: id}))
 	do(c.PutSecretValue(ctx, &sm.PutSecretValueInput{SecretId: id, SecretString: id}))
 	do(c.UpdateSecret(ctx, &sm.UpdateSecretInput{SecretId: id, SecretString: id}))
-	do(c.UpdateSecretVersionStage(ctx, &sm.UpdateSecretVersionStageInput{SecretId: id, VersionStage: id, MoveToVersionId: aws.String(token("one"))}))
+	do(c.UpdateSecretVersionStage(ctx,
+		&sm.UpdateSecretVersionStageInput{SecretId: id, VersionStage: id, MoveToVersionId: aws.String(token("one"))}))
 	do(c.ListSecretVersionIds(ctx, &sm.ListSecretVersionIdsInput{SecretId: id}))
 	do(c.RotateSecret(ctx, &sm.RotateSecretInput{SecretId: id}))
 	do(c.CancelRotateSecret(ctx, &sm.CancelRotateSecretInput{SecretId: id}))
@@ -245,26 +247,39 @@ func TestPutSecretValueIsChecked(t *testing.T) {
 		edit        func(*sm.PutSecretValueInput)
 		code, words string
 	}{
-		"good":                         {func(*sm.PutSecretValueInput) {}, "", ""},
-		"short token":                  {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:31]) }, "InvalidParameterException", "32-64"},
-		"long token":                   {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:65]) }, "InvalidParameterException", "32-64"},
-		"32 characters":                {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:32]) }, "", ""},
-		"64 characters":                {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:64]) }, "", ""},
-		"no token":                     {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String("") }, "InvalidRequestException", "You must provide a ClientRequestToken"},
-		"no value":                     {func(in *sm.PutSecretValueInput) { in.SecretString = nil }, "InvalidRequestException", "either SecretString or SecretBinary"},
-		"two values":                   {func(in *sm.PutSecretValueInput) { in.SecretBinary = []byte("v") }, "InvalidParameterException", "both"},
-		"empty":                        {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String("") }, "ValidationException", "secretString"},
-		"65536 bytes":                  {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65536)) }, "", ""},
-		"65537 bytes":                  {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65537)) }, "ValidationException", "65536"},
-		"65538 in runes":               {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("é", 32769)) }, "ValidationException", "65536"},
-		"large binary":                 {func(in *sm.PutSecretValueInput) { in.SecretString, in.SecretBinary = nil, make([]byte, 65537) }, "ValidationException", "secretBinary"},
-		"no labels":                    {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{} }, "ValidationException", "versionStages"},
-		"many labels":                  {func(in *sm.PutSecretValueInput) { in.VersionStages = many }, "ValidationException", "versionStages"},
-		"empty label":                  {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{""} }, "ValidationException", "versionStage"},
-		"long label":                   {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{long} }, "ValidationException", "versionStage"},
-		"label twice":                  {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{"a", "a"} }, "", ""},
-		"rotation token that is short": {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String("") }, "ValidationException", "rotationToken"},
-		"rotation token of none":       {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String(token("x")) }, "AccessDeniedException", "RotationToken"},
+		"good": {func(*sm.PutSecretValueInput) {}, "", ""},
+		"short token": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:31]) },
+			"InvalidParameterException", "32-64"},
+		"long token": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:65]) },
+			"InvalidParameterException", "32-64"},
+		"32 characters": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:32]) }, "", ""},
+		"64 characters": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:64]) }, "", ""},
+		"no token": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String("") }, "InvalidRequestException",
+			"You must provide a ClientRequestToken"},
+		"no value": {func(in *sm.PutSecretValueInput) { in.SecretString = nil }, "InvalidRequestException",
+			"either SecretString or SecretBinary"},
+		"two values": {func(in *sm.PutSecretValueInput) { in.SecretBinary = []byte("v") }, "InvalidParameterException", "both"},
+		"empty": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String("") }, "ValidationException",
+			"secretString"},
+		"65536 bytes": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65536)) }, "", ""},
+		"65537 bytes": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65537)) },
+			"ValidationException", "65536"},
+		"65538 in runes": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("é", 32769)) },
+			"ValidationException", "65536"},
+		"large binary": {func(in *sm.PutSecretValueInput) { in.SecretString, in.SecretBinary = nil, make([]byte, 65537) },
+			"ValidationException", "secretBinary"},
+		"no labels": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{} }, "ValidationException",
+			"versionStages"},
+		"many labels": {func(in *sm.PutSecretValueInput) { in.VersionStages = many }, "ValidationException", "versionStages"},
+		"empty label": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{""} }, "ValidationException",
+			"versionStage"},
+		"long label": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{long} }, "ValidationException",
+			"versionStage"},
+		"label twice": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{"a", "a"} }, "", ""},
+		"rotation token that is short": {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String("") }, "ValidationException",
+			"rotationToken"},
+		"rotation token of none": {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String(token("x")) }, "AccessDeniedException",
+			"RotationToken"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(server.Versions(arn))
@@ -342,17 +357,20 @@ func TestUpdateSecretVersionStage(t *testing.T) {
 		code, words     string
 		want            string // "" is unchanged
 	}{
-		"finish a rotation":          {"AWSCURRENT", three, two, "", "", "two:AWSPREVIOUS three:AWSCURRENT+AWSPENDING+ours"},
-		"back to the one before":     {"AWSCURRENT", one, two, "", "", "one:AWSCURRENT two:AWSPREVIOUS three:AWSPENDING+ours"},
-		"new label":                  {"new", one, "", "", "", "one:AWSPREVIOUS+new two:AWSCURRENT three:AWSPENDING+ours"},
-		"move a label":               {"ours", one, three, "", "", "one:AWSPREVIOUS+ours two:AWSCURRENT three:AWSPENDING"},
-		"remove a label":             {"ours", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:AWSPENDING"},
-		"remove AWSPENDING":          {"AWSPENDING", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:ours"},
-		"already there":              {"AWSCURRENT", two, "", "", "", ""},
-		"already there, named":       {"AWSCURRENT", two, two, "", "", ""},
-		"current holder not named":   {"AWSCURRENT", three, "", "InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label AWSCURRENT is currently attached to version " + two + ", so you must explicitly reference that version in RemoveFromVersionId.", ""},
-		"holder of ours not named":   {"ours", two, "", "InvalidParameterException", "can't be empty", ""},
-		"another holder named":       {"AWSCURRENT", three, one, "InvalidParameterException", "it must be set to the version that currently has the staging label AWSCURRENT", ""},
+		"finish a rotation":      {"AWSCURRENT", three, two, "", "", "two:AWSPREVIOUS three:AWSCURRENT+AWSPENDING+ours"},
+		"back to the one before": {"AWSCURRENT", one, two, "", "", "one:AWSCURRENT two:AWSPREVIOUS three:AWSPENDING+ours"},
+		"new label":              {"new", one, "", "", "", "one:AWSPREVIOUS+new two:AWSCURRENT three:AWSPENDING+ours"},
+		"move a label":           {"ours", one, three, "", "", "one:AWSPREVIOUS+ours two:AWSCURRENT three:AWSPENDING"},
+		"remove a label":         {"ours", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:AWSPENDING"},
+		"remove AWSPENDING":      {"AWSPENDING", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:ours"},
+		"already there":          {"AWSCURRENT", two, "", "", "", ""},
+		"already there, named":   {"AWSCURRENT", two, two, "", "", ""},
+		"current holder not named": {"AWSCURRENT", three, "", "InvalidParameterException", "The parameter RemoveFromVersionId can't be " +
+			"empty. Staging label AWSCURRENT is currently attached to version " + two +
+			", so you must explicitly reference that version in RemoveFromVersionId.", ""},
+		"holder of ours not named": {"ours", two, "", "InvalidParameterException", "can't be empty", ""},
+		"another holder named": {"AWSCURRENT", three, one, "InvalidParameterException",
+			"it must be set to the version that currently has the staging label AWSCURRENT", ""},
 		"removed from another":       {"ours", "", one, "InvalidParameterException", "not attached", ""},
 		"removed, attached nowhere":  {"new", "", one, "InvalidParameterException", "not attached", ""},
 		"moved, attached nowhere":    {"new", two, one, "InvalidParameterException", "not attached", ""},
@@ -402,9 +420,11 @@ func TestUpdateSecret(t *testing.T) {
 	}
 	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("1"), ClientRequestToken: aws.String(token("one"))}), "", "")
 	wantLabels(t, server, arn, "?:AWSPREVIOUS one:AWSCURRENT")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String(token("one"))}), "ResourceExistsException", "")
+	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String(token("one"))}),
+		"ResourceExistsException", "")
 	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("")}), "ValidationException", "")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String("short")}), "InvalidParameterException", "")
+	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String("short")}),
+		"InvalidParameterException", "")
 	wantError(t, update(sm.UpdateSecretInput{Description: aws.String("text")}), "", "")
 	if *describe(t, c, arn).Description != "text" || len(server.Versions(arn)) != 2 {
 		t.Error("a new description alone was not stored alone")
@@ -418,7 +438,8 @@ func TestListSecretVersionIds(t *testing.T) {
 		mustPut(t, c, arn, name, name)
 	}
 	list := func(deprecated bool, size int32) (ids []string) {
-		pages := sm.NewListSecretVersionIdsPaginator(c, &sm.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: &deprecated, MaxResults: &size})
+		pages := sm.NewListSecretVersionIdsPaginator(c,
+			&sm.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: &deprecated, MaxResults: &size})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
 			if err != nil {

@@ -108,7 +108,8 @@ func (s *Server) Close() {
 func (s *Server) findUsable(id string) (*secret, error) {
 	sec, err := s.find(id)
 	if err == nil && !sec.deleted.IsZero() {
-		return nil, awsjson.Errorf("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+		return nil, awsjson.Errorf("InvalidRequestException",
+			"You can't perform this operation on the secret because it was marked for deletion.")
 	}
 	return sec, err
 }
@@ -121,7 +122,8 @@ func (s *Server) arn(name, suffix string) string {
 // suffix, or its name. The caller holds the lock.
 func (s *Server) find(id string) (*secret, error) {
 	if id == "" || len(id) > 2048 {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must have length between 1 and 2048")
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must have length between 1 and 2048")
 	}
 	if found, ok := s.secrets[id]; ok {
 		return found, nil

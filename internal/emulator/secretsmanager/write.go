@@ -24,7 +24,8 @@ func checkToken(token string) error {
 
 func checkLabel(label string) error {
 	if len(label) < 1 || len(label) > 256 {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'versionStage' failed to satisfy constraint: Member must have length between 1 and 256")
+		return awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'versionStage' failed to satisfy constraint: Member must have length between 1 and 256")
 	}
 	return nil
 }
@@ -47,7 +48,8 @@ type createInput struct {
 
 func (s *Server) createSecret(in *createInput) (*versionOutput, error) {
 	if !validName.MatchString(in.Name) {
-		return nil, awsjson.Errorf("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return nil, awsjson.Errorf("ValidationException",
+			"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	val := value{in.SecretString, in.SecretBinary}
 	if err := checkToken(in.ClientRequestToken); err != nil {
@@ -107,7 +109,8 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 	if in.VersionStages != nil {
 		stages = slices.Clone(*in.VersionStages)
 		if len(stages) < 1 || len(stages) > maxLabels {
-			return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'versionStages' failed to satisfy constraint: Member must have length between 1 and %d", maxLabels)
+			return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'versionStages' failed to satisfy "+
+				"constraint: Member must have length between 1 and %d", maxLabels)
 		}
 		for _, label := range stages {
 			if err := checkLabel(label); err != nil {
@@ -116,7 +119,8 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 		}
 	}
 	if t := in.RotationToken; t != nil && (len(*t) < 36 || len(*t) > 256) {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'rotationToken' failed to satisfy constraint: Member must have length between 36 and 256")
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'rotationToken' failed to satisfy constraint: Member must have length between 36 and 256")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +148,8 @@ func (s *Server) put(sec *secret, token string, val value, stages []string) (*ve
 		if v.value.equal(val) {
 			return v, nil
 		}
-		return nil, awsjson.Errorf("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, sec.arn)
+		return nil, awsjson.Errorf("ResourceExistsException",
+			"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, sec.arn)
 	}
 	if len(stages) == 0 {
 		stages = []string{current}

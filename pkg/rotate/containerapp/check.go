@@ -188,7 +188,8 @@ func (r *Runner) ask(ctx context.Context, method, path, body, what, action strin
 	case ctx.Err() != nil, errors.As(err, new(*rotate.Error)):
 		return failure(what, action, err)
 	case err != nil:
-		r.log.WarnContext(ctx, "whether the function may do this could not be asked", "action", action, rotate.LogError(failure(what, action, err)))
+		r.log.WarnContext(ctx, "whether the function may do this could not be asked", "action", action,
+			rotate.LogError(failure(what, action, err)))
 		return nil
 	}
 	defer runtime.Drain(answer)
