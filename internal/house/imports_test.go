@@ -35,6 +35,7 @@ var mayImport = []struct {
 	{"pkg/rotate/helmrelease",
 		slices.Concat(kubernetes, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/", "go.yaml.in/"})},
 	{"internal/emulator", nil},
+	{"internal/emulator/awstest", slices.Concat(amazon, []string{module + "internal/emulator"})},
 }
 
 // What a function links, by way of whatever it imports, besides the libraries of its own cloud.

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
@@ -61,17 +62,6 @@ func newHandler(t *testing.T) (*awsjson.Handler, *atomic.Int32) {
 	return h, done
 }
 
-// client returns an SDK client without retries.
-func client(transport http.RoundTripper) *sm.Client {
-	return sm.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://secretsmanager.test"),
-		HTTPClient:       &http.Client{Transport: transport},
-		RetryMaxAttempts: 1,
-	})
-}
-
 func get(t *testing.T, c *sm.Client, id string) (*sm.GetSecretValueOutput, error) {
 	return c.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: &id})
 }
@@ -97,7 +87,7 @@ func TestSDKOverLoopback(t *testing.T) {
 
 func TestErrorOfOperationIsServerError(t *testing.T) {
 	h, _ := newHandler(t)
-	_, err := get(t, client(wire.Transport(h)), "broken")
+	_, err := get(t, sm.NewFromConfig(awstest.Config("eu-west-1", h)), "broken")
 	var internal *types.InternalServiceError
 	if !errors.As(err, &internal) {
 		t.Fatalf("err = %v", err)
@@ -215,7 +205,7 @@ func TestCalls(t *testing.T) {
 		}
 		seen = append(seen, c)
 	})
-	c := client(wire.Transport(h))
+	c := sm.NewFromConfig(awstest.Config("eu-west-1", h))
 	_, _ = get(t, c, "a")
 	_, _ = get(t, c, "missing")
 	calls := h.Calls()
@@ -316,7 +306,7 @@ func TestFaultSelection(t *testing.T) {
 			h, _ := newHandler(t)
 			test.fault.Kind = awsjson.AccessDenied
 			h.Inject(test.fault)
-			c, got := client(wire.Transport(h)), ""
+			c, got := sm.NewFromConfig(awstest.Config("eu-west-1", h)), ""
 			for _, id := range []string{"a", "b", "a", "b", "a", "b"} {
 				if _, err := get(t, c, id); err != nil {
 					got += "x"
@@ -335,7 +325,7 @@ func TestFirstInjectedFaultWinsUntilRemoved(t *testing.T) {
 	h, _ := newHandler(t)
 	remove := h.Inject(awsjson.Fault{Kind: awsjson.AccessDenied})
 	h.Inject(awsjson.Fault{Kind: awsjson.Status5xx, Nth: 2})
-	c := client(wire.Transport(h))
+	c := sm.NewFromConfig(awstest.Config("eu-west-1", h))
 	_, err := get(t, c, "a")
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() != "AccessDeniedException" {
@@ -354,7 +344,9 @@ func TestSlowCallIsCarriedOutAfterItsCallerGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, done := newHandler(t)
 		h.Inject(awsjson.Fault{Kind: awsjson.Slow, Delay: time.Minute})
-		c := client(&timeoutTransport{wire.Transport(h), time.Second})
+		config := awstest.Config("eu-west-1", h)
+		config.HTTPClient = &http.Client{Transport: &timeoutTransport{wire.Transport(h), time.Second}}
+		c := sm.NewFromConfig(config)
 		begin := time.Now()
 		if _, err := get(t, c, "a"); err == nil {
 			t.Fatal("no error")
@@ -383,7 +375,7 @@ func TestCloseEndsSlowCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, done := newHandler(t)
 		h.Inject(awsjson.Fault{Kind: awsjson.Slow, Delay: time.Hour})
-		go func() { _, _ = get(t, client(wire.Transport(h)), "a") }()
+		go func() { _, _ = get(t, sm.NewFromConfig(awstest.Config("eu-west-1", h)), "a") }()
 		synctest.Wait()
 		begin := time.Now()
 		h.Close()
@@ -391,7 +383,7 @@ func TestCloseEndsSlowCalls(t *testing.T) {
 		if done.Load() != 1 || time.Since(begin) != 0 {
 			t.Fatalf("done %d times after %s", done.Load(), time.Since(begin))
 		}
-		if _, err := get(t, client(wire.Transport(h)), "a"); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := get(t, sm.NewFromConfig(awstest.Config("eu-west-1", h)), "a"); !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatalf("after Close: %v", err)
 		}
 	})

@@ -3,7 +3,6 @@ package blobs
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
@@ -24,10 +23,8 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("blobs: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("blobs: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

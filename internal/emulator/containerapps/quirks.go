@@ -3,7 +3,6 @@ package containerapps
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -65,10 +64,8 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("containerapps: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("containerapps: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,7 +3,6 @@ package ecs_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,13 +11,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -69,13 +66,7 @@ func newWorld(t *testing.T, options ecs.Options) *world {
 		Environment: map[string]string{"AGENT_ID": "agent", "MATILLION_REGION": "eu1"},
 		Secrets:     map[string]string{"OAUTH_CLIENT_SECRET": secretARN + ":client_secret::"},
 	})
-	w.client = sdk.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://ecs.test"),
-		HTTPClient:       &http.Client{Transport: wire.Transport(w.Server)},
-		RetryMaxAttempts: 1,
-	})
+	w.client = sdk.NewFromConfig(awstest.Config("eu-west-1", w.Server))
 	return w
 }
 
@@ -171,20 +162,6 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func wantError(t *testing.T, err error, code, words string) {
-	t.Helper()
-	if code == "" {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %s with %q", err, code, words)
-	}
-}
-
 func TestDescribeServices(t *testing.T) {
 	w := newWorld(t, ecs.Options{})
 	arn := w.create(func(s *ecs.ServiceSpec) { s.DeploymentController, s.CircuitBreaker, s.Rollback = "ECS", true, true })
@@ -229,7 +206,7 @@ func TestDescribeServices(t *testing.T) {
 			in.Cluster = &test.cluster
 		}
 		out, err := w.client.DescribeServices(t.Context(), in)
-		wantError(t, err, test.code, "")
+		awstest.WantError(t, err, test.code, "")
 		if err != nil {
 			continue
 		}
@@ -243,7 +220,7 @@ func TestDescribeServices(t *testing.T) {
 	for _, n := range []int{0, 11} {
 		_, err := w.client.DescribeServices(t.Context(),
 			&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: slices.Repeat([]string{"runner"}, n)})
-		wantError(t, err, "InvalidParameterException", "")
+		awstest.WantError(t, err, "InvalidParameterException", "")
 	}
 }
 
@@ -259,17 +236,17 @@ func TestDescribeTaskDefinition(t *testing.T) {
 	} {
 		out, err := w.client.DescribeTaskDefinition(t.Context(), &sdk.DescribeTaskDefinitionInput{TaskDefinition: &id})
 		if want == "" {
-			wantError(t, err, "ClientException", "Unable to describe task definition.")
+			awstest.WantError(t, err, "ClientException", "Unable to describe task definition.")
 			continue
 		}
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		if *out.TaskDefinition.TaskDefinitionArn != want {
 			t.Errorf("%s is %s", id, *out.TaskDefinition.TaskDefinitionArn)
 		}
 	}
 	out, err := w.client.DescribeTaskDefinition(t.Context(),
 		&sdk.DescribeTaskDefinitionInput{TaskDefinition: aws.String("runner:1"), Include: []types.TaskDefinitionField{"TAGS"}})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	d := out.TaskDefinition
 	c := d.ContainerDefinitions[0]
 	if *d.Family != "runner" || d.Revision != 1 || d.Status != types.TaskDefinitionStatusActive || *c.Name != "runner" ||
@@ -291,7 +268,7 @@ func TestListServices(t *testing.T) {
 		first := true
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			if size == nil && first && len(page.ServiceArns) != 10 {
 				t.Errorf("a first page of %d", len(page.ServiceArns))
 			}
@@ -305,10 +282,10 @@ func TestListServices(t *testing.T) {
 	for _, in := range []*sdk.ListServicesInput{{MaxResults: aws.Int32(0)}, {MaxResults: aws.Int32(101)}, {NextToken: aws.String("x")}} {
 		in.Cluster = aws.String("runners")
 		_, err := w.client.ListServices(t.Context(), in)
-		wantError(t, err, "InvalidParameterException", "")
+		awstest.WantError(t, err, "InvalidParameterException", "")
 	}
 	_, err := w.client.ListServices(t.Context(), &sdk.ListServicesInput{})
-	wantError(t, err, "ClusterNotFoundException", "Cluster not found.")
+	awstest.WantError(t, err, "ClusterNotFoundException", "Cluster not found.")
 }
 
 func TestDeployment(t *testing.T) {
@@ -416,17 +393,17 @@ func TestUpdateServiceIsChecked(t *testing.T) {
 				test.in.Cluster = aws.String("runners")
 			}
 			_, err := w.client.UpdateService(t.Context(), &test.in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 			w.want(t, "PRIMARY/COMPLETED 1/0/1") // no deployment
 		})
 	}
 	w.RegisterTaskDefinition("runner", ecs.Container{Name: "plain"})
 	_, err := w.client.UpdateService(t.Context(),
 		&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("codedeploy"), TaskDefinition: aws.String("runner")})
-	wantError(t, err, "InvalidParameterException", "Unable to update task definition")
+	awstest.WantError(t, err, "InvalidParameterException", "Unable to update task definition")
 	out, err := w.client.UpdateService(t.Context(),
 		&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if !strings.HasSuffix(*out.Service.TaskDefinition, "runner:2") || len(out.Service.Deployments) != 2 ||
 		*out.Service.Deployments[1].TaskDefinition != w.definition {
 		t.Errorf("service %+v", out.Service)
@@ -481,7 +458,7 @@ func TestRolledBackDeployment(t *testing.T) {
 		w.RegisterTaskDefinition("runner", ecs.Container{Name: "plain"})
 		out, err := w.client.UpdateService(t.Context(),
 			&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner:2")})
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		failed, former := *out.Service.Deployments[0].Id, *out.Service.Deployments[1].Id
 		w.set("v2")
 		pass(startDelay + rollDelay)
@@ -581,7 +558,7 @@ func TestScaling(t *testing.T) {
 		w.want(t, "PRIMARY/COMPLETED 3/0/3")
 		_, err := w.client.UpdateService(t.Context(),
 			&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), DesiredCount: aws.Int32(1)})
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		w.want(t, "PRIMARY/COMPLETED 1/0/1")
 		w.ScaleTo("runners", "runner", 0)
 		w.want(t, "PRIMARY/COMPLETED 0/0/0")

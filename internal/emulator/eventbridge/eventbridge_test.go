@@ -3,7 +3,6 @@ package eventbridge_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -13,11 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/eventbridge"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -41,27 +39,7 @@ func newServer(t *testing.T) (*eventbridge.Server, *sdk.Client) {
 		Targets: []eventbridge.Target{{ID: "a", ARN: function}}})
 	server.AddRule(eventbridge.Rule{Name: "heal", EventBusName: "ours", EventPattern: pattern,
 		Targets: []eventbridge.Target{{ID: "x", ARN: function}}})
-	return server, sdk.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://events.test"),
-		HTTPClient:       &http.Client{Transport: wire.Transport(server)},
-		RetryMaxAttempts: 1,
-	})
-}
-
-func wantError(t *testing.T, err error, code, words string) {
-	t.Helper()
-	if code == "" {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %s with %q", err, code, words)
-	}
+	return server, sdk.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 // pointer is nil for "": the member is left out.
@@ -97,16 +75,16 @@ func TestListRuleNamesByTarget(t *testing.T) {
 	} {
 		out, err := c.ListRuleNamesByTarget(t.Context(),
 			&sdk.ListRuleNamesByTargetInput{TargetArn: &test.target, EventBusName: pointer(test.bus)})
-		wantError(t, err, test.code, test.words)
+		awstest.WantError(t, err, test.code, test.words)
 		if err == nil && (!slices.Equal(out.RuleNames, test.want) || out.NextToken != nil) {
 			t.Errorf("%s on %q: %v, want %v", test.target, test.bus, out.RuleNames, test.want)
 		}
 	}
 	_, err := c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: aws.String("")})
-	wantError(t, err, "ValidationException", "targetArn")
+	awstest.WantError(t, err, "ValidationException", "targetArn")
 	_, err = c.ListRuleNamesByTarget(t.Context(),
 		&sdk.ListRuleNamesByTargetInput{TargetArn: aws.String(function), EventBusName: aws.String("")})
-	wantError(t, err, "ValidationException", "eventBusName")
+	awstest.WantError(t, err, "ValidationException", "eventBusName")
 }
 
 func TestDescribeRule(t *testing.T) {
@@ -115,35 +93,35 @@ func TestDescribeRule(t *testing.T) {
 		return c.DescribeRule(t.Context(), &sdk.DescribeRuleInput{Name: &name, EventBusName: pointer(bus)})
 	}
 	out, err := describe("heal", "")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/heal" || *out.Name != "heal" || *out.EventBusName != "default" ||
 		*out.ScheduleExpression != "rate(1 hour)" ||
 		*out.Description != "heals" || out.State != types.RuleStateEnabled || *out.CreatedBy != "123456789012" || out.EventPattern != nil {
 		t.Errorf("out = %+v", out)
 	}
 	out, err = describe("events", "")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.State != types.RuleStateDisabled || *out.EventPattern != pattern || out.ScheduleExpression != nil || out.Description != nil {
 		t.Errorf("out = %+v", out)
 	}
 	out, err = describe("heal", busARN+"ours")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/ours/heal" || *out.EventBusName != "ours" {
 		t.Errorf("out = %+v", out)
 	}
 	_, err = describe("absent", "")
-	wantError(t, err, "ResourceNotFoundException", "Rule absent does not exist on EventBus default.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Rule absent does not exist on EventBus default.")
 	var notFound *types.ResourceNotFoundException
 	if !errors.As(err, &notFound) {
 		t.Errorf("err = %v", err)
 	}
 	_, err = describe("events", "ours")
-	wantError(t, err, "ResourceNotFoundException", "Rule events does not exist on EventBus ours.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Rule events does not exist on EventBus ours.")
 	_, err = describe("heal", "absent")
-	wantError(t, err, "ResourceNotFoundException", "Event bus absent does not exist.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Event bus absent does not exist.")
 	for _, name := range []string{"rule/heal", "", strings.Repeat("a", 65)} {
 		_, err = describe(name, "")
-		wantError(t, err, "ValidationException", "'name'")
+		awstest.WantError(t, err, "ValidationException", "'name'")
 	}
 }
 
@@ -167,7 +145,7 @@ func TestListTargetsByRule(t *testing.T) {
 		{rule: "rule/heal", code: "ValidationException", words: "'rule'"},
 	} {
 		got, err := list(test.rule, test.bus)
-		wantError(t, err, test.code, test.words)
+		awstest.WantError(t, err, test.code, test.words)
 		if got != test.want {
 			t.Errorf("%s on %q: %q, want %q", test.rule, test.bus, got, test.want)
 		}
@@ -185,7 +163,7 @@ func TestPaging(t *testing.T) {
 		in := &sdk.ListRuleNamesByTargetInput{TargetArn: &target, Limit: limit}
 		for {
 			out, err := c.ListRuleNamesByTarget(t.Context(), in)
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			sizes, names = append(sizes, len(out.RuleNames)), append(names, out.RuleNames...)
 			if in.NextToken = out.NextToken; in.NextToken == nil {
 				return sizes, names
@@ -200,25 +178,25 @@ func TestPaging(t *testing.T) {
 		t.Errorf("pages of %v", sizes)
 	}
 	out, err := c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2)})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if len(out.Targets) != 2 || out.NextToken == nil {
 		t.Fatalf("out = %+v", out)
 	}
 	out, err = c.ListTargetsByRule(t.Context(),
 		&sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2), NextToken: out.NextToken})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if len(out.Targets) != 1 || *out.Targets[0].Id != "c" || out.NextToken != nil {
 		t.Errorf("out = %+v", out)
 	}
 	for _, limit := range []int32{0, 101} {
 		_, err = c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: &limit})
-		wantError(t, err, "ValidationException", "limit")
+		awstest.WantError(t, err, "ValidationException", "limit")
 		_, err = c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: &target, Limit: &limit})
-		wantError(t, err, "ValidationException", "limit")
+		awstest.WantError(t, err, "ValidationException", "limit")
 	}
 	for _, token := range []string{"x", "", "-1"} {
 		_, err = c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: &target, NextToken: &token})
-		wantError(t, err, "InvalidToken", "")
+		awstest.WantError(t, err, "InvalidToken", "")
 	}
 }
 
@@ -276,17 +254,17 @@ func TestOverLoopback(t *testing.T) {
 		_, err := c.DescribeRule(t.Context(), &sdk.DescribeRuleInput{Name: aws.String("heal")})
 		return err
 	}
-	wantError(t, do(), "", "")
+	awstest.WantError(t, do(), "", "")
 	allow := server.Inject(awsjson.Fault{Operation: "DescribeRule", Kind: awsjson.AccessDenied})
 	for range 2 {
-		wantError(t, do(), "AccessDeniedException", "events:DescribeRule on resource: heal")
+		awstest.WantError(t, do(), "AccessDeniedException", "events:DescribeRule on resource: heal")
 	}
 	_, err := c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	allow()
-	wantError(t, do(), "", "")
+	awstest.WantError(t, do(), "", "")
 	server.Inject(awsjson.Fault{Kind: awsjson.Status5xx})
-	wantError(t, do(), "InternalException", "")
+	awstest.WantError(t, do(), "InternalException", "")
 	if calls := server.Calls(); len(calls) != 6 || calls[0].Service != "events" || calls[0].Resource != "heal" ||
 		calls[0].Operation != "DescribeRule" {
 		t.Errorf("calls %+v", calls)

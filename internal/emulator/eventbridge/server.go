@@ -60,7 +60,7 @@ func (s *Server) findBus(id *string) (string, error) {
 		return defaultBus, nil
 	}
 	if !validBus.MatchString(*id) || len(*id) > 1600 {
-		return "", invalid("eventBusName", *id, "Member must satisfy regular expression pattern: "+
+		return "", awsjson.Invalid("'"+*id+"' at 'eventBusName'", "satisfy regular expression pattern: "+
 			"(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+")
 	}
 	name := strings.TrimPrefix(*id, s.arn("event-bus", ""))
@@ -73,8 +73,8 @@ func (s *Server) findBus(id *string) (string, error) {
 // find returns a rule, and the name of its bus.
 func (s *Server) find(name string, busID *string, member string) (Rule, error) {
 	if !validName.MatchString(name) {
-		return Rule{}, invalid(member, name,
-			"Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ and have length between 1 and 64")
+		return Rule{}, awsjson.Invalid("'"+name+"' at '"+member+"'",
+			"satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ and have length between 1 and 64")
 	}
 	bus, err := s.findBus(busID)
 	if err != nil {
@@ -85,11 +85,6 @@ func (s *Server) find(name string, busID *string, member string) (Rule, error) {
 		return Rule{}, awsjson.Errorf("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", name, bus)
 	}
 	return s.buses[bus][i], nil
-}
-
-func invalid(member, value, constraint string) error {
-	return awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value,
-		member, constraint)
 }
 
 func (s *Server) arn(kind, rest string) string {

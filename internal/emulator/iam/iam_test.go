@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/iam"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
@@ -46,37 +46,7 @@ func newServer(t *testing.T, options iam.Options) (*iam.Server, *sdk.Client) {
 	); arn != roleARN {
 		t.Fatalf("added as %s", arn)
 	}
-	return server, client("eu-west-1", wire.Transport(server))
-}
-
-func client(region string, transport http.RoundTripper) *sdk.Client {
-	return sdk.NewFromConfig(aws.Config{
-		Region:           region,
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://iam.test"),
-		HTTPClient:       &http.Client{Transport: transport},
-		RetryMaxAttempts: 1,
-	})
-}
-
-// wantError checks the status, the code and a part of the words of an error; 0
-// is no error.
-func wantError(t *testing.T, err error, status int, code, words string) {
-	t.Helper()
-	if status == 0 {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	var response *awshttp.ResponseError
-	if !errors.As(err, &api) || !errors.As(err, &response) {
-		t.Fatalf("err = %v, want %s", err, code)
-	}
-	if api.ErrorCode() != code || response.HTTPStatusCode() != status || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %d %s with %q", err, status, code, words)
-	}
+	return server, sdk.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 func input(actions []string, resources ...string) *sdk.SimulatePrincipalPolicyInput {
@@ -86,7 +56,7 @@ func input(actions []string, resources ...string) *sdk.SimulatePrincipalPolicyIn
 func simulate(t *testing.T, c *sdk.Client, in *sdk.SimulatePrincipalPolicyInput) *sdk.SimulatePrincipalPolicyOutput {
 	t.Helper()
 	out, err := c.SimulatePrincipalPolicy(t.Context(), in)
-	wantError(t, err, 0, "", "")
+	awstest.WantStatus(t, err, 0, "", "")
 	return out
 }
 
@@ -202,7 +172,7 @@ func TestPaging(t *testing.T) {
 		pages := sdk.NewSimulatePrincipalPolicyPaginator(c, in)
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
-			wantError(t, err, 0, "", "")
+			awstest.WantStatus(t, err, 0, "", "")
 			sizes = append(sizes, len(page.EvaluationResults))
 			for _, r := range page.EvaluationResults {
 				names = append(names, *r.EvalActionName+*r.EvalResourceName)
@@ -296,7 +266,7 @@ func TestInput(t *testing.T) {
 			i := input([]string{"secretsmanager:GetSecretValue"}, secret)
 			test.edit(i)
 			_, err := c.SimulatePrincipalPolicy(t.Context(), i)
-			wantError(t, err, test.status, test.code, test.words)
+			awstest.WantStatus(t, err, test.status, test.code, test.words)
 		})
 	}
 }
@@ -318,7 +288,7 @@ func TestDeny(t *testing.T) {
 	allow := server.Deny("SimulatePrincipalPolicy")
 	for range 2 {
 		_, err := c.SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
-		wantError(t, err, 403, "AccessDenied", "not authorized to perform: iam:SimulatePrincipalPolicy on resource: "+roleARN)
+		awstest.WantStatus(t, err, 403, "AccessDenied", "not authorized to perform: iam:SimulatePrincipalPolicy on resource: "+roleARN)
 	}
 	allow()
 	simulate(t, c, input([]string{"s3:Get"}))
@@ -339,8 +309,9 @@ func TestRegion(t *testing.T) {
 		{iam.Options{Region: "us-west-2"}, "eu-west-1", 403},
 	} {
 		server, _ := newServer(t, test.options)
-		_, err := client(test.region, wire.Transport(server)).SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
-		wantError(t, err, test.status, "SignatureDoesNotMatch", "scoped")
+		c := sdk.NewFromConfig(awstest.Config(test.region, server))
+		_, err := c.SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
+		awstest.WantStatus(t, err, test.status, "SignatureDoesNotMatch", "scoped")
 	}
 	// What the SDK signs for without an endpoint of one's own.
 	server := iam.New(iam.Options{Account: "210987654321"})
@@ -351,7 +322,7 @@ func TestRegion(t *testing.T) {
 	})
 	out, err := c.SimulatePrincipalPolicy(t.Context(),
 		&sdk.SimulatePrincipalPolicyInput{PolicySourceArn: &arn, ActionNames: []string{"s3:Get"}})
-	wantError(t, err, 0, "", "")
+	awstest.WantStatus(t, err, 0, "", "")
 	if arn != "arn:aws:iam::210987654321:role/x" || short(out.EvaluationResults) != "s3:Get * implicitDeny [] []" {
 		t.Errorf("%s: %s", arn, short(out.EvaluationResults))
 	}
@@ -489,7 +460,7 @@ func TestCallsOverLoopback(t *testing.T) {
 		Region: "eu-west-1", BaseEndpoint: &loopback.URL, Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
 	})
 	_, err := c.SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
-	wantError(t, err, 0, "", "")
+	awstest.WantStatus(t, err, 0, "", "")
 	calls := server.Calls()
 	if len(calls) != 1 || calls[0].Operation != "SimulatePrincipalPolicy" || calls[0].Resource != roleARN || calls[0].Status != 200 ||
 		calls[0].Code != "" {

@@ -8,11 +8,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -44,10 +44,10 @@ type Options struct {
 type Server struct {
 	options Options
 
-	mu     sync.Mutex
-	roles  map[string]*role // by ARN
-	denied map[string]bool  // operations
-	calls  []awsjson.Call
+	traffic wire.Traffic
+
+	mu    sync.Mutex
+	roles map[string]*role // by ARN
 }
 
 // New returns a service without roles.
@@ -58,7 +58,7 @@ func New(options Options) *Server {
 	if options.Region == "" {
 		options.Region = "eu-west-1"
 	}
-	return &Server{options: options, roles: map[string]*role{}, denied: map[string]bool{}}
+	return &Server{options: options, roles: map[string]*role{}}
 }
 
 // operation does one operation; its answer is the content of the element
@@ -76,23 +76,12 @@ func (s *Server) Deny(name string) (allow func()) {
 	if operations[name] == nil {
 		panic("iam: no operation " + name)
 	}
-	s.setDenied(name, true)
-	return func() { s.setDenied(name, false) }
-}
-
-func (s *Server) setDenied(name string, denied bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.denied[name] = denied
+	return s.traffic.Inject(wire.Fault{Operation: name, Kind: wire.AccessDenied})
 }
 
 // Calls returns all calls so far, the oldest first. A call's Resource is the
 // PolicySourceArn.
-func (s *Server) Calls() []awsjson.Call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
+func (s *Server) Calls() []awsjson.Call { return s.traffic.Calls() }
 
 // ServeHTTP serves one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -112,10 +101,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if failed != nil {
 		panic(fmt.Sprintf("iam: %s answers what has no XML: %v", call.Operation, failed))
 	}
-	// In this order: who has the answer finds the call recorded.
-	s.mu.Lock()
-	s.calls = append(s.calls, call)
-	s.mu.Unlock()
+	s.traffic.Record(call) // first: who has the answer finds the call recorded
 	w.Header().Set("Content-Type", "text/xml")
 	w.Header().Set("X-Amzn-Requestid", call.RequestID)
 	w.WriteHeader(call.Status)
@@ -152,13 +138,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, call *awsjson.Cal
 	if err := s.checkSignature(r); err != nil {
 		return nil, err
 	}
+	if s.traffic.Match(action, nil).Kind == wire.AccessDenied {
+		message := awsjson.Unauthorized(s.options.Account, "caller", "iam:"+action, call.Resource)
+		return nil, &awsjson.Error{Code: "AccessDenied", Message: message, Status: http.StatusForbidden}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.denied[action] {
-		return nil, failure(http.StatusForbidden, "AccessDenied",
-			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: iam:%s on resource: %s because no identity-based "+
-				"policy allows the iam:%[2]s action",
-			s.options.Account, action, call.Resource)
-	}
 	return do(s, f)
 }

@@ -11,14 +11,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambdaapi"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -41,44 +39,14 @@ func newServer(t *testing.T) (*lambdaapi.Server, *sdk.Client) {
 	}); got != arn {
 		t.Fatalf("added as %s", got)
 	}
-	return server, client(wire.Transport(server))
-}
-
-func client(transport http.RoundTripper) *sdk.Client {
-	return sdk.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://lambda.test"),
-		HTTPClient:       &http.Client{Transport: transport},
-		RetryMaxAttempts: 1,
-	})
-}
-
-// wantError checks the status, the code and a part of the words of an error; 0
-// is no error.
-func wantError(t *testing.T, err error, status int, code, words string) {
-	t.Helper()
-	if status == 0 {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	var response *awshttp.ResponseError
-	if !errors.As(err, &api) || !errors.As(err, &response) {
-		t.Fatalf("err = %v, want %s", err, code)
-	}
-	if api.ErrorCode() != code || response.HTTPStatusCode() != status || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %d %s with %q", err, status, code, words)
-	}
+	return server, sdk.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 func TestGetFunctionConfiguration(t *testing.T) {
 	server, c := newServer(t)
 	get := func() *sdk.GetFunctionConfigurationOutput {
 		out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("rotate")})
-		wantError(t, err, 0, "", "")
+		awstest.WantStatus(t, err, 0, "", "")
 		return out
 	}
 	out := get()
@@ -124,7 +92,7 @@ func TestDefaults(t *testing.T) {
 	server, c := newServer(t)
 	server.AddFunction(lambdaapi.Function{Name: "plain", Role: role})
 	out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("plain")})
-	wantError(t, err, 0, "", "")
+	awstest.WantStatus(t, err, 0, "", "")
 	if *out.Timeout != 3 || *out.MemorySize != 128 || out.Architectures[0] != types.ArchitectureX8664 ||
 		out.LoggingConfig.LogFormat != types.LogFormatText || out.Environment != nil {
 		t.Errorf("out = %+v", out)
@@ -172,7 +140,7 @@ func TestFunctionName(t *testing.T) {
 			in.Qualifier = &test.qualifier
 		}
 		out, err := c.GetFunctionConfiguration(t.Context(), in)
-		wantError(t, err, test.status, test.code, test.words)
+		awstest.WantStatus(t, err, test.status, test.code, test.words)
 		if err == nil && (*out.FunctionArn != test.arn || *out.Version != test.version || *out.FunctionName != "rotate") {
 			t.Errorf("%s, %s: %s, version %s", test.name, test.qualifier, *out.FunctionArn, *out.Version)
 		}
@@ -210,7 +178,7 @@ func TestFunctionIsCopied(t *testing.T) {
 		server.UpdateFunction("other", func(f *lambdaapi.Function) { f.Environment["AB"], f.Timeout = "3", -1 })
 	}()
 	out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("other")})
-	wantError(t, err, 0, "", "")
+	awstest.WantStatus(t, err, 0, "", "")
 	if out.Environment.Variables["AB"] != "1" || *out.Timeout != 3 {
 		t.Errorf("out = %+v, variables %v", out, out.Environment.Variables)
 	}
@@ -235,9 +203,9 @@ func TestGetFunctionConcurrency(t *testing.T) {
 		}
 	}
 	_, err := get("rotate:$LATEST")
-	wantError(t, err, 400, "InvalidParameterValueException", "permitted on Lambda functions only")
+	awstest.WantStatus(t, err, 400, "InvalidParameterValueException", "permitted on Lambda functions only")
 	_, err = get("other")
-	wantError(t, err, 404, "ResourceNotFoundException", "")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "")
 }
 
 func TestGetPolicy(t *testing.T) {
@@ -257,19 +225,19 @@ func TestGetPolicy(t *testing.T) {
 		}
 		out, err := c.GetPolicy(t.Context(), in)
 		if test.want == "" {
-			wantError(t, err, 404, "ResourceNotFoundException", "The resource you requested does not exist.")
+			awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "The resource you requested does not exist.")
 			continue
 		}
-		wantError(t, err, 0, "", "")
+		awstest.WantStatus(t, err, 0, "", "")
 		if *out.Policy != test.want || *out.RevisionId == "" {
 			t.Errorf("%s, %s: %+v", test.name, test.qualifier, out)
 		}
 	}
 	_, err := c.GetPolicy(t.Context(), &sdk.GetPolicyInput{FunctionName: aws.String("other")})
-	wantError(t, err, 404, "ResourceNotFoundException", "Function not found")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "Function not found")
 	server.UpdateFunction("rotate", func(f *lambdaapi.Function) { f.Policy = "" })
 	_, err = c.GetPolicy(t.Context(), &sdk.GetPolicyInput{FunctionName: aws.String("rotate")})
-	wantError(t, err, 404, "ResourceNotFoundException", "does not exist")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "does not exist")
 }
 
 func TestDeny(t *testing.T) {
@@ -294,14 +262,14 @@ func TestDeny(t *testing.T) {
 		for range 2 {
 			for operation, do := range all {
 				if operation == denied {
-					wantError(t, do(), 403, "AccessDeniedException", "not authorized to perform: lambda:"+denied+" on resource: "+arn)
+					awstest.WantStatus(t, do(), 403, "AccessDeniedException", "not authorized to perform: lambda:"+denied+" on resource: "+arn)
 				} else {
-					wantError(t, do(), 0, "", "")
+					awstest.WantStatus(t, do(), 0, "", "")
 				}
 			}
 		}
 		allow()
-		wantError(t, all[denied](), 0, "", "")
+		awstest.WantStatus(t, all[denied](), 0, "", "")
 	}
 }
 
@@ -453,7 +421,7 @@ func TestCallsOverLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.GetFunctionConcurrency(t.Context(), &sdk.GetFunctionConcurrencyInput{FunctionName: aws.String("other")})
-	wantError(t, err, 404, "ResourceNotFoundException", "")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "")
 	var got []string
 	for _, call := range server.Calls() {
 		got = append(got, call.Operation+" "+call.Resource+" "+call.Code)

@@ -1,7 +1,6 @@
 package lambdaapi
 
 import (
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -29,17 +28,16 @@ var qualifierPattern = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
 func (s *Server) resolve(name string, query url.Values, op operation) (reference, *awsjson.Error) {
 	m := namePattern.FindStringSubmatch(name)
 	if m == nil || len(name) > 170 {
-		return reference{}, failure(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression "+
-				"pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?", name)
+		return reference{}, awsjson.Invalid("'"+name+"' at 'functionName'", "satisfy regular expression pattern: "+
+			`(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?`+
+			`([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?`)
 	}
 	region, ref := m[1], reference{account: m[2], name: m[3], qualifier: m[4]}
 	if ref.account == "" {
 		ref.account = s.options.Account
 	}
 	if len(ref.name) > 64 {
-		return reference{}, failure(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 64")
+		return reference{}, awsjson.Invalid("at 'functionName'", "have length less than or equal to 64")
 	}
 	for parameter, values := range query {
 		if parameter != "Qualifier" || !op.qualified || len(values) != 1 {
@@ -48,9 +46,7 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 	}
 	if given := query.Get("Qualifier"); query.Has("Qualifier") {
 		if !qualifierPattern.MatchString(given) {
-			return reference{}, failure(http.StatusBadRequest, "ValidationException",
-				"1 validation error detected: Value '%s' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression "+
-					"pattern: (|[a-zA-Z0-9$_-]+)", given)
+			return reference{}, awsjson.Invalid("'"+given+"' at 'qualifier'", "satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)")
 		}
 		if ref.qualifier != "" && ref.qualifier != given {
 			return reference{}, invalid("The derived qualifier from the function name does not match the specified qualifier.")

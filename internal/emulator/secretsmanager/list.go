@@ -2,6 +2,7 @@ package secretsmanager
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -37,12 +38,10 @@ func (s *Server) listSecrets(in *listInput) (*listOutput, error) {
 		page = *in.MaxResults
 	}
 	if page < 1 || page > 100 {
-		return nil, awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100")
+		return nil, awsjson.Invalid("at 'maxResults'", "be between 1 and 100")
 	}
 	if len(in.Filters) > maxFilters {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'filters' failed to satisfy constraint: "+
-			"Member must have length less than or equal to %d", maxFilters)
+		return nil, awsjson.Invalid("at 'filters'", fmt.Sprint("have length less than or equal to ", maxFilters))
 	}
 	for i, f := range in.Filters {
 		if err := f.check(i + 1); err != nil {
@@ -97,8 +96,8 @@ func (in *listInput) order() (func(a, b *secret) int, error) {
 	}
 	compare, known := by[key]
 	if !known {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortBy' failed to satisfy constraint: "+
-			"Member must satisfy enum value set: [created-date, last-accessed-date, last-changed-date, name]", key)
+		return nil, awsjson.Invalid("'"+key+"' at 'sortBy'",
+			"satisfy enum value set: [created-date, last-accessed-date, last-changed-date, name]")
 	}
 	sign := 1
 	switch direction {
@@ -106,8 +105,7 @@ func (in *listInput) order() (func(a, b *secret) int, error) {
 	case "desc":
 		sign = -1
 	default:
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortOrder' failed to satisfy "+
-			"constraint: Member must satisfy enum value set: [asc, desc]", direction)
+		return nil, awsjson.Invalid("'"+direction+"' at 'sortOrder'", "satisfy enum value set: [asc, desc]")
 	}
 	return func(a, b *secret) int { return sign * cmp.Or(compare(a, b), strings.Compare(a.name, b.name)) }, nil
 }
@@ -131,8 +129,7 @@ var (
 
 func (f filter) check(n int) error {
 	invalid := func(member, constraint string) error {
-		return awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at 'filters.%d.member.%s' failed to satisfy constraint: Member must %s", n, member, constraint)
+		return awsjson.Invalid(fmt.Sprintf("at 'filters.%d.member.%s'", n, member), constraint)
 	}
 	if f.Key == "" {
 		return awsjson.Errorf("InvalidParameterException", "You must specify a filter key.")

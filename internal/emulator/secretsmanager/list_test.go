@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
@@ -25,7 +26,7 @@ import (
 func list(t *testing.T, c *sm.Client, in sm.ListSecretsInput) []types.SecretListEntry {
 	t.Helper()
 	out, err := c.ListSecrets(t.Context(), &in)
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.NextToken != nil {
 		t.Errorf("more than one page")
 	}
@@ -151,7 +152,7 @@ func TestListSecretsPages(t *testing.T) {
 		p := sm.NewListSecretsPaginator(c, &sm.ListSecretsInput{MaxResults: size, SortBy: types.SortByTypeName})
 		for p.HasMorePages() {
 			page, err := p.NextPage(t.Context())
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			sizes = append(sizes, len(page.SecretList))
 			for _, s := range page.SecretList {
 				found = append(found, *s.Name)
@@ -207,7 +208,7 @@ func TestListSecretsFilters(t *testing.T) {
 	server.AddSecret("App/other", "value")
 	_, err := c.CreateSecret(t.Context(),
 		&sm.CreateSecretInput{Name: aws.String("plain"), Description: aws.String("Credentials of the runner")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	one := func(key string, values ...string) []types.Filter {
 		return []types.Filter{{Key: types.FilterNameStringType(key), Values: values}}
 	}
@@ -269,7 +270,7 @@ func TestListSecretsFilters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.ListSecrets(t.Context(), &test.in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 		})
 	}
 }
@@ -287,9 +288,9 @@ func TestNoValueIsListed(t *testing.T) {
 		o.HTTPClient = &http.Client{Transport: spy{wire.Transport(server), &answers}}
 	}
 	_, err := c.ListSecrets(t.Context(), &sm.ListSecretsInput{}, options)
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	_, err = c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: &arn}, options)
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	for i, answer := range answers {
 		if strings.Contains(answer, "hidden-value") || strings.Contains(answer, "aGlkZGVu") {
 			t.Errorf("answer %s", answer)
@@ -349,18 +350,18 @@ func TestKMSKey(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
 	out, err := c.CreateSecret(t.Context(),
 		&sm.CreateSecretInput{Name: aws.String("runner"), SecretString: aws.String("value"), KmsKeyId: aws.String("one")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	key := func() string { return aws.ToString(describe(t, c, *out.ARN).KmsKeyId) }
 	if key() != "one" {
 		t.Errorf("created with key %q", key())
 	}
 	_, err = c.UpdateSecret(t.Context(), &sm.UpdateSecretInput{SecretId: out.ARN, Description: aws.String("text")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if key() != "one" {
 		t.Errorf("another update left the key %q", key())
 	}
 	_, err = c.UpdateSecret(t.Context(), &sm.UpdateSecretInput{SecretId: out.ARN, KmsKeyId: aws.String("two")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if key() != "two" || len(server.Versions(*out.ARN)) != 1 {
 		t.Errorf("updated to key %q, %d versions", key(), len(server.Versions(*out.ARN)))
 	}
@@ -381,14 +382,14 @@ func TestGetResourcePolicy(t *testing.T) {
 		server.SetResourcePolicy(arn, want)
 		for _, id := range []string{arn, "runner"} {
 			out, err := get(id)
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			if *out.ARN != arn || *out.Name != "runner" || (out.ResourcePolicy == nil) != (want == "") || aws.ToString(out.ResourcePolicy) != want {
 				t.Errorf("out = %+v, want %q", out, want)
 			}
 		}
 	}
 	_, err := get("absent")
-	wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 // The new operations can be denied for all calls, one by one.
@@ -402,11 +403,11 @@ func TestDenied(t *testing.T) {
 	}
 	allow := server.Inject(awsjson.Fault{Operation: "ListSecrets", Kind: awsjson.AccessDenied})
 	for range 3 {
-		wantError(t, list(), "AccessDeniedException", "not authorized to perform: secretsmanager:ListSecrets")
-		wantError(t, policy(), "", "")
+		awstest.WantError(t, list(), "AccessDeniedException", "not authorized to perform: secretsmanager:ListSecrets")
+		awstest.WantError(t, policy(), "", "")
 	}
 	allow()
-	wantError(t, list(), "", "")
+	awstest.WantError(t, list(), "", "")
 }
 
 func TestNewHelpersRefuse(t *testing.T) {

@@ -2,7 +2,6 @@ package secretsmanager
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
@@ -29,10 +28,8 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("secretsmanager: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("secretsmanager: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

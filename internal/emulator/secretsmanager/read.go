@@ -161,8 +161,7 @@ func (s *Server) listSecretVersionIds(in *listVersionsInput) (*listVersionsOutpu
 		page = *in.MaxResults
 	}
 	if page < 1 || page > 100 {
-		return nil, awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100")
+		return nil, awsjson.Invalid("at 'maxResults'", "be between 1 and 100")
 	}
 	start := 0
 	if in.NextToken != "" {

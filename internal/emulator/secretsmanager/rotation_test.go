@@ -16,6 +16,7 @@ import (
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 )
 
@@ -152,13 +153,14 @@ func TestRotation(t *testing.T) {
 				t.Errorf("version %+v", v)
 			}
 			_, err := f.client.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: &arn, VersionId: id, VersionStage: aws.String("AWSPENDING")})
-			wantError(t, err, "ResourceNotFoundException", "secret value for VersionId: "+*id)
+			awstest.WantError(t, err, "ResourceNotFoundException", "secret value for VersionId: "+*id)
 			_, err = f.client.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSPENDING")})
-			wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: AWSPENDING")
+			awstest.WantError(t, err, "ResourceNotFoundException",
+				"Secrets Manager can't find the specified secret value for staging label: AWSPENDING")
 			_, err = f.client.UpdateSecretVersionStage(ctx, &sm.UpdateSecretVersionStageInput{
 				SecretId: &arn, VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: id, RemoveFromVersionId: &server.Versions(arn)[0].ID,
 			})
-			wantError(t, err, "InvalidRequestException", "has no value")
+			awstest.WantError(t, err, "InvalidRequestException", "has no value")
 			return f.create(ctx, e)
 		}
 		f.do["finishSecret"] = func(ctx context.Context, e event) error {
@@ -170,7 +172,7 @@ func TestRotation(t *testing.T) {
 			return nil
 		}
 		out, err := f.client.RotateSecret(t.Context(), &sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: id})
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		if *out.VersionId != *id || *out.ARN != arn {
 			t.Errorf("out = %+v", out)
 		}
@@ -194,7 +196,7 @@ func TestRotation(t *testing.T) {
 			t.Errorf("events %v", names)
 		}
 		// The same request once more is the same rotation.
-		wantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: id}), "", "")
+		awstest.WantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: id}), "", "")
 		if f.seen() != allSteps {
 			t.Errorf("steps %s", f.seen())
 		}
@@ -258,7 +260,7 @@ func TestRotationFailsAfterItsLastAttempt(t *testing.T) {
 
 		// A new rotation is refused, and the old one tried again.
 		err := rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: aws.String(token("new"))})
-		wantError(t, err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
+		awstest.WantError(t, err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
 		if e := wait(t, server, arn, secretsmanager.RotationSucceeded); e.Token != id || e.Attempts != 2 {
 			t.Errorf("event %+v", e)
 		}
@@ -313,8 +315,8 @@ func TestRotateSecretWhileOneRuns(t *testing.T) {
 		id := server.Rotate(arn)
 		synctest.Wait() // it waits for its second attempt
 		err := rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn})
-		wantError(t, err, "InvalidRequestException", "A previous rotation isn't complete")
-		wantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &id}), "", "") // itself
+		awstest.WantError(t, err, "InvalidRequestException", "A previous rotation isn't complete")
+		awstest.WantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &id}), "", "") // itself
 		wait(t, server, arn, secretsmanager.RotationSucceeded)
 		if want := "createSecret setSecret " + allSteps; f.seen() != want {
 			t.Errorf("steps %s", f.seen())
@@ -392,7 +394,7 @@ func TestCancelRotateSecret(t *testing.T) {
 		id := server.Rotate(arn)
 		synctest.Wait()
 		out, err := f.client.CancelRotateSecret(t.Context(), &sm.CancelRotateSecretInput{SecretId: &arn})
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		if *out.VersionId != id {
 			t.Errorf("out = %+v", out)
 		}
@@ -406,7 +408,7 @@ func TestCancelRotateSecret(t *testing.T) {
 		}
 		other := server.AddSecret("other", "value")
 		_, err = f.client.CancelRotateSecret(t.Context(), &sm.CancelRotateSecretInput{SecretId: &other})
-		wantError(t, err, "InvalidRequestException", "")
+		awstest.WantError(t, err, "InvalidRequestException", "")
 	})
 }
 
@@ -435,7 +437,7 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			if t.Failed() {
 				t.Logf("before %s", name) // no subtests in a bubble
 			}
-			wantError(t, rotate(t, f.client, test.in), test.code, test.words)
+			awstest.WantError(t, rotate(t, f.client, test.in), test.code, test.words)
 		}
 		if len(server.Events()) != 0 || describe(t, f.client, plain).RotationEnabled != nil {
 			t.Error("a refused request had an effect")
@@ -444,7 +446,7 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			t.Error("the schedule rotates a secret without rotation")
 		}
 		rules := &types.RotationRulesType{ScheduleExpression: aws.String("rate(4 hours)"), Duration: aws.String("2h")}
-		wantError(t,
+		awstest.WantError(t,
 			rotate(t, f.client, sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String(functionARN), RotationRules: rules}), "", "")
 		if d := describe(t, f.client, plain); !*d.RotationEnabled || *d.RotationRules.ScheduleExpression != "rate(4 hours)" {
 			t.Errorf("described as %+v", d)
@@ -479,7 +481,7 @@ func TestRotateLater(t *testing.T) {
 							}
 							return nil
 						}
-						wantError(t, rotate(t, client, sm.RotateSecretInput{
+						awstest.WantError(t, rotate(t, client, sm.RotateSecretInput{
 							SecretId: &arn, ClientRequestToken: aws.String(token("new")),
 							RotationLambdaARN: aws.String(functionARN), RotateImmediately: aws.Bool(false),
 						}), "", "")
@@ -505,8 +507,8 @@ func TestRotationToken(t *testing.T) {
 			}
 			without, other := e, e
 			without.RotationToken, other.RotationToken = "", token("other")
-			wantError(t, f.create(ctx, without), "AccessDeniedException", "RotationToken")
-			wantError(t, f.create(ctx, other), "AccessDeniedException", "RotationToken")
+			awstest.WantError(t, f.create(ctx, without), "AccessDeniedException", "RotationToken")
+			awstest.WantError(t, f.create(ctx, other), "AccessDeniedException", "RotationToken")
 			return f.create(ctx, e)
 		}
 		server.Rotate(arn)
@@ -527,11 +529,11 @@ func TestReadLag(t *testing.T) {
 		}
 		check := func(code string) {
 			t.Helper()
-			wantError(t, get(aws.String(token("new")), nil), code, "")
-			wantError(t, get(nil, aws.String("AWSPENDING")), code, "")
-			wantError(t, get(aws.String(token("new")), aws.String("AWSPENDING")), code, "")
-			wantError(t, get(nil, nil), "", "")
-			wantError(t, get(&first, nil), "", "")
+			awstest.WantError(t, get(aws.String(token("new")), nil), code, "")
+			awstest.WantError(t, get(nil, aws.String("AWSPENDING")), code, "")
+			awstest.WantError(t, get(aws.String(token("new")), aws.String("AWSPENDING")), code, "")
+			awstest.WantError(t, get(nil, nil), "", "")
+			awstest.WantError(t, get(&first, nil), "", "")
 			if len(describe(t, c, arn).VersionIdsToStages) != 2 {
 				t.Error("DescribeSecret lags")
 			}

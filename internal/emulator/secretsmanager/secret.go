@@ -78,12 +78,10 @@ func (v value) check() error {
 		member, n = "secretString", len(*v.text)
 	}
 	if n < 1 {
-		return awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1", member)
+		return awsjson.Invalid("at '"+member+"'", "have length greater than or equal to 1")
 	}
 	if n > 65536 {
-		return awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to 65536", member)
+		return awsjson.Invalid("at '"+member+"'", "have length less than or equal to 65536")
 	}
 	return nil
 }

@@ -1,19 +1,15 @@
 package secretsmanager_test
 
 import (
-	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 // newServer returns a server and an SDK client of it, without a network and
@@ -22,32 +18,11 @@ func newServer(t *testing.T, options secretsmanager.Options) (*secretsmanager.Se
 	t.Helper()
 	server := secretsmanager.New(options)
 	t.Cleanup(server.Close)
-	return server, sm.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://secretsmanager.test"),
-		HTTPClient:       &http.Client{Transport: wire.Transport(server)},
-		RetryMaxAttempts: 1,
-	})
+	return server, sm.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 // token returns a ClientRequestToken that starts with the name.
 func token(name string) string { return name + strings.Repeat("0", 36-len(name)) }
-
-// wantError checks the code of an error, "" for none, and a part of its words.
-func wantError(t *testing.T, err error, code, words string) {
-	t.Helper()
-	if code == "" {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %s with %q", err, code, words)
-	}
-}
 
 // labels returns the labels of the versions that have any, as "id:A+B", in the
 // order of their creation. Random ids are left out.
@@ -105,7 +80,7 @@ func TestCreateSecret(t *testing.T) {
 		})
 	}
 	out, err := create("app/runner", "one", "value")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if !strings.HasPrefix(*out.ARN, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/runner-") ||
 		len(*out.ARN)-strings.LastIndex(*out.ARN, "-") != 7 || *out.VersionId != token("one") {
 		t.Errorf("out = %+v", out)
@@ -115,23 +90,23 @@ func TestCreateSecret(t *testing.T) {
 		t.Errorf("described as %+v", d)
 	}
 	again, err := create("app/runner", "one", "value")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *again.ARN != *out.ARN {
 		t.Error("a repeated request made another secret")
 	}
 	_, err = create("app/runner", "one", "other")
-	wantError(t, err, "ResourceExistsException", "already exists")
+	awstest.WantError(t, err, "ResourceExistsException", "already exists")
 	_, err = create("app/runner", "two", "value")
-	wantError(t, err, "ResourceExistsException", "already exists")
+	awstest.WantError(t, err, "ResourceExistsException", "already exists")
 	_, err = create("no spaces", "one", "value")
-	wantError(t, err, "ValidationException", "Invalid name")
+	awstest.WantError(t, err, "ValidationException", "Invalid name")
 	_, err = create("empty", "one", "")
-	wantError(t, err, "ValidationException", "greater than or equal to 1")
+	awstest.WantError(t, err, "ValidationException", "greater than or equal to 1")
 
 	_, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty"), ClientRequestToken: aws.String("short")})
-	wantError(t, err, "InvalidParameterException", "32-64")
+	awstest.WantError(t, err, "InvalidParameterException", "32-64")
 	out, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.VersionId != nil || len(server.Versions(*out.ARN)) != 0 {
 		t.Errorf("out = %+v", out)
 	}
@@ -153,10 +128,10 @@ func TestSecretID(t *testing.T) {
 		"":                                                "ValidationException",
 	} {
 		_, err := c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: &id})
-		wantError(t, err, code, "")
+		awstest.WantError(t, err, code, "")
 	}
 	_, err := c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: aws.String("absent")})
-	wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 // Every operation says it of a secret that does not exist.
@@ -174,7 +149,7 @@ func TestSecretNotFound(t *testing.T) {
 	do(c.RotateSecret(ctx, &sm.RotateSecretInput{SecretId: id}))
 	do(c.CancelRotateSecret(ctx, &sm.CancelRotateSecretInput{SecretId: id}))
 	for _, err := range errs {
-		wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+		awstest.WantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 	}
 }
 
@@ -192,7 +167,8 @@ func TestGetSecretValue(t *testing.T) {
 		return c.GetSecretValue(t.Context(), in)
 	}
 	_, err := get("", "")
-	wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT")
+	awstest.WantError(t, err, "ResourceNotFoundException",
+		"Secrets Manager can't find the specified secret value for staging label: AWSCURRENT")
 
 	mustPut(t, c, arn, "one", "first")
 	mustPut(t, c, arn, "two", "second", "AWSPENDING", "ours")
@@ -209,7 +185,7 @@ func TestGetSecretValue(t *testing.T) {
 		{"short", "", "", "InvalidParameterException", "32-64"},
 	} {
 		out, err := get(test.id, test.stage)
-		wantError(t, err, test.code, test.words)
+		awstest.WantError(t, err, test.code, test.words)
 		if err == nil && (*out.SecretString != test.want || *out.ARN != arn || *out.Name != "runner" || out.CreatedDate == nil) {
 			t.Errorf("out = %+v, want %s", out, test.want)
 		}
@@ -224,18 +200,18 @@ func TestBinary(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
 	arn := server.AddBinarySecret("runner", []byte{0, 1})
 	out, err := c.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: &arn})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.SecretString != nil || !slices.Equal(out.SecretBinary, []byte{0, 1}) || server.Versions(arn)[0].Value != "\x00\x01" {
 		t.Errorf("out = %+v", out)
 	}
 	in := &sm.PutSecretValueInput{SecretId: &arn, ClientRequestToken: aws.String(token("two")), SecretBinary: []byte{2}}
 	for range 2 {
 		_, err = c.PutSecretValue(t.Context(), in)
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 	}
 	in.SecretBinary, in.SecretString = nil, aws.String("\x02")
 	_, err = c.PutSecretValue(t.Context(), in)
-	wantError(t, err, "ResourceExistsException", "")
+	awstest.WantError(t, err, "ResourceExistsException", "")
 }
 
 func TestPutSecretValueIsChecked(t *testing.T) {
@@ -286,7 +262,7 @@ func TestPutSecretValueIsChecked(t *testing.T) {
 			in := &sm.PutSecretValueInput{SecretId: &arn, SecretString: aws.String("v")}
 			test.edit(in)
 			_, err := c.PutSecretValue(t.Context(), in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 			if added := len(server.Versions(arn)) - before; (added == 1) != (err == nil) {
 				t.Errorf("%d versions added", added)
 			}
@@ -312,7 +288,7 @@ func TestPutSecretValueMovesLabels(t *testing.T) {
 		t.Errorf("described %v", got)
 	}
 	out, err := c.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: &arn, VersionId: aws.String(token("one"))})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *out.SecretString != "1" {
 		t.Error(*out.SecretString)
 	}
@@ -329,7 +305,7 @@ func TestPutSecretValueIsIdempotent(t *testing.T) {
 	if !describe(t, c, arn).LastChangedDate.Equal(*changed) {
 		t.Error("a repeated request changed LastChangedDate")
 	}
-	wantError(t, put(t, c, arn, "one", "2", "AWSPENDING"), "ResourceExistsException",
+	awstest.WantError(t, put(t, c, arn, "one", "2", "AWSPENDING"), "ResourceExistsException",
 		"You can't use ClientRequestToken "+token("one")+" because that value is already in use for a version of secret "+arn)
 }
 
@@ -341,12 +317,12 @@ func TestLabelLimit(t *testing.T) {
 		many = append(many, "label"+string(rune('a'+i)))
 	}
 	mustPut(t, c, arn, "one", "1", many...)
-	wantError(t, put(t, c, arn, "two", "2", "more"), "LimitExceededException", "20")
-	wantError(t, put(t, c, arn, "two", "2", many[0]), "", "")
+	awstest.WantError(t, put(t, c, arn, "two", "2", "more"), "LimitExceededException", "20")
+	awstest.WantError(t, put(t, c, arn, "two", "2", many[0]), "", "")
 	_, err := c.UpdateSecretVersionStage(t.Context(), &sm.UpdateSecretVersionStageInput{
 		SecretId: &arn, VersionStage: aws.String("more"), MoveToVersionId: aws.String(token("one")),
 	})
-	wantError(t, err, "LimitExceededException", "20")
+	awstest.WantError(t, err, "LimitExceededException", "20")
 }
 
 func TestUpdateSecretVersionStage(t *testing.T) {
@@ -398,7 +374,7 @@ func TestUpdateSecretVersionStage(t *testing.T) {
 				in.RemoveFromVersionId = &test.from
 			}
 			out, err := c.UpdateSecretVersionStage(t.Context(), in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 			if err == nil && (*out.ARN != arn || *out.Name != "runner") {
 				t.Errorf("out = %+v", out)
 			}
@@ -418,14 +394,14 @@ func TestUpdateSecret(t *testing.T) {
 		_, err := c.UpdateSecret(t.Context(), &in)
 		return err
 	}
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("1"), ClientRequestToken: aws.String(token("one"))}), "", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("1"), ClientRequestToken: aws.String(token("one"))}), "", "")
 	wantLabels(t, server, arn, "?:AWSPREVIOUS one:AWSCURRENT")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String(token("one"))}),
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String(token("one"))}),
 		"ResourceExistsException", "")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("")}), "ValidationException", "")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String("short")}),
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("")}), "ValidationException", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String("short")}),
 		"InvalidParameterException", "")
-	wantError(t, update(sm.UpdateSecretInput{Description: aws.String("text")}), "", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{Description: aws.String("text")}), "", "")
 	if *describe(t, c, arn).Description != "text" || len(server.Versions(arn)) != 2 {
 		t.Error("a new description alone was not stored alone")
 	}
@@ -461,9 +437,9 @@ func TestListSecretVersionIds(t *testing.T) {
 		t.Errorf("all: %v", got)
 	}
 	_, err := c.ListSecretVersionIds(t.Context(), &sm.ListSecretVersionIdsInput{SecretId: &arn, MaxResults: aws.Int32(101)})
-	wantError(t, err, "ValidationException", "maxResults")
+	awstest.WantError(t, err, "ValidationException", "maxResults")
 	_, err = c.ListSecretVersionIds(t.Context(), &sm.ListSecretVersionIdsInput{SecretId: &arn, NextToken: aws.String("x")})
-	wantError(t, err, "InvalidNextTokenException", "")
+	awstest.WantError(t, err, "InvalidNextTokenException", "")
 }
 
 func TestHelpers(t *testing.T) {

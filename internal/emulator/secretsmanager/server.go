@@ -122,8 +122,7 @@ func (s *Server) arn(name, suffix string) string {
 // suffix, or its name. The caller holds the lock.
 func (s *Server) find(id string) (*secret, error) {
 	if id == "" || len(id) > 2048 {
-		return nil, awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must have length between 1 and 2048")
+		return nil, awsjson.Invalid("at 'secretId'", "have length between 1 and 2048")
 	}
 	if found, ok := s.secrets[id]; ok {
 		return found, nil

@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"time"
@@ -24,8 +25,7 @@ func checkToken(token string) error {
 
 func checkLabel(label string) error {
 	if len(label) < 1 || len(label) > 256 {
-		return awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at 'versionStage' failed to satisfy constraint: Member must have length between 1 and 256")
+		return awsjson.Invalid("at 'versionStage'", "have length between 1 and 256")
 	}
 	return nil
 }
@@ -109,8 +109,7 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 	if in.VersionStages != nil {
 		stages = slices.Clone(*in.VersionStages)
 		if len(stages) < 1 || len(stages) > maxLabels {
-			return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'versionStages' failed to satisfy "+
-				"constraint: Member must have length between 1 and %d", maxLabels)
+			return nil, awsjson.Invalid("at 'versionStages'", fmt.Sprint("have length between 1 and ", maxLabels))
 		}
 		for _, label := range stages {
 			if err := checkLabel(label); err != nil {
@@ -119,8 +118,7 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 		}
 	}
 	if t := in.RotationToken; t != nil && (len(*t) < 36 || len(*t) > 256) {
-		return nil, awsjson.Errorf("ValidationException",
-			"1 validation error detected: Value at 'rotationToken' failed to satisfy constraint: Member must have length between 36 and 256")
+		return nil, awsjson.Invalid("at 'rotationToken'", "have length between 36 and 256")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
