@@ -12,6 +12,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
@@ -98,7 +99,7 @@ func FuzzRequest(f *testing.F) {
 		if ready := path == "/"; ready != (recorder.Code == http.StatusOK) || ready != (log.Len() == 0) {
 			t.Errorf("%s is answered with %d", path, recorder.Code)
 		}
-		for _, line := range lines(t, log.Bytes()) {
+		for _, line := range functiontest.Lines(t, log.Bytes()) {
 			if text, _ := json.Marshal(line); len(text) > 3000 || bytes.Contains(text, []byte(apiSecret)) {
 				t.Errorf("%d bytes of log: %.100s", len(text), text)
 			}

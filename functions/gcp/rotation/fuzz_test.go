@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -37,7 +38,7 @@ func FuzzCallHeaders(f *testing.F) {
 		}}
 		var log bytes.Buffer
 		logCall(t.Context(), withTrace(NewLog(&log), request, "acme"), request)
-		all := lines(t, log.Bytes())
+		all := functiontest.Lines(t, log.Bytes())
 		if len(all) != 1 || all[0]["message"] != "called" || all[0]["severity"] != "INFO" {
 			t.Fatalf("the log is %q", log.String())
 		}
@@ -117,7 +118,7 @@ func FuzzReleases(f *testing.F) {
 // FuzzConfig: an environment is a configuration, with a list of agents where there are several releases, or a Configuration error that
 // names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
-	sample := strings.Join(environ(valid()), "\n")
+	sample := strings.Join(functiontest.Environ(valid()), "\n")
 	f.Add(sample)
 	f.Add(strings.Replace(sample, "MAIA_AGENT_IDS", "OTHER", 1))
 	f.Add("MAIA_HELM_RELEASES=" + cluster + "\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_HELM_SECRET_PATH=a..b")
