@@ -94,12 +94,12 @@ func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
 	}
 	server := httptest.NewServer(google)
 	t.Cleanup(server.Close)
-	before := googleTokens
-	googleTokens = func(context.Context) (oauth2.TokenSource, error) {
-		return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: gcpToken}), nil
+	before := googleAccess
+	googleAccess = func(context.Context) (oauth2.TokenSource, []option.ClientOption, error) {
+		tokens := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: gcpToken})
+		return tokens, []option.ClientOption{option.WithEndpoint(server.URL)}, nil
 	}
-	googleOptions = []option.ClientOption{option.WithEndpoint(server.URL)}
-	t.Cleanup(func() { googleTokens, googleOptions = before, nil })
+	t.Cleanup(func() { googleAccess = before })
 	return google
 }
 

@@ -87,7 +87,7 @@ func (r result) broken() (n int) {
 
 // clouds are those that have a sandbox. The first one is shown when none is asked for.
 func clouds() []cloudSandbox {
-	return append([]cloudSandbox{awsSandbox, azureSandbox}, furtherClouds...)
+	return append([]cloudSandbox{awsSandbox, azureSandbox}, furtherClouds()...)
 }
 
 // findCloud finds one by its name.

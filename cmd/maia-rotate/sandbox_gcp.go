@@ -17,7 +17,7 @@ import (
 
 const leftOut = ""
 
-var furtherClouds = []cloudSandbox{gcpSandbox}
+func furtherClouds() []cloudSandbox { return []cloudSandbox{gcpSandbox} }
 
 // planeFile holds the path of the control plane, below the folder of what is built.
 const planeFile = "control-plane"

@@ -74,10 +74,10 @@ var causes = []cause{
 
 // causeOf is the cause of an answer; nil if its status says all.
 func causeOf(answered *azcore.ResponseError) *cause {
-	for i, one := range causes {
+	for _, one := range causes {
 		part, isPart := strings.CutSuffix(one.code, "…")
 		if one.code == answered.ErrorCode || isPart && strings.Contains(strings.ToLower(answered.ErrorCode), strings.ToLower(part)) {
-			return &causes[i]
+			return &one
 		}
 	}
 	return nil
