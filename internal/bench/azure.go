@@ -200,9 +200,9 @@ func rotateAzure(ctx context.Context, app string) (measured azureRotation, err e
 	return measured, nil
 }
 
-// refreshToRestart counts the calls to Azure Resource Manager from the answer of the refresh until the restart is ordered,
-// that one included, without those that only look whether the change of the secrets is done: a GET of the app whose last call
-// before it, but for others like it, was that change.
+// refreshToRestart counts the calls to Azure Resource Manager after the answer of the refresh, up to the order of the restart
+// and with it. It leaves out those that only wait for the change of the secrets: a GET of the app that follows the change, or
+// another such GET.
 func refreshToRestart(calls []call) (counted int, err error) {
 	refreshed, changing := false, false
 	for _, made := range calls {

@@ -212,14 +212,14 @@ func TestMaiaCalls(t *testing.T) {
 		"a drain, noted before":     {[]string{"GetAgent", "UpdateSecretVersionStage", "wait", "GetAgent", "wait", "GetAgent", "GetAgent"}, 2},
 		"instances that come": {[]string{"UpdateService", "DescribeServices", "GetAgent", "GetCredentials", "wait", "DescribeServices",
 			"GetAgent", "GetCredentials", "wait", "DescribeServices", "GetAgent"}, 0},
-		"a first look after a wait": {[]string{"UpdateService", "wait", "DescribeServices", "GetAgent", "wait", "DescribeServices", "GetAgent"},
+		"a first read after a wait": {[]string{"UpdateService", "wait", "DescribeServices", "GetAgent", "wait", "DescribeServices", "GetAgent"},
 			0},
 		"a change, then a wait":    {[]string{"GetAgent", "UpdateSecretVersionStage", "wait", "DescribeSecret", "GetAgent"}, 2},
 		"a change after the wait":  {[]string{"GetAgent", "wait", "PutSecretValue", "GetAgent"}, 2},
 		"another step":             {[]string{"GetAgent", "finishSecret:", "wait", "GetAgent"}, 2},
-		"a wait at the first look": {[]string{"DescribeSecret", "wait", "GetAgent"}, 1},
+		"a wait at the first read": {[]string{"DescribeSecret", "wait", "GetAgent"}, 1},
 		"replicas that come":       {[]string{opRestart, "read", "GetAgent", "GetCredentials", "wait", "revisions/read", "GetAgent"}, 0},
-		"a note, then a look":      {[]string{"Pause", "put", "get", "listSecrets/action", "GetAgent"}, 2},
+		"a note, then a read":      {[]string{"Pause", "put", "get", "listSecrets/action", "GetAgent"}, 2},
 		"commands are never polls": {[]string{"Resume", "wait", "Resume"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,9 +235,9 @@ func TestRefreshToRestart(t *testing.T) {
 		calls []string
 		want  int // 0: an error
 	}{
-		"looks for a change that is under way": {[]string{"read", "RefreshCredentials", "read", "write", "read", "wait", "read",
+		"reads while a change is under way": {[]string{"read", "RefreshCredentials", "read", "write", "read", "wait", "read",
 			"listSecrets/action", opRestart, "read"}, 4},
-		"other looks": {[]string{"RefreshCredentials", "read", "GetAgent", "read", "write", "GetAgent", "read", opRestart}, 4},
+		"other reads": {[]string{"RefreshCredentials", "read", "GetAgent", "read", "write", "GetAgent", "read", opRestart}, 4},
 		"no restart":  {[]string{"RefreshCredentials", "read", "write"}, 0},
 		"no refresh":  {[]string{"read", "write", opRestart}, 0},
 	} {

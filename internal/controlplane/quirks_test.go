@@ -69,7 +69,7 @@ func (c *client) codes(method, resource string, times int) (codes []int) {
 	return codes
 }
 
-// TestQuirksOnTheWire looks at what a client sees of each quirk that is one of calls. The others are what the API server itself does.
+// TestQuirksOnTheWire checks what a client sees of each quirk that changes calls. The other quirks are the API server's own doing.
 func TestQuirksOnTheWire(t *testing.T) {
 	waits := func(d time.Duration) func(*client) {
 		return func(c *client) {
@@ -155,7 +155,7 @@ func TestQuirksOnTheWire(t *testing.T) {
 		t.Run(q.Name, func(t *testing.T) {
 			read := onTheWire[q.Name]
 			if read == nil {
-				t.Fatal("nothing looks at it")
+				t.Fatal("nothing tests it")
 			}
 			synctest.Test(t, func(t *testing.T) { read(play(t, q.Name)) })
 		})

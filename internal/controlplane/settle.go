@@ -110,7 +110,7 @@ func stuck(p corev1.Pod) bool {
 		(unplaced || slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil }))
 }
 
-// String tells everything by which a change is seen.
+// String differs whenever something has changed.
 func (w workloads) String() (text string) {
 	for _, d := range w.deployments {
 		text += fmt.Sprintf("Deployment %s (%s) ", d.Name, d.ResourceVersion)

@@ -9,7 +9,7 @@
 //		Context:   map[string]string{"aws:SourceAccount": "123456789012"},
 //	})
 //
-// It looks at one document and knows nothing of the others that decide in AWS:
+// It evaluates one document and knows nothing of the others that decide in AWS:
 // boundaries, session policies, an organization's. What a document may say and
 // this package does not understand is an error of [Parse] (NotAction,
 // NotResource, NotPrincipal, policy variables), or, for the operator of a

@@ -27,14 +27,14 @@ type Condition struct {
 	Values        []string
 }
 
-// Request is what somebody wants to do.
+// Request is what a principal wants to do.
 type Request struct {
 	Action   string            // such as "secretsmanager:GetSecretValue"
 	Resource string            // an ARN, or "*" for an action without a resource
 	Context  map[string]string // by condition key, in any case
 	// Principal is who asks: the ARN of a role or user, or a service such as
-	// "secretsmanager.amazonaws.com". It is only looked at where a statement
-	// names principals.
+	// "secretsmanager.amazonaws.com". It matters only where a statement names
+	// principals.
 	Principal string
 }
 

@@ -45,7 +45,7 @@ func checkTarget(path string) error {
 
 // write makes the zip file. One that is there already is replaced, in one step, when all is done.
 func write(path string, entries []entry) (Archive, error) {
-	// Beside the target, so that a rename is all that is left to do.
+	// Next to the target, so that a rename is all that is left to do.
 	partial, err := os.OpenFile(path+"."+rand.Text()+".partial", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return Archive{}, err

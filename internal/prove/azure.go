@@ -46,7 +46,7 @@ func (*onAzure) quirks() []named {
 func (*onAzure) faults() int { return 2 }
 
 func (*onAzure) folded() []string {
-	return []string{"renewals of the lease by the clock, which come at any time: only the one right before the refresh is struck"}
+	return []string{"renewals of the lease by the clock, which come at any time: only the one right before the refresh gets a fault"}
 }
 
 // stored is the phase that begins with the change of the app's secrets.
@@ -62,7 +62,7 @@ func managerService(w *wire) service {
 	}}
 }
 
-// problem is an error in JSON. Whoever asks too often is told to wait for a second.
+// problem is an error in JSON. One of too many requests asks to wait for a second.
 func problem(status int, body string) answer {
 	header := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
 	if status == http.StatusTooManyRequests {
@@ -71,8 +71,8 @@ func problem(status int, body string) answer {
 	return answer{status, header, []byte(body)}
 }
 
-// identifyManager tells requests by method and path. What asks only whether something would be allowed has a name of its own: a restart
-// that cannot be, and the change before the refresh, which is carried out and alters nothing.
+// identifyManager names requests by method and path. Those that only ask whether something is allowed have a name of their own:
+// a restart of a revision that does not exist, and the change before the refresh, which alters nothing.
 func (w *wire) identifyManager(request *http.Request, _ []byte) identity {
 	_, path, one := strings.Cut(request.URL.Path, "/containerApps/")
 	if !one {

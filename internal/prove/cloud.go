@@ -21,7 +21,7 @@ type cloud interface {
 	open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error)
 	// stories are the scenarios that are about more than calls: overlapping runs and the like.
 	stories() []scenario
-	// pairs is how many scenarios there are in which two calls are struck.
+	// pairs is the number of scenarios with faults in two calls.
 	pairs() int
 	// quirks are those of the platform that a world plays, and faults is how many calls fail under each, one in a scenario.
 	quirks() []named
@@ -37,7 +37,7 @@ type world interface {
 	heal(ctx context.Context) error
 	// due has the platform's next rotation come, after one that has refreshed nothing.
 	due(ctx context.Context) error
-	// back says that the store holds what Maia holds and that the runner is connected with it.
+	// back reports whether the store holds what Maia holds, and the runner is connected with it.
 	back() bool
 	// started is how many instances of the runner have ever started.
 	started() int
@@ -229,17 +229,19 @@ func (c *course) healed(ctx context.Context) error {
 	}
 }
 
-// leftPaused reports whether a call says that the runner is paused, by whom it cannot tell, and how a person resumes it.
+// leftPaused reports whether a call has left the runner paused because it does not know whose the pause is, and says how a
+// person resumes it.
 func leftPaused(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "the runner is left paused") && strings.Contains(err.Error(), `{"command":"RESUME"}`)
 }
 
-// resume has a person do what a call asks for that has left the runner paused. A call may only where it cannot tell whose the pause is: a
-// function was killed after it had sent the pause and before it could note that it was seen, or the end of a pause tells nothing.
+// resume has a person resume the runner, as the call asked. A call may leave the runner paused only where it cannot know whose
+// the pause is: a function was killed between sending the pause and noting that it was seen, or Maia does not show the end of a
+// pause.
 func (c *course) resume(asked error) {
 	switch {
 	case !c.unclearPauses() && !(c.wire.hasKilled() && c.in.unconfirmed()):
-		c.trace.breaks("the runner is left paused, though the note tells whose the pause is: %v", asked)
+		c.trace.breaks("the runner is left paused, though the note says whose the pause is: %v", asked)
 	case !bytes.Contains(c.in.output(), []byte("left_paused")):
 		c.trace.breaks("the runner is left paused, and no report says so: %v", asked)
 	}
@@ -247,7 +249,7 @@ func (c *course) resume(asked error) {
 	c.in.maia().ConsoleResume(stage.AgentID)
 }
 
-// judge looks whether all is as it must be.
+// judge notes what is not as it must be at the end of a scenario.
 func (r *result) judge(c *course) {
 	w := c.in
 	m := w.maia()
@@ -283,7 +285,7 @@ func (r *result) prove(w world, quirks []named) {
 	}
 }
 
-// judgeAlways looks at what must be so however a scenario ends.
+// judgeAlways notes what must never be, however a scenario ends.
 func (r *result) judgeAlways(c *course) {
 	w := c.in
 	r.refreshes, r.restarts, r.resumed = w.maia().Refreshes(stage.AgentID), w.restarts(), c.resumed

@@ -58,7 +58,7 @@ func (g *onGCP) close() {
 func (*onGCP) pairs() int { return 100 }
 
 func (*onGCP) folded() []string {
-	return []string{"renewals of the Lease, which come by the clock: a story has them struck"}
+	return []string{"renewals of the Lease, which come by the clock: stories inject faults into them"}
 }
 
 // withoutTimed leaves out the renewals of the Lease: they write what was written before.
@@ -134,7 +134,7 @@ func objectOf(asked gke.Request) string {
 // noteAnnotation is the Lease's that holds the note.
 const noteAnnotation = "maia-rotate/note"
 
-// noteOf says of a Lease that is written what its note tells: a renewal writes the same again.
+// noteOf names the write of a Lease by what its note holds: a renewal writes the same again.
 func noteOf(body []byte) string {
 	var lease coordinationv1.Lease
 	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &lease); err != nil {
@@ -151,29 +151,29 @@ func noteOf(body []byte) string {
 	if err != nil {
 		return noteWrite + "unknown"
 	}
-	var tells []string
+	var parts []string
 	if note.Paused != nil {
-		tells = append(tells, "paused")
+		parts = append(parts, "paused")
 		if note.Paused.Confirmed {
-			tells = []string{"confirmed"}
+			parts = []string{"confirmed"}
 		}
 	}
 	if note.Intent != nil {
-		tells = append(tells, "intent")
+		parts = append(parts, "intent")
 	}
 	if note.Ordered != nil {
-		tells = append(tells, "ordered")
+		parts = append(parts, "ordered")
 	}
 	if note.LastRotation != nil {
-		tells = append(tells, "rotated")
+		parts = append(parts, "rotated")
 	}
 	if note.Applied != "" {
-		tells = append(tells, "applied")
+		parts = append(parts, "applied")
 	}
-	if len(tells) == 0 {
+	if len(parts) == 0 {
 		return noteWrite + "empty"
 	}
-	return noteWrite + strings.Join(tells, "-")
+	return noteWrite + strings.Join(parts, "-")
 }
 
 // gcpWorld is a world of the function on Google Cloud.
@@ -277,7 +277,7 @@ const (
 	longStart = 10 * time.Second // of each pod, one after the other
 )
 
-// claims say of an outcome that the runner is back: a runner that is left to somebody else is not said to be.
+// claims are the outcomes which say that the runner is back. One that leaves the runner to another run does not.
 var claims = map[rotate.Outcome]bool{rotate.Rotated: true, rotate.Healed: true, rotate.NoOp: true, fleet.NothingDue: true}
 
 func (w gcpWorld) call(ctx context.Context) error { return w.callAt(ctx, w.Function) }

@@ -20,7 +20,7 @@ import (
 // gcpStory is one in a world of Google Cloud.
 type gcpStory func(context.Context, gcpWorld) error
 
-// moment is one of a rotation: right after a call was carried out, and before its answer comes.
+// moment is a point of a rotation: a call has been carried out, and its answer has not come.
 type moment struct {
 	name string
 	call injection
@@ -119,7 +119,7 @@ func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *gk
 	return errors.Join(err, ctx.Err())
 }
 
-// calledAgainAfter has it come when all is done.
+// calledAgainAfter has the call come again when all is done.
 func (w gcpWorld) calledAgainAfter(ctx context.Context) error {
 	if err := w.callAt(ctx, w.Function); err != nil {
 		return err
@@ -136,14 +136,13 @@ func (w gcpWorld) calledAgainAfter(ctx context.Context) error {
 	return nil
 }
 
-// askedToEnd has the platform end the instance, in order (SIGTERM). The next call goes to a new one.
+// askedToEnd has the platform end the instance with SIGTERM. The next call goes to a new one.
 func (w gcpWorld) askedToEnd(ctx context.Context, m moment) error {
 	w.then(m, w.Function.Terminate)
 	return w.rotate(ctx)
 }
 
-// wakesUp has the instance stand still while another one does its work, and then go on where it was: what others have done
-// by then must stay.
+// wakesUp stops the instance while another one does its work, and then lets it go on: what the other has done must stay.
 func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *gke.Function) error) error {
 	var others error
 	stopped, at := 0, m.call
@@ -156,9 +155,9 @@ func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Conte
 			return
 		}
 		defer wake(stopped)
-		concurrent := w.Another()
-		if others = w.untilBack(ctx, concurrent); others == nil && then != nil {
-			others = then(ctx, concurrent)
+		another := w.Another()
+		if others = w.untilBack(ctx, another); others == nil && then != nil {
+			others = then(ctx, another)
 		}
 	}
 	w.wire.add(&at)
@@ -191,7 +190,7 @@ func (w gcpWorld) refreshedInConsole(ctx context.Context, at *gke.Function) erro
 	return w.untilBack(ctx, at)
 }
 
-// confusedDeputy has somebody who may change the Deployment, and nothing else, name another runner there: its credentials
+// confusedDeputy has an attacker, who may change the Deployment and nothing else, name another runner there: its credentials
 // must not be asked for.
 func (w gcpWorld) confusedDeputy(ctx context.Context) error {
 	w.Maia.AddAgent(maiatest.AgentSpec{ID: strangersAgent, Name: "another runner", ClientID: stage.ClientID, Secret: strangersSecret})

@@ -49,7 +49,7 @@ var (
 // lateBy is how much later a late call is carried out.
 const lateBy = 3 * time.Second
 
-// strike is what happens to one call, and to its repetitions.
+// injection is what happens to one call, and to its repetitions.
 type injection struct {
 	name, phase string // of the call
 	nth         int
@@ -60,7 +60,7 @@ type injection struct {
 	injected    int
 }
 
-// hits says whether a call is struck.
+// hits reports whether the fault is injected into the call.
 func (s *injection) hits(made call) bool {
 	if s.injected == 0 {
 		return made.name == s.name && made.phase == s.phase && made.nth == s.nth

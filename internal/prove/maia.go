@@ -9,12 +9,12 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The phases of a rotation, as Maia's calls tell them.
+// The phases of a rotation, each of which begins with a call of Maia's.
 const (
 	paused    = "paused"
 	refreshed = "refreshed"
 	resumed   = "resumed"
-	restarted = "restarted" // as a cloud's call tells it
+	restarted = "restarted" // begins with a call of the cloud
 )
 
 // maiaService is Maia.
@@ -30,7 +30,7 @@ func maiaService() service {
 	}}
 }
 
-// identifyMaia leaves out the calls of the world's own client, which says of itself that it is nobody's in particular.
+// identifyMaia leaves out the calls of the world's own client, whose User-Agent names no function.
 func identifyMaia(request *http.Request, body []byte) identity {
 	own := !strings.Contains(request.UserAgent(), "(")
 	post := request.Method == http.MethodPost
@@ -53,7 +53,7 @@ func identifyMaia(request *http.Request, body []byte) identity {
 	return identity{name: request.Method + " " + request.URL.Path, ignored: own}
 }
 
-// credentials says that Maia answers a call with credentials.
+// credentials reports whether Maia answers the call with credentials.
 func (c call) credentials() bool {
 	return c.source == stage.FromMaia && strings.HasSuffix(c.name, "Credentials")
 }

@@ -60,9 +60,9 @@ var part = map[string][]string{
 		"azure/GetCredentials@timer#1/redirect-3-times",
 		"azure/operator-paused/RefreshCredentials@timer#1/killed-after",
 		"azure/story/5-runs-on-as-many-machines@the-pause",
-		"azure/story/told-to-end-after-the-refresh",
+		"azure/story/asked-to-end-after-the-refresh",
 		"azure/story/wakes-up-before-the-store-when-all-has-changed",
-		"azure/story/deputy-beside",
+		"azure/story/duplicate-deputy",
 		"azure/asking-for-PATCH-app@timer#1/late",
 		"azure/quirk/containerapps-policy-on-secrets/rotation",
 		"azure/quirk/containerapps-sibling-fails/rotation-and-healing",
@@ -133,7 +133,7 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 		if err := w.rotate(ctx); err != nil {
 			return err
 		}
-		w.maia().ConsoleRefresh(stage.AgentID) // and nobody tells the runner
+		w.maia().ConsoleRefresh(stage.AgentID) // and the runner does not get it
 		for range 2 {
 			if err := w.rotate(ctx); err != nil { // two that were not due
 				return err
@@ -149,7 +149,7 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 	}
 	if r = play(ctx, in, scenario{name: "aws/never", injects: []injection{{name: "nothing", nth: 1, kind: refused,
 		times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
-		t.Errorf("a strike that did not happen is not told: %q", r.broken)
+		t.Errorf("a fault that was not injected is not reported: %q", r.broken)
 	}
 }
 

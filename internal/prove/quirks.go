@@ -83,12 +83,12 @@ func (s scenario) hurry(service string) int {
 	return times
 }
 
-// unclearPauses reports whether the end of a pause may tell nothing, so that a run has to leave a pause to a person.
+// unclearPauses reports whether Maia may show no usable end of a pause, so that a run has to leave a pause to a person.
 func (s scenario) unclearPauses() bool {
 	return slices.ContainsFunc(s.namesFor(onMaia), func(name string) bool { return strings.HasPrefix(name, "paused-until") })
 }
 
-// refusals are what a rotation is refused with under the quirks, by any of them; none: it is not refused.
+// refusals are the texts with which a rotation is refused under the quirks; none if it is not refused.
 func (s scenario) refusals() (texts []string) {
 	for _, q := range s.quirks {
 		if q.Refused != "" {
@@ -161,7 +161,7 @@ func (c *course) toTheRefusal(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// judgeRefusal looks whether nothing has changed, and the cause was named.
+// judgeRefusal notes it if something has changed, or the cause was not named.
 func (r *result) judgeRefusal(c *course) {
 	w := c.in
 	r.judgeAlways(c)

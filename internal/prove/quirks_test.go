@@ -133,7 +133,7 @@ func TestFiguresOfQuirks(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 	for _, want := range []row{
-		{"aws", "fault scenarios", "1"}, {"aws", "healed", "1"}, {"aws", "longest dark time", "0s"},
+		{"aws", "fault scenarios", "1"}, {"aws", "healed", "1"}, {"aws", "longest downtime", "0s"},
 		{"aws", "quirks", "2, of which 1 are Maia's"}, {"aws", "under quirks: scenarios", "2, of which 1 under two"},
 		{"aws", "under quirks: as expected", "1"}, {"aws", "under quirks: left paused, as the error said, and resumed by a person", "1"},
 	} {
@@ -159,7 +159,7 @@ func (w *pausedWorld) output() []byte    { return []byte(w.printed) }
 func TestRunnerThatIsLeftPaused(t *testing.T) {
 	asks := errors.New(`the runner is left paused: …; what to do: … {"command":"RESUME"}`)
 	if !leftPaused(asks) || leftPaused(nil) || leftPaused(errors.New(`the runner may be left paused: … {"command":"RESUME"}`)) {
-		t.Error("what leaves a pause to a person is not told from what does not")
+		t.Error("quirks that leave a pause to a person are not kept apart from those that do not")
 	}
 	unclear := named{onMaia, quirk.Quirk{Name: "paused-until-moves"}}
 	for name, test := range map[string]struct {
@@ -170,8 +170,8 @@ func TestRunnerThatIsLeftPaused(t *testing.T) {
 	}{
 		"killed before the note":        {killed: true, claimed: true, printed: `"left_paused":true`},
 		"an end that moves":             {quirks: []named{unclear}, printed: `"left_paused":true`},
-		"nothing was killed":            {claimed: true, printed: `"left_paused":true`, broken: "the note tells whose"},
-		"the note was confirmed":        {killed: true, printed: `"left_paused":true`, broken: "the note tells whose"},
+		"nothing was killed":            {claimed: true, printed: `"left_paused":true`, broken: "the note says whose"},
+		"the note was confirmed":        {killed: true, printed: `"left_paused":true`, broken: "the note says whose"},
 		"the report is silent about it": {killed: true, claimed: true, broken: "no report says so"},
 	} {
 		t.Run(name, func(t *testing.T) {

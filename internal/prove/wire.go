@@ -15,9 +15,9 @@ import (
 // service is one that the function calls.
 type service struct {
 	source stage.Source
-	// identify tells what a request is by looking at it.
+	// identify says what a request is.
 	identify func(request *http.Request, body []byte) identity
-	// refuse is how the service says that it is unavailable (5xx), or that there are too many requests.
+	// refuse is the service's answer that it is unavailable (5xx), or that there are too many requests.
 	refuse func(tooMany bool, request *http.Request) answer
 }
 
@@ -43,12 +43,12 @@ type wire struct {
 	thief *receiver // where a redirect leads to
 
 	mu      sync.Mutex
-	step    string // what the function was invoked for, where that is told apart
+	step    string // what the function was invoked for, where there are several such things
 	phase   string
 	calls   []call
 	counts  map[string]int
 	injects []*injection
-	killed  bool // a strike has killed the function
+	killed  bool // a fault has killed the function
 	began   time.Time
 	story   strings.Builder // the calls, for the reader of a failure
 
@@ -74,7 +74,7 @@ func (w *wire) killFunction() {
 	w.kill()
 }
 
-// hasKilled reports whether a strike has killed the function.
+// hasKilled reports whether a fault has killed the function.
 func (w *wire) hasKilled() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,7 +121,7 @@ func (w *wire) wrap(s service, next http.Handler) http.Handler {
 	})
 }
 
-// arrive counts a call and says what strikes it; nil is nothing.
+// arrive counts a call and returns the fault that is injected into it, or nil.
 func (w *wire) arrive(source stage.Source, made identity, from string) *injection {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,7 +148,7 @@ func (w *wire) arrive(source stage.Source, made identity, from string) *injectio
 	return hit
 }
 
-// told are the calls in words.
+// reported are the calls in words.
 func (w *wire) reported() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,7 +162,7 @@ func (w *wire) made() []call {
 	return append([]call(nil), w.calls...)
 }
 
-// struck says that everything has happened that was to happen.
+// injected reports whether every fault was injected.
 func (w *wire) injected() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,7 +212,7 @@ func (k *keeper) Write(p []byte) (int, error) {
 	return k.body.Write(p)
 }
 
-// receiver is a server of somebody else, who keeps whatever is sent to him.
+// receiver is a thief's server, which keeps whatever is sent to it.
 type receiver struct {
 	url string
 
@@ -220,7 +220,7 @@ type receiver struct {
 	got bytes.Buffer
 }
 
-// stolen begins the paths to which a redirect leads. Who asks for others is one who takes it for somebody else.
+// stolen begins the paths to which a redirect leads. Requests for others have come to the wrong server.
 const stolen = "/stolen"
 
 // ServeHTTP implements http.Handler.

@@ -1,6 +1,6 @@
 // Package runnerchart is a Helm chart of a runner, for tests and the sandbox. It is our own and has the traps of the
 // vendor's: the client_secret is in a Secret that the Deployment reads by envFrom, without a checksum, so that an upgrade
-// restarts nothing; two replicas are stated beside an autoscaler; a pod may take twelve hours to end.
+// restarts nothing; two replicas are stated along with an autoscaler; a pod may take twelve hours to end.
 package runnerchart
 
 import (

@@ -80,7 +80,7 @@ func TestServer(t *testing.T) {
 			version, "", 200, `{"value":[]}`, "Microsoft.Authorization/permissions/read"},
 		"a page that is not": {"GET " + site + "/providers/Microsoft.Authorization/permissions" + version + "&$skipToken=9", "", 400,
 			`"code":"InvalidSkipToken"`, "Microsoft.Authorization/permissions/read"},
-		"assigned to somebody": {"GET " + site + "/providers/Microsoft.Authorization/roleAssignments" + version + "&$filter=assignedTo('q')", "",
+		"assigned to another": {"GET " + site + "/providers/Microsoft.Authorization/roleAssignments" + version + "&$filter=assignedTo('q')", "",
 			200, `"scope":"` + site + `"`, "Microsoft.Authorization/roleAssignments/read"},
 	} {
 		t.Run(title, func(t *testing.T) {

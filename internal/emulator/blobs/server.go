@@ -78,7 +78,7 @@ func (s *Server) Blobs(container string) map[string]string {
 	return all
 }
 
-// Put has somebody else write a blob, lease or not, and make the container if it is not there.
+// Put writes a blob as another writer does, whether it is leased or not, and makes the container if there is none.
 func (s *Server) Put(container, name, content string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,28 +93,28 @@ func (s *Server) Put(container, name, content string) {
 	s.write(b, []byte(content), "application/json")
 }
 
-// Delete has somebody delete a container, with its blobs.
+// Delete deletes a container with its blobs, as an operator does.
 func (s *Server) Delete(container string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.containers, container)
 }
 
-// Remove has somebody delete a blob, lease or not.
+// Remove deletes a blob as an operator does, whether it is leased or not.
 func (s *Server) Remove(container, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.containers[container], name)
 }
 
-// Lease has somebody else lease a blob that is not leased; for good, if the duration is 0.
+// Lease leases a blob that is not leased, as another writer does; for good, if the duration is 0.
 func (s *Server) Lease(container, name string, duration time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.containers[container][name].lease = newLease(wire.NewID(), duration)
 }
 
-// Break has somebody break the lease of a blob, at once.
+// Break breaks the lease of a blob at once, as an operator does.
 func (s *Server) Break(container, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

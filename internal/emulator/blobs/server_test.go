@@ -181,10 +181,10 @@ func TestBlobs(t *testing.T) {
 		if all := r.server.Blobs("state"); len(all) != 1 || all["a.json"] != "" {
 			t.Errorf("%v", all)
 		}
-		r.server.Put("other", "b", "by somebody else")
+		r.server.Put("other", "b", "by another writer")
 		r.connect("other", "token")
 		r.blob = r.container.NewBlockBlobClient("b")
-		if content, _ := r.get(); content != "by somebody else" {
+		if content, _ := r.get(); content != "by another writer" {
 			t.Errorf("%q", content)
 		}
 	})

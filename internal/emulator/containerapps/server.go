@@ -46,7 +46,7 @@ type Spec struct {
 	Containers []any          // as in properties.template.containers
 	Replicas   int            // of each revision
 	Revisions  []string       // that are active and as the app's template; empty, and no others: one
-	Others     []Revision     // beside them
+	Others     []Revision     // in addition to them
 	Config     map[string]any // more of properties.configuration
 }
 

@@ -129,7 +129,7 @@ func vault(name string) *armappcontainers.Secret {
 	return &armappcontainers.Secret{Name: &name, KeyVaultURL: to.Ptr("https://vault.example/s"), Identity: to.Ptr("system")}
 }
 
-func (r *rig) mustBe(err error, status int, code string, tells ...string) {
+func (r *rig) mustBe(err error, status int, code string, says ...string) {
 	r.t.Helper()
 	var failed *azcore.ResponseError
 	if !errors.As(err, &failed) {
@@ -138,7 +138,7 @@ func (r *rig) mustBe(err error, status int, code string, tells ...string) {
 	if failed.StatusCode != status || failed.ErrorCode != code {
 		r.t.Errorf("%d %s, want %d %s", failed.StatusCode, failed.ErrorCode, status, code)
 	}
-	for _, text := range tells {
+	for _, text := range says {
 		if !strings.Contains(failed.Error(), text) {
 			r.t.Errorf("the error does not say %q: %v", text, err)
 		}

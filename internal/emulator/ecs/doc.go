@@ -9,7 +9,7 @@
 //	http.ListenAndServe(address, server) // the AWS SDK talks to it
 //
 // Emulated: ListServices, DescribeServices, DescribeTaskDefinition and
-// UpdateService. A forced deployment is a new PRIMARY one beside the ACTIVE one
+// UpdateService. A forced deployment is a new PRIMARY one next to the ACTIVE one
 // before it; after Options.StartDelay its tasks resolve their secrets and start,
 // after Options.RollDelay the tasks of the older ones stop. A deployment may
 // fail, be rolled back, or never end.
@@ -24,5 +24,5 @@
 // balancers, capacity, images, most events of a service, and the order of
 // starting and stopping other than "start the new ones first".
 //
-// How a real service may behave beside that is in [Quirks].
+// [Quirks] are other ways in which the real service may behave.
 package ecs

@@ -349,7 +349,7 @@ func TestDeploymentSupersedesAnother(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.create(nil)
 		w.mustUpdate(t)
-		pass(startDelay) // its tasks run beside the old ones
+		pass(startDelay) // its tasks run, and so do the old ones
 		w.Deploy("runners", "runner")
 		w.Deploy("runners", "runner") // the one before it never starts a task
 		w.want(t, "PRIMARY/IN_PROGRESS 1/1/0, ACTIVE/IN_PROGRESS 0/0/0, ACTIVE/IN_PROGRESS 1/0/1, ACTIVE/COMPLETED 1/0/1")

@@ -94,17 +94,17 @@ func (s *Server) each(f func(*service)) {
 	}
 }
 
-// addDraining adds a service that is being deleted beside another one.
-func (s *Server) addDraining(concurrent *service) {
-	spec := concurrent.spec
-	spec.Name, spec.Status, spec.DesiredCount = concurrent.name+"-old", "DRAINING", 0
+// addDraining adds a service that is being deleted, with the same task definition as another one.
+func (s *Server) addDraining(sibling *service) {
+	spec := sibling.spec
+	spec.Name, spec.Status, spec.DesiredCount = sibling.name+"-old", "DRAINING", 0
 	now := time.Now()
-	d := &deployment{id: fmt.Sprintf("ecs-svc/%d", s.nextID()), status: "PRIMARY", definition: concurrent.definition, created: now}
+	d := &deployment{id: fmt.Sprintf("ecs-svc/%d", s.nextID()), status: "PRIMARY", definition: sibling.definition, created: now}
 	d.set("COMPLETED", fmt.Sprintf("ECS deployment %s completed.", d.id))
-	c := concurrent.cluster
+	c := sibling.cluster
 	c.services = append(c.services, &service{
 		spec: spec, cluster: c, name: spec.Name, arn: s.serviceARN(c.name, spec.Name), created: now,
-		definition: concurrent.definition, deployments: []*deployment{d},
+		definition: sibling.definition, deployments: []*deployment{d},
 	})
 }
 

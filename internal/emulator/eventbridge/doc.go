@@ -1,5 +1,5 @@
-// Package eventbridge is Amazon EventBridge as whoever looks for the schedule
-// of a function meets it: rules and their targets.
+// Package eventbridge emulates the part of Amazon EventBridge in which the
+// schedule of a function is found: rules and their targets.
 //
 //	server := eventbridge.New(eventbridge.Options{})
 //	defer server.Close()

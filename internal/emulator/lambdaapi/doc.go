@@ -1,6 +1,5 @@
-// Package lambdaapi is the control API of AWS Lambda as whoever checks an
-// installation meets it: it reads how functions are configured. (The service
-// that runs a function is package lambda.)
+// Package lambdaapi emulates the part of AWS Lambda's control API that reads
+// how functions are configured. (Package lambda runs a function.)
 //
 //	server := lambdaapi.New(lambdaapi.Options{})
 //	arn := server.AddFunction(lambdaapi.Function{Name: "rotate", Role: roleARN, Timeout: 900})
@@ -10,7 +9,7 @@
 //
 // Emulated: GetFunctionConfiguration, GetFunctionConcurrency and GetPolicy, of
 // a function by its name, its ARN or a part of its ARN, with a qualifier in the
-// name or beside it; a record of the calls ([Server.Calls]).
+// name or as a parameter; a record of the calls ([Server.Calls]).
 //
 // Strict where the service is: the method, the path, and a Signature Version 4
 // of the right region, over the right headers and not older than five minutes

@@ -24,7 +24,7 @@ var namePattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2
 
 var qualifierPattern = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
 
-// resolve reads a FunctionName with the parameters beside it.
+// resolve reads a FunctionName and the query parameters.
 func (s *Server) resolve(name string, query url.Values, op operation) (reference, *awsjson.Error) {
 	m := namePattern.FindStringSubmatch(name)
 	if m == nil || len(name) > 170 {

@@ -1,5 +1,5 @@
-// Package quirk describes how a real service may behave between its documented lines. Each emulator has a table of its quirks and
-// plays those that it is told to; what a rotation must come to under each is part of the table.
+// Package quirk describes how a real service may behave between its documented lines. Each emulator has a table of its quirks,
+// which says how a rotation must end under each, and plays those that it is asked to.
 package quirk
 
 import (

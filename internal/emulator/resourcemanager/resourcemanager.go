@@ -73,7 +73,7 @@ func Refusal(fault wire.Fault, action, scope string) wire.Answer {
 
 var version = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// CheckVersion looks at the version that a request asks for.
+// CheckVersion checks the API version that a request asks for.
 func CheckVersion(request *http.Request) *Problem {
 	switch asked := request.URL.Query().Get("api-version"); {
 	case asked == "":

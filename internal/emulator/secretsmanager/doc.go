@@ -25,9 +25,9 @@
 //
 // Where the service does not say what it does, [Options] has both ways. What
 // does not affect a rotation is left out: the end of a deletion, replication, tags. A key and
-// a resource policy are told of, but nothing is encrypted or denied by them.
+// a resource policy are shown, but nothing is encrypted or denied by them.
 // Schedules are checked, and say when the next rotation is due, but never come
 // due by themselves.
 //
-// How the real service may behave beside that is in [Quirks].
+// [Quirks] are other ways in which the real service may behave.
 package secretsmanager

@@ -70,8 +70,8 @@ func (s *Server) SetSchedule(arn, expression, duration string) {
 	sec.rules, sec.scheduled = rules, time.Now()
 }
 
-// SetKMSKey has the secret told to be encrypted with a key of one's own, "" for
-// the one that AWS manages.
+// SetKMSKey has the service say that a secret is encrypted with this key; ""
+// is the one that AWS manages.
 func (s *Server) SetKMSKey(arn, keyID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Server) SetKMSKey(arn, keyID string) {
 }
 
 // SetResourcePolicy attaches a resource policy (JSON), or removes it if it is
-// empty. It is told of but decides nothing.
+// empty. It is shown, and decides nothing.
 func (s *Server) SetResourcePolicy(arn, document string) {
 	if document != "" {
 		must(checkResourcePolicy(document))

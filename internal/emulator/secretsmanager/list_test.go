@@ -41,7 +41,7 @@ func names(all []types.SecretListEntry) string {
 	return strings.Join(list, " ")
 }
 
-// ListSecrets and DescribeSecret tell the same of every secret.
+// wantSameDescription checks that ListSecrets and DescribeSecret show the same of every secret.
 func wantSameDescription(t *testing.T, c *sm.Client, listed types.SecretListEntry) {
 	t.Helper()
 	d := describe(t, c, *listed.ARN)
@@ -275,7 +275,7 @@ func TestListSecretsFilters(t *testing.T) {
 	}
 }
 
-// Neither operation tells a value, or has a member that AWS does not have.
+// Neither operation shows a value, or has a member that AWS does not have.
 func TestNoValueIsListed(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
 	arn := server.AddSecret("runner", "hidden-value")

@@ -19,7 +19,7 @@ type describeOutput struct {
 	ReplicationStatus  []replication       `json:",omitempty"`
 }
 
-// metadata is what DescribeSecret and ListSecrets tell of a secret alike.
+// metadata is what both DescribeSecret and ListSecrets show of a secret.
 type metadata struct {
 	ARN               string
 	Name              string

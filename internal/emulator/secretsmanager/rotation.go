@@ -23,7 +23,7 @@ const (
 	TestRotationFailed    = "TestRotationFailed"
 )
 
-// Event is what Secrets Manager tells of a rotation: its start, and once, after
+// Event is what Secrets Manager reports of a rotation: its start, and once, after
 // the last attempt, its end.
 type Event struct {
 	Time     time.Time
@@ -212,8 +212,8 @@ func (s *Server) attempt(sec *secret, r *rotation) error {
 		invokeErr := s.options.Invoke(s.ctx, r.functionARN, payload)
 
 		s.mu.Lock()
-		// The label tells whether the version is still the one that is rotated;
-		// the function must not take it away either.
+		// The version is being rotated as long as it has the label, which the
+		// function must not take away either.
 		if !sec.version(r.token).has(pending) {
 			r.abandon()
 		}

@@ -282,7 +282,7 @@ func TestScheduleReattemptsTheUnfinishedRotation(t *testing.T) {
 	})
 }
 
-// AWSPENDING beside AWSCURRENT is no unfinished rotation.
+// A version with both AWSPENDING and AWSCURRENT is no unfinished rotation.
 func TestNewRotationAfterFinishFailed(t *testing.T) {
 	rotating(t, secretsmanager.Options{Attempts: 1}, func(t *testing.T, server *secretsmanager.Server, f *function, arn string) {
 		f.do["finishSecret"] = func(ctx context.Context, e event) error {

@@ -40,7 +40,7 @@ func (k Kind) Refuses() bool {
 // Fault is something that goes wrong with some of the calls.
 type Fault struct {
 	Operation string                // "" is any
-	Match     func(raw []byte) bool // looks at the request's body; nil takes every one
+	Match     func(raw []byte) bool // reports whether a request's body is meant; nil: every one is
 
 	// The first call that goes wrong, counted from 1 among the calls that match
 	// from now on, and how many do. Nth 0 starts at once, and then Times 0 is

@@ -112,12 +112,12 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 	if err := process.Start(); err != nil {
 		return nil, r.failure(what, err)
 	}
-	said, lookedUp, err := r.converse(inTime, job, in, out)
+	said, unread, err := r.converse(inTime, job, in, out)
 	cancel() // it has nothing more to say
 	_ = process.Wait()
 	switch {
-	case lookedUp != nil:
-		return nil, r.failure("read what the chart of release "+r.config.Release+" asks for", lookedUp)
+	case unread != nil:
+		return nil, r.failure("read what the chart of release "+r.config.Release+" asks for", unread)
 	case ctx.Err() != nil:
 		return nil, r.failure(what, ctx.Err())
 	case err != nil:
@@ -138,7 +138,7 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 }
 
 // converse has a renderer render, answers its lookups, and returns its last word. A lookup that fails ends it.
-func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out io.Reader) (last question, lookedUp, err error) {
+func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out io.Reader) (last question, unread, err error) {
 	asked, answers := json.NewDecoder(io.LimitReader(out, longestRendered)), json.NewEncoder(in)
 	if err := answers.Encode(job); err != nil {
 		return question{}, nil, err
@@ -151,7 +151,7 @@ func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out 
 		if said.Path == "" {
 			return said, nil, nil
 		}
-		found, err := r.lookUp(ctx, said)
+		found, err := r.clusterRead(ctx, said)
 		if err != nil {
 			return question{}, err, nil
 		}
@@ -161,8 +161,8 @@ func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out 
 	}
 }
 
-// lookUp asks the cluster for what a chart asks for. That something is not there is an answer.
-func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
+// clusterRead asks the cluster for what a chart asks for. That something is not there is an answer.
+func (r *Runner) clusterRead(ctx context.Context, asked question) (reply, error) {
 	address, _, err := rest.DefaultServerUrlFor(r.cluster.config)
 	if err != nil {
 		return reply{}, err
