@@ -103,7 +103,7 @@ func (r *recorder) named(names map[sandbox.Source][]string) ([]call, error) {
 	return calls, nil
 }
 
-// reads says that the call changes nothing.
+// reads reports whether the call changes nothing.
 func (c call) reads() bool {
 	return c.name == string(maiatest.Token) || slices.Contains(azureReads, c.name) ||
 		slices.ContainsFunc([]string{"Get", "List", "Describe"}, func(verb string) bool { return strings.HasPrefix(c.name, verb) })

@@ -28,7 +28,7 @@ var operators = map[string]operator{
 
 func equal(a, b string) bool { return a == b }
 
-// holds says whether the condition holds for a statement of that effect, on
+// holds reports whether the condition holds for a statement of that effect, on
 // which depends what an unknown operator means.
 func (c Condition) holds(context map[string]string, effect string) bool {
 	got, present := lookup(context, c.Key)

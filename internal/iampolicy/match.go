@@ -6,7 +6,7 @@ import "strings"
 // resource, may hold colons of its own.
 const arnParts = 6
 
-// like says whether text matches a pattern, in which "*" is any text and "?"
+// like reports whether text matches a pattern, in which "*" is any text and "?"
 // one character.
 func like(pattern, text string) bool {
 	p, t := []rune(pattern), []rune(text)
@@ -30,7 +30,7 @@ func like(pattern, text string) bool {
 	return strings.Trim(string(p[i:]), "*") == ""
 }
 
-// likeARN says whether an ARN matches a condition's pattern. A wildcard stays
+// likeARN reports whether an ARN matches a condition's pattern. A wildcard stays
 // within its part of the ARN. What is no ARN matches nothing.
 func likeARN(pattern, arn string) bool {
 	p, a := strings.SplitN(pattern, ":", arnParts), strings.SplitN(arn, ":", arnParts)

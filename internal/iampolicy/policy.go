@@ -38,7 +38,7 @@ type Request struct {
 	Principal string
 }
 
-// Allows says whether the policy allows the request: a statement allows it, and
+// Allows reports whether the policy allows the request: a statement allows it, and
 // none denies it.
 func (p Policy) Allows(r Request) bool {
 	allowed := false
@@ -54,7 +54,7 @@ func (p Policy) Allows(r Request) bool {
 	return allowed
 }
 
-// Matches says whether the statement is about the request, be it to allow or to
+// Matches reports whether the statement is about the request, be it to allow or to
 // deny it.
 func (s Statement) Matches(r Request) bool {
 	return s.matchesAction(r.Action) && s.matchesResource(r.Resource) && s.matchesPrincipal(r.Principal) &&

@@ -126,7 +126,7 @@ func (r *run) judgeHealing(rule healingRule) {
 	r.report.OK(check, "the rule %s: %s", name, expression)
 }
 
-// atLeastHourly says whether a schedule of EventBridge comes at least once an hour: a rate of an hour or less, or a cron
+// atLeastHourly reports whether a schedule of EventBridge comes at least once an hour: a rate of an hour or less, or a cron
 // expression for all hours of all days.
 func atLeastHourly(expression string) bool {
 	if rate := rateExpression.FindStringSubmatch(expression); rate != nil {

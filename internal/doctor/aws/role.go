@@ -131,7 +131,7 @@ func missingKeys(permission rotation.Permission, result types.EvaluationResult) 
 	return keys
 }
 
-// allowsRole says whether the secret's own policy lets the role do what its policies do not.
+// allowsRole reports whether the secret's own policy lets the role do what its policies do not.
 func (r *run) allowsRole(permission rotation.Permission) bool {
 	return r.ownPolicy != nil && permission.Resource == r.arn &&
 		slices.ContainsFunc(r.secretRequests(), func(request iampolicy.Request) bool {

@@ -84,7 +84,7 @@ func (r *run) secretRequests() []iampolicy.Request {
 	return requests
 }
 
-// holds says whether the conditions of a statement hold for a request, as far as they are about what is known of it, and
+// holds reports whether the conditions of a statement hold for a request, as far as they are about what is known of it, and
 // which of them are about something else.
 func (r *run) holds(statement iampolicy.Statement, request iampolicy.Request) (holds bool, unknown []string) {
 	known := statement

@@ -35,7 +35,7 @@ func (r *run) checkTerraform(context.Context) error {
 	return nil
 }
 
-// putByOthers says that AWSCURRENT is newer than the last rotation of ours and holds something else than it made, which
+// putByOthers reports whether AWSCURRENT is newer than the last rotation of ours and holds something else than it made, which
 // is neither what Maia holds nor what was seen running since: those are brought by the function itself.
 func (r *run) putByOthers() bool {
 	note, stored := r.platform.Note, r.platform.Stored

@@ -103,7 +103,7 @@ const (
 	siteID = `(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/[^/]+)`
 )
 
-// ours says that a request is about what is emulated here, if only the method were right.
+// ours reports whether a request is about what is emulated here, if only the method were right.
 var ours = regexp.MustCompile(`(?i)/providers/(Microsoft\.Web|Microsoft\.Authorization|Microsoft\.Storage)/`)
 
 func targetOf(request *http.Request) target {

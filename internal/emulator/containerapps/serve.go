@@ -219,7 +219,7 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 	return answer, resourcemanager.New(http.StatusNotFound, "RevisionNotFound", "The revision '"+to.revision+"' was not found.")
 }
 
-// isJSON says that a request says so of its body.
+// isJSON reports whether a request has the content type of JSON.
 func isJSON(request *http.Request) bool {
 	media, _, _ := mime.ParseMediaType(request.Header.Get("Content-Type"))
 	return media == "application/json"

@@ -265,7 +265,7 @@ func (a *app) secret(name string) Secret {
 	return Secret{}
 }
 
-// uses says that the app or an active revision reads a secret.
+// uses reports whether the app or an active revision reads a secret.
 func (a *app) uses(name string) bool {
 	reads := func(containers []any) bool {
 		return slices.ContainsFunc(variables(containers), func(variable map[string]any) bool { return variable["secretRef"] == name })

@@ -158,7 +158,7 @@ func (s *Server) wire(sv *service) wireService {
 	return out
 }
 
-// rolling says whether ECS itself deploys the service.
+// rolling reports whether ECS itself deploys the service.
 func (sv *service) rolling() bool {
 	return sv.spec.DeploymentController == "" || sv.spec.DeploymentController == "ECS"
 }

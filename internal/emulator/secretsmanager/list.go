@@ -164,7 +164,7 @@ func (f filter) matches(s *secret) bool {
 	return wanted || !positive
 }
 
-// hasAttribute says whether the attribute begins with the text. There are no
+// hasAttribute reports whether the attribute begins with the text. There are no
 // tags, no replicas and no secrets of other services here.
 func (s *secret) hasAttribute(key, text string) bool {
 	switch key {

@@ -79,7 +79,7 @@ func (s *secret) canRotate(functionARN string) error {
 	return nil
 }
 
-// unfinished says whether a rotation runs, or failed and left its AWSPENDING.
+// unfinished reports whether a rotation runs, or failed and left its AWSPENDING.
 func (s *secret) unfinished() bool {
 	if s.rotation != nil && s.rotation.running() {
 		return true

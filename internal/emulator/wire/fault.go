@@ -28,7 +28,7 @@ func (k Kind) String() string {
 	return names[k]
 }
 
-// Refuses says that the operation is not done, and an error answered.
+// Refuses reports whether the operation is not done, and an error answered.
 func (k Kind) Refuses() bool {
 	switch k {
 	case Status5xx, Throttle, AccessDenied, Conflict, BadRequest:
@@ -76,7 +76,7 @@ type Hit struct {
 	seen int
 }
 
-// hits says whether the n-th matching call, from 1, goes wrong.
+// hits reports whether the n-th matching call, from 1, goes wrong.
 func (f *Hit) hits(n int) bool {
 	switch {
 	case f.Nth == 0:

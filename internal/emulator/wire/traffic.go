@@ -79,7 +79,7 @@ func (t *Traffic) End() {
 	}
 }
 
-// Ended says that End was called.
+// Ended reports whether End was called.
 func (t *Traffic) Ended() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
