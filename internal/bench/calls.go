@@ -24,7 +24,7 @@ type call struct {
 	answered time.Time // when the service had made the answer, just before the last of it goes out
 }
 
-// recorder sees all requests of a world, in the order in which they arrive.
+// recorder records all requests of a world in the order in which they arrive.
 type recorder struct {
 	mu    sync.Mutex
 	step  string
@@ -161,11 +161,11 @@ func polling(calls []call, i int) bool {
 	return false
 }
 
-// stretch is what lies between the answer of one call and the arrival of another.
+// stretch is the time between the answer of one call and the arrival of another.
 type stretch struct {
 	calls int // the last one included, the first one not
-	// own is the time in no call: from each answer to the arrival of the next request. Both ways over loopback are in
-	// it, and making and reading the requests, so that the function itself takes less.
+	// own is the time outside of calls: from each answer to the arrival of the next request. It includes both ways over loopback, so
+	// that the function itself takes less.
 	own time.Duration
 }
 

@@ -112,8 +112,8 @@ type Stage struct {
 	bodies   map[string][]byte
 }
 
-// Play has quirks played, from now on; what there is from the beginning is made. admin is of an administrator; do has something done that
-// takes real time, later; followed is called when that has changed what runs.
+// Play has quirks played from now on, and makes what they need beforehand. admin is an administrator. do does things that take
+// real time, later; followed is called when they have changed what runs.
 func Play(admin *rest.Config, subject Subject, do func(func() error), followed func(), names ...string) (*Stage, error) {
 	clients, err := kubernetes.NewForConfig(admin)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *Stage) Hasten(times int) {
 	s.hastened = times
 }
 
-// pace is how much faster. The lock is held.
+// pace is how many times faster. The lock is held.
 func (s *Stage) pace() time.Duration { return time.Duration(max(1, s.hastened)) }
 
 // exchange is one call, and what becomes of it.
@@ -207,7 +207,7 @@ func (s *Stage) first(what string) bool {
 	return !was
 }
 
-// podsWait has the containers of the pods wait that the first change of the Deployment brings.
+// podsWait has the containers of the pods wait that the first change of the Deployment makes.
 func podsWait(reason string, d time.Duration) func(*Stage, *exchange) {
 	return func(s *Stage, e *exchange) {
 		if e.what != "PATCH deployments" || !s.first(reason) {
@@ -250,7 +250,7 @@ func atUpgrade(do func(*Stage) error) func(*Stage, *exchange) {
 	}
 }
 
-// refusedFor is how long what is refused from the upgrade on is.
+// refusedFor is how long changes are refused after the upgrade.
 const refusedFor = 40 * time.Minute
 
 // fromUpgrade refuses changes of release records from the first upgrade on.

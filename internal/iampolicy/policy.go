@@ -67,9 +67,8 @@ func (s Statement) matchesAction(action string) bool {
 	})
 }
 
-// matchesResource: a resource policy may name no resource, and is about the one
-// that it is attached to. A wildcard in a resource may reach beyond a colon,
-// other than in a condition.
+// matchesResource: a resource policy may name no resource; it is then about the one that it is attached to. Unlike in a
+// condition, a wildcard in a resource may match colons.
 func (s Statement) matchesResource(resource string) bool {
 	if len(s.Resources) == 0 {
 		return s.Principals != nil

@@ -34,7 +34,7 @@ type entry struct {
 	content []byte
 }
 
-// checkTarget is asked before the work, which takes a while.
+// checkTarget is called before the work, which takes a while.
 func checkTarget(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a directory, expected the name of a zip file", path)
@@ -69,7 +69,7 @@ func write(path string, entries []entry) (Archive, error) {
 	return Archive{Path: path, Size: info.Size(), SHA256: [sha256.Size]byte(digest.Sum(nil))}, nil
 }
 
-// epoch is the time of all files in an archive: that of their build would make other bytes of the same source.
+// epoch is the time of all files in an archive: with the time of their build, the same source would make different bytes.
 var epoch = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func writeZip(out io.Writer, entries []entry) error {

@@ -122,7 +122,7 @@ func (w *wire) identifyBlob(request *http.Request, _ []byte) identity {
 	action := request.Header.Get("x-ms-lease-action")
 	switch {
 	case action == "renew":
-		// Those by the clock come at any time. The one before a refresh follows the read of what is to be replaced.
+		// Renewals by the clock come at any time. The one before a refresh follows the read of what is to be replaced.
 		return identity{name: "renew lease", changes: true, ignored: w.last("renew lease").name != string(maiatest.GetCredentials)}
 	case action != "":
 		return identity{name: action + " lease", changes: true}
@@ -157,8 +157,8 @@ func identityService() service {
 	}}
 }
 
-// withoutStrangers drops requests to AWS: they come from other programs on this machine (a test of the Lambda, say) whose own
-// server was at the port before.
+// withoutStrangers drops requests to AWS: other programs on this machine, such as a test of the Lambda, may call a port that was
+// their own server's before.
 func withoutStrangers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		if request.Header.Get("X-Amz-Target") != "" {
@@ -178,7 +178,7 @@ type azureWorld struct {
 	said string // by the last invocation that failed
 }
 
-// keep keeps what an invocation says that has failed.
+// keep keeps what a failed invocation says.
 func (w *azureWorld) keep(result functionshost.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -240,8 +240,8 @@ func (w *azureWorld) play(s scenario) error {
 	return errors.Join(w.Apps.Play(s.namesFor(onContainerApps)...), w.State.Play(s.namesFor(onBlobs)...), w.Maia.Play(s.namesFor(onMaia)...))
 }
 
-// claimsBack says of what an invocation that has succeeded says that it did, that the runner is back. One that has left the
-// runner to another run does not know.
+// claimsBack reports whether an invocation that has succeeded claims that the runner is back. One that left the runner to another
+// run does not.
 func claimsBack(lines []string) bool {
 	return !slices.ContainsFunc(lines, func(line string) bool {
 		return strings.Contains(line, ": "+fleet.LeftAlone.Text()+": ") ||

@@ -41,7 +41,7 @@ type world interface {
 	back() bool
 	// started is how many instances of the runner have ever started.
 	started() int
-	// restarts is how often what runs with the secret was restarted: the service, say, for which that was most often.
+	// restarts is how often the runner was restarted; of several services or revisions, the most often restarted one counts.
 	restarts() int
 	// unconfirmed reports whether the note claims a pause that no run has seen.
 	unconfirmed() bool
@@ -274,7 +274,7 @@ func (r *result) judge(c *course) {
 	}
 }
 
-// prove takes what the world proves, but for what is not about a world with such quirks.
+// prove takes over the world's proofs, without those that do not apply under such quirks.
 func (r *result) prove(w world, quirks []named) {
 	for _, proof := range w.proofs() {
 		if proof.OK || !applies(proof, quirks) {

@@ -95,8 +95,8 @@ func kubernetesService() service {
 // ofRevision is the name of a Secret in which Helm keeps a revision.
 var ofRevision = regexp.MustCompile(`^sh\.helm\.release\.v1\..+\.v([0-9]+)$`)
 
-// identifyKubernetes names a request as a Role does, and its object by what it is in the release, so that the name is the
-// same in each world. What asks for rights, what is a dry run, and what finds out which kinds there are changes nothing.
+// identifyKubernetes names a request as a Role does, and its object by its part in the release, so that names are the same in
+// each world. Questions about rights and kinds, and dry runs, count as reads.
 func identifyKubernetes(request *http.Request, body []byte) identity {
 	asked := gke.RequestOf(request)
 	switch {
@@ -217,7 +217,7 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 	return this, nil
 }
 
-// cluster is the API server, with what plays its quirks in front once there is such.
+// cluster is the API server, with the stage that plays its quirks in front of it, if there is one.
 type cluster struct {
 	next  http.Handler
 	plays atomic.Pointer[httputil.ReverseProxy]

@@ -62,8 +62,8 @@ func (s scenario) namesFor(service string) (names []string) {
 // plays reports whether a quirk is played.
 func (s scenario) plays(service, name string) bool { return slices.Contains(s.namesFor(service), name) }
 
-// hurried are the quirks of an hour and the like, and how many times faster they are than they say. What they are compared with is shorter
-// here too: the connect time-out is a minute, and eight by default.
+// hurried are the quirks that take an hour or the like, and how many times faster they are played. What they are compared with is
+// shorter here too: the connect time-out is one minute, in place of eight.
 var hurried = map[string]int{
 	onECS + "-rollout-60m":                                8,
 	onContainerApps + "-rollout-60m":                      8,
@@ -98,14 +98,15 @@ func (s scenario) refusals() (texts []string) {
 	return texts
 }
 
-// maxRestarts is how many restarts each secret may take in which something fails: the one, and another.
+// maxRestarts is how many restarts each secret may take when something fails.
 const maxRestarts = 2
 
 // quirkPairs is how many pairs of quirks are played in a cloud.
 const quirkPairs = 20
 
-// underQuirks are the scenarios under quirks: a rotation with the healing of a refresh in the console after it, and a sample of
-// faults under each of the platform's and of Maia's, and a rotation under a sample of pairs, which the seed determines.
+// underQuirks are the scenarios under quirks: for each quirk of the platform and of Maia, a rotation followed by the healing of a
+// refresh in the console, and a sample of faults; and a rotation under each of a sample of pairs. The seed determines the
+// samples.
 func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 	all := append(in.quirks(), maiasQuirks()...)
 	add := func(what string, s scenario) {
@@ -178,7 +179,7 @@ func (r *result) judgeRefusal(c *course) {
 	r.prove(w, c.quirks)
 }
 
-// applies reports whether something is to be proved of a world with such quirks.
+// applies reports whether a proof applies to a world with such quirks.
 func applies(proof stage.Proof, quirks []named) bool {
 	refused := slices.ContainsFunc(quirks, func(q named) bool { return q.Refused != "" })
 	for _, exempt := range []struct {

@@ -37,7 +37,7 @@ type call struct {
 	nth   int // among the calls of its name in its phase, from 1
 }
 
-// wire is what lies between the function and all services: it counts the calls, and things happen to them.
+// wire is between the function and all services: it counts the calls, and injects the faults.
 type wire struct {
 	kill  func()    // kills the function, at work as it is
 	thief *receiver // where a redirect leads to
@@ -60,7 +60,7 @@ func newWire(injects []*injection) *wire {
 	return &wire{injects: injects, counts: map[string]int{}, began: time.Now(), ended: make(chan struct{}), kill: func() {}}
 }
 
-// end ends what waits, and waits for it.
+// end ends all waits, and returns when they are over.
 func (w *wire) end() {
 	close(w.ended)
 	w.working.Wait()
@@ -81,7 +81,6 @@ func (w *wire) hasKilled() bool {
 	return w.killed
 }
 
-// add adds what is to happen.
 func (w *wire) add(s *injection) {
 	s.times = 1
 	w.mu.Lock()
@@ -89,7 +88,7 @@ func (w *wire) add(s *injection) {
 	w.injects = append(w.injects, s)
 }
 
-// enter says what the function is invoked for.
+// enter notes what the function is invoked for.
 func (w *wire) enter(step string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +180,6 @@ type answer struct {
 	body   []byte
 }
 
-// send sends it.
 func (a answer) send(writer http.ResponseWriter) {
 	for name, values := range a.header {
 		writer.Header()[name] = values

@@ -148,9 +148,9 @@ func (f *facts) decide() Step {
 // agentStreaming is the type of agents that are refused.
 const agentStreaming = "streaming"
 
-// concurrentRefresh is, for a healing run, until when the run that noted an intent may be in the middle of its refresh; zero if none
-// is. That run stores the answer itself, sooner than any other could. A platform where that takes longer has a lock, by which the two
-// do not meet.
+// concurrentRefresh is, for a healing run, until when another run may be in the middle of the refresh whose intent it noted; zero
+// if none is. That run stores the answer itself, sooner than any other could. A platform where storing takes longer has a lock
+// that keeps the two apart.
 func (f *facts) concurrentRefresh() (until time.Time) {
 	intent := f.Platform.Note.Intent
 	if f.Run.Mode != Heal || intent == nil || f.Platform.Free {
@@ -159,7 +159,7 @@ func (f *facts) concurrentRefresh() (until time.Time) {
 	return intent.At.Add(maia.RefreshTimeout + DefaultStoreTime)
 }
 
-// awaitOutcome waits for a read of Maia's until a time, or until the run must end.
+// awaitOutcome reads Maia again until the given time, or until the run must end.
 func (f *facts) awaitOutcome(reason string, until time.Time) Step {
 	if f.now.Before(until) && f.now.Before(f.Run.Deadline) {
 		return Step{Kind: AwaitOutcome, Reason: reason}

@@ -118,7 +118,7 @@ func summary(result fleet.Result) (lines []string, err error) {
 
 const tag = containerapp.Tag + "=" + containerapp.TagValue
 
-// warnOfMissing reports agents that may be served and that no tagged app names: their app may have lost its tag.
+// warnOfMissing logs agents that may be served and that no tagged app names: their app may have lost its tag.
 func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fleet.Result) {
 	for _, id := range h.config.AgentIDs {
 		found := false

@@ -72,7 +72,8 @@ type Answer struct {
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
 	defer h.answering.RUnlock()
-	// It goes on when its caller has gone, but not for longer than its time: the function has to say in which state the runners are.
+	// The work goes on when the caller has gone, but not for longer than the call's time: the function must report in which state
+	// the runners are.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(request.Context()), function.Deadline(request.Context(), longestAttempt))
 	defer cancel()
 	go func() {

@@ -24,7 +24,7 @@ type healingRule struct {
 	byRole bool // the rule invokes the function with a role of its own
 }
 
-// checkHealing searches for the schedule that heals.
+// checkHealing checks the schedule that heals.
 func (r *run) checkHealing(ctx context.Context) error {
 	const check = "healing"
 	if r.function == nil {

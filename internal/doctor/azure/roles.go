@@ -83,8 +83,8 @@ func (r *run) grants(ctx context.Context, scope, principal string) ([]grant, err
 	return grants, nil
 }
 
-// covers reports whether what is granted at a scope holds for a resource. Which management groups a subscription is in is Azure's
-// to know: it lists those that are.
+// covers reports whether what is granted at a scope holds for a resource. Azure lists only the management groups that the
+// subscription is in, so each of those counts.
 func covers(scope, resource string) bool {
 	scope, resource = strings.ToLower(strings.TrimRight(scope, "/")), strings.ToLower(resource)
 	return scope == "" || resource == scope || strings.HasPrefix(resource, scope+"/") ||

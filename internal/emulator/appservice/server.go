@@ -65,7 +65,7 @@ func (s *Server) Change(change func()) {
 	change()
 }
 
-// pageSize is small, so that whoever reads one page only is found out.
+// pageSize is small, so that a client that reads only one page fails.
 const pageSize = 2
 
 // target is what a request is about.
@@ -103,7 +103,7 @@ const (
 	siteID = `(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/[^/]+)`
 )
 
-// ours reports whether a request is about what is emulated here, if only the method were right.
+// ours matches what is emulated here, whatever the method.
 var ours = regexp.MustCompile(`(?i)/providers/(Microsoft\.Web|Microsoft\.Authorization|Microsoft\.Storage)/`)
 
 func targetOf(request *http.Request) target {
@@ -204,7 +204,7 @@ func (s *Server) serve(request *http.Request, to target) (wire.Answer, *resource
 
 var assignedTo = regexp.MustCompile(`^assignedTo\('([^']+)'\)$`)
 
-// assignments are those at, above and below a scope.
+// assignments are the role assignments at, above and below a scope.
 func (s *Server) assignments(request *http.Request, scope string) (wire.Answer, *resourcemanager.Problem) {
 	filter := assignedTo.FindStringSubmatch(request.URL.Query().Get("$filter"))
 	if filter == nil {

@@ -10,8 +10,8 @@ const (
 	slowAnswer  = 25 * time.Second
 )
 
-// Vary has f say what happens to every call that no injected fault hits, given how many there were before. It is called once for
-// each, in their order.
+// Vary has f decide what happens to every call that meets no injected fault, given the number of calls before it. f is called
+// once for each call, in order.
 func (h *Handler) Vary(f func(operation string, n int) Fault) {
 	h.varyMu.Lock()
 	defer h.varyMu.Unlock()
@@ -34,7 +34,7 @@ func Slowly(_ string, n int) Fault {
 	return Fault{}
 }
 
-// varied is what happens to a call by [Handler.Vary]: the first that is not nothing.
+// varied is what happens to a call by [Handler.Vary]: the first fault that is not NoFault.
 func (h *Handler) varied(operation string) Fault {
 	h.varyMu.Lock()
 	defer h.varyMu.Unlock()

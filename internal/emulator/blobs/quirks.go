@@ -50,7 +50,7 @@ func (s *Server) late() (slow time.Duration, lost bool) {
 	return slow, s.played["blobs-lost-answers"] && s.calls%8 == 0
 }
 
-// occupy leases a blob that is asked for a lease the first time, as a process has done that died since.
+// occupy leases a blob whose lease is asked for the first time, as a process may have done that has died since.
 func (s *Server) occupy(b *blob) {
 	if s.played["blobs-dead-holder"] && !b.occupied && !b.lease.active() {
 		b.lease = newLease(wire.NewID(), 40*time.Second)

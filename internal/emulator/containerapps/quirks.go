@@ -212,7 +212,7 @@ type shot struct {
 	requested               bool           // a client asked for the change that ended it
 }
 
-// lags reports whether reads of the past may be asked for.
+// lags reports whether reads may show the past.
 func (s *Server) lags() bool { return s.lag() > 0 || s.played["lag-back"] }
 
 func (s *Server) lag() time.Duration {
@@ -262,5 +262,5 @@ func (s *Server) read(a *app, what string, now any, from func(shot) any) any {
 	return now
 }
 
-// goesBackAt is which read of a kind after a change shows what was there before.
+// goesBackAt is the number of the read after a change that shows once more what was there before.
 const goesBackAt = 4

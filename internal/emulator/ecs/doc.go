@@ -1,4 +1,4 @@
-// Package ecs is Amazon ECS as whoever restarts a service meets it: services,
+// Package ecs emulates the part of Amazon ECS that restarts services: services,
 // their rolling deployments, and tasks that read secrets when they start.
 //
 //	server := ecs.New(ecs.Options{SecretValue: secrets.Value, StartTask: logIn, StopTask: logOut})

@@ -64,7 +64,7 @@ func (s *Server) first(path string) bool {
 	return !before
 }
 
-// delay waits as the quirks say, and reports whether there is anybody left to answer.
+// delay waits as the quirks say, and reports whether the caller still waits.
 func (s *Server) delay(request *http.Request) bool {
 	first := s.first(request.URL.Path)
 	if s.plays("google-hangs-once") && first {

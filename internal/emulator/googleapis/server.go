@@ -37,7 +37,7 @@ type Server struct {
 	asked   map[string]bool // paths, since quirks are played
 }
 
-// Unknown are the requests that it does not know: those that change something among them.
+// Unknown are the requests that it does not know, among them all that would change something.
 func (s *Server) Unknown() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package iam is AWS IAM as whoever checks the permissions of a role meets it:
-// the query API (version 2010-05-08) with its policy simulator.
+// Package iam emulates the part of AWS IAM that checks the permissions of a
+// role: the query API (version 2010-05-08) with its policy simulator.
 //
 //	server := iam.New(iam.Options{})
 //	role := server.AddRole("rotate", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"secretsmanager:*","Resource":"*"}}`)

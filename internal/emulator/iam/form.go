@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// form is the parameters of a request. What was not asked for in the end is
-// unknown; see [form.rest].
+// form is the parameters of a request. Those that were never asked for are unknown in the end; see [form.rest].
 type form struct {
 	values url.Values
 	asked  map[string]bool

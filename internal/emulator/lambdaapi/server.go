@@ -108,7 +108,7 @@ func (s *Server) serve(r *http.Request, call *awsjson.Call) (any, *awsjson.Error
 	if err != nil {
 		return nil, err
 	}
-	// Another account's function is refused like one that the caller may not read.
+	// Another account's function is refused as if the caller had no right to it.
 	if s.traffic.Match(op.name, nil).Kind == wire.AccessDenied || ref.account != s.options.Account {
 		message := awsjson.Unauthorized(s.options.Account, "caller", "lambda:"+op.name, s.arn(ref))
 		return nil, &awsjson.Error{Code: "AccessDeniedException", Message: message, Status: http.StatusForbidden}

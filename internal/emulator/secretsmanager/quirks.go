@@ -45,7 +45,7 @@ func (s *Server) Play(names ...string) error {
 	return nil
 }
 
-// described is what DescribeSecret showed before a change, which was at that time.
+// described is what DescribeSecret showed until a change, and the time of the change.
 type described struct {
 	until time.Time
 	stagesShown

@@ -108,7 +108,7 @@ func (s *secret) holder(label string) *version {
 
 func (v *version) has(label string) bool { return v != nil && slices.Contains(v.stages, label) }
 
-// stagesByVersion are the labels of the versions that have any.
+// stagesByVersion are the labels of the versions, without versions that have none.
 func (s *secret) stagesByVersion() map[string][]string {
 	all := map[string][]string{}
 	for _, v := range s.versions {

@@ -104,7 +104,7 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// findUsable is find for what is not done with a secret that is marked for deletion.
+// findUsable is find for operations that are refused for a secret that is marked for deletion.
 func (s *Server) findUsable(id string) (*secret, error) {
 	sec, err := s.find(id)
 	if err == nil && !sec.deleted.IsZero() {

@@ -70,7 +70,7 @@ func (t *Traffic) Inject(f Fault) (remove func()) {
 	}
 }
 
-// Hit is a fault that a call meets.
+// Hit is a fault that is injected into a call.
 type Hit struct {
 	Fault
 	seen int
@@ -86,14 +86,12 @@ func (f *Hit) hits(n int) bool {
 	}
 }
 
-// Begin calls the hook before the operation.
 func (f *Hit) Begin() {
 	if f.Before != nil {
 		f.Before()
 	}
 }
 
-// End calls the hook after the operation.
 func (f *Hit) End() {
 	if f.After != nil {
 		f.After()

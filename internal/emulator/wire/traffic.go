@@ -94,8 +94,7 @@ func (t *Traffic) closing() chan struct{} {
 	return t.closed
 }
 
-// Wait waits for d, whether the caller still waits or not: a request that is carried out late, after its caller gave up,
-// is a fault worth having.
+// Wait waits for d, whether the caller still waits or not, so that a request can be carried out after its caller gave up.
 func (t *Traffic) Wait(d time.Duration) {
 	t.mu.Lock()
 	closed := t.closing()
@@ -116,8 +115,7 @@ type Answer struct {
 	Body   []byte
 }
 
-// Serve answers one call: with what do returns, unless a fault is to happen to it; the service's errors for the kinds that
-// refuse a call are refusal's.
+// Serve answers one call: with what do returns, or, if a fault is injected that refuses the call, with refusal's answer.
 func (t *Traffic) Serve(writer http.ResponseWriter, call Call, raw []byte, refusal func(Fault) Answer, do func() Answer) {
 	if t.Ended() {
 		panic(http.ErrAbortHandler)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// lastAnswer returns an answer that asks for another try later than there is time for. The client would wait until its time is over,
+// lastAnswer returns an answer that asks for another try at a time after the deadline. The client would wait until the deadline,
 // and its error would not say what was answered.
 type lastAnswer struct{ next http.RoundTripper }
 

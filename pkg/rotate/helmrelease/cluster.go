@@ -67,7 +67,7 @@ func (c *cluster) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	return clientcmd.NewDefaultClientConfig(*api.NewConfig(), &clientcmd.ConfigOverrides{Context: api.Context{Namespace: c.namespace}})
 }
 
-// helm is the configuration of Helm's actions. What Helm would log may quote what it renders: it logs nothing.
+// helm is the configuration of Helm's actions. It logs nothing, for Helm's log may quote what it renders.
 func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	silent := func(string, ...any) {}
 	client := kube.New(c)
@@ -79,8 +79,8 @@ func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	return &action.Configuration{RESTClientGetter: c, KubeClient: client, Releases: stored, Log: silent}
 }
 
-// rehearsal is a client of Helm's without effect: it lets reads through, and patches as dry runs, which the server tries and
-// does not keep; nothing else. The objects that it builds are bound to it.
+// rehearsal is a client of Helm's without effect. It lets only reads through, and patches as dry runs, which the server tries and
+// does not keep. The objects that it builds are bound to it.
 type rehearsal struct {
 	helm *kube.Client
 	lost error // of the last call that got no answer; Helm makes a text of it
