@@ -20,7 +20,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
-// TestFigures runs everything, with few runs, and compares what does not depend on the machine with its limit.
+// TestFigures runs everything, with few runs, and holds the figures that do not depend on the machine against their limits.
 func TestFigures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles and runs the function")
@@ -177,8 +177,8 @@ func TestParseNext(t *testing.T) {
 	}
 }
 
-// timeline makes calls of names, each 1 ms after the answer of the one before; "wait" is two seconds without any, and a
-// name that ends in ":" begins a step. Names of Maia's are its own.
+// timeline makes calls of these names, each 1 ms after the answer of the one before. "wait" is two seconds without a call; a name
+// that ends in ":" begins a step; names of Maia's calls go to Maia.
 func timeline(names ...string) (calls []call) {
 	now, step := time.Unix(0, 0), "createSecret"
 	for _, name := range names {

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// server answers each call with what its Deployment is by now: as many changes as there were.
+// server answers each call with its Deployment as it then is: the number of changes so far.
 type server struct{ changes int }
 
 // RoundTrip implements http.RoundTripper.

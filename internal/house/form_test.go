@@ -23,7 +23,7 @@ func TestLinesAreShort(t *testing.T) {
 	})
 }
 
-// Each package has a comment that says what it is for; one of tests alone as well.
+// Each package has a comment that says what it is for, even one that has only tests.
 func TestPackagesHaveComments(t *testing.T) {
 	documented := map[string]bool{}
 	files(t, []string{".go"}, func(name, text string) {

@@ -11,7 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/docstest"
 )
 
-// unswept are the folders whose words and lines are not yet as they shall be.
+// unswept are the folders that do not keep the rules about words and lines yet.
 var unswept = []string{
 	".ci", "Makefile", "template.yaml", "cmd", "deploy", "functions", "pkg",
 	"internal/alerttest", "internal/doctor", "internal/emulator", "internal/freeport", "internal/load", "internal/model", "internal/prove",

@@ -21,7 +21,7 @@ var (
 	part    = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+`) // of an identifier
 )
 
-// The words that the glossary replaces occur nowhere, also not as a part of an identifier.
+// The words that the glossary replaces occur nowhere, not even as parts of identifiers.
 func TestWordsAreThoseOfTheGlossary(t *testing.T) {
 	instead := map[string]string{}
 	var phrases []string

@@ -223,7 +223,7 @@ func TestResourcePolicyWithoutResource(t *testing.T) {
 	if !p.Allows(r) {
 		t.Error("not allowed")
 	}
-	// A statement that is not from a document does not become about everything.
+	// A statement without resources that was put together in Go is not about every resource.
 	if (iampolicy.Statement{Effect: "Allow", Actions: []string{"*"}}).Matches(r) {
 		t.Error("a statement without resource and principal matches")
 	}

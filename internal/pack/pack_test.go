@@ -56,7 +56,8 @@ func copyModule(t *testing.T) string {
 	return to
 }
 
-// TestTheSameSourceMakesTheSameBytes builds in two places, with and without git, and asks Go for marks of git in vain.
+// TestTheSameSourceMakesTheSameBytes builds in two places, with and without git, even if the environment asks Go for marks of
+// git.
 func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the function")

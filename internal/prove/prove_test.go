@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A part of the scenarios, chosen by their names: of those that do not take minutes, the ones that have to be survived.
+// part are some of the scenarios, by their names: the most dangerous of those that do not take minutes.
 var part = map[string][]string{
 	"aws": {
 		"aws/Pause@createSecret#1/late",
@@ -116,7 +116,7 @@ func TestPartOfTheScenarios(t *testing.T) {
 	}
 }
 
-// What judges a scenario must be able to say no: a wire that keeps the PAUSE of another, say, is no rotation.
+// The judge of a scenario must see whatever is broken.
 func TestJudgeSeesWhatIsBroken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles and runs the function")

@@ -16,7 +16,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// someCalls are those of a rotation, few.
+// someCalls are a few calls of a rotation.
 var someCalls = []call{
 	{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
 	{source: stage.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
@@ -71,7 +71,7 @@ func TestHurriedQuirksAreQuirks(t *testing.T) {
 	}
 }
 
-// The page is written by make prove. A quirk that is new, or another than it was, needs a new run.
+// The page is written by make prove. After a change of the quirks it must be run again.
 func TestPageHasEveryQuirk(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reliability.md")
 	if err != nil {
@@ -199,7 +199,7 @@ func TestRunnerThatIsLeftPaused(t *testing.T) {
 	}
 }
 
-// A quirk that has nothing refused, and one that changes nothing, are not as their tables say.
+// The judge sees it if a quirk that should have a rotation refused does not, and if one that should not does.
 func TestJudgeSeesARefusalThatIsNone(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

@@ -17,7 +17,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// mustBeConfiguration checks an error of a parser: of the kind, naming what is wrong, and without the secret.
+// mustBeConfiguration checks that a parser's error is a Configuration error, names what is wrong, and does not hold the secret.
 func mustBeConfiguration(t *testing.T, err error, names string) {
 	t.Helper()
 	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
@@ -28,7 +28,8 @@ func mustBeConfiguration(t *testing.T, err error, names string) {
 	}
 }
 
-// FuzzInvocation: an invocation is a timer's, of which only short values are kept, or a Configuration error that repeats nothing of it.
+// FuzzInvocation: an invocation is a timer's, of which only short values are kept, or else a Configuration error that repeats
+// nothing of it.
 func FuzzInvocation(f *testing.F) {
 	for _, sample := range []string{
 		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00",` +

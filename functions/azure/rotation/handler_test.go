@@ -316,7 +316,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestEnding: an invocation that comes when the function ends is refused, and one that is at work is waited for.
+// TestEnding: an invocation that comes while the function ends is refused, and one that is at work is waited for.
 func TestEnding(t *testing.T) {
 	var log bytes.Buffer
 	h := New(with(map[string]string{"MAIA_CONTAINER_APPS": appID}), &log)

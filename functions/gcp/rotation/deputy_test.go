@@ -231,8 +231,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
-// is not listed, or is another release's, too.
+// TestConfusedDeputyWhileTheVictimIsDown: the store of a runner that is down is repaired if it lacks Maia's secret; but not if
+// the agent is not listed, or is another release's too.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const victims, thiefs = "namespaces/victim/releases/runner", "namespaces/thief/releases/runner"
 	for name, settings := range map[string]map[string]string{

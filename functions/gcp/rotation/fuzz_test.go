@@ -13,7 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// mustBeConfiguration checks an error of a parser: of the kind, naming what is wrong, and without the secret.
+// mustBeConfiguration checks that a parser's error is a Configuration error, names what is wrong, and does not hold the secret.
 func mustBeConfiguration(t *testing.T, err error, names string) {
 	t.Helper()
 	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
@@ -72,8 +72,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzReleases: a configuration has the releases that the variable names, each once, and none of them leaves its place in a path; or it is
-// a Configuration error that names the variable.
+// FuzzReleases: a configuration has the releases that the variable names, each once, and none of them reaches beyond its place in
+// a path; or else there is a Configuration error that names the variable.
 func FuzzReleases(f *testing.F) {
 	for _, sample := range []string{
 		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster,
@@ -115,8 +115,8 @@ func FuzzReleases(f *testing.F) {
 	})
 }
 
-// FuzzConfig: an environment is a configuration, with a list of agents where there are several releases, or a Configuration error that
-// names the variable and does not repeat the secret.
+// FuzzConfig: an environment is a configuration (with a list of agents if there are several releases), or else a Configuration
+// error that names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
 	sample := strings.Join(functiontest.Environ(valid()), "\n")
 	f.Add(sample)
@@ -143,7 +143,8 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// FuzzAPICredential: the credential is what the document holds, once and as strings, or an error that does not repeat it.
+// FuzzAPICredential: the document gives the credential that it holds, once and as strings, or else an error that does not repeat
+// it.
 func FuzzAPICredential(f *testing.F) {
 	for _, sample := range []string{
 		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret +

@@ -262,7 +262,7 @@ func TestPanicIsContained(t *testing.T) {
 	}
 }
 
-// TestDeadline: there is time left to say in which state the runners are before the platform ends the process, and the run does not
+// TestDeadline: before the platform ends the process there is time to report in which state the runners are, and the run does not
 // end with its caller.
 func TestDeadline(t *testing.T) {
 	for _, test := range []struct{ platform, want time.Duration }{

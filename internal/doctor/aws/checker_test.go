@@ -70,14 +70,13 @@ func short(report doctor.Report) (findings, skipped string) {
 	return strings.Join(found, ", "), strings.Join(not, " ")
 }
 
-// deny has the calls of an operation refused of which the request holds a text.
+// deny has those calls of an operation refused whose request holds a text.
 func deny(handler *awsjson.Handler, operation, text string) {
 	handler.Inject(awsjson.Fault{
 		Operation: operation, Kind: awsjson.AccessDenied, Match: func(raw []byte) bool { return bytes.Contains(raw, []byte(text)) },
 	})
 }
 
-// TestCheck disturbs an installation that is in order.
 func play(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -85,6 +84,7 @@ func play(t *testing.T, err error) {
 	}
 }
 
+// TestCheck disturbs an installation that is in order.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	const maiaOf = "maia-region maia-token maia-agent maia-role maia-runner maia-secret"

@@ -475,7 +475,7 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestLinkAway has a list go on at another host: no token is sent there.
+// TestLinkAway has the next page of a list on another host: no token is sent there.
 func TestLinkAway(t *testing.T) {
 	i := azuretest.New(t)
 	asked := false

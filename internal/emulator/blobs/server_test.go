@@ -330,7 +330,7 @@ func TestWithoutTheToken(t *testing.T) {
 	})
 }
 
-// What the SDK does not get wrong, and what is not emulated.
+// Requests that the SDK does not send, and what is not emulated.
 func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, target string

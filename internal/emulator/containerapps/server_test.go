@@ -37,7 +37,7 @@ func (c credential) GetToken(context.Context, policy.TokenRequestOptions) (azcor
 	return azcore.AccessToken{Token: string(c), ExpiresOn: time.Now().Add(24 * time.Hour)}, nil
 }
 
-// started are the environments with which replicas have started.
+// rig is a server with the SDK's clients of it, and the environments with which replicas have started.
 type rig struct {
 	t       *testing.T
 	server  *containerapps.Server
@@ -356,7 +356,7 @@ type seen struct {
 	ready    bool
 }
 
-// The ways in which a restart may show that are not the usual one.
+// Restarts that show in other ways than the usual one.
 func TestRestartsThatShowOtherwise(t *testing.T) {
 	restart := func(r *rig) {
 		if _, err := r.revisions.RestartRevision(r.t.Context(), "runners", "runner", "runner--1", nil); err != nil {
@@ -562,7 +562,7 @@ func TestWithoutTheToken(t *testing.T) {
 	})
 }
 
-// What the SDK does not get wrong.
+// Requests that the SDK does not send.
 func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 	const version = "?api-version=2025-01-01"
 	for name, test := range map[string]struct {

@@ -156,7 +156,7 @@ func (w *world) want(t *testing.T, want string) {
 	}
 }
 
-// pass lets time pass, and what is due in it happen.
+// pass lets time pass, in which what is due happens.
 func pass(d time.Duration) {
 	time.Sleep(d) // of the bubble
 	synctest.Wait()

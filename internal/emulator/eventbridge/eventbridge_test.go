@@ -241,7 +241,7 @@ func TestRefusedRules(t *testing.T) {
 	}
 }
 
-// What the handler of all services does, with the names of this one.
+// The handler that all services share, with the names of this one.
 func TestOverLoopback(t *testing.T) {
 	server, _ := newServer(t)
 	loopback := httptest.NewServer(server)

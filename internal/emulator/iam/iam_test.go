@@ -313,7 +313,7 @@ func TestRegion(t *testing.T) {
 		_, err := c.SimulatePrincipalPolicy(t.Context(), input([]string{"s3:Get"}))
 		awstest.WantStatus(t, err, test.status, "SignatureDoesNotMatch", "scoped")
 	}
-	// What the SDK signs for without an endpoint of one's own.
+	// The SDK signs for this region if it is given no endpoint.
 	server := iam.New(iam.Options{Account: "210987654321"})
 	arn := server.AddRole("x")
 	c := sdk.NewFromConfig(aws.Config{

@@ -125,7 +125,7 @@ func TestAnEndpointThatIsRepairedIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What the SDK does not get wrong.
+// Requests that the SDK does not send.
 func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 	const good = identity.Path + "?api-version=2019-08-01&resource=" + arm
 	for name, test := range map[string]struct {

@@ -162,8 +162,7 @@ func TestErrorIsTyped(t *testing.T) {
 	}
 }
 
-// A change that is refused changes nothing, and what a caller keeps of the
-// function that it gave is not the server's.
+// A refused change changes nothing, and the server keeps a copy of the function that its caller gave.
 func TestFunctionIsCopied(t *testing.T) {
 	server, c := newServer(t)
 	variables := map[string]string{"AB": "1"}

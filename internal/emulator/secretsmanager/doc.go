@@ -1,5 +1,5 @@
-// Package secretsmanager is AWS Secrets Manager as a rotation function meets
-// it: secrets, their versions and staging labels, and rotations that call the
+// Package secretsmanager emulates what a rotation function uses of AWS Secrets
+// Manager: secrets, their versions and staging labels, and rotations that call the
 // function's four steps.
 //
 //	server := secretsmanager.New(secretsmanager.Options{Invoke: invokeFunction})

@@ -310,8 +310,7 @@ func TestNoValueIsListed(t *testing.T) {
 	}
 }
 
-// strictEntry and strictDescription have the members of the API's model that
-// the emulator may answer, with the types that they have on the wire.
+// The strict types have the members of the API's model that the emulator may answer, with their types on the wire.
 type strictMetadata struct {
 	ARN, Name, Description, KmsKeyId, RotationLambdaARN                               string
 	RotationEnabled                                                                   bool

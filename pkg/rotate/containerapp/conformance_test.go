@@ -160,8 +160,8 @@ func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 // BreakRestarts implements rotatetest.Platform: of both revisions.
 func (h *azurePlatform) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
 
-// Kept implements rotatetest.Platform. When the app was changed last is not kept: the question before a refresh is a change that
-// alters nothing. Neither is a blob that is empty: it is only the lock.
+// Kept implements rotatetest.Platform. It leaves out when the app was changed last, because the question before a refresh is a
+// change that alters nothing, and empty blobs, which are only locks.
 func (h *azurePlatform) Kept() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")

@@ -190,8 +190,8 @@ func (h *gkePlatform) must(do func() error) {
 	}
 }
 
-// follow waits until the cluster has done what it does by itself, and has the runners of new pods log in, those of gone
-// ones stop.
+// follow waits until the cluster has done what it does by itself. The runners of new pods log in then, and those of deleted pods
+// stop.
 func (h *gkePlatform) follow(after time.Duration) {
 	h.turn <- struct{}{}
 	defer func() { <-h.turn }()

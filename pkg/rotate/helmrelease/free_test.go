@@ -29,7 +29,7 @@ func TestObserveTellsWhetherTheLeaseIsFree(t *testing.T) {
 	is("another", two, false)
 	one.Release(t.Context())
 	is("given back", two, true)
-	// Of a holder that cannot be asked: how long it has been dead is not known.
+	// Another holder that cannot be asked: how long it has been dead is not known.
 	me, seconds, long := "another", int32(45), metav1.NewMicroTime(metav1.Now().AddDate(0, 0, -1))
 	lease, err := r.clients.CoordinationV1().Leases(r.namespace).Get(t.Context(), leaseOfRelease, metav1.GetOptions{})
 	r.must(err)
