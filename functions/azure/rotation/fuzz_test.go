@@ -14,19 +14,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
-
-// mustBeConfiguration checks that a parser's error is a Configuration error, names what is wrong, and does not hold the secret.
-func mustBeConfiguration(t *testing.T, err error, names string) {
-	t.Helper()
-	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
-		t.Errorf("the error does not name %s: %v", names, err)
-	}
-	if strings.Contains(err.Error(), apiSecret) {
-		t.Errorf("the error holds the secret: %v", err)
-	}
-}
 
 // FuzzInvocation: an invocation is a timer's, of which only short values are kept, or else a Configuration error that repeats
 // nothing of it.
@@ -46,7 +34,7 @@ func FuzzInvocation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		invoked, err := parseInvocation(body)
 		if err != nil {
-			mustBeConfiguration(t, err, "the invocation")
+			functiontest.WantConfiguration(t, err, "the invocation", apiSecret)
 			return
 		}
 		if !json.Valid(body) {
@@ -142,7 +130,7 @@ func FuzzResourceID(f *testing.F) {
 		}
 		config, err := ParseConfig(with(map[string]string{"MAIA_CONTAINER_APPS": text}))
 		if err != nil {
-			mustBeConfiguration(t, err, "MAIA_")
+			functiontest.WantConfiguration(t, err, "MAIA_", apiSecret)
 			return
 		}
 		for _, one := range config.Apps {
@@ -169,7 +157,7 @@ func FuzzStateURL(f *testing.F) {
 		config, err := ParseConfig(with(map[string]string{"MAIA_STATE_CONTAINER_URL": text, "AzureWebJobsStorage__accountName": account}))
 		if err != nil {
 			if !strings.Contains(account, apiSecret) && !strings.Contains(hostOf(text), apiSecret) && !strings.Contains(pathOf(text), apiSecret) {
-				mustBeConfiguration(t, err, "")
+				functiontest.WantConfiguration(t, err, "", apiSecret)
 			}
 			return
 		}

@@ -13,17 +13,6 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// mustBeConfiguration checks that a parser's error is a Configuration error, names what is wrong, and does not hold the secret.
-func mustBeConfiguration(t *testing.T, err error, names string) {
-	t.Helper()
-	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
-		t.Errorf("the error does not name %s: %v", names, err)
-	}
-	if strings.Contains(err.Error(), apiSecret) {
-		t.Errorf("the error holds the secret: %v", err)
-	}
-}
-
 // FuzzCallHeaders: whatever the headers are, each line of the log is JSON and short, and a trace is one name below the project.
 func FuzzCallHeaders(f *testing.F) {
 	f.Add("105445aa7843bc8bf206b12000100000/1;o=1", "", "maia-rotate", "2026-03-01T10:00:00Z")
@@ -89,7 +78,7 @@ func FuzzReleases(f *testing.F) {
 		err := config.parseReleases(map[string]string{envReleases: text})
 		if err != nil {
 			if !strings.Contains(text+kubeconfig, apiSecret) {
-				mustBeConfiguration(t, err, envReleases)
+				functiontest.WantConfiguration(t, err, envReleases, apiSecret)
 			}
 			return
 		}
@@ -130,7 +119,7 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			if strings.Count(text, apiSecret) <= 1 && (strings.Contains(text, "MAIA_CLIENT_SECRET="+apiSecret) ||
 				!strings.Contains(text, apiSecret)) {
-				mustBeConfiguration(t, err, "MAIA_")
+				functiontest.WantConfiguration(t, err, "MAIA_", apiSecret)
 			}
 			return
 		}
@@ -157,7 +146,7 @@ func FuzzAPICredential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		credential, err := parseCredential(data, version)
 		if err != nil {
-			mustBeConfiguration(t, err, version)
+			functiontest.WantConfiguration(t, err, version, apiSecret)
 			return
 		}
 		var document map[string]any

@@ -40,9 +40,9 @@ type Handler struct {
 	config     Config
 	operations map[string]operation
 
-	varyMu sync.Mutex
-	vary   []func(operation string, n int) Fault
-	calls  int // that were asked about
+	answersMu       sync.Mutex
+	throttled, slow bool // quirks, see [Handler.PlayAnswers]
+	calls           int  // that the quirks have seen
 
 	wire.Traffic
 }
@@ -91,7 +91,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f := h.Match(name, raw)
 	if f.Kind == NoFault {
-		varied := h.varied(name)
+		varied := h.varied()
 		f.Kind, f.Delay = varied.Kind, varied.Delay
 	}
 	call.Fault = f.Kind

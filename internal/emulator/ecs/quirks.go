@@ -52,15 +52,12 @@ func (s *Server) Play(names ...string) error {
 	if err := quirk.Known(Quirks(), names); err != nil {
 		return fmt.Errorf("ecs: %w", err)
 	}
+	s.PlayAnswers(names...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
 		s.played[name] = true
 		switch name {
-		case "throttled":
-			s.Vary(awsjson.Throttled)
-		case "slow-answers":
-			s.Vary(awsjson.Slowly)
 		case "breaker-once":
 			s.each(func(sv *service) { sv.failNext, sv.failRollback = true, sv.spec.Rollback })
 		case "cannot-move":

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -63,12 +64,8 @@ type cluster struct {
 
 // New returns a service without clusters. It must be closed.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
 	s := &Server{
 		Handler: awsjson.New(awsjson.Config{
 			SigningName:     "ecs",

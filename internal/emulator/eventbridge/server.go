@@ -1,6 +1,7 @@
 package eventbridge
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,12 +30,8 @@ type Server struct {
 
 // New returns a service with the default bus, without rules. It must be closed.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
 	s := &Server{
 		Handler: awsjson.New(awsjson.Config{
 			SigningName:     "events",

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -52,12 +53,8 @@ type Server struct {
 
 // New returns a service without roles.
 func New(options Options) *Server {
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
+	options.Account = cmp.Or(options.Account, "123456789012")
+	options.Region = cmp.Or(options.Region, "eu-west-1")
 	return &Server{options: options, roles: map[string]*role{}}
 }
 

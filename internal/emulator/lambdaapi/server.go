@@ -1,6 +1,7 @@
 package lambdaapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,12 +32,8 @@ type Server struct {
 
 // New returns a service without functions.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
 	return &Server{options: options, functions: map[string]*Function{}}
 }
 

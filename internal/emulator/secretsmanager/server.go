@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -56,15 +57,9 @@ type Server struct {
 
 // New returns a service without secrets. It must be closed.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
-	if options.Attempts == 0 {
-		options.Attempts = 3
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
+	options.Attempts = cmp.Or(options.Attempts, 3)
 	s := &Server{
 		Handler: awsjson.New(awsjson.Config{
 			SigningName:     "secretsmanager",

@@ -4,7 +4,10 @@ package functiontest
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // Environ is an environment as [os.Environ] has it.
@@ -26,4 +29,15 @@ func Lines(t testing.TB, log []byte) (all []map[string]any) {
 		all = append(all, object)
 	}
 	return all
+}
+
+// WantConfiguration checks that a parser's error is a Configuration error, names what is wrong, and does not hold the secret.
+func WantConfiguration(t testing.TB, err error, names, secret string) {
+	t.Helper()
+	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
+		t.Errorf("the error does not name %s: %v", names, err)
+	}
+	if strings.Contains(err.Error(), secret) {
+		t.Errorf("the error holds the secret: %v", err)
+	}
 }
