@@ -38,7 +38,7 @@ var mayImport = []struct {
 	{"internal/emulator/awstest", slices.Concat(amazon, []string{module + "internal/emulator"})},
 }
 
-// What a function links, by way of whatever it imports, besides the libraries of its own cloud.
+// What a function may not link, not even by way of what it imports.
 var mustNotLink = []struct {
 	function string
 	never    []string

@@ -106,7 +106,8 @@ func TestTrace(t *testing.T) {
 				t.Errorf("%s: the line is %v", name, line)
 			}
 		}
-		if first := functiontest.Lines(t, log.Bytes())[0]; first["message"] != "called" || first["job"] != "maia-rotate" || first["severity"] != "INFO" {
+		if first := functiontest.Lines(t, log.Bytes())[0]; first["message"] != "called" || first["job"] != "maia-rotate" ||
+			first["severity"] != "INFO" {
 			t.Errorf("the first line is %v", first)
 		}
 	}
