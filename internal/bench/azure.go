@@ -160,7 +160,6 @@ func ready(ctx context.Context, client *http.Client, url string) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// rotateAzure rotates in a new world.
 func rotateAzure(ctx context.Context, app string) (measured azureRotation, err error) {
 	recorder := recorder{step: "call"}
 	world, err := aca.New(ctx, aca.Options{App: app, Wrap: func(service stage.Source, handler http.Handler) http.Handler {

@@ -55,7 +55,6 @@ func gcpFigures(ctx context.Context, dir string, rotations int, print func(strin
 	return nil
 }
 
-// rotateGCP rotates in a new world.
 func rotateGCP(ctx context.Context, plane, binary string) (measured gcpRotation, err error) {
 	world, err := gke.New(ctx, gke.Options{ControlPlane: plane, Binary: binary})
 	if err != nil {

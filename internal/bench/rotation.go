@@ -16,7 +16,6 @@ type rotation struct {
 	peak              int64   // bytes; 0 is not known
 }
 
-// rotate rotates in a new world.
 func rotate(ctx context.Context, binary string) (measured rotation, err error) {
 	var recorder recorder
 	world, err := sandbox.New(ctx, sandbox.Options{Binary: binary, Wrap: recorder.wrap, OnEvent: recorder.event})

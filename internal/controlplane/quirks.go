@@ -164,7 +164,6 @@ type staged struct {
 	next  http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (s staged) RoundTrip(request *http.Request) (*http.Response, error) {
 	e := &exchange{request: request, what: whatOf(request)}
 	for _, p := range s.stage.playing {
@@ -268,7 +267,6 @@ func fromUpgrade(what, message string) func(*Stage, *exchange) {
 	}
 }
 
-// scaleUp doubles the replicas, as an autoscaler does.
 func (s *Stage) scaleUp() error {
 	deployments := s.clients.AppsV1().Deployments(s.Namespace)
 	scale, err := deployments.GetScale(context.Background(), s.Deployment, metav1.GetOptions{})

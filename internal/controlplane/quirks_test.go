@@ -16,7 +16,6 @@ import (
 // server answers each call with its Deployment as it then is: the number of changes so far.
 type server struct{ changes int }
 
-// RoundTrip implements http.RoundTripper.
 func (s *server) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method != http.MethodGet {
 		s.changes++

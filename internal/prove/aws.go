@@ -77,14 +77,12 @@ type awsWorld struct {
 	events [][]byte // for which the function was invoked
 }
 
-// remember keeps an event.
 func (w *awsWorld) remember(event []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, event)
 }
 
-// remembered are the events so far.
 func (w *awsWorld) remembered() [][]byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,7 +169,6 @@ func (w *awsWorld) restarts() (most int) {
 	return most
 }
 
-// unconfirmed reads the labels of the note.
 func (w *awsWorld) unconfirmed() bool {
 	return slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), func(version secretsmanager.Version) bool {
 		return slices.ContainsFunc(version.Stages, func(label string) bool { return strings.HasPrefix(label, "maia-rotate/pausing/") })

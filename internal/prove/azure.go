@@ -52,7 +52,6 @@ func (*onAzure) folded() []string {
 // stored is the phase that begins with the change of the app's secrets.
 const stored = "stored"
 
-// managerService is Azure Resource Manager.
 func managerService(w *wire) service {
 	return service{source: stage.FromContainerApps, identify: w.identifyManager, refuse: func(many bool, _ *http.Request) answer {
 		if many {
@@ -103,7 +102,6 @@ func (w *wire) hasRefreshed() bool {
 	return w.phase != "" && w.phase != paused
 }
 
-// blobService is blob storage.
 func blobService(w *wire) service {
 	return service{source: stage.FromBlobs, identify: w.identifyBlob, refuse: func(many bool, _ *http.Request) answer {
 		code, status, header := "InternalError", http.StatusInternalServerError, http.Header{}
@@ -289,7 +287,6 @@ func (w *azureWorld) restarts() (most int) {
 	return most
 }
 
-// unconfirmed reads the note in the runner's blob.
 func (w *azureWorld) unconfirmed() bool {
 	for _, content := range w.State.Blobs(aca.StateContainer) {
 		var blob struct{ Paused *rotate.OwnPause }

@@ -28,14 +28,12 @@ type row struct{ part, what, value string }
 // mark begins a line with a figure.
 const mark = "figure: "
 
-// say prints a line.
 func (f *figures) say(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fmt.Fprintf(f.out, format+"\n", args...)
 }
 
-// add adds one.
 func (f *figures) add(part, what string, value any) {
 	f.say("%s%s, %s: %v", mark, part, what, value)
 	f.mu.Lock()

@@ -79,7 +79,6 @@ func (*onGCP) faults() int { return 1 }
 // noteWrite begins the names of the calls that write the Lease, but for those that give it back.
 const noteWrite = "write Lease "
 
-// kubernetesService is the API server.
 func kubernetesService() service {
 	return service{source: stage.FromKubernetes, identify: identifyKubernetes, refuse: func(many bool, _ *http.Request) answer {
 		status, reason, header := http.StatusServiceUnavailable, "ServiceUnavailable", http.Header{"Content-Type": {"application/json"}}
@@ -223,7 +222,6 @@ type cluster struct {
 	plays atomic.Pointer[httputil.ReverseProxy]
 }
 
-// ServeHTTP implements http.Handler.
 func (c *cluster) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if plays := c.plays.Load(); plays != nil {
 		plays.ServeHTTP(writer, request)
@@ -353,7 +351,6 @@ func (w gcpWorld) restarts() int {
 	return max(0, revisions-1)
 }
 
-// unconfirmed reads the note in the Lease.
 func (w gcpWorld) unconfirmed() bool {
 	leases, err := w.Clients.CoordinationV1().Leases(w.Namespace()).List(context.Background(), metav1.ListOptions{})
 	if err != nil {

@@ -157,7 +157,6 @@ func carryOut(ctx context.Context, body []byte, next http.Handler, request *http
 	return kept.answer
 }
 
-// truncate sends half of an answer.
 func truncate(whole answer, writer http.ResponseWriter) {
 	whole.header.Set("Content-Length", fmt.Sprint(len(whole.body)))
 	whole.body = whole.body[:len(whole.body)/2]

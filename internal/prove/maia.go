@@ -17,7 +17,6 @@ const (
 	restarted = "restarted" // begins with a call of the cloud
 )
 
-// maiaService is Maia.
 func maiaService() service {
 	return service{source: stage.FromMaia, identify: identifyMaia, refuse: func(many bool, request *http.Request) answer {
 		status, header := http.StatusServiceUnavailable, http.Header{"Content-Type": {"application/problem+json"}}

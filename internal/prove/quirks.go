@@ -59,7 +59,6 @@ func (s scenario) namesFor(service string) (names []string) {
 	return names
 }
 
-// plays reports whether a quirk is played.
 func (s scenario) plays(service, name string) bool { return slices.Contains(s.namesFor(service), name) }
 
 // hurried are the quirks that take an hour or the like, and how many times faster they are played. What they are compared with is
@@ -72,7 +71,6 @@ var hurried = map[string]int{
 	onKubernetes + "-records-immutable-after-the-refresh": 8,
 }
 
-// hurry is how many times faster a service is.
 func (s scenario) hurry(service string) int {
 	times := 1
 	for _, q := range s.quirks {

@@ -21,7 +21,6 @@ type service struct {
 	refuse func(tooMany bool, request *http.Request) answer
 }
 
-// identity is what a request is.
 type identity struct {
 	name    string // operation and resource, such as "PutSecretValue runner"
 	changes bool
@@ -74,7 +73,6 @@ func (w *wire) killFunction() {
 	w.kill()
 }
 
-// hasKilled reports whether a fault has killed the function.
 func (w *wire) hasKilled() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,7 +145,6 @@ func (w *wire) arrive(source stage.Source, made identity, from string) *injectio
 	return hit
 }
 
-// reported are the calls in words.
 func (w *wire) reported() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,17 +191,14 @@ type keeper struct {
 	body bytes.Buffer
 }
 
-// Header implements http.ResponseWriter.
 func (k *keeper) Header() http.Header { return k.header }
 
-// WriteHeader implements http.ResponseWriter.
 func (k *keeper) WriteHeader(status int) {
 	if k.status == 0 {
 		k.status = status
 	}
 }
 
-// Write implements http.ResponseWriter.
 func (k *keeper) Write(p []byte) (int, error) {
 	k.WriteHeader(http.StatusOK)
 	return k.body.Write(p)
@@ -221,7 +215,6 @@ type receiver struct {
 // stolen begins the paths to which a redirect leads. Requests for others have come to the wrong server.
 const stolen = "/stolen"
 
-// ServeHTTP implements http.Handler.
 func (r *receiver) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if !strings.HasPrefix(request.URL.Path, stolen) {
 		http.NotFound(writer, request)

@@ -93,7 +93,6 @@ func plain(url string) bool { return strings.HasPrefix(strings.ToLower(url), "ht
 // tokens gives the errors of a credential their kinds. The SDK's own text is not used, for it quotes the whole answer.
 type tokens struct{ azcore.TokenCredential }
 
-// GetToken implements azcore.TokenCredential.
 func (t tokens) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	bounded, cancel := context.WithTimeout(ctx, identityWait)
 	defer cancel()

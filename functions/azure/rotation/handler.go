@@ -84,7 +84,6 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 // WorkTime is how long an invocation may work.
 func WorkTime() time.Duration { return function.WorkTime(timeout) }
 
-// work heals and rotates.
 func (h *Handler) work(ctx context.Context, log *slog.Logger, timer TimerInfo) (fleet.Result, error) {
 	ctx, cancel := context.WithDeadline(ctx, function.Deadline(ctx, timeout))
 	defer cancel()

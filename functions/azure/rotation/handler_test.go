@@ -289,7 +289,6 @@ type witness struct {
 	call context.Context
 }
 
-// Handle implements slog.Handler.
 func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	if w.call == nil {
 		w.call = ctx

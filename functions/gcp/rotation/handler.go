@@ -110,7 +110,6 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	_ = http.NewResponseController(writer).Flush() // before End returns; a test's writer may not be able to
 }
 
-// work heals and rotates.
 func (h *Handler) work(ctx context.Context, log *slog.Logger) (fleet.Result, error) {
 	targets, err := h.targets(ctx, h.config.Releases, log)
 	if err != nil {

@@ -197,7 +197,6 @@ type witness struct{ call context.Context }
 // Enabled implements slog.Handler.
 func (*witness) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle implements slog.Handler.
 func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	if w.call == nil {
 		w.call = ctx
@@ -205,10 +204,8 @@ func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	return nil
 }
 
-// WithAttrs implements slog.Handler.
 func (w *witness) WithAttrs([]slog.Attr) slog.Handler { return w }
 
-// WithGroup implements slog.Handler.
 func (w *witness) WithGroup(string) slog.Handler { return w }
 
 // TestEnd: a run is cancelled, and End returns when its call is answered.

@@ -147,7 +147,6 @@ func failure(action string, err error) error {
 	return worded{err, action + ": " + text}
 }
 
-// worded is an error with a text of its own.
 type worded struct {
 	error
 	text string

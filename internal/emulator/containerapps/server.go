@@ -273,7 +273,6 @@ func (a *app) uses(name string) bool {
 	return reads(a.containers()) || slices.ContainsFunc(a.revisions, func(r *revision) bool { return r.active && reads(r.containers) })
 }
 
-// plain is a value as JSON has it.
 func plain(value any) map[string]any {
 	text, err := json.Marshal(value)
 	if err != nil {

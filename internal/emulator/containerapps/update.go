@@ -112,7 +112,7 @@ func takeSecrets(change map[string]any) (secrets []Secret, given bool, failed *r
 	return secrets, true, nil
 }
 
-// merge is a JSON merge patch.
+// merge carries out a JSON merge patch.
 func merge(into, change map[string]any) {
 	for name, value := range change {
 		nested, isObject := value.(map[string]any)

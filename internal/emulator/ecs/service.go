@@ -11,7 +11,7 @@ import (
 // the circuit breaker makes it FAILED.
 const breakerThreshold = 3
 
-// service is one service. The server's lock guards it.
+// service is guarded by the server's lock.
 type service struct {
 	spec        ServiceSpec
 	cluster     *cluster
@@ -33,7 +33,6 @@ type service struct {
 
 func (sv *service) primary() *deployment { return sv.deployments[0] }
 
-// deployment is one deployment of a service.
 type deployment struct {
 	id               string
 	status           string // PRIMARY, ACTIVE, INACTIVE

@@ -24,8 +24,7 @@ const (
 	busARN   = "arn:aws:events:eu-west-1:123456789012:event-bus/"
 )
 
-// newServer returns a server with rules, and an SDK client of it, without a
-// network and without retries.
+// newServer returns a server with rules, and an SDK client of it.
 func newServer(t *testing.T) (*eventbridge.Server, *sdk.Client) {
 	t.Helper()
 	server := eventbridge.New(eventbridge.Options{})

@@ -30,8 +30,7 @@ const (
 	api     = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:api-AbCdEf"
 )
 
-// newServer returns a server with the role "rotate", and an SDK client of it,
-// without a network and without retries.
+// newServer returns a server with the role "rotate", and an SDK client of it.
 func newServer(t *testing.T, options iam.Options) (*iam.Server, *sdk.Client) {
 	t.Helper()
 	server := iam.New(options)

@@ -23,7 +23,6 @@ const (
 	// globalRegion is where IAM of the commercial partition lives.
 	globalRegion = "us-east-1"
 
-	// maxRequest is the largest request body in bytes.
 	maxRequest = 1 << 20
 )
 

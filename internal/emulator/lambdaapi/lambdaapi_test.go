@@ -27,8 +27,7 @@ const (
 		`"Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"}}}]}`
 )
 
-// newServer returns a server with the function "rotate", and an SDK client of
-// it, without a network and without retries.
+// newServer returns a server with the function "rotate", and an SDK client of it.
 func newServer(t *testing.T) (*lambdaapi.Server, *sdk.Client) {
 	t.Helper()
 	server := lambdaapi.New(lambdaapi.Options{})

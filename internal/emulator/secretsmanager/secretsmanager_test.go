@@ -12,8 +12,6 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 )
 
-// newServer returns a server and an SDK client of it, without a network and
-// without retries.
 func newServer(t *testing.T, options secretsmanager.Options) (*secretsmanager.Server, *sm.Client) {
 	t.Helper()
 	server := secretsmanager.New(options)

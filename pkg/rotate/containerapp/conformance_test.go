@@ -118,7 +118,6 @@ func nameOf(request *http.Request) string {
 	return strings.TrimSpace(request.Method + " app " + segments[len(segments)-1])
 }
 
-// Runner implements rotatetest.Platform.
 func (h *azurePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) },
 		h.apps, h.state)
@@ -145,16 +144,13 @@ func configuration(transport func(http.Handler) http.RoundTripper, apps, state h
 	return containerapp.Config{Credential: identity{}, Client: arm.ClientOptions{ClientOptions: options(apps)}, App: appID, State: client}
 }
 
-// Stored implements rotatetest.Platform.
 func (h *azurePlatform) Stored() maia.Credentials {
 	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value,
 		ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
 }
 
-// Put implements rotatetest.Platform.
 func (h *azurePlatform) Put(secret string) { h.apps.SetSecret(appID, clientSecret, secret) }
 
-// Replace implements rotatetest.Platform.
 func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 
 // BreakRestarts implements rotatetest.Platform: of both revisions.
@@ -171,7 +167,6 @@ func (h *azurePlatform) Kept() string {
 	return fmt.Sprint(document, kept)
 }
 
-// Foreign implements rotatetest.Platform.
 func (h *azurePlatform) Foreign() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")

@@ -24,7 +24,6 @@ type tries struct{ last error }
 // tooLate is the error of a request whose time was up between two tries.
 type tooLate struct{ err, last error }
 
-// Error implements error.
 func (t *tooLate) Error() string { return t.err.Error() }
 
 // Unwrap gives both causes: why it ended, and what went wrong before.

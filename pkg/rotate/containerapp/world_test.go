@@ -280,7 +280,6 @@ func before(operation string, do func()) wire.Fault {
 	return wire.Fault{Operation: operation, Before: do}
 }
 
-// changes is a Match for changes of the secrets.
 func changes(raw []byte) bool { return bytes.Contains(raw, []byte(`"secrets"`)) }
 
 // mustHaveOnly reads JSON that has no other members than those of a struct.
@@ -299,7 +298,6 @@ type altered struct {
 	w *world
 }
 
-// RoundTrip implements http.RoundTripper.
 func (a altered) RoundTrip(request *http.Request) (*http.Response, error) {
 	a.w.mu.Lock()
 	intercept := a.w.intercept

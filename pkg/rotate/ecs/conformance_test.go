@@ -189,7 +189,6 @@ func (h *awsPlatform) stop(task ecsemulator.Task) {
 	}
 }
 
-// Runner implements rotatetest.Platform.
 func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	operation := func(request *http.Request) string {
 		_, operation, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
@@ -216,7 +215,6 @@ func (h *awsPlatform) document() string {
 	return value
 }
 
-// Stored implements rotatetest.Platform.
 func (h *awsPlatform) Stored() maia.Credentials {
 	document := gjson.Parse(h.document())
 	return maia.Credentials{ClientID: document.Get("client_id").String(), ClientSecret: maia.NewSecret(document.Get("client_secret").String())}
@@ -228,14 +226,12 @@ func (h *awsPlatform) Put(secret string) {
 	h.secrets.Put(h.arn, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), secret))
 }
 
-// Replace implements rotatetest.Platform.
 func (h *awsPlatform) Replace() {
 	for _, name := range runnerServices {
 		h.services.Deploy("matillion", name)
 	}
 }
 
-// BreakRestarts implements rotatetest.Platform.
 func (h *awsPlatform) BreakRestarts(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -244,7 +240,6 @@ func (h *awsPlatform) BreakRestarts(n int) {
 	}
 }
 
-// Kept implements rotatetest.Platform.
 func (h *awsPlatform) Kept() string {
 	var text strings.Builder
 	for _, version := range h.secrets.Versions(h.arn) {
@@ -256,7 +251,6 @@ func (h *awsPlatform) Kept() string {
 	return text.String()
 }
 
-// Foreign implements rotatetest.Platform.
 func (h *awsPlatform) Foreign() string {
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), "…"))

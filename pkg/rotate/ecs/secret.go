@@ -247,7 +247,6 @@ func (s *secret) remove(ctx context.Context, label string) error {
 	return nil
 }
 
-// ours lists our labels.
 func (s *secret) ours() []string {
 	var labels []string
 	for label := range maps.Keys(s.labels) {

@@ -10,7 +10,6 @@ import (
 // and its error would not say what was answered.
 type lastAnswer struct{ next http.RoundTripper }
 
-// RoundTrip implements http.RoundTripper.
 func (l lastAnswer) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.next.RoundTrip(request)
 	if err != nil {

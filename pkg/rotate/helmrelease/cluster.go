@@ -54,15 +54,12 @@ func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, 
 // ToRESTConfig implements genericclioptions.RESTClientGetter. Its callers change what they get.
 func (c *cluster) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(c.config), nil }
 
-// ToDiscoveryClient implements genericclioptions.RESTClientGetter.
 func (c *cluster) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
 	return c.discovery, nil
 }
 
-// ToRESTMapper implements genericclioptions.RESTClientGetter.
 func (c *cluster) ToRESTMapper() (meta.RESTMapper, error) { return c.mapper, nil }
 
-// ToRawKubeConfigLoader implements genericclioptions.RESTClientGetter.
 func (c *cluster) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	return clientcmd.NewDefaultClientConfig(*api.NewConfig(), &clientcmd.ConfigOverrides{Context: api.Context{Namespace: c.namespace}})
 }
@@ -100,7 +97,6 @@ type withoutEffect struct {
 	next      http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (w withoutEffect) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch request.Method {
 	case http.MethodGet:

@@ -29,7 +29,6 @@ type fenced struct {
 	next  http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (f fenced) RoundTrip(request *http.Request) (*http.Response, error) {
 	if changes(request) && !f.fence.open() {
 		if request.Body != nil {

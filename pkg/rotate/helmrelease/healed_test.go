@@ -28,7 +28,6 @@ func through(do func(request *http.Request, next http.RoundTripper) (*http.Respo
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
-// RoundTrip implements http.RoundTripper.
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // TestCancelledInTheMiddleOfTheUpgrade cancels the caller's context when the upgrade changes the Secret: the upgrade is

@@ -88,7 +88,6 @@ func (l *lock) write(ctx context.Context, change func(annotations map[string]str
 	return l.lease.Take(ctx, func(ctx context.Context) (time.Time, error) { return l.swap(ctx, was, annotations) })
 }
 
-// Renew implements [lease.Backend].
 func (l *lock) Renew(ctx context.Context) (since time.Time, err error) {
 	was := ours(l.seen)
 	return l.swap(ctx, was, was)

@@ -58,7 +58,6 @@ type transport struct {
 	next    http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(request *http.Request) (response *http.Response, err error) {
 	var sent []byte
 	if request.Body != nil {

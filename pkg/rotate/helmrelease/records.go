@@ -61,7 +61,6 @@ func unpack(record []byte) []byte {
 // boundedSecrets are the Secrets in which Helm finds its records, without those that are too long.
 type boundedSecrets struct{ typedv1.SecretInterface }
 
-// List implements typedv1.SecretInterface.
 func (b boundedSecrets) List(ctx context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
 	list, err := b.SecretInterface.List(ctx, options)
 	if err == nil {
@@ -70,7 +69,6 @@ func (b boundedSecrets) List(ctx context.Context, options metav1.ListOptions) (*
 	return list, err
 }
 
-// Get implements typedv1.SecretInterface.
 func (b boundedSecrets) Get(ctx context.Context, name string, options metav1.GetOptions) (*corev1.Secret, error) {
 	found, err := b.SecretInterface.Get(ctx, name, options)
 	if err == nil {
@@ -98,13 +96,11 @@ func checkLength(records ...corev1.Secret) error {
 // dryRunSecrets are the Secrets as the server would have them: what is written is tried, and not kept.
 type dryRunSecrets struct{ typedv1.SecretInterface }
 
-// Create implements typedv1.SecretInterface.
 func (d dryRunSecrets) Create(ctx context.Context, secret *corev1.Secret, options metav1.CreateOptions) (*corev1.Secret, error) {
 	options.DryRun = []string{metav1.DryRunAll}
 	return d.SecretInterface.Create(ctx, secret, options)
 }
 
-// Update implements typedv1.SecretInterface.
 func (d dryRunSecrets) Update(ctx context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error) {
 	options.DryRun = []string{metav1.DryRunAll}
 	return d.SecretInterface.Update(ctx, secret, options)

@@ -204,7 +204,6 @@ type ownCharts struct {
 	charts *chartPair
 }
 
-// Create implements driver.Driver.
 func (o ownCharts) Create(key string, made *release.Release) error {
 	if o.charts.rendered != nil && made.Chart == o.charts.rendered {
 		made.Chart = o.charts.own

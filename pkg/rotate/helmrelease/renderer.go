@@ -111,7 +111,6 @@ type asking struct {
 	questions *json.Encoder
 }
 
-// RoundTrip implements http.RoundTripper.
 func (a asking) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method != http.MethodGet {
 		return nil, fmt.Errorf("a chart may only read, not %s", request.Method)

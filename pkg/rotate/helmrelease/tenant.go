@@ -37,7 +37,6 @@ type confined struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (c confined) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := c.tenant.admit(request.URL); err != nil {
 		if request.Body != nil {
@@ -51,7 +50,6 @@ func (c confined) RoundTrip(request *http.Request) (*http.Response, error) {
 // outsideError is the refusal of a request that is about something outside the release's namespace.
 type outsideError struct{ what, namespace string }
 
-// Error implements error.
 func (e *outsideError) Error() string {
 	return fmt.Sprintf("%s is outside the release's namespace %s", e.what, e.namespace)
 }

@@ -147,7 +147,6 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 // keepReplicas is a post-renderer that states the live numbers of replicas.
 type keepReplicas map[string]int32
 
-// Run implements postrender.PostRenderer.
 func (k keepReplicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	kept, err := withReplicas(rendered.Bytes(), k)
 	return bytes.NewBuffer(kept), err
