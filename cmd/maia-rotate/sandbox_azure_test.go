@@ -23,12 +23,12 @@ func TestTextAzure(t *testing.T) {
 		t.Skip("compiles and runs the function")
 	}
 	t.Parallel()
-	code, got, stderr := runFor(t, "sandbox", "--cloud", "azure", "--fault", "secret-changed-beside", "--verbose")
+	code, got, stderr := runFor(t, "sandbox", "--cloud", "azure", "--fault", "secret-changed-midway", "--verbose")
 	if code != exitOK {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
 	for _, want := range []string{
-		"secret-changed-beside", "app matillion-runner with 2 replicas", "another person changes the secret registry-password", "409 ContainerAppOperationInProgress",
+		"secret-changed-midway", "app matillion-runner with 2 replicas", "another person changes the secret registry-password", "409 ContainerAppOperationInProgress",
 		"secret matillion-client-secret has a new value", "restart of the revision ordered", "the runner is back", "resumed", "✓ the other person's change is there still",
 		"✓ the reference to Key Vault is one still", "each of its 6 actions was needed", "2 calls in ", "1 refresh, down for ", " proofs hold.\n",
 	} {

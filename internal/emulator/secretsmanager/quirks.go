@@ -16,7 +16,7 @@ func Quirks() []quirk.Quirk {
 	return []quirk.Quirk{
 		{Name: "pending-stays", Behaviour: "after a rotation AWSPENDING stays on the version that is AWSCURRENT",
 			Source: "aws-samples/aws-secrets-manager-rotation-lambdas 168"},
-		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: a tool tags the secret all the time",
+		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: another writer tags the secret all the time",
 			Source: "Secrets Manager documentation, TagResource"},
 		{Name: "labels-lag", Behaviour: "DescribeSecret shows the labels from before a change for 2.5 s", Source: "not documented"},
 		{Name: "replicas-stuck", Behaviour: "a replica in another region has failed and follows no more",

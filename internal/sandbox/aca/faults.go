@@ -89,7 +89,7 @@ var faults = []Fault{
 		inject: stage.Does(conflict),
 	},
 	{
-		Name: "secret-changed-beside", Refreshes: 1,
+		Name: "secret-changed-midway", Refreshes: 1,
 		What: "Another person changes another secret of the app, between the list of the secrets and their change.",
 		play: otherSecretChanged,
 	},
@@ -219,7 +219,7 @@ func otherSecretChanged(ctx context.Context, w *World) error {
 	var mu sync.Mutex
 	end, reads := func() {}, 0
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() {
-		w.trial.Inject("changed-beside", "another person changes the secret "+otherSecret)
+		w.trial.Inject("changed-midway", "another person changes the secret "+otherSecret)
 		mu.Lock()
 		defer mu.Unlock()
 		reads, end = 2, w.Apps.Begin(App, func() { w.Apps.SetSecret(App, otherSecret, after) })
