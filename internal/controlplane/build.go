@@ -23,9 +23,8 @@ const (
 	version = "v1.37.2"         // of Kubernetes, as the nested module's go.mod says
 )
 
-// Build compiles the control plane, from the checkout in which the working directory is, into the user's cache, and returns
-// the binary. It is compiled again only when its source or Go has changed. progress gets a line now and then; nil is
-// allowed.
+// Build compiles the control plane, from the checkout in which the working directory is, into the user's cache, and returns the
+// binary. It is compiled again only when its source or Go has changed. progress gets a line now and then; nil is allowed.
 func Build(ctx context.Context, progress func(line string)) (binary string, err error) {
 	defer func() {
 		if err != nil {

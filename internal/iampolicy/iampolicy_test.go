@@ -107,8 +107,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// In the older version of the language, which is also the default, a variable
-// is text.
+// In the older version of the language, which is also the default, a variable is text.
 func TestVariableIsTextInOldVersion(t *testing.T) {
 	p := parse(t, `{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${x}"}}`)
 	if !p.Allows(iampolicy.Request{Action: "s3:GetObject", Resource: "arn:aws:s3:::${x}"}) {
@@ -301,8 +300,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// Statements that were put together in Go, not parsed, deny by anything but
-// "Allow".
+// Statements that were put together in Go, not parsed, deny by anything but "Allow".
 func TestNoEffectIsNoAllow(t *testing.T) {
 	p := iampolicy.Policy{Statements: []iampolicy.Statement{{Actions: []string{"*"}, Resources: []string{"*"}}}}
 	if p.Allows(iampolicy.Request{Action: "a:B", Resource: "*"}) {

@@ -2,12 +2,10 @@ package iampolicy
 
 import "strings"
 
-// arnParts is how many parts an ARN has between its colons; the last, the
-// resource, may hold colons of its own.
+// arnParts is how many parts an ARN has between its colons; the last, the resource, may hold colons of its own.
 const arnParts = 6
 
-// like reports whether text matches a pattern, in which "*" is any text and "?"
-// one character.
+// like reports whether text matches a pattern, in which "*" is any text and "?" one character.
 func like(pattern, text string) bool {
 	p, t := []rune(pattern), []rune(text)
 	star, from := -1, 0 // the last star, and where in t the text after it begins

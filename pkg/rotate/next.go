@@ -34,8 +34,7 @@ type Step struct {
 	Reason string
 	// Credentials are what Store stores.
 	Credentials maia.Credentials
-	// Owes says, for Store, that a restart must follow which nothing else would show to be missing: the note says so
-	// first.
+	// Owes says, for Store, that a restart must follow which nothing else would show to be missing: the note says so first.
 	Owes bool
 	// Refusal is the error of Refuse, of a Resume that cleans up before it, and of a Done that leaves something to a person.
 	Refusal *Error

@@ -40,8 +40,7 @@ type getOutput struct {
 // created has milliseconds, which must survive the wire.
 var created = time.UnixMilli(1700000000123)
 
-// newHandler returns a service with one operation, and the number of times
-// that it was done.
+// newHandler returns a service with one operation, and the number of times that it was done.
 func newHandler(t *testing.T) (*awsjson.Handler, *atomic.Int32) {
 	h := awsjson.New(awsjson.Config{
 		SigningName: "secretsmanager", TargetPrefix: "secretsmanager", Region: "eu-west-1",

@@ -11,9 +11,8 @@ import (
 // maxSkew is how far a request's clock may be from ours.
 const maxSkew = 5 * time.Minute
 
-// CheckSignature checks everything about the signature but the signature:
-// what it is made for (date, region, service), what it covers, and its age. Its
-// errors have the codes of the services that speak this protocol.
+// CheckSignature checks everything about the signature but the signature: what it is made for (date, region, service), what it
+// covers, and its age. Its errors have the codes of the services that speak this protocol.
 func CheckSignature(r *http.Request, service string, regions ...string) *Error {
 	authorization := r.Header.Get("Authorization")
 	if authorization == "" {

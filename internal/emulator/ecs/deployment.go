@@ -82,8 +82,7 @@ func (sv *service) event(format string, args ...any) {
 // maxEvents is how many are described, the newest first.
 const maxEvents = 100
 
-// startTasks starts the tasks that the deployment lacks, and rolls it over if
-// they run.
+// startTasks starts the tasks that the deployment lacks, and rolls it over if they run.
 func (s *Server) startTasks(sv *service, d *deployment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,9 +154,8 @@ func (s *Server) startTask(sv *service, d *deployment, task *Task) error {
 	return nil
 }
 
-// taskFailed decides what follows a task that did not start, and says whether
-// the caller tries the next one at once. ECS tries again, later and later; the
-// circuit breaker ends that. The caller holds the lock.
+// taskFailed decides what follows a task that did not start, and says whether the caller tries the next one at once. ECS tries
+// again, later and later; the circuit breaker ends that. The caller holds the lock.
 func (s *Server) taskFailed(sv *service, d *deployment) (again bool) {
 	if d != sv.primary() || d.state == "FAILED" || s.closed {
 		d.pending = 0
@@ -227,8 +225,7 @@ func (s *Server) forget(sv *service, d *deployment) {
 	sv.deployments = slices.DeleteFunc(sv.deployments, func(other *deployment) bool { return other == d })
 }
 
-// scale changes the desired count and returns the tasks to stop. The caller
-// holds the lock.
+// scale changes the desired count and returns the tasks to stop. The caller holds the lock.
 func (s *Server) scale(sv *service, n int) (stopped []Task) {
 	sv.desired = n
 	for _, d := range sv.deployments {

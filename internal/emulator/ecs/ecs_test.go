@@ -24,8 +24,7 @@ const (
 	rollDelay  = time.Minute
 )
 
-// world is a server with a cluster and a task definition, a client of it, and
-// what its tasks see.
+// world is a server with a cluster and a task definition, a client of it, and what its tasks see.
 type world struct {
 	*ecs.Server
 	client     *sdk.Client
@@ -37,8 +36,7 @@ type world struct {
 	log     []string // "start SECRET", "stop SECRET"
 }
 
-// inBubble runs the test with a server whose delays are startDelay and
-// rollDelay.
+// inBubble runs the test with a server whose delays are startDelay and rollDelay.
 func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ecs.Options{StartDelay: startDelay, RollDelay: rollDelay})

@@ -7,8 +7,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// breakerThreshold is how many tasks of a deployment must fail to start before
-// the circuit breaker makes it FAILED.
+// breakerThreshold is how many tasks of a deployment must fail to start before the circuit breaker makes it FAILED.
 const breakerThreshold = 3
 
 // service is guarded by the server's lock.

@@ -59,8 +59,7 @@ func simulate(t *testing.T, c *sdk.Client, in *sdk.SimulatePrincipalPolicyInput)
 	return out
 }
 
-// short writes results as "action resource decision [policies] [missing keys]",
-// with the resources' own below.
+// short writes results as "action resource decision [policies] [missing keys]", with the resources' own below.
 func short(results []types.EvaluationResult) string {
 	var lines []string
 	line := func(action, resource string, decision types.PolicyEvaluationDecisionType, statements []types.Statement, missing []string) {
@@ -293,8 +292,7 @@ func TestDeny(t *testing.T) {
 	simulate(t, c, input([]string{"s3:Get"}))
 }
 
-// An SDK that is given an endpoint signs for its own region, else for that of
-// the global service.
+// An SDK that is given an endpoint signs for its own region, else for that of the global service.
 func TestRegion(t *testing.T) {
 	for _, test := range []struct {
 		options iam.Options

@@ -30,9 +30,8 @@ const (
 type Options struct {
 	Account string // "123456789012" if empty
 
-	// Region is another region that requests may be signed for; "eu-west-1" if
-	// empty. The service's own is us-east-1, but an SDK that is given an endpoint
-	// signs for the region that it is configured for.
+	// Region is another region that requests may be signed for; "eu-west-1" if empty. The service's own is us-east-1, but an SDK
+	// that is given an endpoint signs for the region that it is configured for.
 	Region string
 
 	// ResultsByAction answers the simulator's results as the API reference has
@@ -57,17 +56,15 @@ func New(options Options) *Server {
 	return &Server{options: options, roles: map[string]*role{}}
 }
 
-// operation does one operation; its answer is the content of the element
-// {name}Result.
+// operation does one operation; its answer is the content of the element {name}Result.
 type operation func(*Server, form) (any, error)
 
 var operations = map[string]operation{
 	"SimulatePrincipalPolicy": (*Server).simulatePrincipalPolicy,
 }
 
-// Deny has all calls of an operation answered with AccessDenied, as if the
-// caller's role did not allow it, until allow is called. It panics if the
-// operation is none of this emulator.
+// Deny has all calls of an operation answered with AccessDenied, as if the caller's role did not allow it, until allow is called.
+// It panics if the operation is none of this emulator.
 func (s *Server) Deny(name string) (allow func()) {
 	if operations[name] == nil {
 		panic("iam: no operation " + name)
@@ -75,8 +72,7 @@ func (s *Server) Deny(name string) (allow func()) {
 	return s.traffic.Inject(wire.Fault{Operation: name, Kind: wire.AccessDenied})
 }
 
-// Calls returns all calls so far, the oldest first. A call's Resource is the
-// PolicySourceArn.
+// Calls returns all calls so far, the oldest first. A call's Resource is the PolicySourceArn.
 func (s *Server) Calls() []awsjson.Call { return s.traffic.Calls() }
 
 // ServeHTTP serves one call.

@@ -1,5 +1,4 @@
-// Package identity emulates the endpoint from which a function in Azure's App Service gets the tokens of its managed
-// identity.
+// Package identity emulates the endpoint from which a function in Azure's App Service gets the tokens of its managed identity.
 //
 //	server := identity.New(identity.Options{Header: "secret", Tokens: map[string]string{"https://management.azure.com": "token"}})
 //	// IDENTITY_ENDPOINT=http://127.0.0.1:PORT/msi/token IDENTITY_HEADER=secret

@@ -17,8 +17,7 @@ type reference struct {
 	qualifier     string // of a version or alias; "" if the caller gave none
 }
 
-// namePattern is that of the API reference. Its groups are the region, the
-// account, the name and the qualifier.
+// namePattern is that of the API reference. Its groups are the region, the account, the name and the qualifier.
 var namePattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2}(?:-[a-z]+)+-\d):)?(?:(\d{12}):)?(?:function:)?` +
 	`([a-zA-Z0-9-_.]+)(?::(\$LATEST|[a-zA-Z0-9-_]+))?$`)
 
@@ -63,8 +62,7 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 	return ref, nil
 }
 
-// find returns the function that is named, with the alias if one is. The caller
-// holds the lock.
+// find returns the function that is named, with the alias if one is. The caller holds the lock.
 func (s *Server) find(ref reference) (*Function, error) {
 	f := s.functions[ref.name]
 	if f == nil || !slices.Contains([]string{"", latest}, ref.qualifier) && !f.has(ref.qualifier) {

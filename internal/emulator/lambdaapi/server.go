@@ -37,8 +37,7 @@ func New(options Options) *Server {
 	return &Server{options: options, functions: map[string]*Function{}}
 }
 
-// operation is one operation: a GET of
-// /{version}/functions/{FunctionName}/{name}.
+// operation is one operation: a GET of /{version}/functions/{FunctionName}/{name}.
 type operation struct {
 	name      string
 	qualified bool // has the parameter Qualifier
@@ -52,9 +51,8 @@ var operations = map[[2]string]operation{
 	{"2019-09-30", "concurrency"}:   {"GetFunctionConcurrency", false, (*Server).getFunctionConcurrency},
 }
 
-// Deny has all calls of an operation answered with AccessDeniedException, as if
-// the caller's role did not allow it, until allow is called. It panics if the
-// operation is none of this service.
+// Deny has all calls of an operation answered with AccessDeniedException, as if the caller's role did not allow it, until allow
+// is called. It panics if the operation is none of this service.
 func (s *Server) Deny(name string) (allow func()) {
 	known := false
 	for _, op := range operations {
@@ -66,8 +64,7 @@ func (s *Server) Deny(name string) (allow func()) {
 	return s.traffic.Inject(wire.Fault{Operation: name, Kind: wire.AccessDenied})
 }
 
-// Calls returns all calls so far, the oldest first. A call's Resource is the
-// FunctionName as the caller gave it.
+// Calls returns all calls so far, the oldest first. A call's Resource is the FunctionName as the caller gave it.
 func (s *Server) Calls() []awsjson.Call { return s.traffic.Calls() }
 
 // ServeHTTP serves one call.

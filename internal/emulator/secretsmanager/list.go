@@ -77,8 +77,7 @@ func (s *Server) listSecrets(in *listInput) (*listOutput, error) {
 	return out, nil
 }
 
-// order returns how the secrets are to be sorted: by their creation if nothing
-// else is asked for, the oldest first.
+// order returns how the secrets are to be sorted: by their creation if nothing else is asked for, the oldest first.
 func (in *listInput) order() (func(a, b *secret) int, error) {
 	by := map[string]func(a, b *secret) int{
 		"created-date":      func(a, b *secret) int { return a.created.Compare(b.created) },
@@ -179,9 +178,8 @@ func (s *secret) hasAttribute(key, text string) bool {
 	return false
 }
 
-// words splits a text into words without their case: at everything that is no
-// letter or digit, between letters and digits, and before a capital letter that
-// follows a small one.
+// words splits a text into words without their case: at everything that is no letter or digit, between letters and digits, and
+// before a capital letter that follows a small one.
 func words(text string) (all []string) {
 	var word []rune
 	end := func() {

@@ -108,8 +108,7 @@ func (s *Server) getSecretValue(in *getInput) (*getOutput, error) {
 	}, nil
 }
 
-// read returns the version with a value that the id and the label name; both
-// may be empty.
+// read returns the version with a value that the id and the label name; both may be empty.
 func (s *secret) read(id, stage string) (*version, error) {
 	if id == "" && stage == "" {
 		stage = current

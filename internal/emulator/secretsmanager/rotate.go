@@ -67,8 +67,7 @@ func (s *Server) rotateSecret(in *rotateInput) (*versionOutput, error) {
 	return out, nil
 }
 
-// canRotate says why the secret cannot be rotated with the function, or with
-// the one it has if functionARN is empty.
+// canRotate says why the secret cannot be rotated with the function, or with the one it has if functionARN is empty.
 func (s *secret) canRotate(functionARN string) error {
 	if s.holder(current) == nil {
 		return awsjson.Errorf("InvalidRequestException", "You can't rotate a secret that has no value.")

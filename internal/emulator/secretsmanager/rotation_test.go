@@ -103,8 +103,7 @@ func failing(n int, work func(context.Context, event) error) func(context.Contex
 
 func nothing(context.Context, event) error { return nil }
 
-// rotating runs the test in a bubble, with a secret that has a value and
-// rotation enabled.
+// rotating runs the test in a bubble, with a secret that has a value and rotation enabled.
 func rotating(t *testing.T, options secretsmanager.Options, test func(*testing.T, *secretsmanager.Server, *function, string)) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &function{do: map[string]func(context.Context, event) error{}}

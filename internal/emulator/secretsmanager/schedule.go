@@ -58,8 +58,7 @@ func (r *rotationRules) check() error {
 	return nil
 }
 
-// hoursBetween returns the fewest hours between two rotations of the schedule,
-// or 0 if it is not a valid one.
+// hoursBetween returns the fewest hours between two rotations of the schedule, or 0 if it is not a valid one.
 func hoursBetween(expression string) int {
 	if m := rateExpression.FindStringSubmatch(expression); m != nil {
 		n, _ := strconv.Atoi(m[1])
@@ -139,8 +138,7 @@ func cronValues(field string, low, high int, names []string) []int {
 	return slices.Compact(values)
 }
 
-// hourGap returns the shortest way between two of the hours, around midnight
-// too.
+// hourGap returns the shortest way between two of the hours, around midnight too.
 func hourGap(hours []int) int {
 	if len(hours) == 0 {
 		return 0

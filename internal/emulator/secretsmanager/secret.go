@@ -119,8 +119,7 @@ func (s *secret) stagesByVersion() map[string][]string {
 	return all
 }
 
-// label moves the label to the version, from wherever it is. AWSPREVIOUS goes
-// to the version that AWSCURRENT comes from.
+// label moves the label to the version, from wherever it is. AWSPREVIOUS goes to the version that AWSCURRENT comes from.
 func (s *secret) label(to *version, label string) {
 	from := s.holder(label)
 	if from == to {

@@ -22,8 +22,7 @@ func newServer(t *testing.T, options secretsmanager.Options) (*secretsmanager.Se
 // token returns a ClientRequestToken that starts with the name.
 func token(name string) string { return name + strings.Repeat("0", 36-len(name)) }
 
-// labels returns the labels of the versions that have any, as "id:A+B", in the
-// order of their creation. Random ids are left out.
+// labels returns the labels of the versions that have any, as "id:A+B", in the order of their creation. Random ids are left out.
 func labels(server *secretsmanager.Server, arn string) string {
 	var all []string
 	for _, v := range server.Versions(arn) {

@@ -12,8 +12,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// Options are the settings of a [Server]. All may be left out, but rotations
-// need Invoke.
+// Options are the settings of a [Server]. All may be left out, but rotations need Invoke.
 type Options struct {
 	Region  string // "eu-west-1" if empty
 	Account string // "123456789012" if empty
@@ -21,22 +20,19 @@ type Options struct {
 	// Invoke invokes the rotation function with an event and waits for it. An
 	// error means that the step failed. Its context ends with the server.
 	Invoke func(ctx context.Context, functionARN string, payload []byte) error
-	// Attempts is how often a rotation that fails is tried in all, 3 if zero;
-	// RetryDelay passes between them.
+	// Attempts is how often a rotation that fails is tried in all, 3 if zero; RetryDelay passes between them.
 	Attempts   int
 	RetryDelay time.Duration
 
-	// ReadLag is how long after PutSecretValue the new version is not yet found
-	// by its id or as AWSPENDING.
+	// ReadLag is how long after PutSecretValue the new version is not yet found by its id or as AWSPENDING.
 	ReadLag time.Duration
 
 	// RotationToken sends one in every event, as the service does where the
 	// function works across accounts; PutSecretValue then requires it.
 	RotationToken bool
 
-	// The two things that are not documented of RotateImmediately=false:
-	// whether the temporary AWSPENDING version has a copy of the current value,
-	// and whether the function is called before RotationEnabled is seen as true.
+	// The two things that are not documented of RotateImmediately=false: whether the temporary AWSPENDING version has a copy of the
+	// current value, and whether the function is called before RotationEnabled is seen as true.
 	TestCopiesValue   bool
 	TestBeforeEnabled bool
 }
@@ -89,8 +85,7 @@ func New(options Options) *Server {
 	return s
 }
 
-// Close ends the rotations, in the middle of a step if need be, and waits for
-// them.
+// Close ends the rotations, in the middle of a step if need be, and waits for them.
 func (s *Server) Close() {
 	s.Handler.Close()
 	s.mu.Lock()
@@ -113,8 +108,7 @@ func (s *Server) arn(name, suffix string) string {
 	return fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:%s-%s", s.options.Region, s.options.Account, name, suffix)
 }
 
-// find returns the secret that id names: its ARN, its ARN without the random
-// suffix, or its name. The caller holds the lock.
+// find returns the secret that id names: its ARN, its ARN without the random suffix, or its name. The caller holds the lock.
 func (s *Server) find(id string) (*secret, error) {
 	if id == "" || len(id) > 2048 {
 		return nil, awsjson.Invalid("at 'secretId'", "have length between 1 and 2048")

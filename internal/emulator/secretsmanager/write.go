@@ -11,8 +11,7 @@ import (
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
 
-// checkToken checks a ClientRequestToken or VersionId. The SDKs make one up if
-// their caller has none; the wire requires it.
+// checkToken checks a ClientRequestToken or VersionId. The SDKs make one up if their caller has none; the wire requires it.
 func checkToken(token string) error {
 	switch {
 	case token == "":
@@ -137,8 +136,7 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 	return &versionOutput{ARN: sec.arn, Name: sec.name, VersionId: v.id, VersionStages: slices.Clone(v.stages)}, nil
 }
 
-// put stores a value under the token and attaches the labels, AWSCURRENT if
-// there are none. The caller holds the lock.
+// put stores a value under the token and attaches the labels, AWSCURRENT if there are none. The caller holds the lock.
 func (s *Server) put(sec *secret, token string, val value, stages []string) (*version, error) {
 	v := sec.version(token)
 	if v != nil && !v.value.empty() {

@@ -8,8 +8,7 @@ import (
 // Kind is a kind of fault.
 type Kind int
 
-// The kinds of faults. In those named "after" the operation is done and only
-// its answer is lost.
+// The kinds of faults. In those named "after" the operation is done and only its answer is lost.
 const (
 	NoFault        Kind = iota // only the hooks of the fault are called
 	DropBefore                 // the connection is closed, nothing is done
@@ -42,9 +41,8 @@ type Fault struct {
 	Operation string                // "" is any
 	Match     func(raw []byte) bool // reports whether a request's body is meant; nil: every one is
 
-	// The first call that goes wrong, counted from 1 among the calls that match
-	// from now on, and how many do. Nth 0 starts at once, and then Times 0 is
-	// without end; with Nth, Times 0 is that one call.
+	// The first call that goes wrong, counted from 1 among the calls that match from now on, and how many do. Nth 0 starts at once,
+	// and then Times 0 is without end; with Nth, Times 0 is that one call.
 	Nth, Times int
 
 	Kind       Kind
@@ -98,8 +96,7 @@ func (f *Hit) End() {
 	}
 }
 
-// Match counts the call for every fault that it matches and returns the one to
-// carry out, or one that does nothing.
+// Match counts the call for every fault that it matches and returns the one to carry out, or one that does nothing.
 func (t *Traffic) Match(operation string, raw []byte) *Hit {
 	t.mu.Lock()
 	defer t.mu.Unlock()

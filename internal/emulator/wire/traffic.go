@@ -68,8 +68,7 @@ func (t *Traffic) Record(call Call) {
 	}
 }
 
-// End ends the waits of slow calls. From then on [Traffic.Ended] is true, and every connection is to be closed without an
-// answer.
+// End ends the waits of slow calls. From then on [Traffic.Ended] is true, and every connection is to be closed without an answer.
 func (t *Traffic) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

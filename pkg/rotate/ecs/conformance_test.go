@@ -35,9 +35,8 @@ func TestConformance(t *testing.T) {
 // readLag is how long reads of the labels and of new versions lag behind writes.
 const readLag = 900 * time.Millisecond
 
-// awsPlatform is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside
-// of a rotation by Secrets Manager. What is foreign stays: a label, other keys of the document, another
-// service with its own secret.
+// awsPlatform is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside of
+// a rotation by Secrets Manager. What is foreign stays: a label, other keys of the document, another service with its own secret.
 type awsPlatform struct {
 	t        *testing.T
 	setup    rotatetest.Setup

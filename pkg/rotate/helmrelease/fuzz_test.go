@@ -331,8 +331,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// FuzzLeaseNote: whatever the annotations of a Lease say, its note is read as it will be written, or is a Configuration
-// error.
+// FuzzLeaseNote: whatever the annotations of a Lease say, its note is read as it will be written, or is a Configuration error.
 func FuzzLeaseNote(f *testing.F) {
 	f.Add(`{"applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},`+
 		`"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},`+

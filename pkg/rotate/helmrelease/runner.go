@@ -96,8 +96,7 @@ func (r *Runner) Region() string { return r.region }
 // Deployments are the names of those that a rotation restarts.
 func (r *Runner) Deployments() []string { return r.seen.names() }
 
-// Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says
-// who.
+// Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says who.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
 	defer r.lock.lease.Use()()
 	free, err := r.lock.lease.Await(ctx)
