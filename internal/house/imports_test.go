@@ -36,7 +36,7 @@ var mayImport = []struct {
 	{"internal/emulator", nil},
 }
 
-// What a function links, by way of whatever it imports, besides the libraries of its own cloud.
+// What a function links, by way of whatever it imports, apart from the libraries of its own cloud.
 var mustNotLink = []struct {
 	function string
 	never    []string

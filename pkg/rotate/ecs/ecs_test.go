@@ -460,7 +460,7 @@ func TestStoreOutsideOfARotation(t *testing.T) {
 	})
 }
 
-func TestClocksTellWhatInstancesRead(t *testing.T) {
+func TestClocksShowWhatInstancesRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		time.Sleep(time.Hour)

@@ -117,7 +117,7 @@ func (s *podState) end() {
 // retryAfter is when a step that failed is tried again.
 const retryAfter = 100 * time.Millisecond
 
-// see does the next thing for a pod, as it is now: what is told of it may be old, and may be told twice.
+// see does the next thing for a pod, as it is now: what is reported of it may be old, and may be reported twice.
 func (k *kubelet) see(ctx context.Context, o any) {
 	seen, ok := o.(*corev1.Pod)
 	if !ok {
@@ -141,7 +141,7 @@ func (k *kubelet) see(ctx context.Context, o any) {
 	}()
 }
 
-// again looks at a pod once more, later.
+// again reads a pod once more, later.
 func (k *kubelet) again(ctx context.Context, pod *corev1.Pod, after time.Duration) {
 	time.AfterFunc(after, func() { k.see(ctx, pod) })
 }

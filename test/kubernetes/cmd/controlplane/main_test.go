@@ -50,7 +50,7 @@ type plane struct {
 	ctx     context.Context       // ends when nothing that is waited for will come any more
 }
 
-// waitLimit is many times what the whole test takes, so that what never comes is told instead of waited for.
+// waitLimit is many times what the whole test takes, so that what never comes is reported instead of waited for.
 const waitLimit = 5 * time.Minute
 
 func start(t *testing.T) *plane {
@@ -287,14 +287,14 @@ func TestControlPlane(t *testing.T) {
 		})
 	})
 	t.Run("a user has the rights that he is given", func(t *testing.T) {
-		user := p.addUser("somebody")
+		user := p.addUser("operator")
 		if _, err := user.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 			t.Errorf("got %v, expected that it is forbidden", err)
 		}
 		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "reader"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list"}}}}
 		binding := &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "reader"}, RoleRef: rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: "reader"},
-			Subjects: []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "somebody"}},
+			Subjects: []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "operator"}},
 		}
 		if _, err := p.clients.RbacV1().Roles(namespace).Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
