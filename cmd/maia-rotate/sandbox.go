@@ -31,9 +31,9 @@ type cloudSandbox struct {
 	function string // what is built for it
 	runs     string // what is counted, in the plural with an s
 	faults   func() []faultInfo
-	// build makes all that has to be there, in the folder, and tells what it does.
+	// build makes all that has to be there, in the folder, and shows what it does.
 	build func(ctx context.Context, dir string, show printer) error
-	// start starts a world with what was built, in which the fault happens, and tells what there is.
+	// start starts a world with what was built, in which the fault happens, and shows what there is.
 	start func(ctx context.Context, dir, fault string, show printer, output io.Writer) (scene, error)
 }
 
@@ -127,7 +127,7 @@ func newSandbox() *cobra.Command {
 
 The sandbox builds the rotation function and starts, on loopback, what it works with: Maia, with one
 runner that is running a pipeline, and the services of a cloud. It has a rotation done, shows what
-happens, and looks afterwards whether all is as it must be. Nothing leaves this machine. It needs Go
+happens, and checks afterwards that all is as it must be. Nothing leaves this machine. It needs Go
 and a checkout of this module.
 
 With --cloud aws, which is the default, there are Secrets Manager, ECS and Lambda, and the rotation
@@ -135,7 +135,7 @@ is asked for as an operator does. With --cloud azure there are Azure Resource Ma
 Apps, blob storage and a managed identity, and the host of Azure Functions calls the function when
 its timer fires. With --cloud gcp there is a real Kubernetes API server with the runner's Helm
 release, and the function is called as Cloud Scheduler calls it; the first time, that server is
-built, which takes minutes and is told.
+built, which takes minutes and is shown.
 
 With --fault something goes wrong on the way; --fault list shows what can.
 
@@ -241,7 +241,7 @@ func runSandbox(ctx context.Context, options sandboxOptions, stdout, stderr io.W
 	return nil
 }
 
-// timed tells how long something took to build, and how large it is.
+// timed shows how long something took to build, and how large it is.
 func timed(show printer, file string, build func() error) error {
 	began := time.Now()
 	if err := build(); err != nil {

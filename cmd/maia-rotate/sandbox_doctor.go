@@ -29,7 +29,7 @@ type setupsResult struct {
 	took           time.Duration
 }
 
-// sandboxDoctor has doctor and plan look at all installations, and shows what they say in the order of the list.
+// sandboxDoctor has doctor and plan check all installations, and shows what they say in the order of the list.
 func sandboxDoctor(ctx context.Context, options sandboxOptions, stdout io.Writer) error {
 	if options.fault != "" {
 		return usageError{errors.New("--doctor and --fault are both set, expected one of the two")}
@@ -128,7 +128,7 @@ func (p *textPrinter) setup(diagnosis sandbox.Diagnosis) {
 }
 
 func (p *textPrinter) diagnosed(result setupsResult) {
-	verdict := p.in(green, "Each was told what it is, and nothing was changed.")
+	verdict := p.in(green, "Each finding says what is wrong, and nothing was changed.")
 	if result.broken > 0 {
 		verdict = p.in(red, fmt.Sprintf("Of %d something else was said than is true.", result.broken))
 	}

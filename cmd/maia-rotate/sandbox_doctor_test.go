@@ -26,7 +26,7 @@ func TestSandboxDoctor(t *testing.T) {
 			t.Errorf("%s is missing", setup.Name)
 		}
 	}
-	if !strings.Contains(got, "Each was told what it is, and nothing was changed.") || strings.Contains(got, "✗") {
+	if !strings.Contains(got, "Each finding says what is wrong, and nothing was changed.") || strings.Contains(got, "✗") {
 		t.Error(got)
 	}
 	checkNarrow(t, got)

@@ -30,7 +30,7 @@ type Case struct {
 	Never   bool          // it was never rotated
 	Busy    bool          // another run is at work on it
 	Breaks  bool          // the restart does not bring the runner back
-	Blind   bool          // the runner's home cannot be looked at
+	Blind   bool          // the runner's platform cannot be read
 }
 
 // Call plays a call: what it writes, line by line, and whether it has failed.
@@ -72,7 +72,7 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 	return lines, failed
 }
 
-// runner is a home in memory, whose restart brings it back or does not.
+// runner is a platform in memory, whose restart brings it back or does not.
 type runner struct {
 	agentID  string
 	server   *maiatest.Server
@@ -90,7 +90,7 @@ func (r *runner) Check(context.Context) error                { return nil }
 
 func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	if r.blind {
-		return rotate.Platform{}, errors.New("nobody may look")
+		return rotate.Platform{}, errors.New("nobody may read it")
 	}
 	return r.platform, nil
 }

@@ -303,7 +303,7 @@ func (r *region) play(t *testing.T, s schedule) {
 	t.Logf("figure: load, %s: hours until the last rotation has ended, simulated: %.1f", s.cloud, time.Since(begun).Hours())
 	time.Sleep(healEvery) // whatever is left is healed
 	if down := r.down(); down > 0 {
-		t.Errorf("%d runners are dark after a healing event", down)
+		t.Errorf("%d runners are down after a healing event", down)
 	}
 	for i := range bad {
 		if a.Refreshes(a.ids[i]) > 0 {
@@ -351,7 +351,7 @@ func (r *region) play(t *testing.T, s schedule) {
 	}
 	a.mustKeepTheLimit(t, s.cloud, s.calm)
 	if a.longestDowntime > 2*time.Minute { // of simulated time: what is left of a rotation after its refresh is not to wait for Maia
-		t.Errorf("a runner was dark for %s", a.longestDowntime)
+		t.Errorf("a runner was down for %s", a.longestDowntime)
 	}
 	client := a.unlimited(t)
 	for i, id := range a.ids {
@@ -390,14 +390,14 @@ func TestAWSKeepsNothing(t *testing.T) {
 	})
 }
 
-// TestAWSStaggered: as the documentation tells operators to.
+// TestAWSStaggered: as the documentation advises operators.
 func TestAWSStaggered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		newRegion(t, size(60), perFunction(), 1000).play(t, schedule{cloud: "AWS, staggered", within: time.Hour, blocks: 4, calm: true})
 	})
 }
 
-// TestAWSAtOnce: as it tells them not to.
+// TestAWSAtOnce: as it advises against.
 func TestAWSAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		newRegion(t, size(60), perFunction(), 1000).play(t, schedule{cloud: "AWS, all in the same minute", within: time.Minute, blocks: 1})

@@ -24,7 +24,7 @@ type Places struct {
 	Cluster, Service string
 }
 
-// State tells in one line where a rotation of a runner stands, without times and IDs: two runners of which it is the same
+// State says in one line where a rotation of a runner stands, without times and IDs: two runners of which it is the same
 // have the same way to go. agent is the runner as Maia shows it.
 func (p Places) State(agent maia.Agent) string {
 	live := p.Maia.LiveSecret(p.AgentID)

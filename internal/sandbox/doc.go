@@ -10,5 +10,5 @@
 //	for _, proof := range world.Proofs() { … }
 //
 // What goes wrong in it is a [Fault]; [World.Play] rotates with the fault of the world, and heals. Whether all came out
-// well is told by [World.Proofs], which look at the services themselves and never at what the function says of itself.
+// well is for [World.Proofs] to say, which read the services themselves and never at what the function says of itself.
 package sandbox

@@ -195,7 +195,7 @@ func (i *Installation) Endpoints() map[string]string {
 	}
 }
 
-// endpoints tells the SDK the addresses of services.
+// endpoints gives the SDK the addresses of services.
 type endpoints map[string]string
 
 // GetServiceBaseEndpoint implements the SDK's interface for the endpoints of single services.

@@ -27,7 +27,7 @@ func (d Diagnosis) Findings() []doctor.Finding {
 	return slices.DeleteFunc(slices.Clone(d.Report.Findings), func(f doctor.Finding) bool { return f.Level == doctor.OK })
 }
 
-// Diagnose starts the setup, has doctor and plan look at it, and ends it. An error means that this could not be done.
+// Diagnose starts the setup, has doctor and plan check it, and ends it. An error means that this could not be done.
 func (s Setup) Diagnose(ctx context.Context) (Diagnosis, error) {
 	diagnosis := Diagnosis{Setup: s}
 	i, err := s.Install(ctx)

@@ -26,7 +26,7 @@ const otherAgent = "00000000-1111-4222-8333-444444444444"
 type Setup struct {
 	Name  string
 	What  string       // in one sentence
-	Wants []Want       // besides ok; none if all is in order
+	Wants []Want       // apart from ok; none if all is in order
 	Plan  doctor.Level // what a plan must find: ok, or problem if something is in the way
 	build func(*blueprint)
 	after func(context.Context, *Installation) error // when it is deployed

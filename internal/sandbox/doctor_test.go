@@ -14,7 +14,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestSetups has doctor and plan look at every setup: each defect must be named, nothing else, and nothing be changed.
+// TestSetups has doctor and plan check every setup: each defect must be named, nothing else, and nothing be changed.
 func TestSetups(t *testing.T) {
 	t.Parallel()
 	for _, setup := range Setups() {
@@ -29,7 +29,7 @@ func TestSetups(t *testing.T) {
 			}
 			for _, finding := range diagnosis.Findings() {
 				if finding.Hint == "" {
-					t.Errorf("%s %s says no way to mend it", finding.Level, finding.Check)
+					t.Errorf("%s %s says no way to repair it", finding.Level, finding.Check)
 				}
 			}
 			if t.Failed() {
@@ -76,7 +76,7 @@ func TestEveryPermissionMatters(t *testing.T) {
 	}
 }
 
-// TestJudge makes sure that a diagnosis that is not as expected is told.
+// TestJudge makes sure that a diagnosis that is not as expected is reported.
 func TestJudge(t *testing.T) {
 	report := doctor.Report{Findings: []doctor.Finding{
 		{Level: doctor.OK, Check: "secret"}, {Level: doctor.Warning, Check: "healing"}, {Level: doctor.Problem, Check: "role"}, {Level: doctor.Problem, Check: "role"},

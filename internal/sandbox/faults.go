@@ -82,7 +82,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "reverted-by-terraform", Refreshes: 1,
-		What: "After a rotation somebody puts the revoked secret back into the store.",
+		What: "After a rotation another writer puts the revoked secret back into the store.",
 		play: revertedByTerraform,
 	},
 	{
@@ -99,7 +99,7 @@ var faults = []Fault{
 }
 
 // Play rotates with the world's fault: once, or as often as the fault needs. An error means that it could not be
-// played; how it came out is told by [World.Proofs].
+// played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
 	if play := w.options.Fault.play; play != nil {
 		return play(ctx, w)
@@ -182,7 +182,7 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationSucceeded); err != nil {
 		return err
 	}
-	w.trial.Inject("reverted", "somebody puts the revoked secret back into the store")
+	w.trial.Inject("reverted", "another writer puts the revoked secret back into the store")
 	w.Secrets.Put(w.SecretARN, w.Document)
 	w.onLabels()
 	refreshes, tasks := w.Maia.Refreshes(AgentID), w.fleet.count()

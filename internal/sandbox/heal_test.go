@@ -43,9 +43,9 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
-			// A state that passes by itself lasts until it was looked at, also where the machine is busy.
+			// A state that passes by itself lasts until it was read, also where the machine is busy.
 			options := Options{
-				Binary: binary, Attempts: 1, pipeline: 4 * time.Second, rollDelay: 3 * time.Second, // longer than the function waits between two looks
+				Binary: binary, Attempts: 1, pipeline: 4 * time.Second, rollDelay: 3 * time.Second, // longer than the function waits between two reads
 				Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
 				OnEvent: logIfFailed(t),
 			}

@@ -9,7 +9,7 @@ import (
 // prove adds a proof.
 func (w *World) prove(text string, ok bool, instead string) { w.trial.Add(text, ok, instead) }
 
-// Proofs looks whether all is as it must be after the rotations: first what the fault is about, then what always holds.
+// Proofs checks whether all is as it must be after the rotations: first what the fault is about, then what always holds.
 // It ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed
 // may be given, to be searched for secrets too.
 func (w *World) Proofs(printed ...*bytes.Buffer) []Proof {
@@ -45,7 +45,7 @@ func (w *World) Due() int {
 	return w.Rotations()
 }
 
-// others is all that a rotation must not change beside the document.
+// others is all that a rotation must not change apart from the document.
 func (w *World) others() string {
 	service := w.ECS.Service(Cluster, Service)
 	return fmt.Sprintf("%+v %d %s", w.Secrets.Versions(w.credentialARN), service.Desired, service.TaskDefinition)

@@ -17,7 +17,7 @@ func rotated(w *World) {
 	w.Maia.ConsoleRefresh(AgentID)
 	w.Secrets.Put(w.SecretARN, document(w.Maia.LiveSecret(AgentID)))
 	done := make(chan struct{})
-	w.journal.Tell(func(e Event) {
+	w.journal.Listen(func(e Event) {
 		if e.Name == "task-stopped" {
 			close(done)
 		}

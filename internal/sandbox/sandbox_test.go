@@ -55,7 +55,7 @@ func TestWorld(t *testing.T) {
 				t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", world.Maia.Refreshes(AgentID), due)
 			}
 			if len(world.Downtimes()) == 0 {
-				t.Error("no dark time was measured")
+				t.Error("no downtime was measured")
 			}
 			if t.Failed() {
 				t.Logf("the function's output:\n%s", world.Function.Output())

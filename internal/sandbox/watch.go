@@ -44,7 +44,7 @@ func (w *World) onSecrets(call awsjson.Call) {
 	w.onLabels()
 }
 
-// onLabels tells what changed in the labels.
+// onLabels shows what changed in the labels.
 func (w *World) onLabels() {
 	now := labelsOf(w.Secrets.Versions(w.SecretARN))
 	w.mu.Lock()
@@ -74,7 +74,7 @@ func (w *World) onECS(call awsjson.Call) {
 	}
 }
 
-// onDeployments tells of deployments that failed, once each.
+// onDeployments shows deployments that failed, once each.
 func (w *World) onDeployments() {
 	for _, deployment := range w.ECS.Service(Cluster, Service).Deployments {
 		if deployment.RolloutState != "FAILED" {

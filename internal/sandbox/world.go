@@ -78,7 +78,7 @@ type World struct {
 
 	mu        sync.Mutex
 	untouched string          // all that a rotation must not change, at the beginning
-	labels    labels          // as far as events tell
+	labels    labels          // as far as events show
 	broken    map[string]bool // deployments that were seen to have failed
 	rotations int             // started
 	sibling   bool            // there is another service of the runner
@@ -93,7 +93,7 @@ func New(ctx context.Context, options Options) (*World, error) {
 		options: options,
 		broken:  map[string]bool{},
 	}
-	w.journal.Tell(options.OnEvent)
+	w.journal.Listen(options.OnEvent)
 	if err := w.start(ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -225,5 +225,5 @@ func (w *World) createService(name string) {
 // Started is how many tasks have ever started.
 func (w *World) Started() int { return w.fleet.count() }
 
-// Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
+// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
 func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }

@@ -20,7 +20,7 @@ const (
 
 // Config is all that a Client needs.
 type Config struct {
-	Region       string       // eu1, us1 or au1: that of the account. Not looked at if APIURL is set
+	Region       string       // eu1, us1 or au1: that of the account. Not read if APIURL is set
 	APIURL       string       // instead of a region: the base below which /v1 lies
 	TokenURL     string       // "" is DefaultTokenURL
 	ClientID     string       // of the MAIA API credential (not of a runner), whose role must be Admin or Super Admin
@@ -94,7 +94,7 @@ func New(cfg Config) (*Client, error) {
 // of the memory that a function has.
 const maxHeader = 64 << 10
 
-// defaultTransport is http.DefaultTransport with a bound, unless somebody has put something else in its place.
+// defaultTransport is http.DefaultTransport with a bound, unless a program has put something else in its place.
 func defaultTransport() http.RoundTripper {
 	transport, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {

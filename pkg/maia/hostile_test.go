@@ -251,7 +251,7 @@ func TestHostileEncodings(t *testing.T) {
 	}
 }
 
-// What must never get into a store, beside what TestBadCredentialsReplies has: what a mask draws, what was garbled on its way, what
+// What must never get into a store, in addition to what TestBadCredentialsReplies has: what a mask draws, what was garbled on its way, what
 // cannot be seen, and what is there twice.
 func TestHostileCredentials(t *testing.T) {
 	for name, test := range map[string]struct{ body, says string }{

@@ -24,7 +24,7 @@ func timeoutOf(attempt int) time.Duration {
 	return laterTimeout
 }
 
-// retry runs f up to maxAttempts times, as long as it fails in a way that one more try may mend and ctx leaves time to wait. It
+// retry runs f up to maxAttempts times, as long as it fails in a way that one more try may repair and ctx leaves time to wait. It
 // returns f's last error, which names the last answer that there was.
 func retry(ctx context.Context, f func(attempt int) *Error) *Error {
 	var answered *Error

@@ -196,7 +196,7 @@ func TestRetries(t *testing.T) {
 		}
 		for i, result := range results {
 			if want := []string{fmt.Sprint("before ", i), fmt.Sprint("after ", i, result.Failure != "")}; !slices.Equal(reported[2*i:2*i+2], want) {
-				t.Errorf("told is %q, expected %q", reported, want)
+				t.Errorf("reported is %q, expected %q", reported, want)
 			}
 			body := echoed(t, result).Body
 			if want := fmt.Sprintf(`,"RetryContext":{"RetryCount":%d,"MaxRetryCount":2}}}`, i); strings.HasSuffix(body, want) != (i > 0) {

@@ -225,7 +225,7 @@ func hanging(t *testing.T, ctx context.Context, f *lambda.Function, running *wat
 	return done
 }
 
-// watcher tells when the function has printed that it hangs.
+// watcher shows when the function has printed that it hangs.
 type watcher struct{ seen chan struct{} }
 
 func (w *watcher) Write(p []byte) (int, error) {

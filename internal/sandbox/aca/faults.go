@@ -95,7 +95,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "change-in-progress", Refreshes: 1,
-		What: "Somebody's own change of the app is in progress: nothing is refreshed until it has ended.",
+		What: "Another writer's change of the app is in progress: nothing is refreshed until it has ended.",
 		play: changeInProgress,
 	},
 	{
@@ -117,7 +117,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "lease-lost", Refreshes: 1,
-		What:   "Somebody breaks the lease of the runner's blob in the middle: nothing is refreshed by that run.",
+		What:   "An operator breaks the lease of the runner's blob in the middle: nothing is refreshed by that run.",
 		inject: stage.Does(leaseLost),
 	},
 	{
@@ -137,7 +137,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "reverted-by-terraform", Refreshes: 1,
-		What: "After a rotation somebody puts the revoked secret back into the app.",
+		What: "After a rotation another writer puts the revoked secret back into the app.",
 		play: revertedByTerraform,
 	},
 	{
@@ -153,7 +153,7 @@ var faults = []Fault{
 }
 
 // Play has the timer fire with the world's fault, and once more: then nothing is due. An error means that it could not be
-// played; how it came out is told by [World.Proofs].
+// played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
 	play := w.options.Fault.play
 	if play == nil {
@@ -213,7 +213,7 @@ func conflict(w *World) {
 }
 
 // otherSecretChanged has another person's change begin when the function has listed the secrets and is about to send them,
-// and end when the function has looked at the app again.
+// and end when the function has read the app again.
 func otherSecretChanged(ctx context.Context, w *World) error {
 	before, after := w.Apps.Secret(App, otherSecret).Value, w.newSecret("another secret of the app")
 	var mu sync.Mutex
@@ -243,9 +243,9 @@ func otherSecretChanged(ctx context.Context, w *World) error {
 	return nil
 }
 
-// changeInProgress has somebody's change end when the function has looked some times.
+// changeInProgress has another writer's change end when the function has read it some times.
 func changeInProgress(ctx context.Context, w *World) error {
-	w.trial.Inject("change-begun", "somebody changes the app")
+	w.trial.Inject("change-begun", "another writer changes the app")
 	end := w.Apps.Begin(App, nil)
 	var mu sync.Mutex
 	reads := 8
@@ -258,7 +258,7 @@ func changeInProgress(ctx context.Context, w *World) error {
 		if reads--; reads == 0 {
 			w.trial.ProveNothingRefreshed("while it is in progress nothing is refreshed")
 			end()
-			w.journal.Add(stage.FromFault, "change-ended", "somebody's change has ended")
+			w.journal.Add(stage.FromFault, "change-ended", "another writer's change has ended")
 		}
 	})
 	return callUntilOK(ctx, w)
@@ -308,7 +308,7 @@ func leaseHeld(w *World) {
 func leaseLost(w *World) {
 	w.trial.Once(maiatest.Pause, func() {
 		w.State.Break(StateContainer, blob)
-		w.trial.Inject("lease-broken", "somebody breaks the lease of the runner's blob")
+		w.trial.Inject("lease-broken", "an operator breaks the lease of the runner's blob")
 	})
 	w.between = func(result functionshost.Result) { w.proveFailed(result) }
 }
@@ -369,7 +369,7 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := callUntilOK(ctx, w); err != nil {
 		return err
 	}
-	w.trial.Inject("reverted", "somebody applies the Terraform of before: the revoked secret is back in the app")
+	w.trial.Inject("reverted", "an operator applies the Terraform of before: the revoked secret is back in the app")
 	w.Apps.SetSecret(App, Secret, before)
 	w.onStored()
 	replicas := w.fleet.count()

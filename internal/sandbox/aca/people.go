@@ -12,7 +12,7 @@ const Tag, tagValue = "maia-rotate", "enabled"
 // Impostor is the resource ID of an app whose owner names another runner's agent in it.
 const Impostor = Group + "/providers/Microsoft.App/containerApps/impostor"
 
-// AddImpostor has somebody make such an app, with a secret of his own, which is returned.
+// AddImpostor has another person make such an app, with a secret of his own, which is returned.
 func (w *World) AddImpostor() (secret string) {
 	secret = w.newSecret("the secret of the impostor's app")
 	app := runnerApp(secret, "an impostor's")
@@ -27,7 +27,7 @@ func (w *World) AddSibling() {
 	w.Apps.AddRevision(App, containerapps.Revision{Name: AppName + "--0000002", Replicas: Replicas})
 }
 
-// SetTagged has somebody take the tag away from the runner's app, or give it back.
+// SetTagged has another writer take the tag away from the runner's app, or give it back.
 func (w *World) SetTagged(tagged bool) {
 	value := ""
 	if tagged {

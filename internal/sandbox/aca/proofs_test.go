@@ -23,7 +23,7 @@ func rotated(w *World) {
 // restarted restarts the app and waits until its new replicas are there.
 func restarted(w *World) {
 	back := make(chan struct{}, Replicas)
-	w.journal.Tell(func(e stage.Event) {
+	w.journal.Listen(func(e stage.Event) {
 		if e.Name == "connected" || e.Name == "login-refused" {
 			back <- struct{}{}
 		}

@@ -23,10 +23,10 @@ const (
 	clientIDSecret = "matillion-client-id"
 )
 
-// Beside it there are these.
+// Next to it there are these.
 const (
 	otherApp    = Group + "/providers/Microsoft.App/containerApps/dashboard"
-	otherSecret = "registry-password" // of the runner's app, and somebody else's
+	otherSecret = "registry-password" // of the runner's app, and another writer's
 	vaultSecret = "proxy-certificate" // a reference to Key Vault
 	vaultURL    = "https://sandbox.vault.azure.net/secrets/proxy-certificate"
 )

@@ -24,7 +24,7 @@ func (w *World) watch() {
 	})
 }
 
-// The operations of the emulators that are told of.
+// The operations of the emulators that are shown.
 const (
 	opRead    = "read"
 	opSecrets = "listSecrets/action"
@@ -61,7 +61,7 @@ var operationNames = map[string]string{
 	"revisions/read": "listing the revisions", "revisions/replicas/read": "listing the replicas", opRestart: "restarting a revision",
 }
 
-// onStored tells of a secret that has another value than before.
+// onStored reports a secret that has another value than before.
 func (w *World) onStored() {
 	now := w.Apps.Secret(App, Secret).Value
 	w.mu.Lock()

@@ -81,7 +81,7 @@ type World struct {
 	working sync.WaitGroup
 
 	mu        sync.Mutex
-	stored    string    // the secret, as far as events tell
+	stored    string    // the secret, as far as events show
 	refreshed time.Time // when the last refresh was carried out
 	calls     int       // made
 	answers   bytes.Buffer
@@ -91,7 +91,7 @@ type World struct {
 func New(ctx context.Context, options Options) (*World, error) {
 	w := &World{options: options}
 	w.ctx, w.end = context.WithCancel(ctx)
-	w.journal.Tell(options.OnEvent)
+	w.journal.Listen(options.OnEvent)
 	if err := w.start(w.ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -348,7 +348,7 @@ func (w *World) Calls() int {
 	return w.calls
 }
 
-// Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
+// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
 func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
 
 // Refreshed is when the last refresh was carried out.

@@ -82,7 +82,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "helm-busy", Refreshes: 1,
-		What:   "Somebody's own Helm upgrade is in progress: nothing is refreshed until it has ended.",
+		What:   "Another writer's Helm upgrade is in progress: nothing is refreshed until it has ended.",
 		inject: helmBusy,
 		play:   helmBusyPlay,
 	},
@@ -100,7 +100,7 @@ var faults = []Fault{
 	},
 	{
 		Name: "reverted-by-helm", Refreshes: 1,
-		What: "After a rotation somebody upgrades the release with the values of before: the revoked secret is back.",
+		What: "After a rotation another writer upgrades the release with the values of before: the revoked secret is back.",
 		play: revertedByHelm,
 	},
 	{
@@ -116,7 +116,7 @@ var faults = []Fault{
 }
 
 // Play calls the function with the world's fault, and once more: then nothing is due. An error means that it could not be
-// played; how it came out is told by [World.Proofs].
+// played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
 	play := w.options.Fault.play
 	if play == nil {
@@ -212,8 +212,8 @@ func helmBusyPlay(ctx context.Context, w *World) error {
 	if err != nil {
 		return err
 	}
-	w.prove("somebody's own revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
-	w.trial.Inject("upgrade-ended", "somebody's own upgrade fails")
+	w.prove("another writer's revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
+	w.trial.Inject("upgrade-ended", "another writer's upgrade fails")
 	last.SetStatus(release.StatusFailed, "Upgrade failed")
 	if err := w.helm.Releases.Update(last); err != nil {
 		return err
@@ -274,7 +274,7 @@ func revertedByHelm(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	w.trial.Inject("reverted", "somebody upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
+	w.trial.Inject("reverted", "another writer upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
 	upgrade := action.NewUpgrade(w.helm)
 	upgrade.Namespace = w.namespace
 	if _, err := upgrade.RunWithContext(ctx, Release, before.Chart, before.Config); err != nil {

@@ -60,7 +60,7 @@ func newProxy(user *rest.Config) (*proxy, error) {
 	forward := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: transport,
-		// A caller who was killed, or a server that ends: there is nobody to tell.
+		// A caller who was killed, or a server that ends: there is nobody to answer.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	return &proxy{next: forward}, nil

@@ -114,7 +114,7 @@ func New(ctx context.Context, options Options) (*World, error) {
 	options.Namespace, options.FunctionUser = cmp.Or(options.Namespace, Namespace), cmp.Or(options.FunctionUser, FunctionUser)
 	w := &World{options: options, namespace: options.Namespace, wanted: Replicas}
 	w.ctx, w.end = context.WithCancel(ctx)
-	w.journal.Tell(options.OnEvent)
+	w.journal.Listen(options.OnEvent)
 	if err := w.start(w.ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -381,11 +381,11 @@ func (w *World) call(ctx context.Context, function *Function) (status int, answe
 	for _, target := range answer.Targets {
 		says += target.Text()
 	}
-	tell := w.journal.Add
+	add := w.journal.Add
 	if status != 200 {
-		tell = w.journal.Fail
+		add = w.journal.Fail
 	}
-	tell(stage.FromSchedule, "call-ended", "%d (%.1f s): %s", status, time.Since(began).Seconds(), says)
+	add(stage.FromSchedule, "call-ended", "%d (%.1f s): %s", status, time.Since(began).Seconds(), says)
 	return status, answer
 }
 
@@ -429,7 +429,7 @@ func (w *World) Calls() int {
 	return w.calls
 }
 
-// Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
+// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
 func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
 
 // Requests are those that the function has sent to the API server.

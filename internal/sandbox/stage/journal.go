@@ -41,8 +41,8 @@ type Journal struct {
 	open    bool
 }
 
-// Tell says who is told; nil is nobody.
-func (j *Journal) Tell(onEvent func(Event)) {
+// Listen says who gets the events; nil is nobody.
+func (j *Journal) Listen(onEvent func(Event)) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.onEvent = onEvent
@@ -55,7 +55,7 @@ func (j *Journal) Start() {
 	j.begin, j.open = time.Now(), true
 }
 
-// Stop closes the journal: from then on nobody is told any more.
+// Stop closes the journal: from then on nobody gets any more.
 func (j *Journal) Stop() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

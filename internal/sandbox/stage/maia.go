@@ -46,10 +46,10 @@ type Maia struct {
 
 	mu        sync.Mutex
 	status    string    // as Maia said last
-	refreshes int       // carried out, as far as calls tell
+	refreshes int       // carried out, as far as calls show
 	refreshed func()    // called when one is; may be nil
 	operators time.Time // until when an operator has paused the runner
-	downSince time.Time // zero while the runner is not dark
+	downSince time.Time // zero while the runner is not down
 	downtimes []time.Duration
 }
 
@@ -84,7 +84,7 @@ func (m *Maia) Endpoints() []string {
 	return []string{"MAIA_API_URL=" + maiatest.APIURL(m.URL), "MAIA_TOKEN_URL=" + maiatest.TokenURL(m.URL)}
 }
 
-// Watch has the journal tell what is done to the runner from now on. refreshed is called after each refresh that is carried
+// Watch has the journal show what is done to the runner from now on. refreshed is called after each refresh that is carried
 // out; it may be nil.
 func (m *Maia) Watch(refreshed func()) {
 	m.mu.Lock()
@@ -110,7 +110,7 @@ func (m *Maia) onCall(call maiatest.Call) {
 	}
 }
 
-// OnRefresh tells what became of a refresh by looking whether Maia has carried one more out. Status 0 is no answer.
+// OnRefresh shows what became of a refresh by reading whether Maia has carried one more out. Status 0 is no answer.
 func (m *Maia) OnRefresh(status int) {
 	carriedOut := m.Refreshes(AgentID)
 	m.mu.Lock()
@@ -135,8 +135,8 @@ func (m *Maia) OnRefresh(status int) {
 	}
 }
 
-// tap looks at what passes between the function and Maia: tokens, which are secrets too, and the status that Maia
-// reports, from which a drained runner can be told.
+// tap reads what passes between the function and Maia: tokens, which are secrets too, and the status that Maia
+// reports, which shows a drained runner.
 func (m *Maia) tap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && token != "" {
@@ -185,7 +185,7 @@ func (m *Maia) Cut() {
 	}
 }
 
-// LogIn has an instance of the runner log in with what it was started with, and tells of it by its name.
+// LogIn has an instance of the runner log in with what it was started with, and shows it by its name.
 func (m *Maia) LogIn(name, agentID, clientID, secret string) (*maiatest.Instance, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,7 +203,7 @@ func (m *Maia) LogIn(name, agentID, clientID, secret string) (*maiatest.Instance
 	return instance, err
 }
 
-// Dark is, for each time that a refresh cut the runner off, how long it took until it was connected again.
+// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
 func (m *Maia) Downtimes() []time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -34,7 +34,7 @@ func (s *Secrets) Known() map[string]string {
 	return maps.Clone(s.known)
 }
 
-// Leaks names the secrets that are in one of the places, and the place. They are looked for as they are and in the usual
+// Leaks names the secrets that are in one of the places, and the place. They are searched for as they are and in the usual
 // encodings.
 func (s *Secrets) Leaks(places map[string][]byte) []string {
 	var found []string
@@ -49,7 +49,7 @@ func (s *Secrets) Leaks(places map[string][]byte) []string {
 	return slices.Compact(found)
 }
 
-// contains looks for the secret as it is, in hexadecimal, and in base64 at each of its three alignments.
+// contains searches for the secret as it is, in hexadecimal, and in base64 at each of its three alignments.
 func contains(text []byte, secret string) bool {
 	forms := []string{secret, hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret)))}
 	for shift := range 3 {

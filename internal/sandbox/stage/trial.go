@@ -34,7 +34,7 @@ func (t *Trial) Happened() {
 	t.injected = true
 }
 
-// Strike says so where no other event shows it.
+// Inject says so where no other event shows it.
 func (t *Trial) Inject(name, text string) {
 	t.Happened()
 	t.Journal.Fail(FromFault, name, "%s", text)
@@ -48,7 +48,7 @@ func (t *Trial) ProveHappened() {
 	t.Add("the fault happened", injected, "it did not")
 }
 
-// maxCalls is how often a function is called until a fault must have been mended.
+// maxCalls is how often a function is called until a fault must have been repaired.
 const maxCalls = 4
 
 // CallUntilOK calls until a call succeeds.

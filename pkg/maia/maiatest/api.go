@@ -15,7 +15,7 @@ import (
 // pageSize of a listing, as the real API has it.
 const pageSize = 25
 
-// route tells which call a request is, and about which agent.
+// route is which call a request is, and about which agent.
 func route(r *http.Request, body []byte) (Name, string) {
 	if r.URL.Path == tokenPath {
 		return Token, ""

@@ -20,7 +20,7 @@ import (
 
 const refreshPath = "/v1/agents/" + id + "/credentials"
 
-// Each fault looks the same in memory and over TCP.
+// Each fault is the same in memory and over TCP.
 func TestFaults(t *testing.T) {
 	dropped := func(a answer) bool { return errors.Is(a.err, io.EOF) && a.status == 0 }
 	for _, tt := range []struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestObserveReportsWhetherTheLeaseIsFree: it is while there is none, while this Runner holds it, and when it was given back.
-func TestObserveReportsWhetherTheLeaseIsFree(t *testing.T) {
+// TestObserveShowsWhetherTheLeaseIsFree: it is while there is none, while this Runner holds it, and when it was given back.
+func TestObserveShowsWhetherTheLeaseIsFree(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newPlace(t))
 	one, err := r.discover()

@@ -60,7 +60,7 @@ func (b bent) Restart(ctx context.Context) ([]string, error) {
 	return b.Runner.Restart(ctx)
 }
 
-// locked changes the home.
+// locked changes the platform.
 func (r *memoryRunner) locked(change func(h *memory)) {
 	r.platform.mu.Lock()
 	defer r.platform.mu.Unlock()
@@ -115,7 +115,7 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.SaveNote(ctx, note)
 				}}
 			},
-			found: map[string]string{"contract-SaveNote-of-two-runs": "promise 2 (at most one refresh): SaveNote of an intent beside that of another run"},
+			found: map[string]string{"contract-SaveNote-of-two-runs": "promise 2 (at most one refresh): SaveNote of an intent next to that of another run"},
 		},
 		"stores in the wrong place": {
 			bend: func(r *memoryRunner) rotate.Runner {
@@ -183,7 +183,7 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.Restart(ctx)
 				}}
 			},
-			found: map[string]string{"contract-Store-and-Restart": "promise 4 (short dark time): Restart took 2m"},
+			found: map[string]string{"contract-Store-and-Restart": "promise 4 (short downtime): Restart took 2m"},
 		},
 		"calls always steady what may not be": {
 			bend: func(r *memoryRunner) rotate.Runner {
@@ -202,9 +202,9 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.Store(ctx, credentials)
 				}}
 			},
-			found: map[string]string{"rotation": "promise 7 (nothing leaks): a secret is in what the home keeps apart from the store"},
+			found: map[string]string{"rotation": "promise 7 (nothing leaks): a secret is in what the platform keeps apart from the store"},
 		},
-		"tells the secret in an error": {
+		"shows the secret in an error": {
 			bend: func(r *memoryRunner) rotate.Runner {
 				return bent{Runner: r, store: func(ctx context.Context, credentials maia.Credentials) error {
 					if err := r.Store(ctx, credentials); err != nil {

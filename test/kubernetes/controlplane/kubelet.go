@@ -119,7 +119,7 @@ func (s *podState) end() {
 // retryAfter is when a step that failed is tried again.
 const retryAfter = 100 * time.Millisecond
 
-// see does the next thing for a pod as it is now: an event may be old, and may come twice.
+// see does the next thing for a pod, as it is now: what is reported of it may be old, and may be reported twice.
 func (k *kubelet) see(ctx context.Context, o any) {
 	seen, ok := o.(*corev1.Pod)
 	if !ok {
@@ -143,7 +143,7 @@ func (k *kubelet) see(ctx context.Context, o any) {
 	}()
 }
 
-// again sees a pod once more, later.
+// again reads a pod once more, later.
 func (k *kubelet) again(ctx context.Context, pod *corev1.Pod, after time.Duration) {
 	time.AfterFunc(after, func() { k.see(ctx, pod) })
 }

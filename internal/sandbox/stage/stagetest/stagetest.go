@@ -33,7 +33,7 @@ func Play(ctx context.Context, t *testing.T, world World, maia *stage.Maia, outp
 		t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", got, due)
 	}
 	if len(world.Downtimes()) == 0 {
-		t.Error("no dark time was measured")
+		t.Error("no downtime was measured")
 	}
 	if t.Failed() {
 		t.Logf("the function's output:\n%s", output())

@@ -295,7 +295,7 @@ func TestControlPlane(t *testing.T) {
 		})
 	})
 	t.Run("a user has the rights that he is given", func(t *testing.T) {
-		user := p.addUser("another-user")
+		user := p.addUser("operator")
 		if _, err := user.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 			t.Errorf("got %v, expected that it is forbidden", err)
 		}
@@ -304,7 +304,7 @@ func TestControlPlane(t *testing.T) {
 		binding := &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "reader"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: "reader"},
-			Subjects:   []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "another-user"}},
+			Subjects:   []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "operator"}},
 		}
 		if _, err := p.clients.RbacV1().Roles(namespace).Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
