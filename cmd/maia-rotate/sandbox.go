@@ -53,6 +53,14 @@ type faultInfo struct {
 	refreshes  int // due
 }
 
+func infosOf[W any](faults sandbox.Faults[W]) []faultInfo {
+	infos := make([]faultInfo, len(faults))
+	for i, fault := range faults {
+		infos[i] = faultInfo{fault.Name, fault.What, fault.Refreshes}
+	}
+	return infos
+}
+
 // printer shows a sandbox run, for people or for machines.
 type printer interface {
 	building(cloud cloudSandbox, fault faultInfo)

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 )
 
@@ -24,13 +23,7 @@ const planeFile = "control-plane"
 
 var gcpSandbox = cloudSandbox{
 	name: "gcp", function: "functions/gcp", runs: "call",
-	faults: func() []faultInfo {
-		var all []faultInfo
-		for _, fault := range sandboxgcp.Faults() {
-			all = append(all, faultInfo{fault.Name, fault.What, fault.Refreshes})
-		}
-		return all
-	},
+	faults: func() []faultInfo { return infosOf(sandboxgcp.Faults()) },
 	build: func(ctx context.Context, dir string, show printer) error {
 		err := timed(show, filepath.Join(dir, "function"), func() error {
 			_, err := sandboxgcp.Build(ctx, dir)
@@ -50,7 +43,7 @@ var gcpSandbox = cloudSandbox{
 		return os.Symlink(plane, filepath.Join(dir, planeFile))
 	},
 	start: func(ctx context.Context, dir, name string, show printer, output io.Writer) (scene, error) {
-		fault, _ := sandboxgcp.FindFault(name)
+		fault, _ := sandboxgcp.Faults().Find(name)
 		world, err := sandboxgcp.New(ctx, sandboxgcp.Options{
 			ControlPlane: filepath.Join(dir, planeFile), Binary: filepath.Join(dir, "function"),
 			Fault: fault, OnEvent: show.event, FunctionOutput: output,
@@ -60,14 +53,6 @@ var gcpSandbox = cloudSandbox{
 		}
 		show.item("Kubernetes", fmt.Sprintf("%s   release %s, %d pods", strings.TrimPrefix(world.Plane.Admin().Host, "https://"), sandboxgcp.Release, sandboxgcp.Replicas))
 		show.item("Maia", world.Maia.URL+"   the runner is connected and runs a pipeline")
-		return gcpScene{world}, nil
+		return world, nil
 	},
 }
-
-type gcpScene struct{ *sandboxgcp.World }
-
-// Runs implements scene.
-func (s gcpScene) Runs() int { return s.Calls() }
-
-// Refreshes implements scene.
-func (s gcpScene) Refreshes() int { return s.Maia.Refreshes(sandbox.AgentID) }

@@ -33,7 +33,7 @@ var mayImport = []struct {
 	{"pkg/rotate/ecs", slices.Concat(amazon, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/"})},
 	{"pkg/rotate/containerapp", slices.Concat(azure, []string{module + "pkg/maia", module + "pkg/rotate"})},
 	{"pkg/rotate/helmrelease", slices.Concat(kubernetes, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/", "go.yaml.in/"})},
-	{"internal/emulator", nil},
+	{"internal/emulator", []string{module + "internal/freeport"}},
 }
 
 // What a function links, by way of whatever it imports, apart from the libraries of its own cloud.

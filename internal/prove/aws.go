@@ -115,7 +115,7 @@ func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		},
 	}
 	if s.operator {
-		options.Fault, _ = sandboxaws.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxaws.Faults().Find("paused-by-operator")
 	}
 	var err error
 	if this.World, err = sandboxaws.New(ctx, options); err != nil {

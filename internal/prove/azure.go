@@ -215,7 +215,7 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		},
 	}
 	if s.operator {
-		options.Fault, _ = sandboxazure.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxazure.Faults().Find("paused-by-operator")
 	}
 	w.enter("timer")
 	var err error

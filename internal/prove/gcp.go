@@ -202,7 +202,7 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		options.Pipeline, options.StartDelay = longDrain, longStart
 	}
 	if s.operator {
-		options.Fault, _ = sandboxgcp.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxgcp.Faults().Find("paused-by-operator")
 	}
 	opened, err := sandboxgcp.New(ctx, options)
 	if err != nil {

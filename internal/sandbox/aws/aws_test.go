@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"flag"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 	"os"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func TestWorld(t *testing.T) {
 			defer cancel()
 			world, err := New(ctx, Options{
 				Binary: binary, Fault: fault,
-				OnEvent: logIfFailed(t),
+				OnEvent: sandboxtest.LogIfFailed(t),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -104,32 +105,4 @@ func TestBuildFails(t *testing.T) {
 	if _, err := Build(t.Context(), t.TempDir()); err == nil {
 		t.Error("the function was built outside of the module")
 	}
-}
-
-func TestFindFault(t *testing.T) {
-	for _, fault := range Faults() {
-		if found, ok := FindFault(fault.Name); !ok || found.What != fault.What {
-			t.Errorf("FindFault(%q) = %q, %t", fault.Name, found.What, ok)
-		}
-		if fault.Refreshes == 0 || fault.inject == nil && fault.play == nil {
-			t.Errorf("%s: does nothing, or allows no refresh", fault.Name)
-		}
-	}
-	if _, ok := FindFault("list"); ok {
-		t.Error("there is a fault named list")
-	}
-}
-
-// logIfFailed keeps the events and logs them at the end of a test that has failed.
-func logIfFailed(t *testing.T) func(sandbox.Event) {
-	var events []sandbox.Event
-	t.Cleanup(func() {
-		if !t.Failed() {
-			return
-		}
-		for _, e := range events {
-			t.Logf("%6.1f s  %-15s  %s: %s", e.Elapsed.Seconds(), e.Source, e.Name, e.Text)
-		}
-	})
-	return func(e sandbox.Event) { events = append(events, e) }
 }

@@ -3,105 +3,66 @@ package aws
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
-// Fault is something that goes wrong with a rotation, and how it goes on.
-type Fault struct {
-	Name      string
-	What      string // in one sentence
-	Refreshes int    // how many may be carried out: as many as rotations were due. A person's do not count
+// Fault is one of this cloud.
+type Fault = sandbox.Fault[*World]
 
-	env      []string                            // of the function
-	attempts int                                 // of a rotation; 0: as many as Secrets Manager makes
-	endless  bool                                // the runner's pipeline does not end by itself
-	inject   func(context.Context, *World) error // before the first rotation
-	play     func(context.Context, *World) error // instead of one rotation that succeeds
-}
-
-// Faults lists all of them.
-func Faults() []Fault { return slices.Clone(faults) }
-
-// FindFault finds one by its name.
-func FindFault(name string) (Fault, bool) {
-	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Name == name })
-	if i < 0 {
-		return Fault{}, false
-	}
-	return faults[i], true
-}
-
-var faults = []Fault{
-	{
-		Name: "refresh-answer-lost", Refreshes: 1,
-		What:   "Maia carries the refresh out, but its answer never arrives.",
-		inject: sandbox.Does(func(w *World) { w.trial.RefreshAnswerLost() }),
-	},
-	{
-		Name: "refresh-late", Refreshes: 1,
-		What:   "The refresh gets no answer and is carried out three seconds later.",
-		inject: sandbox.Does(func(w *World) { w.trial.RefreshLate() }),
-	},
-	{
-		Name: "killed-after-refresh", Refreshes: 1,
-		What:   "The function is killed right after Maia carried the refresh out.",
-		inject: sandbox.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
-	},
-	{
-		Name: "never-retried", Refreshes: 1,
-		What:     "The function is killed right after the refresh, and nobody tries again: the healing schedule brings the runner back.",
-		attempts: 1,
-		inject:   sandbox.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
-		play:     neverRetried,
-	},
-	{
-		Name: "put-fails", Refreshes: 1,
-		What:   "The new secret cannot be stored: Secrets Manager fails six times.",
-		inject: putFails,
-	},
-	{
-		Name: "put-answer-lost", Refreshes: 1,
-		What:   "Secrets Manager stores the new secret, but its answer is lost.",
-		inject: putAnswerLost,
-	},
-	{
-		Name: "restart-fails", Refreshes: 1,
-		What:   "The deployment that restarts the runner fails.",
-		inject: restartFails,
-	},
-	{
-		Name: "drain-never-ends", Refreshes: 1,
-		What:    "A pipeline does not end in time: nothing is refreshed until it has.",
-		env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
-		endless: true,
-		inject:  drainNeverEnds,
-	},
-	{
-		Name: "reverted-by-terraform", Refreshes: 1,
-		What: "After a rotation another writer puts the revoked secret back into the store.",
-		play: revertedByTerraform,
-	},
-	{
-		Name: "refreshed-in-console", Refreshes: 2,
-		What:   "A person refreshes in Maia's console in the middle of a rotation.",
-		inject: refreshedInConsole,
-		play:   refreshedInConsolePlay,
-	},
-	{
-		Name: "paused-by-operator", Refreshes: 1,
-		What:   "An operator has paused the runner: it must stay paused.",
-		inject: func(ctx context.Context, w *World) error { return w.trial.PausedByOperator(ctx) },
-	},
+// Faults are all of them.
+func Faults() sandbox.Faults[*World] {
+	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.trial }, func(w *World) { w.Function.Kill() })
+	return append(append(first, []Fault{
+		{
+			Name: "never-retried", Refreshes: 1,
+			What:     "The function is killed right after the refresh, and nobody tries again: the healing schedule brings the runner back.",
+			Attempts: 1,
+			Inject:   sandbox.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
+			Play:     neverRetried,
+		},
+		{
+			Name: "put-fails", Refreshes: 1,
+			What:   "The new secret cannot be stored: Secrets Manager fails six times.",
+			Inject: putFails,
+		},
+		{
+			Name: "put-answer-lost", Refreshes: 1,
+			What:   "Secrets Manager stores the new secret, but its answer is lost.",
+			Inject: putAnswerLost,
+		},
+		{
+			Name: "restart-fails", Refreshes: 1,
+			What:   "The deployment that restarts the runner fails.",
+			Inject: restartFails,
+		},
+		{
+			Name: "drain-never-ends", Refreshes: 1,
+			What:    "A pipeline does not end in time: nothing is refreshed until it has.",
+			Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
+			Endless: true,
+			Inject:  drainNeverEnds,
+		},
+		{
+			Name: "reverted-by-terraform", Refreshes: 1,
+			What: "After a rotation another writer puts the revoked secret back into the store.",
+			Play: revertedByTerraform,
+		},
+		{
+			Name: "refreshed-in-console", Refreshes: 2,
+			What:   "A person refreshes in Maia's console in the middle of a rotation.",
+			Inject: refreshedInConsole,
+			Play:   refreshedInConsolePlay,
+		},
+	}...), last)
 }
 
 // Play rotates with the world's fault: once, or as often as the fault needs. An error means that it could not be
 // played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
-	if play := w.options.Fault.play; play != nil {
+	if play := w.options.Fault.Play; play != nil {
 		return play(ctx, w)
 	}
 	return w.expect(ctx, secretsmanager.RotationSucceeded)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func TestTheCompiledFunctionHealsWhatACutOffRunLeaves(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				world, err := New(ctx, Options{
-					Binary: binary, OnEvent: logIfFailed(t), Env: []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
+					Binary: binary, OnEvent: sandboxtest.LogIfFailed(t), Env: []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
 				})
 				if err != nil {
 					t.Fatal(err)

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 	"os"
 	"slices"
 	"strconv"
@@ -48,7 +49,7 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 			options := Options{
 				Binary: binary, Attempts: 1, pipeline: 4 * time.Second, rollDelay: 3 * time.Second, // longer than the function waits between two reads
 				Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=5s", "MAIA_ROTATE_CONNECT_TIMEOUT=10s"},
-				OnEvent: logIfFailed(t),
+				OnEvent: sandboxtest.LogIfFailed(t),
 			}
 			again := untilResumed
 			if strings.HasSuffix(state, "in_progress") {

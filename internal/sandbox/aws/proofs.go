@@ -40,12 +40,7 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []sandbox.Proof {
 
 // Due is how many refreshes may have been carried out: one for each rotation, unless the fault says how many of them
 // had nothing to refresh.
-func (w *World) Due() int {
-	if w.options.Fault.Name != "" {
-		return w.options.Fault.Refreshes
-	}
-	return w.Rotations()
-}
+func (w *World) Due() int { return w.options.Fault.Due(w.Rotations()) }
 
 // others is all that a rotation must not change apart from the document.
 func (w *World) others() string {

@@ -105,13 +105,13 @@ func New(ctx context.Context, options Options) (*World, error) {
 func (w *World) start(ctx context.Context) error {
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
 	var err error
-	pipeline := cmp.Or(w.options.pipeline, sandbox.Pipeline(w.options.Fault.endless))
+	pipeline := cmp.Or(w.options.pipeline, sandbox.Pipeline(w.options.Fault.Endless))
 	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, pipeline, wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
 	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, tasks: map[string]*task{}}
-	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, Attempts: cmp.Or(w.options.Fault.attempts, w.options.Attempts), RetryDelay: retryDelay})
+	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, Attempts: cmp.Or(w.options.Fault.Attempts, w.options.Attempts), RetryDelay: retryDelay})
 	w.ECS = ecs.New(ecs.Options{
 		Region: awsRegion, StartDelay: cmp.Or(w.options.startDelay, startDelay), RollDelay: cmp.Or(w.options.rollDelay, rollDelay),
 		SecretValue: w.Secrets.Value, StartTask: w.fleet.start, StopTask: w.fleet.stop,
@@ -140,7 +140,7 @@ func (w *World) start(ctx context.Context) error {
 			"MAIA_ECS_CLUSTERS=" + Cluster,
 			"MAIA_AGENT_IDS=" + sandbox.AgentID,
 			"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
-		}, w.options.Fault.env, w.options.Env),
+		}, w.options.Fault.Env, w.options.Env),
 	})
 	w.client = awssecrets.New(awssecrets.Options{
 		Region: awsRegion, BaseEndpoint: &w.SecretsURL,
@@ -149,7 +149,7 @@ func (w *World) start(ctx context.Context) error {
 	w.untouched = w.others()
 	w.watch()
 	w.Maia.SetRunningTasks(sandbox.AgentID, 1)
-	if inject := w.options.Fault.inject; inject != nil {
+	if inject := w.options.Fault.Inject; inject != nil {
 		return inject(ctx, w)
 	}
 	return ctx.Err()
@@ -227,3 +227,9 @@ func (w *World) Started() int { return w.fleet.count() }
 
 // Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
 func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
+
+// Runs is how many rotations were started.
+func (w *World) Runs() int { return w.Rotations() }
+
+// Refreshes is how many Maia has carried out for the function.
+func (w *World) Refreshes() int { return w.Maia.Refreshes(sandbox.AgentID) }

@@ -108,17 +108,3 @@ func TestBuildFails(t *testing.T) {
 		t.Error("the function was built outside of the module")
 	}
 }
-
-func TestFindFault(t *testing.T) {
-	for _, fault := range Faults() {
-		if found, ok := FindFault(fault.Name); !ok || found.What != fault.What {
-			t.Errorf("FindFault(%q) = %q, %t", fault.Name, found.What, ok)
-		}
-		if fault.Refreshes == 0 || fault.inject == nil && fault.play == nil {
-			t.Errorf("%s: does nothing, or allows no refresh", fault.Name)
-		}
-	}
-	if _, ok := FindFault("list"); ok {
-		t.Error("there is a fault named list")
-	}
-}

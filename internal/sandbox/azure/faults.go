@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,146 +15,108 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// Fault is something that goes wrong with a rotation, and how it goes on.
-type Fault struct {
-	Name      string
-	What      string // in one sentence
-	Refreshes int    // how many may be carried out: as many as rotations were due. A person's do not count
+// Fault is one of this cloud.
+type Fault = sandbox.Fault[*World]
 
-	env     []string                            // of the function
-	timeout time.Duration                       // functionTimeout; 0: that of host.json
-	endless bool                                // the runner's pipeline does not end by itself
-	inject  func(context.Context, *World) error // before the first call
-	play    func(context.Context, *World) error // instead of calls until one succeeds
-}
-
-// Faults lists all of them.
-func Faults() []Fault { return slices.Clone(faults) }
-
-// FindFault finds one by its name.
-func FindFault(name string) (Fault, bool) {
-	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Name == name })
-	if i < 0 {
-		return Fault{}, false
-	}
-	return faults[i], true
-}
-
-var faults = []Fault{
-	{
-		Name: "refresh-answer-lost", Refreshes: 1,
-		What:   "Maia carries the refresh out, but its answer never arrives.",
-		inject: sandbox.Does(func(w *World) { w.trial.RefreshAnswerLost() }),
-	},
-	{
-		Name: "refresh-late", Refreshes: 1,
-		What:   "The refresh gets no answer and is carried out three seconds later.",
-		inject: sandbox.Does(func(w *World) { w.trial.RefreshLate() }),
-	},
-	{
-		Name: "killed-after-refresh", Refreshes: 1,
-		What:   "The function is killed right after Maia carried the refresh out.",
-		inject: sandbox.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Host.Kill) }),
-	},
-	{
-		Name: "killed-in-patch", Refreshes: 1,
-		What:   "The function is killed when Azure has accepted the change of the app's secrets.",
-		inject: sandbox.Does(killedInPatch),
-	},
-	{
-		Name: "killed-by-timeout", Refreshes: 1,
-		What:    "Azure hangs after the refresh, until the host kills the function at functionTimeout.",
-		timeout: 10 * time.Second,
-		inject:  sandbox.Does(killedByTimeout),
-	},
-	{
-		Name: "patch-fails", Refreshes: 1,
-		What:   "The new secret cannot be stored: Azure fails six times.",
-		inject: sandbox.Does(patchFails),
-	},
-	{
-		Name: "patch-ends-failed", Refreshes: 1,
-		What:   "Azure accepts the change of the app's secrets, and it fails afterwards.",
-		inject: sandbox.Does(patchEndsFailed),
-	},
-	{
-		Name: "patch-answer-lost", Refreshes: 1,
-		What:   "Azure changes the app's secrets, but its answer is lost.",
-		inject: sandbox.Does(patchAnswerLost),
-	},
-	{
-		Name: "conflict", Refreshes: 1,
-		What:   "Azure refuses the change of the app's secrets twice, because of another operation (409).",
-		inject: sandbox.Does(conflict),
-	},
-	{
-		Name: "secret-changed-midway", Refreshes: 1,
-		What: "Another person changes another secret of the app, between the list of the secrets and their change.",
-		play: otherSecretChanged,
-	},
-	{
-		Name: "change-in-progress", Refreshes: 1,
-		What: "Another writer's change of the app is in progress: nothing is refreshed until it has ended.",
-		play: changeInProgress,
-	},
-	{
-		Name: "restart-fails", Refreshes: 1,
-		What:   "The replicas that the restart starts crash.",
-		inject: sandbox.Does(restartFails),
-	},
-	{
-		Name: "drain-never-ends", Refreshes: 1,
-		What:    "A pipeline does not end in time: nothing is refreshed until it has.",
-		env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
-		endless: true,
-		inject:  drainNeverEnds,
-	},
-	{
-		Name: "lease-held", Refreshes: 1,
-		What:   "A run on a machine that is gone holds the lease of the runner's blob: nothing is done until it has ended.",
-		inject: sandbox.Does(leaseHeld),
-	},
-	{
-		Name: "lease-lost", Refreshes: 1,
-		What:   "An operator breaks the lease of the runner's blob in the middle: nothing is refreshed by that run.",
-		inject: sandbox.Does(leaseLost),
-	},
-	{
-		Name: "timer-replayed", Refreshes: 1,
-		What: "The timer is replayed during a call, on the same machine and on another one.",
-		play: timerReplayed,
-	},
-	{
-		Name: "identity-away", Refreshes: 1,
-		What:   "The function's identity gets no token: nothing is done until it does.",
-		inject: sandbox.Does(identityAway),
-	},
-	{
-		Name: "right-missing", Refreshes: 1,
-		What:   "The function may not restart revisions: nothing is refreshed, and the error names the action.",
-		inject: sandbox.Does(rightMissing),
-	},
-	{
-		Name: "reverted-by-terraform", Refreshes: 1,
-		What: "After a rotation another writer puts the revoked secret back into the app.",
-		play: revertedByTerraform,
-	},
-	{
-		Name: "refreshed-in-console", Refreshes: 1,
-		What: "After a rotation a person refreshes in Maia's console.",
-		play: refreshedInConsole,
-	},
-	{
-		Name: "paused-by-operator", Refreshes: 1,
-		What:   "An operator has paused the runner: it must stay paused.",
-		inject: func(ctx context.Context, w *World) error { return w.trial.PausedByOperator(ctx) },
-	},
+// Faults are all of them.
+func Faults() sandbox.Faults[*World] {
+	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.trial }, func(w *World) { w.Host.Kill() })
+	return append(append(first, []Fault{
+		{
+			Name: "killed-in-patch", Refreshes: 1,
+			What:   "The function is killed when Azure has accepted the change of the app's secrets.",
+			Inject: sandbox.Does(killedInPatch),
+		},
+		{
+			Name: "killed-by-timeout", Refreshes: 1,
+			What:    "Azure hangs after the refresh, until the host kills the function at functionTimeout.",
+			Timeout: 10 * time.Second,
+			Inject:  sandbox.Does(killedByTimeout),
+		},
+		{
+			Name: "patch-fails", Refreshes: 1,
+			What:   "The new secret cannot be stored: Azure fails six times.",
+			Inject: sandbox.Does(patchFails),
+		},
+		{
+			Name: "patch-ends-failed", Refreshes: 1,
+			What:   "Azure accepts the change of the app's secrets, and it fails afterwards.",
+			Inject: sandbox.Does(patchEndsFailed),
+		},
+		{
+			Name: "patch-answer-lost", Refreshes: 1,
+			What:   "Azure changes the app's secrets, but its answer is lost.",
+			Inject: sandbox.Does(patchAnswerLost),
+		},
+		{
+			Name: "conflict", Refreshes: 1,
+			What:   "Azure refuses the change of the app's secrets twice, because of another operation (409).",
+			Inject: sandbox.Does(conflict),
+		},
+		{
+			Name: "secret-changed-midway", Refreshes: 1,
+			What: "Another person changes another secret of the app, between the list of the secrets and their change.",
+			Play: otherSecretChanged,
+		},
+		{
+			Name: "change-in-progress", Refreshes: 1,
+			What: "Another writer's change of the app is in progress: nothing is refreshed until it has ended.",
+			Play: changeInProgress,
+		},
+		{
+			Name: "restart-fails", Refreshes: 1,
+			What:   "The replicas that the restart starts crash.",
+			Inject: sandbox.Does(restartFails),
+		},
+		{
+			Name: "drain-never-ends", Refreshes: 1,
+			What:    "A pipeline does not end in time: nothing is refreshed until it has.",
+			Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
+			Endless: true,
+			Inject:  drainNeverEnds,
+		},
+		{
+			Name: "lease-held", Refreshes: 1,
+			What:   "A run on a machine that is gone holds the lease of the runner's blob: nothing is done until it has ended.",
+			Inject: sandbox.Does(leaseHeld),
+		},
+		{
+			Name: "lease-lost", Refreshes: 1,
+			What:   "An operator breaks the lease of the runner's blob in the middle: nothing is refreshed by that run.",
+			Inject: sandbox.Does(leaseLost),
+		},
+		{
+			Name: "timer-replayed", Refreshes: 1,
+			What: "The timer is replayed during a call, on the same machine and on another one.",
+			Play: timerReplayed,
+		},
+		{
+			Name: "identity-away", Refreshes: 1,
+			What:   "The function's identity gets no token: nothing is done until it does.",
+			Inject: sandbox.Does(identityAway),
+		},
+		{
+			Name: "right-missing", Refreshes: 1,
+			What:   "The function may not restart revisions: nothing is refreshed, and the error names the action.",
+			Inject: sandbox.Does(rightMissing),
+		},
+		{
+			Name: "reverted-by-terraform", Refreshes: 1,
+			What: "After a rotation another writer puts the revoked secret back into the app.",
+			Play: revertedByTerraform,
+		},
+		{
+			Name: "refreshed-in-console", Refreshes: 1,
+			What: "After a rotation a person refreshes in Maia's console.",
+			Play: refreshedInConsole,
+		},
+	}...), last)
 }
 
 // Play has the timer fire with the world's fault, and once more: then nothing is due. An error means that it could not be
 // played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
-	play := w.options.Fault.play
+	play := w.options.Fault.Play
 	if play == nil {
 		play = callUntilOK
 	}

@@ -102,7 +102,7 @@ func New(ctx context.Context, options Options) (*World, error) {
 
 func (w *World) start(ctx context.Context) (err error) {
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, sandbox.Pipeline(w.options.Fault.endless), wrapMaia); err != nil {
+	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, sandbox.Pipeline(w.options.Fault.Endless), wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -117,7 +117,7 @@ func (w *World) start(ctx context.Context) (err error) {
 	}
 	w.watch()
 	w.Maia.SetRunningTasks(sandbox.AgentID, 1)
-	if inject := w.options.Fault.inject; inject != nil {
+	if inject := w.options.Fault.Inject; inject != nil {
 		return inject(ctx, w)
 	}
 	return ctx.Err()
@@ -157,7 +157,7 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 		"MAIA_CLIENT_ID=" + w.Maia.APIClient,
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
-	}, w.options.Fault.env, w.options.Env)
+	}, w.options.Fault.Env, w.options.Env)
 	return nil
 }
 
@@ -178,7 +178,7 @@ func (w *World) newSecret(what string) string {
 // startHost starts a host with the function.
 func (w *World) startHost() (*functionshost.Host, error) {
 	return functionshost.New(functionshost.Options{
-		Folder: w.options.App, Settings: w.env, FunctionTimeout: w.options.Fault.timeout, RetryDelay: retryDelay, StartTimeout: startTimeout,
+		Folder: w.options.App, Settings: w.env, FunctionTimeout: w.options.Fault.Timeout, RetryDelay: retryDelay, StartTimeout: startTimeout,
 		Output: w.options.FunctionOutput, BeforeTry: w.beforeTry, AfterTry: w.afterTry,
 	})
 }
@@ -357,3 +357,9 @@ func (w *World) Refreshed() time.Time {
 	defer w.mu.Unlock()
 	return w.refreshed
 }
+
+// Runs is how many times the function was called.
+func (w *World) Runs() int { return w.Calls() }
+
+// Refreshes is how many Maia has carried out for the function.
+func (w *World) Refreshes() int { return w.Maia.Refreshes(sandbox.AgentID) }

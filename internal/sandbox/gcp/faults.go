@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,110 +14,73 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// Fault is something that goes wrong with a rotation, and how it goes on.
-type Fault struct {
-	Name      string
-	What      string // in one sentence
-	Refreshes int    // how many may be carried out: as many as rotations were due. A person's do not count
+// Fault is one of this cloud.
+type Fault = sandbox.Fault[*World]
 
-	env     []string                            // of the function
-	endless bool                                // the runner's pipeline does not end by itself
-	inject  func(context.Context, *World) error // before the first call
-	play    func(context.Context, *World) error // instead of calls until one succeeds
-}
-
-// Faults lists all of them.
-func Faults() []Fault { return slices.Clone(faults) }
-
-// FindFault finds one by its name.
-func FindFault(name string) (Fault, bool) {
-	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Name == name })
-	if i < 0 {
-		return Fault{}, false
-	}
-	return faults[i], true
-}
-
-var faults = []Fault{
-	{
-		Name: "refresh-answer-lost", Refreshes: 1,
-		What:   "Maia carries the refresh out, but its answer never arrives.",
-		inject: sandbox.Does(func(w *World) { w.trial.RefreshAnswerLost() }),
-	},
-	{
-		Name: "refresh-late", Refreshes: 1,
-		What:   "The refresh gets no answer and is carried out three seconds later.",
-		inject: sandbox.Does(func(w *World) { w.trial.RefreshLate() }),
-	},
-	{
-		Name: "killed-after-refresh", Refreshes: 1,
-		What:   "The function is killed right after Maia carried the refresh out: the next call heals.",
-		inject: sandbox.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
-	},
-	{
-		Name: "killed-in-upgrade", Refreshes: 1,
-		What:   "The function is killed in the middle of the Helm upgrade: its revision stays pending, until the next call.",
-		inject: killedInUpgrade,
-	},
-	{
-		Name: "upgrade-answer-lost", Refreshes: 1,
-		What:   "The Secret is changed by the upgrade, but the answer is lost: Helm takes the upgrade for failed.",
-		inject: upgradeAnswerLost,
-	},
-	{
-		Name: "api-server-away", Refreshes: 1,
-		What:   "The Kubernetes API does not answer eight times, right after the refresh.",
-		inject: apiServerAway,
-	},
-	{
-		Name: "crash-loop", Refreshes: 1,
-		What:   "The pods that the restart starts crash.",
-		inject: crashLoop,
-	},
-	{
-		Name: "no-room", Refreshes: 1,
-		What:   "The new pods find no node for three seconds, for old ones take their time to end.",
-		inject: noRoom,
-	},
-	{
-		Name: "helm-busy", Refreshes: 1,
-		What:   "Another writer's Helm upgrade is in progress: nothing is refreshed until it has ended.",
-		inject: helmBusy,
-		play:   helmBusyPlay,
-	},
-	{
-		Name: "called-twice", Refreshes: 1,
-		What: "Cloud Scheduler delivers a call twice, to the same instance and to another one.",
-		play: calledTwice,
-	},
-	{
-		Name: "drain-never-ends", Refreshes: 1,
-		What:    "A pipeline does not end in time: nothing is refreshed until it has.",
-		env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
-		endless: true,
-		play:    drainNeverEnds,
-	},
-	{
-		Name: "reverted-by-helm", Refreshes: 1,
-		What: "After a rotation another writer upgrades the release with the values of before: the revoked secret is back.",
-		play: revertedByHelm,
-	},
-	{
-		Name: "refreshed-in-console", Refreshes: 1,
-		What: "After a rotation a person refreshes in Maia's console.",
-		play: refreshedInConsole,
-	},
-	{
-		Name: "paused-by-operator", Refreshes: 1,
-		What:   "An operator has paused the runner: it must stay paused.",
-		inject: func(ctx context.Context, w *World) error { return w.trial.PausedByOperator(ctx) },
-	},
+// Faults are all of them.
+func Faults() sandbox.Faults[*World] {
+	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.trial }, func(w *World) { w.Function.Kill() })
+	return append(append(first, []Fault{
+		{
+			Name: "killed-in-upgrade", Refreshes: 1,
+			What:   "The function is killed in the middle of the Helm upgrade: its revision stays pending, until the next call.",
+			Inject: killedInUpgrade,
+		},
+		{
+			Name: "upgrade-answer-lost", Refreshes: 1,
+			What:   "The Secret is changed by the upgrade, but the answer is lost: Helm takes the upgrade for failed.",
+			Inject: upgradeAnswerLost,
+		},
+		{
+			Name: "api-server-away", Refreshes: 1,
+			What:   "The Kubernetes API does not answer eight times, right after the refresh.",
+			Inject: apiServerAway,
+		},
+		{
+			Name: "crash-loop", Refreshes: 1,
+			What:   "The pods that the restart starts crash.",
+			Inject: crashLoop,
+		},
+		{
+			Name: "no-room", Refreshes: 1,
+			What:   "The new pods find no node for three seconds, for old ones take their time to end.",
+			Inject: noRoom,
+		},
+		{
+			Name: "helm-busy", Refreshes: 1,
+			What:   "Another writer's Helm upgrade is in progress: nothing is refreshed until it has ended.",
+			Inject: helmBusy,
+			Play:   helmBusyPlay,
+		},
+		{
+			Name: "called-twice", Refreshes: 1,
+			What: "Cloud Scheduler delivers a call twice, to the same instance and to another one.",
+			Play: calledTwice,
+		},
+		{
+			Name: "drain-never-ends", Refreshes: 1,
+			What:    "A pipeline does not end in time: nothing is refreshed until it has.",
+			Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=3s"},
+			Endless: true,
+			Play:    drainNeverEnds,
+		},
+		{
+			Name: "reverted-by-helm", Refreshes: 1,
+			What: "After a rotation another writer upgrades the release with the values of before: the revoked secret is back.",
+			Play: revertedByHelm,
+		},
+		{
+			Name: "refreshed-in-console", Refreshes: 1,
+			What: "After a rotation a person refreshes in Maia's console.",
+			Play: refreshedInConsole,
+		},
+	}...), last)
 }
 
 // Play calls the function with the world's fault, and once more: then nothing is due. An error means that it could not be
 // played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
-	play := w.options.Fault.play
+	play := w.options.Fault.Play
 	if play == nil {
 		play = callUntilOK
 	}

@@ -108,9 +108,4 @@ func (w *World) leaks(printed []*bytes.Buffer) ([]string, error) {
 }
 
 // Due is how many refreshes may have been carried out.
-func (w *World) Due() int {
-	if w.options.Fault.Name != "" {
-		return w.options.Fault.Refreshes
-	}
-	return 1
-}
+func (w *World) Due() int { return w.options.Fault.Due(1) }

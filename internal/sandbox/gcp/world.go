@@ -128,7 +128,7 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, cmp.Or(w.options.Pipeline, sandbox.Pipeline(w.options.Fault.endless)), wrapMaia); err != nil {
+	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, cmp.Or(w.options.Pipeline, sandbox.Pipeline(w.options.Fault.Endless)), wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -156,7 +156,7 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	w.Maia.SetRunningTasks(sandbox.AgentID, 1)
-	if inject := w.options.Fault.inject; inject != nil {
+	if inject := w.options.Fault.Inject; inject != nil {
 		return inject(ctx, w)
 	}
 	return ctx.Err()
@@ -171,7 +171,7 @@ func (w *World) newFunction() *Function {
 		"MAIA_CLIENT_ID=" + w.Maia.APIClient,
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
-	}, w.options.Fault.env, w.options.Env)}
+	}, w.options.Fault.Env, w.options.Env)}
 }
 
 // Another is another instance of the function, which is not started.
@@ -441,3 +441,9 @@ func (w *World) Refreshed() time.Time {
 	defer w.mu.Unlock()
 	return w.refreshed
 }
+
+// Runs is how many times the function was called.
+func (w *World) Runs() int { return w.Calls() }
+
+// Refreshes is how many Maia has carried out for the function.
+func (w *World) Refreshes() int { return w.Maia.Refreshes(sandbox.AgentID) }
