@@ -56,7 +56,7 @@ build-functions:
 test-kubernetes: build-functions
 	$(GO) run ./internal/controlplane/cmd
 	$(KUBERNETES) test -timeout 20m ./...
-	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath ./pkg/rotate/helmrelease ./internal/sandbox/gke)
+	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath ./pkg/rotate/helmrelease ./internal/sandbox/gcp)
 	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath -run 'GCP|GoogleCloud|^TestPartOfTheScenarios$$/^gcp$$' ./cmd/maia-rotate ./internal/bench ./internal/prove)
 
 bench:

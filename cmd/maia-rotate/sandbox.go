@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/spf13/cobra"
-
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // sandboxTimeout ends a run that hangs; a rotation has its own, shorter bounds.
@@ -44,7 +43,7 @@ type scene interface {
 	Refreshes() int
 	Due() int
 	Downtimes() []time.Duration
-	Proofs(printed ...*bytes.Buffer) []stage.Proof
+	Proofs(printed ...*bytes.Buffer) []sandbox.Proof
 	Close()
 }
 
@@ -54,12 +53,20 @@ type faultInfo struct {
 	refreshes  int // due
 }
 
+func infosOf[W any](faults sandbox.Faults[W]) []faultInfo {
+	infos := make([]faultInfo, len(faults))
+	for i, fault := range faults {
+		infos[i] = faultInfo{fault.Name, fault.What, fault.Refreshes}
+	}
+	return infos
+}
+
 // printer shows a sandbox run, for people or for machines.
 type printer interface {
 	building(cloud cloudSandbox, fault faultInfo)
 	item(name, text string)
 	begin()
-	event(stage.Event)
+	event(sandbox.Event)
 	result(result)
 	faults([]faultInfo)
 }
@@ -72,7 +79,7 @@ type result struct {
 	refreshes, due int
 	took           time.Duration
 	downtimes      []time.Duration
-	proofs         []stage.Proof
+	proofs         []sandbox.Proof
 }
 
 // broken is how many proofs failed.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	doctoraws "github.com/maia-rotate/maia-rotate/internal/doctor/aws"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -21,7 +21,7 @@ func TestSandboxDoctor(t *testing.T) {
 	if code != exitOK || stderr != "" {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
-	for _, setup := range sandbox.Setups() {
+	for _, setup := range sandboxaws.Setups() {
 		if !strings.Contains(got, "✓ "+setup.Name+"\n") {
 			t.Errorf("%s is missing", setup.Name)
 		}
@@ -39,7 +39,7 @@ func TestSandboxDoctorJSON(t *testing.T) {
 	t.Parallel()
 	code, got, stderr := runFor(t, "sandbox", "--doctor", "--json")
 	lines := jsonLines(t, got)
-	setups := sandbox.Setups()
+	setups := sandboxaws.Setups()
 	if code != exitOK || stderr != "" || len(lines) != len(setups)+1 {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
@@ -57,8 +57,8 @@ func TestSandboxDoctorJSON(t *testing.T) {
 }
 
 func TestPrintersOfWrongDiagnosis(t *testing.T) {
-	wrong := sandbox.Diagnosis{
-		Setup:  sandbox.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandbox.Want{{Level: doctor.Problem, Check: "role"}}},
+	wrong := sandboxaws.Diagnosis{
+		Setup:  sandboxaws.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandboxaws.Want{{Level: doctor.Problem, Check: "role"}}},
 		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "correct it:\naws events"}}},
 		Plan:   doctoraws.Plan{},
 		Wrong:  []string{"doctor did not find the problem role"},

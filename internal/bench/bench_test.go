@@ -17,7 +17,6 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // TestFigures runs everything, with few runs, and holds the figures that do not depend on the machine against their limits.
@@ -245,7 +244,7 @@ func TestRefreshToRestart(t *testing.T) {
 			calls := timeline(test.calls...)
 			for i := range calls {
 				if calls[i].service != sandbox.FromMaia {
-					calls[i].service = stage.FromContainerApps
+					calls[i].service = sandbox.FromContainerApps
 				}
 			}
 			if got, err := refreshToRestart(calls); got != test.want || (err == nil) != (test.want > 0) {

@@ -15,8 +15,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxazure "github.com/maia-rotate/maia-rotate/internal/sandbox/azure"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
@@ -32,7 +32,7 @@ func (a *onAzure) build(ctx context.Context, dir string) error {
 	if err := os.Mkdir(a.app, 0o700); err != nil {
 		return err
 	}
-	return aca.Build(ctx, a.app)
+	return sandboxazure.Build(ctx, a.app)
 }
 
 func (*onAzure) pairs() int { return 500 }
@@ -53,7 +53,7 @@ func (*onAzure) folded() []string {
 const stored = "stored"
 
 func managerService(w *wire) service {
-	return service{source: stage.FromContainerApps, identify: w.identifyManager, refuse: func(many bool, _ *http.Request) answer {
+	return service{source: sandbox.FromContainerApps, identify: w.identifyManager, refuse: func(many bool, _ *http.Request) answer {
 		if many {
 			return problem(http.StatusTooManyRequests, `{"error":{"code":"TooManyRequests","message":"The request is being throttled."}}`)
 		}
@@ -87,7 +87,7 @@ func (w *wire) identifyManager(request *http.Request, _ []byte) identity {
 		return identity{name: "asking for " + what, changes: true}
 	case request.Method == http.MethodPatch:
 		return identity{name: what, changes: true, begins: stored}
-	case what == "POST restart" && !strings.HasPrefix(parts[1], aca.AppName+"--"):
+	case what == "POST restart" && !strings.HasPrefix(parts[1], sandboxazure.AppName+"--"):
 		return identity{name: "asking for " + what}
 	case what == "POST restart":
 		return identity{name: what, changes: true, begins: restarted}
@@ -103,7 +103,7 @@ func (w *wire) hasRefreshed() bool {
 }
 
 func blobService(w *wire) service {
-	return service{source: stage.FromBlobs, identify: w.identifyBlob, refuse: func(many bool, _ *http.Request) answer {
+	return service{source: sandbox.FromBlobs, identify: w.identifyBlob, refuse: func(many bool, _ *http.Request) answer {
 		code, status, header := "InternalError", http.StatusInternalServerError, http.Header{}
 		if many { // storage has no 429
 			code, status = "ServerBusy", http.StatusServiceUnavailable
@@ -144,7 +144,7 @@ func (w *wire) last(but string) call {
 
 // identityService is the endpoint of the managed identity.
 func identityService() service {
-	return service{source: stage.FromIdentity, identify: func(request *http.Request, _ []byte) identity {
+	return service{source: sandbox.FromIdentity, identify: func(request *http.Request, _ []byte) identity {
 		resource := request.URL.Query().Get("resource")
 		return identity{name: "token for " + strings.TrimSuffix(strings.TrimPrefix(resource, "https://"), "/")}
 	}, refuse: func(many bool, _ *http.Request) answer {
@@ -168,7 +168,7 @@ func withoutStrangers(next http.Handler) http.Handler {
 
 // azureWorld is a world of the function.
 type azureWorld struct {
-	*aca.World
+	*sandboxazure.World
 	wire  *wire
 	trace *trace
 
@@ -196,14 +196,14 @@ func (w *azureWorld) failure() string {
 
 func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
 	this := &azureWorld{wire: w, trace: trace}
-	options := aca.Options{
+	options := sandboxazure.Options{
 		App:     a.app,
 		Env:     append([]string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"}, s.env...),
 		OnEvent: trace.event,
-		Wrap: func(source stage.Source, next http.Handler) http.Handler {
-			return withoutStrangers(w.wrap(map[stage.Source]service{
-				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(w),
-				stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
+		Wrap: func(source sandbox.Source, next http.Handler) http.Handler {
+			return withoutStrangers(w.wrap(map[sandbox.Source]service{
+				sandbox.FromMaia: maiaService(), sandbox.FromContainerApps: managerService(w),
+				sandbox.FromBlobs: blobService(w), sandbox.FromIdentity: identityService(),
 			}[source], next))
 		},
 		OnResult: func(result functionshost.Result) {
@@ -214,11 +214,11 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		},
 	}
 	if s.operator {
-		options.Fault, _ = aca.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxazure.Faults().Find("paused-by-operator")
 	}
 	w.enter("timer")
 	var err error
-	if this.World, err = aca.New(ctx, options); err != nil {
+	if this.World, err = sandboxazure.New(ctx, options); err != nil {
 		return nil, err
 	}
 	w.kill = this.Host.Kill
@@ -267,7 +267,7 @@ func (w *azureWorld) rotate(ctx context.Context) error {
 
 // heal is the timer too: while the rotation is not complete, it completes it.
 func (w *azureWorld) heal(ctx context.Context) error {
-	if w.Maia.Refreshes(stage.AgentID) > 0 && w.Back() {
+	if w.Maia.Refreshes(sandbox.AgentID) > 0 && w.Back() {
 		w.wire.enter("heal")
 	}
 	return w.call(ctx)
@@ -281,14 +281,14 @@ func (w *azureWorld) back() bool { return w.Back() }
 func (w *azureWorld) started() int { return w.Started() }
 
 func (w *azureWorld) restarts() (most int) {
-	for _, restarts := range w.Apps.Restarts(aca.App) {
+	for _, restarts := range w.Apps.Restarts(sandboxazure.App) {
 		most = max(most, restarts)
 	}
 	return most
 }
 
 func (w *azureWorld) unconfirmed() bool {
-	for _, content := range w.State.Blobs(aca.StateContainer) {
+	for _, content := range w.State.Blobs(sandboxazure.StateContainer) {
 		var blob struct{ Paused *rotate.OwnPause }
 		if json.Unmarshal([]byte(content), &blob) == nil && blob.Paused != nil && !blob.Paused.Confirmed {
 			return true
@@ -297,9 +297,9 @@ func (w *azureWorld) unconfirmed() bool {
 	return false
 }
 
-func (w *azureWorld) maia() *stage.Maia { return w.Maia }
+func (w *azureWorld) maia() *sandbox.Maia { return w.Maia }
 
-func (w *azureWorld) proofs() []stage.Proof { return w.Proofs() }
+func (w *azureWorld) proofs() []sandbox.Proof { return w.Proofs() }
 
 func (w *azureWorld) output() []byte { return w.Output() }
 

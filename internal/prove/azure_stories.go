@@ -9,8 +9,8 @@ import (
 	"syscall"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxazure "github.com/maia-rotate/maia-rotate/internal/sandbox/azure"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -18,7 +18,7 @@ import (
 type place struct{ what, name, phase string }
 
 // byGroup has the function find its apps in the resource group.
-var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + aca.Group}
+var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + sandboxazure.Group}
 
 // stories implements cloud: runs that overlap on one machine and on several, that are repeated, that are asked to end, and that
 // wake up when others have done their work.
@@ -68,7 +68,7 @@ func (*onAzure) stories() (list []scenario) {
 	add("wakes-up-before-the-store-when-all-has-changed", func(ctx context.Context, w *azureWorld) error {
 		return w.wakesUp(ctx, place{"", "POST listSecrets", "timer " + refreshed}, func(machine *functionshost.Host) error {
 			w.ConcurrentChange()
-			w.Maia.ConsoleRefresh(stage.AgentID)
+			w.Maia.ConsoleRefresh(sandbox.AgentID)
 			w.Maia.Cut()
 			if !w.CallOn(ctx, machine) {
 				return errors.New("a refresh by a person was not healed")
@@ -95,7 +95,7 @@ func (w *azureWorld) deputyInstead(ctx context.Context) error {
 	if err := w.call(ctx); err != nil {
 		return err
 	}
-	w.Maia.ConsoleRefresh(stage.AgentID)
+	w.Maia.ConsoleRefresh(sandbox.AgentID)
 	w.Maia.Cut()
 	w.SetTagged(false)
 	if err := w.refuses(ctx); err != nil {
@@ -107,22 +107,22 @@ func (w *azureWorld) deputyInstead(ctx context.Context) error {
 
 // refuses has the timer fire while there is an impostor's app: the call must fail, and do nothing.
 func (w *azureWorld) refuses(ctx context.Context) error {
-	secret, refreshes, instances := w.AddImpostor(), w.Maia.Refreshes(stage.AgentID), w.Started()
+	secret, refreshes, instances := w.AddImpostor(), w.Maia.Refreshes(sandbox.AgentID), w.Started()
 	if w.call(ctx) == nil {
 		return errors.New("a call does not fail though an impostor's app names the agent")
 	}
-	if w.Apps.Secret(aca.Impostor, aca.Secret).Value != secret {
+	if w.Apps.Secret(sandboxazure.Impostor, sandboxazure.Secret).Value != secret {
 		return errors.New("the impostor's app was given a secret")
 	}
-	if w.Maia.Refreshes(stage.AgentID) != refreshes || w.Started() != instances {
+	if w.Maia.Refreshes(sandbox.AgentID) != refreshes || w.Started() != instances {
 		return errors.New("something was refreshed or restarted for an impostor")
 	}
-	for revision, restarts := range w.Apps.Restarts(aca.Impostor) {
+	for revision, restarts := range w.Apps.Restarts(sandboxazure.Impostor) {
 		if restarts > 0 {
 			return fmt.Errorf("the impostor's revision %s was restarted", revision)
 		}
 	}
-	w.Apps.Remove(aca.Impostor)
+	w.Apps.Remove(sandboxazure.Impostor)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // cloud is one of the three, with its function.
@@ -45,8 +45,8 @@ type world interface {
 	restarts() int
 	// unconfirmed reports whether the note claims a pause that no run has seen.
 	unconfirmed() bool
-	maia() *stage.Maia
-	proofs() []stage.Proof
+	maia() *sandbox.Maia
+	proofs() []sandbox.Proof
 	output() []byte // of the function
 	close()
 }
@@ -54,11 +54,11 @@ type world interface {
 // trace is what happened in a world, for the reader of a failure, and what the checks found meanwhile.
 type trace struct {
 	mu     sync.Mutex
-	events []stage.Event
+	events []sandbox.Event
 	broken []string
 }
 
-func (t *trace) event(event stage.Event) {
+func (t *trace) event(event sandbox.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.events = append(t.events, event)
@@ -135,7 +135,7 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 		injects[i] = &one
 	}
 	wire, trace := newWire(injects), &trace{}
-	var servers stage.Servers
+	var servers sandbox.Servers
 	defer servers.Close()
 	defer wire.end()
 	wire.thief = &receiver{}
@@ -183,7 +183,7 @@ func (c *course) toTheEnd(ctx context.Context) error {
 	if err := c.healed(ctx); err != nil {
 		return err
 	}
-	if w.maia().Refreshes(stage.AgentID) == 0 {
+	if w.maia().Refreshes(sandbox.AgentID) == 0 {
 		if err := w.due(ctx); err != nil {
 			return err
 		}
@@ -192,17 +192,17 @@ func (c *course) toTheEnd(ctx context.Context) error {
 		}
 	}
 	if c.console {
-		w.maia().ConsoleRefresh(stage.AgentID)
+		w.maia().ConsoleRefresh(sandbox.AgentID)
 		w.maia().Cut()
 		if err := c.healed(ctx); err != nil {
 			return err
 		}
 	}
-	refreshes, instances := w.maia().Refreshes(stage.AgentID), w.started()
+	refreshes, instances := w.maia().Refreshes(sandbox.AgentID), w.started()
 	if err := w.heal(ctx); err != nil {
 		return fmt.Errorf("when all was done, one more call failed: %w", err)
 	}
-	if w.maia().Refreshes(stage.AgentID) != refreshes || w.started() != instances {
+	if w.maia().Refreshes(sandbox.AgentID) != refreshes || w.started() != instances {
 		return errors.New("when all was done, one more call refreshed or restarted")
 	}
 	return nil
@@ -246,7 +246,7 @@ func (c *course) resume(asked error) {
 		c.trace.breaks("the runner is left paused, and no report says so: %v", asked)
 	}
 	c.resumed = true
-	c.in.maia().ConsoleResume(stage.AgentID)
+	c.in.maia().ConsoleResume(sandbox.AgentID)
 }
 
 // judge notes what is not as it must be at the end of a scenario.
@@ -262,7 +262,7 @@ func (r *result) judge(c *course) {
 	if r.beyond = max(0, r.refreshes-1); r.beyond > 0 || r.refreshes == 0 {
 		r.broken = append(r.broken, fmt.Sprintf("%d refreshes for the one rotation that was due", r.refreshes))
 	}
-	if limit := maxRestarts * len(m.Revoked(stage.AgentID)); len(c.quirks) > 0 && r.restarts > limit {
+	if limit := maxRestarts * len(m.Revoked(sandbox.AgentID)); len(c.quirks) > 0 && r.restarts > limit {
 		r.broken = append(r.broken, fmt.Sprintf("%d restarts, %d at most for each secret", r.restarts, maxRestarts))
 	}
 	r.uninjected = !c.wire.injected()
@@ -288,7 +288,7 @@ func (r *result) prove(w world, quirks []named) {
 // judgeAlways notes what must never be, however a scenario ends.
 func (r *result) judgeAlways(c *course) {
 	w := c.in
-	r.refreshes, r.restarts, r.resumed = w.maia().Refreshes(stage.AgentID), w.restarts(), c.resumed
+	r.refreshes, r.restarts, r.resumed = w.maia().Refreshes(sandbox.AgentID), w.restarts(), c.resumed
 	if got := c.wire.thief.bytes(); len(got) > 0 {
 		r.broken = append(r.broken, fmt.Sprintf("a redirect was followed: %d bytes", len(got)))
 		r.leaked = true

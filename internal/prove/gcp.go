@@ -20,8 +20,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
 	memory "github.com/maia-rotate/maia-rotate/internal/emulator/wire"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
@@ -37,7 +37,7 @@ type onGCP struct {
 func (*onGCP) name() string { return "gcp" }
 
 func (g *onGCP) build(ctx context.Context, dir string) (err error) {
-	if g.binary, err = gke.Build(ctx, dir); err != nil {
+	if g.binary, err = sandboxgcp.Build(ctx, dir); err != nil {
 		return err
 	}
 	plane, err := controlplane.Build(ctx, nil)
@@ -80,7 +80,7 @@ func (*onGCP) faults() int { return 1 }
 const noteWrite = "write Lease "
 
 func kubernetesService() service {
-	return service{source: stage.FromKubernetes, identify: identifyKubernetes, refuse: func(many bool, _ *http.Request) answer {
+	return service{source: sandbox.FromKubernetes, identify: identifyKubernetes, refuse: func(many bool, _ *http.Request) answer {
 		status, reason, header := http.StatusServiceUnavailable, "ServiceUnavailable", http.Header{"Content-Type": {"application/json"}}
 		if many {
 			status, reason = http.StatusTooManyRequests, "TooManyRequests"
@@ -97,7 +97,7 @@ var ofRevision = regexp.MustCompile(`^sh\.helm\.release\.v1\..+\.v([0-9]+)$`)
 // identifyKubernetes names a request as a Role does, and its object by its part in the release, so that names are the same in
 // each world. Questions about rights and kinds, and dry runs, count as reads.
 func identifyKubernetes(request *http.Request, body []byte) identity {
-	asked := gke.RequestOf(request)
+	asked := sandboxgcp.RequestOf(request)
 	switch {
 	case asked.Resource == "" || asked.Resource == "openapi":
 		return identity{name: "discover"}
@@ -117,14 +117,14 @@ func identifyKubernetes(request *http.Request, body []byte) identity {
 }
 
 // objectOf is what a request is about.
-func objectOf(asked gke.Request) string {
+func objectOf(asked sandboxgcp.Request) string {
 	revision := ofRevision.FindStringSubmatch(asked.Name)
 	switch {
 	case asked.Resource == "secrets" && asked.Verb == "create":
 		return "revision" // only Helm makes some
 	case asked.Resource == "secrets" && revision != nil:
 		return "revision-" + revision[1]
-	case asked.Resource == "secrets" && asked.Name == gke.Secret:
+	case asked.Resource == "secrets" && asked.Name == sandboxgcp.Secret:
 		return "Secret"
 	}
 	return asked.Resource
@@ -177,19 +177,19 @@ func noteOf(body []byte) string {
 
 // gcpWorld is a world of the function on Google Cloud.
 type gcpWorld struct {
-	*gke.World
+	*sandboxgcp.World
 	wire  *wire
 	trace *trace
 }
 
 func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
 	number, in := g.worlds.Add(1), &cluster{}
-	options := gke.Options{
+	options := sandboxgcp.Options{
 		Plane: g.plane, Binary: g.binary, OnEvent: trace.event,
 		Namespace: fmt.Sprintf("world-%d", number), FunctionUser: fmt.Sprintf("world-%d@sandbox.iam.gserviceaccount.com", number),
 		Env: []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
-		Wrap: func(source stage.Source, next http.Handler) http.Handler {
-			if source == stage.FromMaia {
+		Wrap: func(source sandbox.Source, next http.Handler) http.Handler {
+			if source == sandbox.FromMaia {
 				return w.wrap(maiaService(), next)
 			}
 			in.next = next
@@ -201,9 +201,9 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		options.Pipeline, options.StartDelay = longDrain, longStart
 	}
 	if s.operator {
-		options.Fault, _ = gke.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxgcp.Faults().Find("paused-by-operator")
 	}
-	opened, err := gke.New(ctx, options)
+	opened, err := sandboxgcp.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -250,13 +250,13 @@ func (w gcpWorld) play(ctx context.Context, s scenario, in *cluster) error {
 			w.trace.breaks("the cluster cannot play a quirk: %v", err)
 		}
 	}
-	subject := controlplane.Subject{Namespace: w.Namespace(), Release: gke.Release, Deployment: gke.Deployment, Secret: gke.Secret}
+	subject := controlplane.Subject{Namespace: w.Namespace(), Release: sandboxgcp.Release, Deployment: sandboxgcp.Deployment, Secret: sandboxgcp.Secret}
 	stage, err := controlplane.Play(w.Plane.Admin(), subject, do, func() {}, names...)
 	if err != nil {
 		return err
 	}
 	stage.Hasten(s.hurry(onKubernetes))
-	replicas := gke.Replicas
+	replicas := sandboxgcp.Replicas
 	if s.plays(onKubernetes, "scaled-at-the-refresh") && len(s.refusals()) == 0 { // else there is no upgrade
 		replicas *= 2
 	}
@@ -281,7 +281,7 @@ var claims = map[rotate.Outcome]bool{rotate.Rotated: true, rotate.Healed: true, 
 func (w gcpWorld) call(ctx context.Context) error { return w.callAt(ctx, w.Function) }
 
 // callAt has Cloud Scheduler call once. An error means that the answer is not a success.
-func (w gcpWorld) callAt(ctx context.Context, at *gke.Function) error {
+func (w gcpWorld) callAt(ctx context.Context, at *sandboxgcp.Function) error {
 	status, answer := w.CallAt(ctx, at)
 	if status != http.StatusOK {
 		return fmt.Errorf("the call is answered with %d: %s", status, saysOf(answer))
@@ -343,7 +343,7 @@ func (w gcpWorld) started() int { return w.Started() }
 
 // restarts reads how many revisions the Deployment has had since its first.
 func (w gcpWorld) restarts() int {
-	d, err := w.Clients.AppsV1().Deployments(w.Namespace()).Get(context.Background(), gke.Deployment, metav1.GetOptions{})
+	d, err := w.Clients.AppsV1().Deployments(w.Namespace()).Get(context.Background(), sandboxgcp.Deployment, metav1.GetOptions{})
 	if err != nil {
 		return 0
 	}
@@ -365,9 +365,9 @@ func (w gcpWorld) unconfirmed() bool {
 	return false
 }
 
-func (w gcpWorld) maia() *stage.Maia { return w.Maia }
+func (w gcpWorld) maia() *sandbox.Maia { return w.Maia }
 
-func (w gcpWorld) proofs() []stage.Proof { return w.Proofs() }
+func (w gcpWorld) proofs() []sandbox.Proof { return w.Proofs() }
 
 func (w gcpWorld) output() []byte { return w.Output() }
 

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -90,10 +90,10 @@ func (*onGCP) stories() (all []scenario) {
 	return all
 }
 
-func (w gcpWorld) same() *gke.Function { return w.Function }
+func (w gcpWorld) same() *sandboxgcp.Function { return w.Function }
 
 // overlap has several calls come at the same time.
-func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *gke.Function) error {
+func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *sandboxgcp.Function) error {
 	var calling sync.WaitGroup
 	for range n {
 		at := instance()
@@ -104,7 +104,7 @@ func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *gke.Funct
 }
 
 // calledAgain has a call come a second time while it is at work.
-func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *gke.Function) error {
+func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *sandboxgcp.Function) error {
 	var calling sync.WaitGroup
 	w.then(m, func() {
 		at := instance()
@@ -124,13 +124,13 @@ func (w gcpWorld) calledAgainAfter(ctx context.Context) error {
 	if err := w.callAt(ctx, w.Function); err != nil {
 		return err
 	}
-	refreshes, pods := w.Maia.Refreshes(stage.AgentID), w.Started()
-	for _, at := range []*gke.Function{w.Function, w.Another()} {
+	refreshes, pods := w.Maia.Refreshes(sandbox.AgentID), w.Started()
+	for _, at := range []*sandboxgcp.Function{w.Function, w.Another()} {
 		if err := w.callAt(ctx, at); err != nil {
 			return err
 		}
 	}
-	if w.Maia.Refreshes(stage.AgentID) != refreshes || w.Started() != pods {
+	if w.Maia.Refreshes(sandbox.AgentID) != refreshes || w.Started() != pods {
 		return errors.New("a duplicate has refreshed or restarted")
 	}
 	return nil
@@ -143,7 +143,7 @@ func (w gcpWorld) askedToEnd(ctx context.Context, m moment) error {
 }
 
 // wakesUp stops the instance while another one does its work, and then lets it go on: what the other has done must stay.
-func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *gke.Function) error) error {
+func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *sandboxgcp.Function) error) error {
 	var others error
 	stopped, at := 0, m.call
 	at.do = func() {
@@ -169,10 +169,10 @@ func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Conte
 }
 
 // untilBack has an instance called until it says that the runner is back.
-func (w gcpWorld) untilBack(ctx context.Context, at *gke.Function) error {
+func (w gcpWorld) untilBack(ctx context.Context, at *sandboxgcp.Function) error {
 	for {
 		err := w.callAt(ctx, at)
-		if err == nil && w.back() && w.Maia.Refreshes(stage.AgentID) > 0 {
+		if err == nil && w.back() && w.Maia.Refreshes(sandbox.AgentID) > 0 {
 			return nil
 		}
 		select {
@@ -184,8 +184,8 @@ func (w gcpWorld) untilBack(ctx context.Context, at *gke.Function) error {
 }
 
 // refreshedInConsole has a person refresh, and the next call bring that to the runner.
-func (w gcpWorld) refreshedInConsole(ctx context.Context, at *gke.Function) error {
-	w.Maia.ConsoleRefresh(stage.AgentID)
+func (w gcpWorld) refreshedInConsole(ctx context.Context, at *sandboxgcp.Function) error {
+	w.Maia.ConsoleRefresh(sandbox.AgentID)
 	w.Maia.Cut()
 	return w.untilBack(ctx, at)
 }
@@ -193,11 +193,11 @@ func (w gcpWorld) refreshedInConsole(ctx context.Context, at *gke.Function) erro
 // confusedDeputy has an attacker, who may change the Deployment and nothing else, name another runner there: its credentials
 // must not be asked for.
 func (w gcpWorld) confusedDeputy(ctx context.Context) error {
-	w.Maia.AddAgent(maiatest.AgentSpec{ID: strangersAgent, Name: "another runner", ClientID: stage.ClientID, Secret: strangersSecret})
+	w.Maia.AddAgent(maiatest.AgentSpec{ID: strangersAgent, Name: "another runner", ClientID: sandbox.ClientID, Secret: strangersSecret})
 	name := func(agent string) error {
 		patch := fmt.Appendf(nil, `{"spec":{"template":{"spec":{"containers":[{"name":"dpc-agent","env":[{"name":"AGENT_ID","value":%q}]}]}}}}`,
 			agent)
-		_, err := w.Clients.AppsV1().Deployments(w.Namespace()).Patch(ctx, gke.Deployment, types.StrategicMergePatchType, patch,
+		_, err := w.Clients.AppsV1().Deployments(w.Namespace()).Patch(ctx, sandboxgcp.Deployment, types.StrategicMergePatchType, patch,
 			metav1.PatchOptions{})
 		return err
 	}
@@ -210,7 +210,7 @@ func (w gcpWorld) confusedDeputy(ctx context.Context) error {
 	if slices.ContainsFunc(w.Maia.Calls(), func(c maiatest.Call) bool { return c.AgentID == strangersAgent }) {
 		w.trace.breaks("Maia is asked about a runner that is not allowed")
 	}
-	if err := name(stage.AgentID); err != nil {
+	if err := name(sandbox.AgentID); err != nil {
 		return err
 	}
 	return w.rotate(ctx)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -18,7 +18,7 @@ const (
 )
 
 func maiaService() service {
-	return service{source: stage.FromMaia, identify: identifyMaia, refuse: func(many bool, request *http.Request) answer {
+	return service{source: sandbox.FromMaia, identify: identifyMaia, refuse: func(many bool, request *http.Request) answer {
 		status, header := http.StatusServiceUnavailable, http.Header{"Content-Type": {"application/problem+json"}}
 		if many {
 			status = http.StatusTooManyRequests
@@ -54,5 +54,5 @@ func identifyMaia(request *http.Request, body []byte) identity {
 
 // credentials reports whether Maia answers the call with credentials.
 func (c call) credentials() bool {
-	return c.source == stage.FromMaia && strings.HasSuffix(c.name, "Credentials")
+	return c.source == sandbox.FromMaia && strings.HasSuffix(c.name, "Credentials")
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // worlds is how many of them live at the same time: they mostly wait.
@@ -133,7 +133,7 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 		if err := w.rotate(ctx); err != nil {
 			return err
 		}
-		w.maia().ConsoleRefresh(stage.AgentID) // and the runner does not get it
+		w.maia().ConsoleRefresh(sandbox.AgentID) // and the runner does not get it
 		for range 2 {
 			if err := w.rotate(ctx); err != nil { // two that were not due
 				return err
@@ -158,10 +158,10 @@ func TestPlanIsTheSameEachTime(t *testing.T) {
 		t.Skip("compiles and runs the function")
 	}
 	calls := []call{
-		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
-		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 2},
-		{source: stage.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
-		{source: stage.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
+		{source: sandbox.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
+		{source: sandbox.FromMaia, identity: identity{name: "GetAgent"}, nth: 2},
+		{source: sandbox.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
+		{source: sandbox.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
 	}
 	names := func(p plan) (names []string) {
 		for _, s := range p.scenarios {

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -178,7 +178,7 @@ func (r *result) judgeRefusal(c *course) {
 }
 
 // applies reports whether a proof applies to a world with such quirks.
-func applies(proof stage.Proof, quirks []named) bool {
+func applies(proof sandbox.Proof, quirks []named) bool {
 	refused := slices.ContainsFunc(quirks, func(q named) bool { return q.Refused != "" })
 	for _, exempt := range []struct {
 		text string

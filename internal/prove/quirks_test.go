@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
 // someCalls are a few calls of a rotation.
 var someCalls = []call{
-	{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
-	{source: stage.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
-	{source: stage.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
+	{source: sandbox.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
+	{source: sandbox.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
+	{source: sandbox.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
 }
 
 func TestEveryQuirkIsPlayed(t *testing.T) {
@@ -146,14 +146,14 @@ func TestFiguresOfQuirks(t *testing.T) {
 // pausedWorld is one whose runner is paused.
 type pausedWorld struct {
 	world
-	server  *stage.Maia
+	server  *sandbox.Maia
 	claimed bool
 	printed string
 }
 
-func (w *pausedWorld) maia() *stage.Maia { return w.server }
-func (w *pausedWorld) unconfirmed() bool { return w.claimed }
-func (w *pausedWorld) output() []byte    { return []byte(w.printed) }
+func (w *pausedWorld) maia() *sandbox.Maia { return w.server }
+func (w *pausedWorld) unconfirmed() bool   { return w.claimed }
+func (w *pausedWorld) output() []byte      { return []byte(w.printed) }
 
 // A person may be asked to resume the runner only where no run can know whose the pause is.
 func TestRunnerThatIsLeftPaused(t *testing.T) {
@@ -175,12 +175,12 @@ func TestRunnerThatIsLeftPaused(t *testing.T) {
 		"the report is silent about it": {killed: true, claimed: true, broken: "no report says so"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := &stage.Maia{Server: maiatest.New()}
-			server.AddAgent(maiatest.AgentSpec{ID: stage.AgentID, ClientID: stage.ClientID, Secret: "of-the-runner-and-long-enough"})
-			if _, err := server.Connect(stage.AgentID, stage.ClientID, "of-the-runner-and-long-enough"); err != nil {
+			server := &sandbox.Maia{Server: maiatest.New()}
+			server.AddAgent(maiatest.AgentSpec{ID: sandbox.AgentID, ClientID: sandbox.ClientID, Secret: "of-the-runner-and-long-enough"})
+			if _, err := server.Connect(sandbox.AgentID, sandbox.ClientID, "of-the-runner-and-long-enough"); err != nil {
 				t.Fatal(err)
 			}
-			server.ConsolePause(stage.AgentID, time.Hour)
+			server.ConsolePause(sandbox.AgentID, time.Hour)
 			c := &course{
 				scenario: scenario{quirks: test.quirks}, in: &pausedWorld{server: server, claimed: test.claimed, printed: test.printed},
 				wire: newWire(nil), trace: &trace{},
@@ -192,7 +192,7 @@ func TestRunnerThatIsLeftPaused(t *testing.T) {
 			if got := strings.Join(c.trace.broken, "; "); (got != "") != (test.broken != "") || !strings.Contains(got, test.broken) {
 				t.Errorf("broken: %q, want %q", got, test.broken)
 			}
-			if status, _ := server.Actual(stage.AgentID); status != maia.StatusRunning || !c.resumed {
+			if status, _ := server.Actual(sandbox.AgentID); status != maia.StatusRunning || !c.resumed {
 				t.Errorf("the runner is %s", status)
 			}
 		})

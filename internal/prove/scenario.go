@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // scenario is one rotation to which something happens.
@@ -51,7 +51,7 @@ func singles(calls []call, prefix string) (p plan) {
 				add(c, k, 2)
 			}
 		}
-		if c.source != stage.FromMaia {
+		if c.source != sandbox.FromMaia {
 			continue
 		}
 		for _, k := range hostile {

@@ -9,12 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // service is one that the function calls.
 type service struct {
-	source stage.Source
+	source sandbox.Source
 	// identify says what a request is.
 	identify func(request *http.Request, body []byte) identity
 	// refuse is the service's answer that it is unavailable (5xx), or that there are too many requests.
@@ -30,7 +30,7 @@ type identity struct {
 
 // call is one request of the function.
 type call struct {
-	source stage.Source
+	source sandbox.Source
 	identity
 	phase string
 	nth   int // among the calls of its name in its phase, from 1
@@ -119,7 +119,7 @@ func (w *wire) wrap(s service, next http.Handler) http.Handler {
 }
 
 // arrive counts a call and returns the fault that is injected into it, or nil.
-func (w *wire) arrive(source stage.Source, made identity, from string) *injection {
+func (w *wire) arrive(source sandbox.Source, made identity, from string) *injection {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	arrived := call{source: source, identity: made, phase: strings.TrimSpace(w.step + " " + w.phase)}

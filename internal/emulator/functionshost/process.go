@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/internal/freeport"
 )
 
 // hostVersion is that of a host of 2026.
@@ -45,7 +46,7 @@ type process struct {
 
 // launch starts a process on a port of its own.
 func (h *Host) launch() (*process, error) {
-	port, err := freePort()
+	port, err := freeport.Find()
 	if err != nil {
 		return nil, err
 	}
