@@ -42,7 +42,8 @@ const (
 func googleCloud(t *testing.T, world *sandboxgcp.World) *googleapis.Server {
 	t.Helper()
 	variables := map[string]string{
-		"MAIA_HELM_RELEASES": gcpCluster + "/namespaces/" + sandboxgcp.Namespace + "/releases/" + sandboxgcp.Release, "MAIA_CREDENTIALS_SECRET": gcpVersion,
+		"MAIA_HELM_RELEASES":      gcpCluster + "/namespaces/" + sandboxgcp.Namespace + "/releases/" + sandboxgcp.Release,
+		"MAIA_CREDENTIALS_SECRET": gcpVersion,
 	}
 	var kubeconfig string
 	for _, variable := range world.Function.Env() {
@@ -79,7 +80,8 @@ func googleCloud(t *testing.T, world *sandboxgcp.World) *googleapis.Server {
 			BuildConfig: &functionspb.BuildConfig{Runtime: "go126", EntryPoint: "RotateRunnerSecrets"},
 			ServiceConfig: &functionspb.ServiceConfig{
 				TimeoutSeconds: 1800, AvailableMemory: "512Mi", MaxInstanceCount: 1, MaxInstanceRequestConcurrency: 1, Uri: gcpURL,
-				IngressSettings: functionspb.ServiceConfig_ALLOW_INTERNAL_ONLY, ServiceAccountEmail: sandboxgcp.FunctionUser, EnvironmentVariables: variables,
+				IngressSettings: functionspb.ServiceConfig_ALLOW_INTERNAL_ONLY, ServiceAccountEmail: sandboxgcp.FunctionUser,
+				EnvironmentVariables: variables,
 			},
 		}},
 		Jobs: map[string][]*cloudscheduler.Job{gcpPlace: {{

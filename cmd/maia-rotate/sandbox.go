@@ -107,7 +107,8 @@ func findCloud(name string) (cloudSandbox, error) {
 		names = append(names, cloud.name)
 	}
 	if name == leftOut {
-		return cloudSandbox{}, usageError{fmt.Errorf("%s is left out of this program, which was built with the tag nogcp: go run ./cmd/maia-rotate has it", name)}
+		return cloudSandbox{}, usageError{fmt.Errorf(
+			"%s is left out of this program, which was built with the tag nogcp: go run ./cmd/maia-rotate has it", name)}
 	}
 	return cloudSandbox{}, usageError{fmt.Errorf("unknown cloud %q, expected %s", name, strings.Join(names, " or "))}
 }

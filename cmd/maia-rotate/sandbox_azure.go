@@ -21,7 +21,8 @@ var azureSandbox = cloudSandbox{
 	},
 	start: func(ctx context.Context, dir, name string, show printer, output io.Writer) (scene, error) {
 		fault, _ := sandboxazure.Faults().Find(name)
-		world, err := sandboxazure.New(ctx, sandboxazure.Options{App: filepath.Join(dir, azureApp), Fault: fault, OnEvent: show.event, FunctionOutput: output})
+		world, err := sandboxazure.New(ctx, sandboxazure.Options{App: filepath.Join(dir, azureApp), Fault: fault, OnEvent: show.event,
+			FunctionOutput: output})
 		if err != nil {
 			return nil, err
 		}

@@ -51,17 +51,19 @@ func TestSandboxDoctorJSON(t *testing.T) {
 			t.Errorf("%s: %v", setup.Name, lines[i])
 		}
 	}
-	if last := lines[len(setups)]; last["type"] != "result" || last["ok"] != true || last["setups"] != float64(len(setups)) || last["broken"] != 0.0 {
+	if last := lines[len(setups)]; last["type"] != "result" || last["ok"] != true || last["setups"] != float64(len(setups)) ||
+		last["broken"] != 0.0 {
 		t.Errorf("the result is %v", last)
 	}
 }
 
 func TestPrintersOfWrongDiagnosis(t *testing.T) {
 	wrong := sandboxaws.Diagnosis{
-		Setup:  sandboxaws.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandboxaws.Want{{Level: doctor.Problem, Check: "role"}}},
-		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom", Hint: "correct it:\naws events"}}},
-		Plan:   doctoraws.Plan{},
-		Wrong:  []string{"doctor did not find the problem role"},
+		Setup: sandboxaws.Setup{Name: "one", What: "One thing is wrong.", Wants: []sandboxaws.Want{{Level: doctor.Problem, Check: "role"}}},
+		Report: doctor.Report{Findings: []doctor.Finding{{Level: doctor.Warning, Check: "healing", Text: "it is seldom",
+			Hint: "correct it:\naws events"}}},
+		Plan:  doctoraws.Plan{},
+		Wrong: []string{"doctor did not find the problem role"},
 	}
 	wrong.Plan.Error = rotate.Errorf(rotate.NotReady, "later")
 	var text, lines bytes.Buffer
@@ -69,7 +71,8 @@ func TestPrintersOfWrongDiagnosis(t *testing.T) {
 	show.setup(wrong)
 	show.diagnosed(setupsResult{setups: 2, broken: 1, took: time.Second})
 	want := "✗ one\n    One thing is wrong.\n    warning healing\n      it is seldom\n      → correct it:\n          aws events\n" +
-		"    plan: in the way: not ready: later\n    ! doctor did not find the problem role\n\n2 installations in 1.0 s. Of 1 something else was said than is true.\n"
+		"    plan: in the way: not ready: later\n    ! doctor did not find the problem role\n\n2 installations in 1.0 s. Of 1 something else " +
+		"was said than is true.\n"
 	if text.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
 	}

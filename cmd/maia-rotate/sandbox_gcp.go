@@ -51,7 +51,8 @@ var gcpSandbox = cloudSandbox{
 		if err != nil {
 			return nil, err
 		}
-		show.item("Kubernetes", fmt.Sprintf("%s   release %s, %d pods", strings.TrimPrefix(world.Plane.Admin().Host, "https://"), sandboxgcp.Release, sandboxgcp.Replicas))
+		show.item("Kubernetes", fmt.Sprintf("%s   release %s, %d pods", strings.TrimPrefix(world.Plane.Admin().Host, "https://"),
+			sandboxgcp.Release, sandboxgcp.Replicas))
 		show.item("Maia", world.Maia.URL+"   the runner is connected and runs a pipeline")
 		return world, nil
 	},

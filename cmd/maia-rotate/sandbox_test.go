@@ -160,12 +160,14 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestPrintersOfBrokenProofs(t *testing.T) {
 	broken := result{
-		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second, downtimes: []time.Duration{time.Second, 2 * time.Second},
-		proofs: []sandbox.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
+		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second,
+		downtimes: []time.Duration{time.Second, 2 * time.Second},
+		proofs:    []sandbox.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
 	}
 	var text, lines bytes.Buffer
 	(&textPrinter{out: &text}).result(broken)
-	want := "\n  ✓ one holds\n  ✗ another does not: it is so\n\n2 rotations in 90.0 s, 2 refreshes, down for 1.0 s and 2.0 s. 1 of 2 proofs do not hold.\n"
+	want := "\n  ✓ one holds\n  ✗ another does not: it is so\n\n2 rotations in 90.0 s, 2 refreshes, down for 1.0 s and 2.0 s. 1 of 2 " +
+		"proofs do not hold.\n"
 	if text.String() != want {
 		t.Errorf("got %q\nexpected %q", text.String(), want)
 	}

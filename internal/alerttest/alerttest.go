@@ -45,7 +45,8 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 		r.connect()
 		fingerprint := r.platform.Stored.ClientSecret.Fingerprint()
 		if !c.Never {
-			r.platform.Note = rotate.Note{Applied: fingerprint, LastRotation: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days), New: fingerprint}}
+			r.platform.Note = rotate.Note{Applied: fingerprint, LastRotation: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days),
+				New: fingerprint}}
 		}
 
 		policy := rotate.DefaultPolicy()
@@ -54,9 +55,10 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		client := server.Client(t)
-		result := fleet.Fleet{Policy: policy, Log: c.Log(&out)}.Run(ctx, []fleet.Target{{Name: c.Target, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
-			return r, &rotate.Rotator{Maia: client, Policy: policy}, nil
-		}}})
+		result := fleet.Fleet{Policy: policy, Log: c.Log(&out)}.Run(ctx, []fleet.Target{{Name: c.Target,
+			Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
+				return r, &rotate.Rotator{Maia: client, Policy: policy}, nil
+			}}})
 		failed = result.Failed()
 		for line := range strings.Lines(out.String()) {
 			var fields map[string]any

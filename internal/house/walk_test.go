@@ -11,12 +11,6 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/docstest"
 )
 
-// unswept are the folders that do not keep the rules about words and lines yet.
-var unswept = []string{
-	"cmd", "pkg/maia", "pkg/rotate/rotatetest", "internal/alerttest", "internal/emulator/functionshost", "internal/emulator/lambda",
-	"internal/load", "internal/runnerstate", "internal/sandbox",
-}
-
 // files calls visit with every file of the repository that has one of the endings, by its path from the root, and its text.
 func files(t *testing.T, endings []string, visit func(name, text string)) {
 	t.Helper()

@@ -74,11 +74,13 @@ type function struct {
 func newRegion(t *testing.T, n, perFunction, concurrency int) *region {
 	r := &region{t: t, account: newAccount(t, n), perFunction: perFunction, concurrency: concurrency, latest: map[string]*maiatest.Instance{}}
 	for first := 0; first < n; first += perFunction {
-		f := &function{region: r, arn: fmt.Sprintf("arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate-%d", first/perFunction), first: first, instances: map[string]*maiatest.Instance{}}
-		f.secrets = smemulator.New(smemulator.Options{Attempts: attempts, RetryDelay: attemptEvery, Invoke: func(ctx context.Context, _ string, payload []byte) error {
-			_, err := f.invoke(ctx, payload)
-			return err
-		}})
+		f := &function{region: r, arn: fmt.Sprintf("arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate-%d", first/perFunction),
+			first: first, instances: map[string]*maiatest.Instance{}}
+		f.secrets = smemulator.New(smemulator.Options{Attempts: attempts, RetryDelay: attemptEvery,
+			Invoke: func(ctx context.Context, _ string, payload []byte) error {
+				_, err := f.invoke(ctx, payload)
+				return err
+			}})
 		f.ecs = ecsemulator.New(ecsemulator.Options{
 			StartDelay: 25 * time.Second, RollDelay: 7 * time.Second, StartTask: f.start, StopTask: f.stop,
 			SecretValue: func(arn, stage, id string) (string, error) { return f.secrets.Value(arn, stage, id) },
@@ -95,7 +97,8 @@ func newRegion(t *testing.T, n, perFunction, concurrency int) *region {
 				Environment: map[string]string{"AGENT_ID": id, "MATILLION_REGION": "eu1"},
 				Secrets:     map[string]string{"OAUTH_CLIENT_ID": arn + ":client_id::", "OAUTH_CLIENT_SECRET": arn + ":client_secret::"},
 			})
-			f.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "runners", Name: name(first + i), TaskDefinition: name(first + i), DesiredCount: 1, CircuitBreaker: true, Rollback: true})
+			f.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "runners", Name: name(first + i), TaskDefinition: name(first + i), DesiredCount: 1,
+				CircuitBreaker: true, Rollback: true})
 		}
 		f.environ = r.account.environ("MAIA_ECS_CLUSTERS=runners", "MAIA_AGENT_IDS="+strings.Join(ids, ","))
 		r.functions = append(r.functions, f)
@@ -341,7 +344,8 @@ func (r *region) play(t *testing.T, s schedule) {
 	r.mu.Lock()
 	left := len(r.paused)
 	r.mu.Unlock()
-	t.Logf("figure: load, %s: runners left paused, as the error said, because Maia's limit kept their pause from being seen: %d", s.cloud, left)
+	t.Logf("figure: load, %s: runners left paused, as the error said, because Maia's limit kept their pause from being seen: %d", s.cloud,
+		left)
 	if s.calm && left > 0 {
 		t.Errorf("%d runners are left paused", left)
 	}

@@ -71,7 +71,8 @@ type account struct {
 func newAccount(t *testing.T, n int) *account {
 	a := &account{
 		Server: maiatest.New(maiatest.WithRateLimit(perMinute), maiatest.WithAPICredential("api", "the-secret-of-the-api-credential")),
-		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{}, cut: map[string]time.Time{},
+		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{},
+		cut: map[string]time.Time{},
 	}
 	for i := range n {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)

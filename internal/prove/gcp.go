@@ -250,7 +250,8 @@ func (w gcpWorld) play(ctx context.Context, s scenario, in *cluster) error {
 			w.trace.breaks("the cluster cannot play a quirk: %v", err)
 		}
 	}
-	subject := controlplane.Subject{Namespace: w.Namespace(), Release: sandboxgcp.Release, Deployment: sandboxgcp.Deployment, Secret: sandboxgcp.Secret}
+	subject := controlplane.Subject{Namespace: w.Namespace(), Release: sandboxgcp.Release, Deployment: sandboxgcp.Deployment,
+		Secret: sandboxgcp.Secret}
 	stage, err := controlplane.Play(w.Plane.Admin(), subject, do, func() {}, names...)
 	if err != nil {
 		return err

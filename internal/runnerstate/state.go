@@ -54,7 +54,8 @@ func (p Places) State(agent maia.Agent) string {
 	}
 	service := p.ECS.Service(p.Cluster, p.Service)
 	return fmt.Sprintf("store %s, pending %s, note [%s], runner %s %s, %d refreshed, %s",
-		current, pending, strings.Join(notes, " "), agent.Status, connection, p.Maia.Refreshes(p.AgentID), strings.ToLower(service.Deployments[0].RolloutState))
+		current, pending, strings.Join(notes, " "), agent.Status, connection, p.Maia.Refreshes(p.AgentID),
+		strings.ToLower(service.Deployments[0].RolloutState))
 }
 
 // noteWords is a label of ours without its times.

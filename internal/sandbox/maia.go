@@ -54,7 +54,8 @@ type Maia struct {
 }
 
 // NewMaia starts Maia. The pipeline goes on for a time after the runner is first paused; 0 is for ever.
-func NewMaia(ctx context.Context, servers *Servers, journal *Journal, secrets *Secrets, pipeline time.Duration, wrap func(http.Handler) http.Handler) (*Maia, error) {
+func NewMaia(ctx context.Context, servers *Servers, journal *Journal, secrets *Secrets, pipeline time.Duration,
+	wrap func(http.Handler) http.Handler) (*Maia, error) {
 	m := &Maia{APIClient: "maia-api-client", APISecret: rand.Text() + rand.Text(), journal: journal, secrets: secrets}
 	secrets.Learn(m.APISecret, "the secret of the Maia API credential")
 	m.Server = maiatest.New(maiatest.WithAPICredential(m.APIClient, m.APISecret))

@@ -68,7 +68,8 @@ func (t *Trial) CallUntilOK(ctx context.Context, call func(context.Context) bool
 func (t *Trial) NothingDue(ctx context.Context, started func() int, call func(context.Context) bool) error {
 	refreshes, instances := t.Maia.Refreshes(AgentID), started()
 	ok := call(ctx)
-	t.Add("one more call finds nothing due", ok && t.Maia.Refreshes(AgentID) == refreshes && started() == instances, "it failed, refreshed or restarted")
+	t.Add("one more call finds nothing due", ok && t.Maia.Refreshes(AgentID) == refreshes && started() == instances,
+		"it failed, refreshed or restarted")
 	return ctx.Err()
 }
 
@@ -132,7 +133,8 @@ func (t *Trial) ProveNothingRefreshed(text string) {
 // ProveLeftAsItWas adds that the runner works, after a call that failed.
 func (t *Trial) ProveLeftAsItWas(ctx context.Context) {
 	agent, err := t.Maia.Client.Agent(ctx, AgentID)
-	t.Add("it left the runner resumed and connected", err == nil && agent.Status == "running" && agent.Connected, "status "+string(agent.Status))
+	t.Add("it left the runner resumed and connected", err == nil && agent.Status == "running" && agent.Connected,
+		"status "+string(agent.Status))
 }
 
 // Healed is that a call succeeds that finds something to heal, and nothing to refresh.

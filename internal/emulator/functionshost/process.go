@@ -161,7 +161,8 @@ func (p *process) post(ctx context.Context, name string, body []byte, result *Re
 		return
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		result.Failure = fmt.Sprintf("Response status code does not indicate success: %d (%s).", response.StatusCode, http.StatusText(response.StatusCode))
+		result.Failure = fmt.Sprintf("Response status code does not indicate success: %d (%s).", response.StatusCode,
+			http.StatusText(response.StatusCode))
 		return
 	}
 	result.read(response.Header.Get("Content-Type"))
@@ -193,7 +194,8 @@ func (r *Result) read(contentType string) {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil || media != "application/json" && media != "text/json" {
-		r.Failure = fmt.Sprintf("Invalid HttpResponseMessage: no MediaTypeFormatter is available to read an object from content with media type '%s'", contentType)
+		r.Failure = fmt.Sprintf("Invalid HttpResponseMessage: no MediaTypeFormatter is available to read an object from content with media "+
+			"type '%s'", contentType)
 		return
 	}
 	if err := json.Unmarshal(text, &document); err != nil {

@@ -74,10 +74,12 @@ func deployed(w *World, credentialARN string) blueprint {
 		role: []statement{
 			{
 				Sid: "RunnerSecrets", Effect: "Allow", Resource: []string{w.SecretARN},
-				Action: []string{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"},
+				Action: []string{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue",
+					"secretsmanager:UpdateSecretVersionStage"},
 			},
 			{Sid: "ApiCredential", Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: credentialARN},
-			{Sid: "Services", Effect: "Allow", Action: []string{"ecs:DescribeServices", "ecs:UpdateService"}, Resource: ecsARN + "service/" + Cluster + "/*"},
+			{Sid: "Services", Effect: "Allow", Action: []string{"ecs:DescribeServices", "ecs:UpdateService"},
+				Resource: ecsARN + "service/" + Cluster + "/*"},
 			{Sid: "TaskDefinitions", Effect: "Allow", Action: []string{"ecs:DescribeTaskDefinition"}, Resource: "*"},
 			{
 				Sid: "FindServices", Effect: "Allow", Action: []string{"ecs:ListServices"}, Resource: "*",

@@ -63,7 +63,8 @@ func TestEveryPermissionMatters(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, finding := range report.Findings {
-				if finding.Level != doctor.OK && (finding.Check != "role" || finding.Level != doctor.Problem || !strings.Contains(finding.Text, "may not "+action+" on ")) {
+				if finding.Level != doctor.OK && (finding.Check != "role" || finding.Level != doctor.Problem ||
+					!strings.Contains(finding.Text, "may not "+action+" on ")) {
 					t.Errorf("found is %+v", finding)
 				}
 			}
@@ -80,18 +81,23 @@ func TestEveryPermissionMatters(t *testing.T) {
 // TestJudge makes sure that a diagnosis that is not as expected is reported.
 func TestJudge(t *testing.T) {
 	report := doctor.Report{Findings: []doctor.Finding{
-		{Level: doctor.OK, Check: "secret"}, {Level: doctor.Warning, Check: "healing"}, {Level: doctor.Problem, Check: "role"}, {Level: doctor.Problem, Check: "role"},
+		{Level: doctor.OK, Check: "secret"}, {Level: doctor.Warning, Check: "healing"}, {Level: doctor.Problem, Check: "role"},
+		{Level: doctor.Problem, Check: "role"},
 	}}
 	for name, test := range map[string]struct {
 		setup   Setup
 		blocked *rotate.Error
 		wrong   []string
 	}{
-		"all":     {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, nil, nil},
-		"one":     {Setup{Wants: append(problem("role"), warning("healing")...), Plan: doctor.OK}, nil, []string{"doctor found the problem role, which is not there"}},
-		"another": {Setup{Wants: append(problem("role"), append(problem("role"), problem("healing")...)...), Plan: doctor.OK}, nil, []string{"doctor did not find the problem healing", "doctor found the warning healing, which is not there"}},
-		"plan":    {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.Problem}, nil, []string{"plan found nothing in the way"}},
-		"no plan": {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, rotate.Errorf(rotate.NotReady, "later"), []string{"plan found something in the way: not ready: later"}},
+		"all": {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK}, nil, nil},
+		"one": {Setup{Wants: append(problem("role"), warning("healing")...), Plan: doctor.OK}, nil,
+			[]string{"doctor found the problem role, which is not there"}},
+		"another": {Setup{Wants: append(problem("role"), append(problem("role"), problem("healing")...)...), Plan: doctor.OK}, nil,
+			[]string{"doctor did not find the problem healing", "doctor found the warning healing, which is not there"}},
+		"plan": {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.Problem}, nil,
+			[]string{"plan found nothing in the way"}},
+		"no plan": {Setup{Wants: append(problem("role"), append(problem("role"), warning("healing")...)...), Plan: doctor.OK},
+			rotate.Errorf(rotate.NotReady, "later"), []string{"plan found something in the way: not ready: later"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			diagnosis := Diagnosis{Setup: test.setup, Report: report}

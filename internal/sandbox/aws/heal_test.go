@@ -98,7 +98,8 @@ func (w *World) mustHeal(ctx context.Context, t *testing.T, dead time.Time) {
 		case <-ctx.Done():
 		}
 		err := w.Heal(ctx)
-		if err != nil && strings.Contains(err.Error(), `{"command":"RESUME"}`) && slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), notesPausing) {
+		if err != nil && strings.Contains(err.Error(), `{"command":"RESUME"}`) &&
+			slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), notesPausing) {
 			w.Maia.ConsoleResume(sandbox.AgentID) // as the error says: the process has ended before it could note that the pause has shown
 			err = w.Heal(ctx)
 		}
@@ -185,7 +186,8 @@ func (w *World) State(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := runnerstate.Places{Maia: w.Maia.Server, Secrets: w.Secrets, ECS: w.ECS, AgentID: sandbox.AgentID, SecretARN: w.SecretARN, Cluster: Cluster, Service: Service}
+	places := runnerstate.Places{Maia: w.Maia.Server, Secrets: w.Secrets, ECS: w.ECS, AgentID: sandbox.AgentID, SecretARN: w.SecretARN,
+		Cluster: Cluster, Service: Service}
 	return places.State(agent)
 }
 

@@ -30,7 +30,8 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []sandbox.Proof {
 	add("every other byte of the stored document is untouched",
 		err == nil && text == strings.Replace(w.Document, first(w.Maia.Revoked(sandbox.AgentID), live), live, 1), "something else changed")
 
-	add("the API credential, and the service's replicas and task definition, are untouched", w.others() == w.untouched, "something else changed")
+	add("the API credential, and the service's replicas and task definition, are untouched", w.others() == w.untouched,
+		"something else changed")
 
 	w.Maia.Prove(w.ctx, add, w.Due(), w.connected())
 	leaks := w.leaks(printed)

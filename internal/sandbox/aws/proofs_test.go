@@ -55,7 +55,8 @@ func TestProofsCatch(t *testing.T) {
 		}, []string{connected, resumed}},
 		"encoded again": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
-			w.Secrets.Put(w.SecretARN, strings.ReplaceAll(document(w.Maia.LiveSecret(sandbox.AgentID)), "12345678901234567890", "12345678901234567000"))
+			w.Secrets.Put(w.SecretARN, strings.ReplaceAll(document(w.Maia.LiveSecret(sandbox.AgentID)), "12345678901234567890",
+				"12345678901234567000"))
 		}, []string{untouched}},
 		"another client": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)

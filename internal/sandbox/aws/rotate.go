@@ -29,7 +29,8 @@ func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
 	}
 	w.mu.Unlock()
 	var incomplete *types.InvalidRequestException
-	if _, err := w.client.RotateSecret(ctx, input); err != nil && !(errors.As(err, &incomplete) && strings.Contains(incomplete.ErrorMessage(), "will be reattempted")) {
+	if _, err := w.client.RotateSecret(ctx, input); err != nil && !(errors.As(err, &incomplete) &&
+		strings.Contains(incomplete.ErrorMessage(), "will be reattempted")) {
 		return secretsmanager.Event{}, fmt.Errorf("sandbox: %w", err)
 	}
 	end, err := w.Secrets.WaitRotation(ctx, w.SecretARN)

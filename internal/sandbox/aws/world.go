@@ -111,7 +111,8 @@ func (w *World) start(ctx context.Context) error {
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
 	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, tasks: map[string]*task{}}
-	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke, Attempts: cmp.Or(w.options.Fault.Attempts, w.options.Attempts), RetryDelay: retryDelay})
+	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke,
+		Attempts: cmp.Or(w.options.Fault.Attempts, w.options.Attempts), RetryDelay: retryDelay})
 	w.ECS = ecs.New(ecs.Options{
 		Region: awsRegion, StartDelay: cmp.Or(w.options.startDelay, startDelay), RollDelay: cmp.Or(w.options.rollDelay, rollDelay),
 		SecretValue: w.Secrets.Value, StartTask: w.fleet.start, StopTask: w.fleet.stop,
@@ -125,7 +126,8 @@ func (w *World) start(ctx context.Context) error {
 
 	w.Document = document(w.Maia.LiveSecret(sandbox.AgentID))
 	w.SecretARN = w.Secrets.AddSecret(SecretName, w.Document)
-	w.credentialARN = w.Secrets.AddSecret("maia-api-credential", fmt.Sprintf(`{"client_id":%q,"client_secret":%q}`, w.Maia.APIClient, w.Maia.APISecret))
+	w.credentialARN = w.Secrets.AddSecret("maia-api-credential", fmt.Sprintf(`{"client_id":%q,"client_secret":%q}`, w.Maia.APIClient,
+		w.Maia.APISecret))
 	w.labels = labelsOf(w.Secrets.Versions(w.SecretARN))
 
 	w.ECS.AddCluster(Cluster)

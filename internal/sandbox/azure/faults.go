@@ -300,7 +300,8 @@ func timerReplayed(ctx context.Context, w *World) error {
 		select {
 		case got := <-answers:
 			w.keep(got.Result)
-			w.prove("a replayed call succeeds and says why it did nothing", got.err == nil && got.Failure == "" && len(got.Logs) > 0, fmt.Sprint(got.Failure, got.err))
+			w.prove("a replayed call succeeds and says why it did nothing", got.err == nil && got.Failure == "" && len(got.Logs) > 0,
+				fmt.Sprint(got.Failure, got.err))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -66,7 +66,8 @@ func (w *World) proveRights() {
 	w.prove(fmt.Sprintf("the custom role of deploy/azure suffices, and each of its %d actions was needed", len(allowed)),
 		len(allowed) > 0 && len(missing) == 0 && len(idle) == 0, fmt.Sprintf("missing %q, never needed %q", missing, idle))
 	missing, _ = compare(w.State.Calls(), stateActions)
-	w.prove("in blob storage it needed no more than to read and write blobs, and to make the container", len(missing) == 0, fmt.Sprintf("missing %q", missing))
+	w.prove("in blob storage it needed no more than to read and write blobs, and to make the container", len(missing) == 0,
+		fmt.Sprintf("missing %q", missing))
 }
 
 // compare compares the actions that calls needed with those that a role has.

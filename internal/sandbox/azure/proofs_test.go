@@ -163,11 +163,13 @@ func TestCompare(t *testing.T) {
 		calls         []wire.Call
 		missing, idle []string
 	}{
-		"as allowed":       {[]wire.Call{{Action: "a/write"}, {Action: "a/read"}, {Action: "a/read"}}, nil, nil},
-		"none":             {nil, nil, allowed},
-		"one too few":      {[]wire.Call{{Action: "a/read"}, {Action: "a/delete"}, {Action: "a/delete"}, {Action: "a/write"}}, []string{"a/delete"}, nil},
-		"one too many":     {[]wire.Call{{Action: "a/read"}}, nil, []string{"a/write"}},
-		"without a token":  {[]wire.Call{{Action: "a/read", Operation: "read", Status: http.StatusUnauthorized}, {Action: "a/write"}}, []string{"a valid token for read"}, nil},
+		"as allowed": {[]wire.Call{{Action: "a/write"}, {Action: "a/read"}, {Action: "a/read"}}, nil, nil},
+		"none":       {nil, nil, allowed},
+		"one too few": {[]wire.Call{{Action: "a/read"}, {Action: "a/delete"}, {Action: "a/delete"}, {Action: "a/write"}},
+			[]string{"a/delete"}, nil},
+		"one too many": {[]wire.Call{{Action: "a/read"}}, nil, []string{"a/write"}},
+		"without a token": {[]wire.Call{{Action: "a/read", Operation: "read", Status: http.StatusUnauthorized}, {Action: "a/write"}},
+			[]string{"a valid token for read"}, nil},
 		"not one of these": {[]wire.Call{{Action: "a/read"}, {Action: "a/write"}, {Operation: "GET", Resource: "/x"}}, []string{"GET /x"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

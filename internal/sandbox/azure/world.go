@@ -102,7 +102,8 @@ func New(ctx context.Context, options Options) (*World, error) {
 
 func (w *World) start(ctx context.Context) (err error) {
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, sandbox.Pipeline(w.options.Fault.Endless), wrapMaia); err != nil {
+	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, sandbox.Pipeline(w.options.Fault.Endless),
+		wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -136,7 +137,8 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 		"https://management.core.windows.net": managerToken, "https://storage.azure.com": blobToken,
 	}})
 	var urls [3]string
-	for i, handler := range []http.Handler{w.wrap(sandbox.FromContainerApps, w.Apps), w.wrap(sandbox.FromBlobs, w.State), w.wrap(sandbox.FromIdentity, w.Identity)} {
+	for i, handler := range []http.Handler{w.wrap(sandbox.FromContainerApps, w.Apps), w.wrap(sandbox.FromBlobs, w.State),
+		w.wrap(sandbox.FromIdentity, w.Identity)} {
 		if urls[i], err = w.servers.Serve(ctx, handler); err != nil {
 			return err
 		}
@@ -144,7 +146,8 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 	w.AppsURL, w.StateURL = urls[0], urls[1]
 	w.stored = w.Maia.LiveSecret(sandbox.AgentID)
 	w.Apps.Add(runnerApp(w.stored, w.newSecret("another secret of the app")))
-	w.Apps.Add(containerapps.Spec{ID: otherApp, Location: "West Europe", Replicas: 1, Secrets: []containerapps.Secret{{Name: Secret, Value: w.newSecret("a secret of another app")}}})
+	w.Apps.Add(containerapps.Spec{ID: otherApp, Location: "West Europe", Replicas: 1,
+		Secrets: []containerapps.Secret{{Name: Secret, Value: w.newSecret("a secret of another app")}}})
 	w.others = w.untouched()
 	w.env = slices.Concat(w.Maia.Endpoints(), []string{
 		"ROTATION_SCHEDULE=0 */30 * * * *",

@@ -124,9 +124,10 @@ func upgradeAnswerLost(_ context.Context, w *World) error {
 
 func apiServerAway(_ context.Context, w *World) error {
 	var once sync.Once
-	w.proxy.inject(requestFault{of: func(Request) bool { return w.Maia.Refreshes(sandbox.AgentID) > 0 }, times: 8, before: true, after: func(Request) {
-		once.Do(func() { w.trial.Inject("api-away", "the Kubernetes API does not answer") })
-	}})
+	w.proxy.inject(requestFault{of: func(Request) bool { return w.Maia.Refreshes(sandbox.AgentID) > 0 }, times: 8, before: true,
+		after: func(Request) {
+			once.Do(func() { w.trial.Inject("api-away", "the Kubernetes API does not answer") })
+		}})
 	return nil
 }
 
@@ -209,7 +210,8 @@ func calledTwice(ctx context.Context, w *World) error {
 	for range 2 {
 		select {
 		case got := <-answers:
-			w.prove("a duplicate is answered with 200 and says why it did nothing", got.status == http.StatusOK && got.says != "", fmt.Sprint(got.status, " ", got.says))
+			w.prove("a duplicate is answered with 200 and says why it did nothing", got.status == http.StatusOK && got.says != "",
+				fmt.Sprint(got.status, " ", got.says))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

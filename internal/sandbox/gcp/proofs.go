@@ -30,7 +30,8 @@ func (w *World) Proofs(printed ...*bytes.Buffer) []sandbox.Proof {
 	w.proveCluster()
 	w.proveUntouched()
 	leaks, err := w.leaks(printed)
-	w.prove("no secret leaked into output, answers, or what is not a Secret", err == nil && len(leaks) == 0, fmt.Sprint(strings.Join(leaks, "; "), err))
+	w.prove("no secret leaked into output, answers, or what is not a Secret", err == nil && len(leaks) == 0,
+		fmt.Sprint(strings.Join(leaks, "; "), err))
 	return w.trial.All()
 }
 

@@ -14,7 +14,8 @@ import (
 const otherSecret = "another"
 
 func (w *World) addOtherSecret(ctx context.Context) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: otherSecret}, StringData: map[string]string{"OAUTH_CLIENT_SECRET": "another-one"}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: otherSecret},
+		StringData: map[string]string{"OAUTH_CLIENT_SECRET": "another-one"}}
 	_, err := w.Clients.CoreV1().Secrets(w.namespace).Create(ctx, secret, metav1.CreateOptions{})
 	return err
 }

@@ -23,7 +23,8 @@ func (w *World) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deployments, err := w.Clients.AppsV1().Deployments(w.namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + Deployment})
+	deployments, err := w.Clients.AppsV1().Deployments(w.namespace).Watch(ctx,
+		metav1.ListOptions{FieldSelector: "metadata.name=" + Deployment})
 	if err != nil {
 		secrets.Stop()
 		return err

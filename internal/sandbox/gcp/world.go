@@ -128,7 +128,8 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, cmp.Or(w.options.Pipeline, sandbox.Pipeline(w.options.Fault.Endless)), wrapMaia); err != nil {
+	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets,
+		cmp.Or(w.options.Pipeline, sandbox.Pipeline(w.options.Fault.Endless)), wrapMaia); err != nil {
 		return err
 	}
 	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
@@ -212,7 +213,8 @@ func (w *World) admit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	role := strings.NewReplacer("RUNNER_NAMESPACE", w.namespace, "FUNCTION_SERVICE_ACCOUNT", w.options.FunctionUser).Replace(string(gcpdeploy.RBAC))
+	role := strings.NewReplacer("RUNNER_NAMESPACE", w.namespace, "FUNCTION_SERVICE_ACCOUNT",
+		w.options.FunctionUser).Replace(string(gcpdeploy.RBAC))
 	if err := controlplane.ApplyYAML(ctx, w.Plane.Admin(), []byte(role)); err != nil {
 		return err
 	}

@@ -11,7 +11,8 @@ import (
 // Kind is what goes wrong.
 type Kind int
 
-// The kinds of faults. Those in the first group leave the call undone, those in the second carry it out (if it is one that the fake accepts).
+// The kinds of faults. Those in the first group leave the call undone, those in the second carry it out (if it is one that the fake
+// accepts).
 const (
 	NoFault     Kind = iota // only the callbacks of the Fault
 	DropBefore              // the connection is dropped

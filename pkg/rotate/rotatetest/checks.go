@@ -79,7 +79,8 @@ func (r *run) observed() bool {
 		return true
 	}
 	calls := r.process.made()
-	return r.lastObservation >= f.at && slices.ContainsFunc(calls[r.lastObservation:], func(c Call) bool { return c.Name == maiaGetCredentials })
+	return r.lastObservation >= f.at && slices.ContainsFunc(calls[r.lastObservation:],
+		func(c Call) bool { return c.Name == maiaGetCredentials })
 }
 
 // checkReport: what counts as a rotation was one, and a refresh is reported.

@@ -60,7 +60,8 @@ func (w *world) mustRestart(runner rotate.Runner) {
 	ids, err := runner.Restart(w.t.Context())
 	w.must("Restart", err)
 	platform := w.observe(runner)
-	platform.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: platform.Stored.ClientSecret.Fingerprint(), IDs: ids}
+	platform.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: platform.Stored.ClientSecret.Fingerprint(),
+		IDs: ids}
 	w.must("SaveNote", runner.SaveNote(w.t.Context(), platform.Note))
 }
 
@@ -84,7 +85,8 @@ func contractSaveNote(w *world) {
 		{Applied: "bbbbbbbbbbbb", LastRotation: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "cccccccccccc", LastRotation: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "cccccccccccc", IDs: []string{"one", "two-2"}}, Paused: &stands},
-		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"}, Adopted: &rotate.Adoption{At: at, Over: "cccccccccccc", New: "dddddddddddd"}},
+		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"},
+			Adopted: &rotate.Adoption{At: at, Over: "cccccccccccc", New: "dddddddddddd"}},
 		{},
 	} {
 		w.must("SaveNote", runner.SaveNote(w.t.Context(), note))
@@ -114,7 +116,8 @@ func contractTwoIntents(w *world) {
 	two, _ := w.runner()
 	w.must("SaveNote", save(one, platform, "one"))
 	if err := save(two, platform, "two"); rotate.KindOf(err) != rotate.NotReady || err == nil {
-		w.broken(2, "SaveNote of an intent next to that of another run, which had not been observed: error %v, want one of kind %q", err, rotate.NotReady)
+		w.broken(2, "SaveNote of an intent next to that of another run, which had not been observed: error %v, want one of kind %q", err,
+			rotate.NotReady)
 	}
 	if by := standing(); by != "one" {
 		w.broken(2, "the intent that stands is that of %q, want that of the first run", by)
@@ -147,7 +150,8 @@ func contractObserve(w *world) {
 	w.must("Check", runner.Check(w.t.Context()))
 	again := w.observe(runner)
 	time.Sleep(rollout) // what was ordered would show
-	if now := w.read(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.platform.Kept() != kept || w.platform.Foreign() != w.foreign {
+	if now := w.read(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.platform.Kept() != kept ||
+		w.platform.Foreign() != w.foreign {
 		w.broken(3, "Observe or Check has changed something")
 	}
 	if runner.AgentID() != agentID {
@@ -188,7 +192,8 @@ func contractStore(w *world) {
 	if took := time.Since(ordered); took > time.Minute {
 		w.broken(4, "Restart took %s: it orders, and does not wait", took)
 	}
-	if platform := w.observe(runner); platform.Instances.State == rotate.Failed || platform.Instances.State == rotate.Stopped || platform.Instances.Read != rotate.ReadCurrent {
+	if platform := w.observe(runner); platform.Instances.State == rotate.Failed || platform.Instances.State == rotate.Stopped ||
+		platform.Instances.Read != rotate.ReadCurrent {
 		w.failf("Observe right after Restart says %+v, want instances on their way that read what is stored", platform.Instances)
 	}
 	time.Sleep(rollout)

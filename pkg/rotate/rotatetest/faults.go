@@ -166,7 +166,8 @@ func events(call Call) []event {
 	for _, answer := range []struct {
 		name string
 		kind maiatest.Kind
-	}{{"5xx", maiatest.Status5xx}, {"5xx-after", maiatest.Status5xxAfter}, {"429", maiatest.RateLimited}, {"garbage", maiatest.Garbage}, {"truncated", maiatest.Truncated}} {
+	}{{"5xx", maiatest.Status5xx}, {"5xx-after", maiatest.Status5xxAfter}, {"429", maiatest.RateLimited}, {"garbage", maiatest.Garbage},
+		{"truncated", maiatest.Truncated}} {
 		list = append(list, event{answer.name, false, func(w *world) {
 			w.maia.Inject(maiatest.Fault{Call: maiatest.Name(name), Nth: 1, Kind: answer.kind})
 		}})

@@ -135,7 +135,8 @@ func TestDownCalls(t *testing.T) {
 
 func TestFold(t *testing.T) {
 	read, save := Call{Name: "read", During: DuringObserve}, Call{Name: "save", During: DuringSaveNote}
-	calls := slices.Concat(slices.Repeat([]Call{read}, maxPolls+3), []Call{save}, slices.Repeat([]Call{read}, maxPolls+1), slices.Repeat([]Call{save}, 20))
+	calls := slices.Concat(slices.Repeat([]Call{read}, maxPolls+3), []Call{save}, slices.Repeat([]Call{read}, maxPolls+1),
+		slices.Repeat([]Call{save}, 20))
 	if kept, folded := (choice{}).fold(calls); folded != 4 || len(kept) != 2*maxPolls+21 {
 		t.Errorf("%d are kept and %d folded", len(kept), folded)
 	}

@@ -115,7 +115,8 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.SaveNote(ctx, note)
 				}}
 			},
-			found: map[string]string{"contract-SaveNote-of-two-runs": "promise 2 (at most one refresh): SaveNote of an intent next to that of another run"},
+			found: map[string]string{"contract-SaveNote-of-two-runs": "promise 2 (at most one refresh): SaveNote of an intent next to that of " +
+				"another run"},
 		},
 		"stores in the wrong place": {
 			bend: func(r *memoryRunner) rotate.Runner {
@@ -213,7 +214,8 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return nil
 				}}
 			},
-			found: map[string]string{"store-01-fail-before": "promise 7 (nothing leaks): a secret is in a log, error, report or detail of the instances"},
+			found: map[string]string{"store-01-fail-before": "promise 7 (nothing leaks): a secret is in a log, error, report or detail of the " +
+				"instances"},
 		},
 		"changes what is not its own": {
 			bend: func(r *memoryRunner) rotate.Runner {

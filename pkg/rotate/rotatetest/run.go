@@ -93,8 +93,9 @@ func scenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, o cho
 	leftOut := all - len(list)
 	list = slices.Concat(stories(), contract(), list)
 	toStored, toRestarted := DownCalls(calls)
-	return list, fmt.Sprintf("%d scenarios (%d are left out of this run), under %s; %d calls in a rotation, %d of them from the refresh to the "+
-		"store and %d to the restart; %d calls were not made to fail: %s", len(list), leftOut, quirks, len(calls), toStored, toRestarted, folded, o)
+	return list, fmt.Sprintf("%d scenarios (%d are left out of this run), under %s; %d calls in a rotation, %d of them from the "+
+		"refresh to the store and %d to the restart; %d calls were not made to fail: %s", len(list), leftOut, quirks, len(calls),
+		toStored, toRestarted, folded, o)
 }
 
 // repeat is the command that runs one test again.
