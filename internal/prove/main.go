@@ -41,11 +41,12 @@ var tested = []struct{ part, tests string }{
 	{"model", "./internal/model"},
 	{"load", "./internal/load"},
 	{"suite", "./pkg/rotate/helmrelease"},
+	{"states", "./internal/sandbox/aws"},
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.parts, "parts", "aws,azure,gcp,model,load,suite", "what to prove, comma-separated")
+	flag.StringVar(&o.parts, "parts", "aws,azure,gcp,model,load,suite,states", "what to prove, comma-separated")
 	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin with one of these, comma-separated")
 	flag.StringVar(&o.document, "document", "", "the file in which to put the figures between their marks")
 	flag.IntVar(&o.parallel, "parallel", 16, "worlds at a time in each cloud, not counting those that wait")

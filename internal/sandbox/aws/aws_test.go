@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 
 // TestWorld rotates in a world without a fault and with each of them, with the compiled function.
 func TestWorld(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	binary, err := Build(t.Context(), t.TempDir())
 	if err != nil {
@@ -69,6 +72,9 @@ func TestWorld(t *testing.T) {
 
 // TestClose ends a world in the middle of a rotation.
 func TestClose(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	binary, err := Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

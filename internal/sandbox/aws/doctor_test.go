@@ -17,6 +17,9 @@ import (
 
 // TestSetups has doctor and plan check every setup: each defect must be named, nothing else, and nothing be changed.
 func TestSetups(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	for _, setup := range Setups() {
 		t.Run(setup.Name, func(t *testing.T) {
@@ -42,6 +45,9 @@ func TestSetups(t *testing.T) {
 
 // TestEveryPermissionMatters takes each action away from the role: doctor must name it.
 func TestEveryPermissionMatters(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	config := rotation.Config{CredentialsSecretARN: "credential", Clusters: []string{Cluster}, Secrets: []string{"secret"}}
 	seen := map[string]bool{}

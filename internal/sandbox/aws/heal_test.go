@@ -28,17 +28,24 @@ const untilResumed = 56 * time.Second
 // untilShown is when a PAUSE that was noted and did not show does not take effect any more, in the eyes of the function.
 const untilShown = 125 * time.Second
 
+// patience is how long a test waits for a healing event that can heal, unless MAIA_ROTATE_PROVE=1 is set.
+const patience = 90 * time.Second
+
 // The states are those of the rotation package's own test: all that a rotation can be cut off in.
 func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	binary, err := Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden, err := os.ReadFile("../../functions/aws-lambda/rotation/testdata/states.golden")
+	golden, err := os.ReadFile("../../../functions/aws-lambda/rotation/testdata/states.golden")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("figure: states, ways to cut a rotation of Secrets Manager's off, healed: %d", strings.Count(string(golden), "\n"))
 	for line := range strings.Lines(string(golden)) {
 		way, state, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		t.Run(strings.ReplaceAll(way, " ", "-"), func(t *testing.T) {
@@ -92,6 +99,9 @@ func (w *World) mustHeal(ctx context.Context, t *testing.T, dead time.Time) {
 			dead = ended.Add(rotate.DefaultPolicy().QuietTime)
 		case slices.ContainsFunc(versions, notesPausing):
 			dead = ended.Add(untilShown)
+		}
+		if left := time.Until(dead); left > patience && os.Getenv("MAIA_ROTATE_PROVE") != "1" {
+			t.Skipf("what is left heals in %s: make prove waits for it", left.Round(time.Second))
 		}
 		select {
 		case <-time.After(time.Until(dead)):

@@ -47,6 +47,9 @@ func build(t *testing.T) string {
 
 // TestWorld rotates in a world without a fault and with each of them, with the compiled function.
 func TestWorld(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	for _, fault := range append([]Fault{{}}, Faults()...) {
 		name := fault.Name
@@ -69,6 +72,9 @@ func TestWorld(t *testing.T) {
 
 // TestClose ends a world in the middle of a rotation.
 func TestClose(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

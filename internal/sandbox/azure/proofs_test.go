@@ -37,6 +37,9 @@ func restarted(w *World) {
 // TestProofsCatch breaks one thing at a time: the proofs must see it. The function is never called, so that the custom role
 // is one that nobody needs, in all of them.
 func TestProofsCatch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	const (
 		refused   = "Maia refuses the old secret"
