@@ -38,7 +38,7 @@ tested = failed=$$(mktemp); { $(1) 2>&1 || echo failed >"$$failed"; } | awk -f t
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) test -short ./... | grep -v 'no test files'
+	@$(call tested,$(GO) test -short -p $(PACKAGES) ./...)
 
 # All tests, but for those that need a Kubernetes control plane.
 test: build-functions
