@@ -131,31 +131,3 @@ func FuzzConfig(f *testing.F) {
 		}
 	})
 }
-
-// FuzzAPICredential: the document gives the credential that it holds, once and as strings, or else an error that does not repeat
-// it.
-func FuzzAPICredential(f *testing.F) {
-	for _, sample := range []string{
-		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret +
-			`","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,
-		`{"client_id":"` + "\xff" + `","client_secret":"x"}`, `["` + apiSecret + `"]`, `{"client_id":"a","client_secret":["` + apiSecret +
-			`"]}`, apiSecret, ``, ` {} `, `{"client_id":"","client_secret":""}`,
-	} {
-		f.Add([]byte(sample))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		credential, err := parseCredential(data, version)
-		if err != nil {
-			functiontest.WantConfiguration(t, err, version, apiSecret)
-			return
-		}
-		var document map[string]any
-		if err := json.Unmarshal(data, &document); err != nil {
-			t.Fatalf("what is not a JSON object is read: %v", err)
-		}
-		if document["client_id"] != credential.ClientID || document["client_secret"] != credential.ClientSecret.Reveal() ||
-			credential.ClientID == "" || credential.ClientSecret.IsZero() {
-			t.Errorf("read is another credential, of client %q", credential.ClientID)
-		}
-	})
-}

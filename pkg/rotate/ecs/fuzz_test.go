@@ -64,7 +64,7 @@ func FuzzDocument(f *testing.F) {
 		}
 		keys, values := object(t, text)
 		var id, secret string
-		if json.Unmarshal(values[keyClientID], &id) != nil || json.Unmarshal(values[keyClientSecret], &secret) != nil {
+		if json.Unmarshal(values["client_id"], &id) != nil || json.Unmarshal(values[keyClientSecret], &secret) != nil {
 			t.Fatalf("accepted without the two")
 		}
 		held := document.Credentials()
