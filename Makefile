@@ -38,7 +38,7 @@ tested = failed=$$(mktemp); { $(1) 2>&1 || echo failed >"$$failed"; } | awk -f t
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) test -short ./... | grep -v 'no test files'
+	@$(call tested,$(GO) test -short -p $(PACKAGES) ./...)
 
 # All tests, but for those that need a Kubernetes control plane.
 test: build-functions
@@ -56,7 +56,7 @@ build-functions:
 test-kubernetes: build-functions
 	$(GO) run ./internal/controlplane/cmd
 	$(KUBERNETES) test -timeout 20m ./...
-	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath ./pkg/rotate/helmrelease ./internal/sandbox/gke)
+	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath ./pkg/rotate/helmrelease ./internal/sandbox/gcp)
 	@$(call tested,MAIA_ROTATE_CONTROL_PLANE=1 CGO_ENABLED=0 $(GO_TEST) -trimpath -run 'GCP|GoogleCloud|^TestPartOfTheScenarios$$/^gcp$$' ./cmd/maia-rotate ./internal/bench ./internal/prove)
 
 bench:

@@ -54,7 +54,8 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 			},
 		},
 		{
-			"troubleshooting-gcp.md", []string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/lease", "../pkg/rotate/fleet", "../internal/settings",
+			"troubleshooting-gcp.md",
+			[]string{"../pkg/rotate", "../pkg/rotate/helmrelease", "../pkg/rotate/lease", "../pkg/rotate/fleet", "../internal/settings",
 				"../internal/function", "../functions/gcp/rotation"},
 			map[string]string{
 				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",
@@ -62,7 +63,8 @@ func TestTroubleshootingIsCurrent(t *testing.T) {
 			},
 		},
 		{
-			"troubleshooting-azure.md", []string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/lease", "../pkg/rotate/fleet", "../internal/settings",
+			"troubleshooting-azure.md",
+			[]string{"../pkg/rotate", "../pkg/rotate/containerapp", "../pkg/rotate/lease", "../pkg/rotate/fleet", "../internal/settings",
 				"../internal/function", "../functions/azure/rotation"},
 			map[string]string{
 				"Configuration": "configuration", "Permission": "permission", "NotReady": "not ready", "UnknownOutcome": "unknown outcome",

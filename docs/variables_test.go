@@ -79,7 +79,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 			}
 		}
 		if want := slices.Sorted(slices.Values(reference.known)); !slices.Equal(slices.Sorted(slices.Values(documented)), want) {
-			t.Errorf("%s tells of %v, want %v", reference.page, documented, want)
+			t.Errorf("%s has %v, want %v", reference.page, documented, want)
 		}
 		all = append(all, reference.known...)
 	}
@@ -130,13 +130,13 @@ func TestErrorsOfVariablesAreDocumented(t *testing.T) {
 		}
 		for _, name := range reference.known {
 			if slices.Contains(documented, name) == slices.Contains(reference.never, name) {
-				t.Errorf("%s does not tell what a wrong %s leads to", reference.page, name)
+				t.Errorf("%s does not say what a wrong %s leads to", reference.page, name)
 			}
 		}
 	}
 }
 
-// The settings that the deployment on Azure makes for the host, and not for the function, are told of as well.
+// The settings that the deployment on Azure makes for the host, and not for the function, are documented as well.
 func TestSettingsOfTheHostAreDocumented(t *testing.T) {
 	var template struct {
 		Resources []struct {
@@ -166,7 +166,7 @@ func TestSettingsOfTheHostAreDocumented(t *testing.T) {
 	slices.Sort(set)
 	slices.Sort(documented)
 	if len(set) == 0 || !slices.Equal(documented, set) {
-		t.Errorf("docs/configuration-azure.md tells of %v, the template sets %v", documented, set)
+		t.Errorf("docs/configuration-azure.md has %v, the template sets %v", documented, set)
 	}
 
 	// And what the package says to the host, in its two files.
@@ -189,7 +189,7 @@ func TestSettingsOfTheHostAreDocumented(t *testing.T) {
 		}
 	}
 	if len(values) > 0 {
-		t.Errorf("docs/configuration-azure.md does not tell of %v", values)
+		t.Errorf("docs/configuration-azure.md does not have %v", values)
 	}
 }
 

@@ -18,9 +18,7 @@ func newDoctor() *cobra.Command {
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newDoctorAWS(), newDoctorAzure())
-	for _, further := range furtherDoctors {
-		command.AddCommand(further())
-	}
+	command.AddCommand(furtherDoctors()...)
 	return command
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 )
 
 // operator gives the environment an operator's AWS configuration, which is that of the installation only.
@@ -31,7 +31,7 @@ func operator(t *testing.T, endpoints map[string]string) {
 }
 
 // installed starts a setup and the environment of its operator.
-func installed(t *testing.T, setup sandbox.Setup) *sandbox.Installation {
+func installed(t *testing.T, setup sandboxaws.Setup) *sandboxaws.Installation {
 	t.Helper()
 	installation, err := setup.Install(t.Context())
 	if err != nil {
@@ -43,7 +43,7 @@ func installed(t *testing.T, setup sandbox.Setup) *sandbox.Installation {
 }
 
 // inspect runs a command on an installation, and checks what holds for all of them: nothing is changed, no secret printed.
-func inspect(t *testing.T, installation *sandbox.Installation, command string, flags ...string) (code int, stdout, stderr string) {
+func inspect(t *testing.T, installation *sandboxaws.Installation, command string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	before := len(installation.Changes())
 	code, stdout, stderr = runFor(t, append([]string{command, "aws", "--secret", installation.SecretARN}, flags...)...)
@@ -73,7 +73,7 @@ func checkNarrow(t *testing.T, text string) {
 
 // TestDoctorAndPlan runs both commands on every setup.
 func TestDoctorAndPlan(t *testing.T) {
-	for _, setup := range sandbox.Setups() {
+	for _, setup := range sandboxaws.Setups() {
 		t.Run(setup.Name, func(t *testing.T) {
 			installation := installed(t, setup)
 			want := exitOK
@@ -102,17 +102,17 @@ func TestDoctorAndPlan(t *testing.T) {
 	}
 }
 
-func healthy() sandbox.Setup { return sandbox.Setups()[0] }
+func healthy() sandboxaws.Setup { return sandboxaws.Setups()[0] }
 
-func setupNamed(t *testing.T, name string) sandbox.Setup {
+func setupNamed(t *testing.T, name string) sandboxaws.Setup {
 	t.Helper()
-	for _, setup := range sandbox.Setups() {
+	for _, setup := range sandboxaws.Setups() {
 		if setup.Name == name {
 			return setup
 		}
 	}
 	t.Fatalf("there is no setup %s", name)
-	return sandbox.Setup{}
+	return sandboxaws.Setup{}
 }
 
 // TestDoctorGolden compares what people read of a healthy installation, and of one with a problem.
@@ -196,32 +196,34 @@ func TestPlanJSON(t *testing.T) {
 // TestNotCarriedOut has the commands fail in ways that say nothing of the installation.
 func TestNotCarriedOut(t *testing.T) {
 	for name, test := range map[string]struct {
-		prepare func(*testing.T, *sandbox.Installation)
+		prepare func(*testing.T, *sandboxaws.Installation)
 		args    []string
 		says    string
 	}{
 		"no credentials": {
-			func(t *testing.T, _ *sandbox.Installation) { t.Setenv("AWS_ACCESS_KEY_ID", "") }, nil, "credentials",
+			func(t *testing.T, _ *sandboxaws.Installation) { t.Setenv("AWS_ACCESS_KEY_ID", "") }, nil, "credentials",
 		},
 		"no network": {
-			func(t *testing.T, _ *sandbox.Installation) {
+			func(t *testing.T, _ *sandboxaws.Installation) {
 				t.Setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:1")
 			}, nil, "secretsmanager:DescribeSecret",
 		},
 		"no network to Lambda": {
-			func(t *testing.T, _ *sandbox.Installation) { t.Setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1") }, nil,
+			func(t *testing.T, _ *sandboxaws.Installation) {
+				t.Setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
+			}, nil,
 			"lambda:GetFunctionConfiguration",
 		},
 		"no right to the secret": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Secrets.Inject(awsjson.Fault{Operation: "DescribeSecret", Kind: awsjson.AccessDenied})
 			}, nil, "your credentials do not allow secretsmanager:DescribeSecret",
 		},
 		"no right to the function": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Lambda.Deny("GetFunctionConfiguration") }, nil,
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Lambda.Deny("GetFunctionConfiguration") }, nil,
 			"your credentials do not allow lambda:GetFunctionConfiguration",
 		},
-		"no such profile": {func(*testing.T, *sandbox.Installation) {}, []string{"--profile", "nobody"}, "nobody"},
+		"no such profile": {func(*testing.T, *sandboxaws.Installation) {}, []string{"--profile", "nobody"}, "nobody"},
 	} {
 		for _, command := range []string{"doctor", "plan"} {
 			t.Run(command+" "+name, func(t *testing.T) {

@@ -18,10 +18,9 @@ import (
 	doctorgcp "github.com/maia-rotate/maia-rotate/internal/doctor/gcp"
 )
 
-var (
-	furtherDoctors = []func() *cobra.Command{newDoctorGCP}
-	furtherPlans   = []func() *cobra.Command{newPlanGCP}
-)
+func furtherDoctors() []*cobra.Command { return []*cobra.Command{newDoctorGCP()} }
+
+func furtherPlans() []*cobra.Command { return []*cobra.Command{newPlanGCP()} }
 
 // gcpOptions are those of the commands that check an installation on Google Cloud.
 type gcpOptions struct {
@@ -36,13 +35,11 @@ func (o *gcpOptions) flags(command *cobra.Command) {
 	command.Flags().BoolVar(&o.json, "json", false, "print one JSON document")
 }
 
-// googleTokens are the operator's, found as Google's libraries find them.
-var googleTokens = func(ctx context.Context) (oauth2.TokenSource, error) {
-	return google.DefaultTokenSource(ctx, rotation.Scopes...)
+// googleAccess are the operator's tokens, found as Google's libraries find them, and the options of the clients of its APIs.
+var googleAccess = func(ctx context.Context) (oauth2.TokenSource, []option.ClientOption, error) {
+	tokens, err := google.DefaultTokenSource(ctx, rotation.Scopes...)
+	return tokens, nil, err
 }
-
-// googleOptions are those of the clients of Google's APIs.
-var googleOptions []option.ClientOption
 
 // checker makes what checks the installation.
 func (o *gcpOptions) checker(ctx context.Context) (*doctorgcp.Checker, error) {
@@ -52,11 +49,11 @@ func (o *gcpOptions) checker(ctx context.Context) (*doctorgcp.Checker, error) {
 	case !doctorgcp.FunctionName.MatchString(o.function):
 		return nil, usageError{fmt.Errorf("--function is %q, expected projects/PROJECT/locations/LOCATION/functions/FUNCTION", o.function)}
 	}
-	tokens, err := googleTokens(ctx)
+	tokens, clients, err := googleAccess(ctx)
 	if err != nil {
 		return nil, notCarriedOut{fmt.Errorf("there are no credentials of Google Cloud (gcloud auth application-default login): %w", err)}
 	}
-	checker := &doctorgcp.Checker{Tokens: tokens, Kubeconfig: o.kubeconfig, Options: googleOptions}
+	checker := &doctorgcp.Checker{Tokens: tokens, Kubeconfig: o.kubeconfig, Options: clients}
 	if o.asFunction {
 		checker.Impersonate = func(ctx context.Context, email string) (oauth2.TokenSource, error) {
 			return impersonate.CredentialsTokenSource(ctx, impersonate.CredentialsConfig{TargetPrincipal: email, Scopes: rotation.Scopes},

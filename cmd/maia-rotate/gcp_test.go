@@ -25,8 +25,8 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/googleapis"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 )
 
 const (
@@ -39,10 +39,11 @@ const (
 )
 
 // googleCloud is a Google Cloud with the function of a sandbox, whose API server is a cluster of GKE with an IP address.
-func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
+func googleCloud(t *testing.T, world *sandboxgcp.World) *googleapis.Server {
 	t.Helper()
 	variables := map[string]string{
-		"MAIA_HELM_RELEASES": gcpCluster + "/namespaces/" + gke.Namespace + "/releases/" + gke.Release, "MAIA_CREDENTIALS_SECRET": gcpVersion,
+		"MAIA_HELM_RELEASES":      gcpCluster + "/namespaces/" + sandboxgcp.Namespace + "/releases/" + sandboxgcp.Release,
+		"MAIA_CREDENTIALS_SECRET": gcpVersion,
 	}
 	var kubeconfig string
 	for _, variable := range world.Function.Env() {
@@ -79,7 +80,8 @@ func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
 			BuildConfig: &functionspb.BuildConfig{Runtime: "go126", EntryPoint: "RotateRunnerSecrets"},
 			ServiceConfig: &functionspb.ServiceConfig{
 				TimeoutSeconds: 1800, AvailableMemory: "512Mi", MaxInstanceCount: 1, MaxInstanceRequestConcurrency: 1, Uri: gcpURL,
-				IngressSettings: functionspb.ServiceConfig_ALLOW_INTERNAL_ONLY, ServiceAccountEmail: gke.FunctionUser, EnvironmentVariables: variables,
+				IngressSettings: functionspb.ServiceConfig_ALLOW_INTERNAL_ONLY, ServiceAccountEmail: sandboxgcp.FunctionUser,
+				EnvironmentVariables: variables,
 			},
 		}},
 		Jobs: map[string][]*cloudscheduler.Job{gcpPlace: {{
@@ -94,12 +96,12 @@ func googleCloud(t *testing.T, world *gke.World) *googleapis.Server {
 	}
 	server := httptest.NewServer(google)
 	t.Cleanup(server.Close)
-	before := googleTokens
-	googleTokens = func(context.Context) (oauth2.TokenSource, error) {
-		return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: gcpToken}), nil
+	before := googleAccess
+	googleAccess = func(context.Context) (oauth2.TokenSource, []option.ClientOption, error) {
+		tokens := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: gcpToken})
+		return tokens, []option.ClientOption{option.WithEndpoint(server.URL)}, nil
 	}
-	googleOptions = []option.ClientOption{option.WithEndpoint(server.URL)}
-	t.Cleanup(func() { googleTokens, googleOptions = before, nil })
+	t.Cleanup(func() { googleAccess = before })
 	return google
 }
 
@@ -108,14 +110,14 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 	plane := controlplanetest.Binary(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	world, err := gke.New(ctx, gke.Options{ControlPlane: plane})
+	world, err := sandboxgcp.New(ctx, sandboxgcp.Options{ControlPlane: plane})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer world.Close()
 	google := googleCloud(t, world)
-	const release = gcpCluster + "/namespaces/" + gke.Namespace + "/releases/" + gke.Release
-	secrets := []string{world.Maia.APISecret, world.Maia.LiveSecret(stage.AgentID), gcpToken}
+	const release = gcpCluster + "/namespaces/" + sandboxgcp.Namespace + "/releases/" + sandboxgcp.Release
+	secrets := []string{world.Maia.APISecret, world.Maia.LiveSecret(sandbox.AgentID), gcpToken}
 
 	inspect := func(code int, words []string, args ...string) string {
 		t.Helper()
@@ -164,7 +166,7 @@ func TestDoctorAndPlanGCP(t *testing.T) {
 			t.Errorf("%s %s of %s was called", request.Verb, request.Resource, request.Name)
 		}
 	}
-	if world.Maia.Refreshes(stage.AgentID) != 0 || len(google.Unknown()) > 0 {
+	if world.Maia.Refreshes(sandbox.AgentID) != 0 || len(google.Unknown()) > 0 {
 		t.Errorf("refreshed, or asked for %v", google.Unknown())
 	}
 

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // jsonPrinter shows a run to a machine, one object a line.
@@ -14,12 +14,12 @@ type jsonPrinter struct {
 }
 
 type jsonEvent struct {
-	Type    string       `json:"type"` // event
-	Elapsed int64        `json:"elapsed_ms"`
-	Source  stage.Source `json:"source"`
-	Event   string       `json:"event"`
-	Text    string       `json:"text"`
-	Failed  bool         `json:"failed,omitempty"`
+	Type    string         `json:"type"` // event
+	Elapsed int64          `json:"elapsed_ms"`
+	Source  sandbox.Source `json:"source"`
+	Event   string         `json:"event"`
+	Text    string         `json:"text"`
+	Failed  bool           `json:"failed,omitempty"`
 }
 
 type jsonProof struct {
@@ -64,7 +64,7 @@ func (p *jsonPrinter) item(string, string) {}
 
 func (p *jsonPrinter) begin() {}
 
-func (p *jsonPrinter) event(event stage.Event) {
+func (p *jsonPrinter) event(event sandbox.Event) {
 	p.line(jsonEvent{"event", event.Elapsed.Milliseconds(), event.Source, event.Name, event.Text, event.Failed})
 }
 

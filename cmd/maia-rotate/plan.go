@@ -20,9 +20,7 @@ func newPlan() *cobra.Command {
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newPlanAWS(), newPlanAzure())
-	for _, further := range furtherPlans {
-		command.AddCommand(further())
-	}
+	command.AddCommand(furtherPlans()...)
 	return command
 }
 

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/spf13/cobra"
-
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
 // sandboxTimeout ends a run that hangs; a rotation has its own, shorter bounds.
@@ -31,9 +30,9 @@ type cloudSandbox struct {
 	function string // what is built for it
 	runs     string // what is counted, in the plural with an s
 	faults   func() []faultInfo
-	// build makes all that has to be there, in the folder, and tells what it does.
+	// build makes all that has to be there, in the folder, and shows what it does.
 	build func(ctx context.Context, dir string, show printer) error
-	// start starts a world with what was built, in which the fault happens, and tells what there is.
+	// start starts a world with what was built, in which the fault happens, and shows what there is.
 	start func(ctx context.Context, dir, fault string, show printer, output io.Writer) (scene, error)
 }
 
@@ -44,7 +43,7 @@ type scene interface {
 	Refreshes() int
 	Due() int
 	Downtimes() []time.Duration
-	Proofs(printed ...*bytes.Buffer) []stage.Proof
+	Proofs(printed ...*bytes.Buffer) []sandbox.Proof
 	Close()
 }
 
@@ -54,12 +53,20 @@ type faultInfo struct {
 	refreshes  int // due
 }
 
+func infosOf[W any](faults sandbox.Faults[W]) []faultInfo {
+	infos := make([]faultInfo, len(faults))
+	for i, fault := range faults {
+		infos[i] = faultInfo{fault.Name, fault.What, fault.Refreshes}
+	}
+	return infos
+}
+
 // printer shows a sandbox run, for people or for machines.
 type printer interface {
 	building(cloud cloudSandbox, fault faultInfo)
 	item(name, text string)
 	begin()
-	event(stage.Event)
+	event(sandbox.Event)
 	result(result)
 	faults([]faultInfo)
 }
@@ -72,7 +79,7 @@ type result struct {
 	refreshes, due int
 	took           time.Duration
 	downtimes      []time.Duration
-	proofs         []stage.Proof
+	proofs         []sandbox.Proof
 }
 
 // broken is how many proofs failed.
@@ -87,7 +94,7 @@ func (r result) broken() (n int) {
 
 // clouds are those that have a sandbox. The first one is shown when none is asked for.
 func clouds() []cloudSandbox {
-	return append([]cloudSandbox{awsSandbox, azureSandbox}, furtherClouds...)
+	return append([]cloudSandbox{awsSandbox, azureSandbox}, furtherClouds()...)
 }
 
 // findCloud finds one by its name.
@@ -100,7 +107,8 @@ func findCloud(name string) (cloudSandbox, error) {
 		names = append(names, cloud.name)
 	}
 	if name == leftOut {
-		return cloudSandbox{}, usageError{fmt.Errorf("%s is left out of this program, which was built with the tag nogcp: go run ./cmd/maia-rotate has it", name)}
+		return cloudSandbox{}, usageError{fmt.Errorf(
+			"%s is left out of this program, which was built with the tag nogcp: go run ./cmd/maia-rotate has it", name)}
 	}
 	return cloudSandbox{}, usageError{fmt.Errorf("unknown cloud %q, expected %s", name, strings.Join(names, " or "))}
 }
@@ -127,7 +135,7 @@ func newSandbox() *cobra.Command {
 
 The sandbox builds the rotation function and starts, on loopback, what it works with: Maia, with one
 runner that is running a pipeline, and the services of a cloud. It has a rotation done, shows what
-happens, and looks afterwards whether all is as it must be. Nothing leaves this machine. It needs Go
+happens, and checks afterwards that all is as it must be. Nothing leaves this machine. It needs Go
 and a checkout of this module.
 
 With --cloud aws, which is the default, there are Secrets Manager, ECS and Lambda, and the rotation
@@ -135,7 +143,7 @@ is asked for as an operator does. With --cloud azure there are Azure Resource Ma
 Apps, blob storage and a managed identity, and the host of Azure Functions calls the function when
 its timer fires. With --cloud gcp there is a real Kubernetes API server with the runner's Helm
 release, and the function is called as Cloud Scheduler calls it; the first time, that server is
-built, which takes minutes and is told.
+built, which takes minutes and is shown.
 
 With --fault something goes wrong on the way; --fault list shows what can.
 
@@ -241,7 +249,7 @@ func runSandbox(ctx context.Context, options sandboxOptions, stdout, stderr io.W
 	return nil
 }
 
-// timed tells how long something took to build, and how large it is.
+// timed shows how long something took to build, and how large it is.
 func timed(show printer, file string, build func() error) error {
 	began := time.Now()
 	if err := build(); err != nil {

@@ -5,43 +5,29 @@ import (
 	"io"
 	"path/filepath"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 )
 
 var awsSandbox = cloudSandbox{
 	name: "aws", function: "functions/aws-lambda", runs: "rotation",
-	faults: func() []faultInfo {
-		var all []faultInfo
-		for _, fault := range sandbox.Faults() {
-			all = append(all, faultInfo{fault.Name, fault.What, fault.Refreshes})
-		}
-		return all
-	},
+	faults: func() []faultInfo { return infosOf(sandboxaws.Faults()) },
 	build: func(ctx context.Context, dir string, show printer) error {
 		return timed(show, filepath.Join(dir, "bootstrap"), func() error {
-			_, err := sandbox.Build(ctx, dir)
+			_, err := sandboxaws.Build(ctx, dir)
 			return err
 		})
 	},
 	start: func(ctx context.Context, dir, name string, show printer, output io.Writer) (scene, error) {
-		fault, _ := sandbox.FindFault(name)
-		world, err := sandbox.New(ctx, sandbox.Options{
+		fault, _ := sandboxaws.Faults().Find(name)
+		world, err := sandboxaws.New(ctx, sandboxaws.Options{
 			Binary: filepath.Join(dir, "bootstrap"), Fault: fault, OnEvent: show.event, FunctionOutput: output,
 		})
 		if err != nil {
 			return nil, err
 		}
-		show.item("Secrets Manager", world.SecretsURL+"   secret "+sandbox.SecretName)
-		show.item("ECS", world.ECSURL+"   service "+sandbox.Service+" with one task")
+		show.item("Secrets Manager", world.SecretsURL+"   secret "+sandboxaws.SecretName)
+		show.item("ECS", world.ECSURL+"   service "+sandboxaws.Service+" with one task")
 		show.item("Maia", world.Maia.URL+"   the runner is connected and runs a pipeline")
-		return awsScene{world}, nil
+		return world, nil
 	},
 }
-
-type awsScene struct{ *sandbox.World }
-
-// Runs implements scene.
-func (s awsScene) Runs() int { return s.Rotations() }
-
-// Refreshes implements scene.
-func (s awsScene) Refreshes() int { return s.Maia.Refreshes(sandbox.AgentID) }

@@ -23,13 +23,15 @@ func TestTextAzure(t *testing.T) {
 		t.Skip("compiles and runs the function")
 	}
 	t.Parallel()
-	code, got, stderr := runFor(t, "sandbox", "--cloud", "azure", "--fault", "secret-changed-beside", "--verbose")
+	code, got, stderr := runFor(t, "sandbox", "--cloud", "azure", "--fault", "secret-changed-midway", "--verbose")
 	if code != exitOK {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
 	for _, want := range []string{
-		"secret-changed-beside", "app matillion-runner with 2 replicas", "another person changes the secret registry-password", "409 ContainerAppOperationInProgress",
-		"secret matillion-client-secret has a new value", "restart of the revision ordered", "the runner is back", "resumed", "✓ the other person's change is there still",
+		"secret-changed-midway", "app matillion-runner with 2 replicas", "another person changes the secret registry-password",
+		"409 ContainerAppOperationInProgress",
+		"secret matillion-client-secret has a new value", "restart of the revision ordered", "the runner is back", "resumed",
+		"✓ the other person's change is there still",
 		"✓ the reference to Key Vault is one still", "each of its 6 actions was needed", "2 calls in ", "1 refresh, down for ", " proofs hold.\n",
 	} {
 		if !strings.Contains(got, want) {
@@ -56,7 +58,8 @@ func TestJSONAzure(t *testing.T) {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
 	last := lines[len(lines)-1]
-	for field, want := range map[string]any{"type": "result", "ok": true, "calls": 2.0, "refreshes": 1.0, "refreshes_due": 1.0, "proofs_broken": 0.0} {
+	for field, want := range map[string]any{"type": "result", "ok": true, "calls": 2.0, "refreshes": 1.0, "refreshes_due": 1.0,
+		"proofs_broken": 0.0} {
 		if last[field] != want {
 			t.Errorf("%s is %v, expected %v", field, last[field], want)
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/doctor"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -19,7 +19,7 @@ const setupsAtOnce = 4
 // setupPrinter shows a run with --doctor, for people or for machines.
 type setupPrinter interface {
 	setups(n int)
-	setup(sandbox.Diagnosis)
+	setup(sandboxaws.Diagnosis)
 	diagnosed(setupsResult)
 }
 
@@ -29,7 +29,7 @@ type setupsResult struct {
 	took           time.Duration
 }
 
-// sandboxDoctor has doctor and plan look at all installations, and shows what they say in the order of the list.
+// sandboxDoctor has doctor and plan check all installations, and shows what they say in the order of the list.
 func sandboxDoctor(ctx context.Context, options sandboxOptions, stdout io.Writer) error {
 	if options.fault != "" {
 		return usageError{errors.New("--doctor and --fault are both set, expected one of the two")}
@@ -41,11 +41,11 @@ func sandboxDoctor(ctx context.Context, options sandboxOptions, stdout io.Writer
 	ctx, cancel := context.WithTimeoutCause(ctx, sandboxTimeout, fmt.Errorf("not done within %s", sandboxTimeout))
 	defer cancel()
 	type outcome struct {
-		diagnosis sandbox.Diagnosis
+		diagnosis sandboxaws.Diagnosis
 		err       error
 	}
 	began := time.Now()
-	setups := sandbox.Setups()
+	setups := sandboxaws.Setups()
 	outcomes := make([]chan outcome, len(setups))
 	free := make(chan struct{}, setupsAtOnce)
 	for i, setup := range setups {
@@ -93,7 +93,7 @@ func (p *textPrinter) setups(n int) {
 	p.printf("%s\n\n", p.in(bold, fmt.Sprintf("What doctor and plan say of %d installations on this machine", n)))
 }
 
-func (p *textPrinter) setup(diagnosis sandbox.Diagnosis) {
+func (p *textPrinter) setup(diagnosis sandboxaws.Diagnosis) {
 	mark := p.in(green, "✓")
 	if len(diagnosis.Wrong) > 0 {
 		mark = p.in(red, "✗")
@@ -128,7 +128,7 @@ func (p *textPrinter) setup(diagnosis sandbox.Diagnosis) {
 }
 
 func (p *textPrinter) diagnosed(result setupsResult) {
-	verdict := p.in(green, "Each was told what it is, and nothing was changed.")
+	verdict := p.in(green, "Each finding says what is wrong, and nothing was changed.")
 	if result.broken > 0 {
 		verdict = p.in(red, fmt.Sprintf("Of %d something else was said than is true.", result.broken))
 	}
@@ -136,14 +136,14 @@ func (p *textPrinter) diagnosed(result setupsResult) {
 }
 
 type jsonSetup struct {
-	Type     string           `json:"type"` // setup
-	Name     string           `json:"name"`
-	What     string           `json:"what"`
-	OK       bool             `json:"ok"`
-	Expected []sandbox.Want   `json:"expected"`
-	Findings []doctor.Finding `json:"findings"` // that are not ok
-	InTheWay *rotate.Error    `json:"in_the_way,omitempty"`
-	Wrong    []string         `json:"wrong,omitempty"`
+	Type     string            `json:"type"` // setup
+	Name     string            `json:"name"`
+	What     string            `json:"what"`
+	OK       bool              `json:"ok"`
+	Expected []sandboxaws.Want `json:"expected"`
+	Findings []doctor.Finding  `json:"findings"` // that are not ok
+	InTheWay *rotate.Error     `json:"in_the_way,omitempty"`
+	Wrong    []string          `json:"wrong,omitempty"`
 }
 
 type jsonSetupsResult struct {
@@ -156,11 +156,11 @@ type jsonSetupsResult struct {
 
 func (p *jsonPrinter) setups(int) {}
 
-func (p *jsonPrinter) setup(diagnosis sandbox.Diagnosis) {
+func (p *jsonPrinter) setup(diagnosis sandboxaws.Diagnosis) {
 	setup := diagnosis.Setup
 	p.line(jsonSetup{
 		Type: "setup", Name: setup.Name, What: setup.What, OK: len(diagnosis.Wrong) == 0,
-		Expected: append([]sandbox.Want{}, setup.Wants...), Findings: append([]doctor.Finding{}, diagnosis.Findings()...),
+		Expected: append([]sandboxaws.Want{}, setup.Wants...), Findings: append([]doctor.Finding{}, diagnosis.Findings()...),
 		InTheWay: diagnosis.Plan.Error, Wrong: diagnosis.Wrong,
 	})
 }

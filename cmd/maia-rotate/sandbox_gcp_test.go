@@ -30,8 +30,10 @@ func TestTextGCP(t *testing.T) {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
 	for _, want := range []string{
-		"killed-in-upgrade", "release matillion-agent, 3 pods", "the function is killed (SIGKILL)", "revision 2 is marked as failed", "revision 3 is deployed",
-		"restart ordered", "the runner is back", "resumed", "✓ the Role of deploy/gcp suffices", "3 calls in ", "1 refresh, down for ", " proofs hold.\n",
+		"killed-in-upgrade", "release matillion-agent, 3 pods", "the function is killed (SIGKILL)", "revision 2 is marked as failed",
+		"revision 3 is deployed",
+		"restart ordered", "the runner is back", "resumed", "✓ the Role of deploy/gcp suffices", "3 calls in ", "1 refresh, down for ",
+		" proofs hold.\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)
@@ -55,7 +57,8 @@ func TestJSONGCP(t *testing.T) {
 		t.Fatalf("exit code %d:\n%s\n%s", code, got, stderr)
 	}
 	last := lines[len(lines)-1]
-	for field, want := range map[string]any{"type": "result", "ok": true, "calls": 2.0, "refreshes": 1.0, "refreshes_due": 1.0, "proofs_broken": 0.0} {
+	for field, want := range map[string]any{"type": "result", "ok": true, "calls": 2.0, "refreshes": 1.0, "refreshes_due": 1.0,
+		"proofs_broken": 0.0} {
 		if last[field] != want {
 			t.Errorf("%s is %v, expected %v", field, last[field], want)
 		}

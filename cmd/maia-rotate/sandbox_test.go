@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 )
 
 // runFor runs a command line with a bound and returns what it printed.
@@ -39,10 +39,10 @@ func TestFaultListGolden(t *testing.T) {
 func TestFaultListJSON(t *testing.T) {
 	code, got, _ := runFor(t, "sandbox", "--fault", "list", "--json")
 	lines := jsonLines(t, got)
-	if code != exitOK || len(lines) != len(sandbox.Faults()) {
+	if code != exitOK || len(lines) != len(sandboxaws.Faults()) {
 		t.Fatalf("exit code %d, %d lines", code, len(lines))
 	}
-	for i, fault := range sandbox.Faults() {
+	for i, fault := range sandboxaws.Faults() {
 		if lines[i]["type"] != "fault" || lines[i]["name"] != fault.Name {
 			t.Errorf("line %d is %v, expected %s", i, lines[i], fault.Name)
 		}
@@ -160,12 +160,14 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestPrintersOfBrokenProofs(t *testing.T) {
 	broken := result{
-		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second, downtimes: []time.Duration{time.Second, 2 * time.Second},
-		proofs: []stage.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
+		fault: "put-fails", runs: 2, runsWord: "rotation", refreshes: 2, due: 1, took: 90 * time.Second,
+		downtimes: []time.Duration{time.Second, 2 * time.Second},
+		proofs:    []sandbox.Proof{{Text: "one holds", OK: true}, {Text: "another does not", Detail: "it is so"}},
 	}
 	var text, lines bytes.Buffer
 	(&textPrinter{out: &text}).result(broken)
-	want := "\n  ✓ one holds\n  ✗ another does not: it is so\n\n2 rotations in 90.0 s, 2 refreshes, down for 1.0 s and 2.0 s. 1 of 2 proofs do not hold.\n"
+	want := "\n  ✓ one holds\n  ✗ another does not: it is so\n\n2 rotations in 90.0 s, 2 refreshes, down for 1.0 s and 2.0 s. 1 of 2 " +
+		"proofs do not hold.\n"
 	if text.String() != want {
 		t.Errorf("got %q\nexpected %q", text.String(), want)
 	}
@@ -178,7 +180,7 @@ func TestPrintersOfBrokenProofs(t *testing.T) {
 
 func TestLongEventIsWrapped(t *testing.T) {
 	var text bytes.Buffer
-	long := stage.Event{Source: stage.FromSecretsManager, Text: strings.Repeat("why it failed ", 20), Failed: true}
+	long := sandbox.Event{Source: sandbox.FromSecretsManager, Text: strings.Repeat("why it failed ", 20), Failed: true}
 	(&textPrinter{out: &text}).event(long)
 	checkPlain(t, text.String())
 	if strings.Count(text.String(), "\n") < 4 {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // maxWidth of a line, in characters.
@@ -70,7 +70,7 @@ func (p *textPrinter) item(name, text string) {
 	p.printf("  %-15s  %s\n", name, text)
 }
 
-func (p *textPrinter) event(event stage.Event) {
+func (p *textPrinter) event(event sandbox.Event) {
 	const indent = 27 // of the text
 	text := event.Text
 	if event.Failed {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/aws-lambda/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 	"github.com/maia-rotate/maia-rotate/internal/terraformtest"
 )
 
@@ -64,7 +65,7 @@ func TestTheFunctionKnowsItsEnvironment(t *testing.T) {
 			t.Errorf("%s: %+v", name, config)
 		}
 		if services := strings.HasSuffix(name, "services"); services && (len(config.Services) != 1 ||
-			config.Services[0].Cluster != sandbox.Cluster) || !services && !slices.Equal(config.Clusters, []string{sandbox.Cluster}) {
+			config.Services[0].Cluster != sandboxaws.Cluster) || !services && !slices.Equal(config.Clusters, []string{sandboxaws.Cluster}) {
 			t.Errorf("%s: clusters %v, services %v", name, config.Clusters, config.Services)
 		}
 	}

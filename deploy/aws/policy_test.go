@@ -15,6 +15,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/iampolicy"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 )
 
 // variant is one way to deploy.
@@ -33,7 +34,7 @@ func (v variant) parameters() map[string]string {
 	if v.services {
 		given["EcsServiceArns"] = serviceARN
 	} else {
-		given["EcsCluster"] = sandbox.Cluster
+		given["EcsCluster"] = sandboxaws.Cluster
 	}
 	if v.key {
 		given["KmsKeyArns"] = keyARN
@@ -55,9 +56,9 @@ func (v variant) variables() map[string]cty.Value {
 		})}),
 	}
 	if v.services {
-		given["ecs_services"] = set(sandbox.Cluster + "/" + sandbox.Service)
+		given["ecs_services"] = set(sandboxaws.Cluster + "/" + sandboxaws.Service)
 	} else {
-		given["ecs_clusters"] = set(sandbox.Cluster)
+		given["ecs_clusters"] = set(sandboxaws.Cluster)
 	}
 	if v.key {
 		given["kms_key_arns"] = set(keyARN)
@@ -149,8 +150,8 @@ func (v variant) strangers(needed iampolicy.Request) (others []iampolicy.Request
 		other(v.secret, nil)
 		other(v.credentials, nil)
 	case name == "DescribeServices" || name == "UpdateService":
-		other(ecsARN+":service/another/"+sandbox.Service, map[string]string{"ecs:cluster": ecsARN + ":cluster/another"})
-		other(ecsARN+":service/"+sandbox.Cluster+"2/"+sandbox.Service, map[string]string{"ecs:cluster": clusterARN + "2"})
+		other(ecsARN+":service/another/"+sandboxaws.Service, map[string]string{"ecs:cluster": ecsARN + ":cluster/another"})
+		other(ecsARN+":service/"+sandboxaws.Cluster+"2/"+sandboxaws.Service, map[string]string{"ecs:cluster": clusterARN + "2"})
 		if v.services {
 			other(serviceARN+"2", map[string]string{"ecs:cluster": clusterARN})
 		}
@@ -206,7 +207,7 @@ func TestTheRoleIsAllowedWhatTheFunctionDoes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles and runs the function")
 	}
-	binary, err := sandbox.Build(t.Context(), t.TempDir())
+	binary, err := sandboxaws.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,14 +20,15 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/iampolicy"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
 // The sandbox's own names, as ARNs.
 const (
 	ecsARN     = "arn:aws:ecs:" + region + ":" + account
-	clusterARN = ecsARN + ":cluster/" + sandbox.Cluster
-	serviceARN = ecsARN + ":service/" + sandbox.Cluster + "/" + sandbox.Service
+	clusterARN = ecsARN + ":cluster/" + sandboxaws.Cluster
+	serviceARN = ecsARN + ":service/" + sandboxaws.Cluster + "/" + sandboxaws.Service
 )
 
 // scenarios are the events whose calls are recorded, in this order and in one world.
@@ -35,31 +36,31 @@ const (
 // A NEW EVENT OF THE FUNCTION GOES HERE.
 var scenarios = []struct {
 	name string
-	play func(context.Context, *testing.T, *sandbox.World)
+	play func(context.Context, *testing.T, *sandboxaws.World)
 }{
-	{"plan", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+	{"plan", func(ctx context.Context, t *testing.T, w *sandboxaws.World) {
 		if _, err := w.Act(ctx, []byte(`{"action":"plan"}`)); err != nil {
 			t.Error(err)
 		}
 	}},
-	{"rotation", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+	{"rotation", func(ctx context.Context, t *testing.T, w *sandboxaws.World) {
 		if end, err := w.Rotate(ctx); err != nil || end.Name != secretsmanager.RotationSucceeded {
 			t.Errorf("%+v, %v", end, err)
 		}
 	}},
-	{"a refresh in the console in the middle of a rotation, which is abandoned", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+	{"a refresh in the console in the middle of a rotation, which is abandoned", func(ctx context.Context, t *testing.T, w *sandboxaws.World) {
 		w.Secrets.Inject(awsjson.Fault{Operation: "PutSecretValue", Nth: 1, After: func() { w.Maia.ConsoleRefresh(sandbox.AgentID) }})
 		if end, err := w.Rotate(ctx); err != nil || end.Name != secretsmanager.RotationAbandoned {
 			t.Errorf("%+v, %v", end, err)
 		}
 	}},
-	{"a rotation that is cut off after the refresh, and tried again", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+	{"a rotation that is cut off after the refresh, and tried again", func(ctx context.Context, t *testing.T, w *sandboxaws.World) {
 		w.Maia.Inject(maiatest.Fault{Call: maiatest.RefreshCredentials, Nth: 1, After: w.Function.Kill})
 		if end, err := w.Rotate(ctx); err != nil || end.Name != secretsmanager.RotationSucceeded {
 			t.Errorf("%+v, %v", end, err)
 		}
 	}},
-	{"healing of a store that another writer reverted", func(ctx context.Context, t *testing.T, w *sandbox.World) {
+	{"healing of a store that another writer reverted", func(ctx context.Context, t *testing.T, w *sandboxaws.World) {
 		w.Secrets.Put(w.SecretARN, w.Document)
 		if err := w.Heal(ctx); err != nil {
 			t.Error(err)
@@ -81,7 +82,7 @@ func record(t *testing.T, binary string, environment func(secret, credentials st
 	var mu sync.Mutex
 	recorded := recording{}
 	seen := map[string]bool{}
-	world, err := sandbox.New(ctx, sandbox.Options{Binary: binary, Wrap: func(source sandbox.Source, service http.Handler) http.Handler {
+	world, err := sandboxaws.New(ctx, sandboxaws.Options{Binary: binary, Wrap: func(source sandbox.Source, service http.Handler) http.Handler {
 		if source == sandbox.FromMaia {
 			return service
 		}
@@ -175,7 +176,7 @@ func permissions(t *testing.T, target string, body []byte) (requests []iampolicy
 }
 
 // credentialsARN asks for the ARN of the Maia API credential's secret.
-func credentialsARN(t *testing.T, world *sandbox.World) string {
+func credentialsARN(t *testing.T, world *sandboxaws.World) string {
 	t.Helper()
 	client := awssecrets.New(awssecrets.Options{
 		Region: region, BaseEndpoint: &world.SecretsURL,

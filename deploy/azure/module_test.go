@@ -55,7 +55,8 @@ var (
 			},
 			moreOf: map[string]cty.Value{
 				"maia_region": cty.StringVal("us1"), "rotate_every": cty.StringVal("48h"),
-				"rotate_window": cty.StringVal("Sat 02:00-05:00 Europe/London"), "rotate_first": texts(sandbox.AgentID), "rotate_soak": cty.StringVal("12h"), "drain": cty.StringVal("none"),
+				"rotate_window": cty.StringVal("Sat 02:00-05:00 Europe/London"), "rotate_first": texts(sandbox.AgentID),
+				"rotate_soak": cty.StringVal("12h"), "drain": cty.StringVal("none"),
 				"drain_timeout": cty.StringVal("3m"), "connect_timeout": cty.StringVal("9m"), "call_every_minutes": cty.NumberIntVal(10),
 				"downtime_seconds": cty.NumberIntVal(600), "max_age_days": cty.NumberIntVal(7), "silence_hours": cty.NumberIntVal(2),
 				"instance_memory_mb": cty.NumberIntVal(512), "maximum_instance_count": cty.NumberIntVal(2), "log_retention_days": cty.NumberIntVal(30),

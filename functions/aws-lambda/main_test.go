@@ -10,7 +10,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambda"
 	"github.com/maia-rotate/maia-rotate/internal/pack"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 )
 
 // binary is the function, compiled for this machine.
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	if binary, err = sandbox.Build(context.Background(), dir); err != nil {
+	if binary, err = sandboxaws.Build(context.Background(), dir); err != nil {
 		panic(err)
 	}
 	code := m.Run()

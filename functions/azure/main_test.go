@@ -113,7 +113,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start starts the function, with settings added to those of the world. In the end nothing that it has said may hold a secret.
+// start starts the function, with settings in addition to those of the world. At the end of the test, nothing that it has said
+// may hold a secret.
 func (w *world) start(t *testing.T, options functionshost.Options, settings ...string) *functionshost.Host {
 	t.Helper()
 	options.Folder, options.Settings = unpacked, slices.Concat(w.env, settings)
@@ -131,7 +132,7 @@ func (w *world) start(t *testing.T, options functionshost.Options, settings ...s
 	return host
 }
 
-// checkSilence searches what the function has said or kept for every secret.
+// checkSilence searches for every secret in what the function has said or kept.
 func (w *world) checkSilence(t *testing.T, said []byte) {
 	t.Helper()
 	_, secret := w.maia.APICredential()
@@ -204,7 +205,7 @@ func TestTheCompiledFunctionRotates(t *testing.T) {
 	}
 }
 
-// TestReplayedMeanwhile: the host replays an invocation that is still at work, because it lost the timer's lease.
+// TestReplayedMeanwhile: the host replays an invocation that is still at work, because the host lost the timer's lease.
 func TestReplayedMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -22,7 +22,7 @@ func init() {
 	klog.SetSlogLogger(rotation.NewLog(os.Stdout)) // for what client-go does not return as an error
 	handler := rotation.New(os.Environ(), os.Stdout)
 	functions.HTTP(EntryPoint, handler.ServeHTTP)
-	// The main package is Google's, and would let SIGTERM end a run anywhere.
+	// The main package is Google's, in which a SIGTERM would end a run anywhere.
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
 	go func() {

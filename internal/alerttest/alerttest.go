@@ -30,7 +30,7 @@ type Case struct {
 	Never   bool          // it was never rotated
 	Busy    bool          // another run is at work on it
 	Breaks  bool          // the restart does not bring the runner back
-	Blind   bool          // the runner's home cannot be looked at
+	Blind   bool          // the runner's platform cannot be read
 }
 
 // Call plays a call: what it writes, line by line, and whether it has failed.
@@ -45,7 +45,8 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 		r.connect()
 		fingerprint := r.platform.Stored.ClientSecret.Fingerprint()
 		if !c.Never {
-			r.platform.Note = rotate.Note{Applied: fingerprint, LastRotation: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days), New: fingerprint}}
+			r.platform.Note = rotate.Note{Applied: fingerprint, LastRotation: &rotate.Rotation{At: time.Now().AddDate(0, 0, -c.Days),
+				New: fingerprint}}
 		}
 
 		policy := rotate.DefaultPolicy()
@@ -54,9 +55,10 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		client := server.Client(t)
-		result := fleet.Fleet{Policy: policy, Log: c.Log(&out)}.Run(ctx, []fleet.Target{{Name: c.Target, Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
-			return r, &rotate.Rotator{Maia: client, Policy: policy}, nil
-		}}})
+		result := fleet.Fleet{Policy: policy, Log: c.Log(&out)}.Run(ctx, []fleet.Target{{Name: c.Target,
+			Open: func(context.Context) (fleet.Runner, *rotate.Rotator, error) {
+				return r, &rotate.Rotator{Maia: client, Policy: policy}, nil
+			}}})
 		failed = result.Failed()
 		for line := range strings.Lines(out.String()) {
 			var fields map[string]any
@@ -72,7 +74,7 @@ func Call(t *testing.T, c Case) (lines []map[string]any, failed bool) {
 	return lines, failed
 }
 
-// runner is a home in memory, whose restart brings it back or does not.
+// runner is a platform in memory, whose restart brings it back or does not.
 type runner struct {
 	agentID  string
 	server   *maiatest.Server
@@ -90,7 +92,7 @@ func (r *runner) Check(context.Context) error                { return nil }
 
 func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	if r.blind {
-		return rotate.Platform{}, errors.New("nobody may look")
+		return rotate.Platform{}, errors.New("nobody may read it")
 	}
 	return r.platform, nil
 }

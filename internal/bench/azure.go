@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/pack"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxazure "github.com/maia-rotate/maia-rotate/internal/sandbox/azure"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -45,18 +45,18 @@ func azureFigures(ctx context.Context, dir string, options options, print func(s
 	if err != nil {
 		return err
 	}
-	size, err := sizeInZip(archive.Path, aca.Program)
+	size, err := sizeInZip(archive.Path, sandboxazure.Program)
 	if err != nil {
 		return err
 	}
 	app := filepath.Join(dir, "azure")
-	if err := aca.Build(ctx, app); err != nil {
+	if err := sandboxazure.Build(ctx, app); err != nil {
 		return err
 	}
 	fmt.Fprintln(progress, "starting", options.starts, "processes")
 	var started []time.Duration
 	for range options.starts {
-		one, err := startAzure(ctx, filepath.Join(app, aca.Program))
+		one, err := startAzure(ctx, filepath.Join(app, sandboxazure.Program))
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func startAzure(ctx context.Context, program string) (time.Duration, error) {
 		"FUNCTIONS_CUSTOMHANDLER_PORT=" + port,
 		"AzureWebJobsStorage__accountName=maiarotate",
 		"IDENTITY_ENDPOINT=http://127.0.0.1:9/msi/token", "IDENTITY_HEADER=sandbox",
-		"MAIA_CONTAINER_APPS=" + aca.App,
+		"MAIA_CONTAINER_APPS=" + sandboxazure.App,
 		"MAIA_CLIENT_ID=maia-api-client", "MAIA_CLIENT_SECRET=maia-api-secret",
 	}
 	began := time.Now()
@@ -160,11 +160,10 @@ func ready(ctx context.Context, client *http.Client, url string) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// rotateAzure rotates in a new world.
 func rotateAzure(ctx context.Context, app string) (measured azureRotation, err error) {
 	recorder := recorder{step: "call"}
-	world, err := aca.New(ctx, aca.Options{App: app, Wrap: func(service stage.Source, handler http.Handler) http.Handler {
-		if service == stage.FromIdentity {
+	world, err := sandboxazure.New(ctx, sandboxazure.Options{App: app, Wrap: func(service sandbox.Source, handler http.Handler) http.Handler {
+		if service == sandbox.FromIdentity {
 			return handler
 		}
 		recorded := recorder.wrap(service, handler)
@@ -186,9 +185,9 @@ func rotateAzure(ctx context.Context, app string) (measured azureRotation, err e
 	if measured.peak, err = peakMemory(world.Host.PID()); err != nil {
 		return measured, err
 	}
-	if measured.calls, err = recorder.named(map[stage.Source][]string{
-		stage.FromMaia: maiaNames(world.Maia.Calls()), stage.FromContainerApps: operations(world.Apps.Calls()),
-		stage.FromBlobs: slices.DeleteFunc(operations(world.State.Calls()), func(name string) bool { return name == opRenew }),
+	if measured.calls, err = recorder.named(map[sandbox.Source][]string{
+		sandbox.FromMaia: maiaNames(world.Maia.Calls()), sandbox.FromContainerApps: operations(world.Apps.Calls()),
+		sandbox.FromBlobs: slices.DeleteFunc(operations(world.State.Calls()), func(name string) bool { return name == opRenew }),
 	}); err != nil {
 		return measured, err
 	}
@@ -200,14 +199,14 @@ func rotateAzure(ctx context.Context, app string) (measured azureRotation, err e
 	return measured, nil
 }
 
-// refreshToRestart counts the calls to Azure Resource Manager from the answer of the refresh until the restart is ordered,
-// that one included, without those that only look whether the change of the secrets is done: a GET of the app whose last call
-// before it, but for others like it, was that change.
+// refreshToRestart counts the calls to Azure Resource Manager after the answer of the refresh, up to the order of the restart
+// and with it. It leaves out those that only wait for the change of the secrets: a GET of the app that follows the change, or
+// another such GET.
 func refreshToRestart(calls []call) (counted int, err error) {
 	refreshed, changing := false, false
 	for _, made := range calls {
 		switch {
-		case made.service != stage.FromContainerApps:
+		case made.service != sandbox.FromContainerApps:
 			refreshed = refreshed || made.name == string(maiatest.RefreshCredentials)
 			continue
 		case !refreshed || changing && made.name == opRead:

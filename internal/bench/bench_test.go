@@ -17,10 +17,9 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
 )
 
-// TestFigures runs everything, with few runs, and compares what does not depend on the machine with its limit.
+// TestFigures runs everything, with few runs, and holds the figures that do not depend on the machine against their limits.
 func TestFigures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles and runs the function")
@@ -41,7 +40,8 @@ func TestFigures(t *testing.T) {
 		"maia_calls_per_rotation", "calls_refresh_to_stored", "own_time_refresh_to_stored_us",
 		"calls_promoted_to_restart", "own_time_promoted_to_restart_us", "next_ns",
 	})
-	for _, want := range []string{"createSecret  Maia             RefreshCredentials", "finishSecret  ECS              UpdateService", "polling", "token"} {
+	for _, want := range []string{"createSecret  Maia             RefreshCredentials", "finishSecret  ECS              UpdateService",
+		"polling", "token"} {
 		if !strings.Contains(progress.String(), want) {
 			t.Errorf("the list of calls has no %q:\n%s", want, &progress)
 		}
@@ -94,9 +94,11 @@ func TestFiguresOfAzure(t *testing.T) {
 		"azure_calls_refresh_to_restart": 5,
 		"azure_maia_calls_per_rotation":  10,
 	}, []string{
-		"azure_size_bytes", "azure_zip_bytes", "azure_start_ms", "azure_rotation_peak_rss_bytes", "azure_calls_refresh_to_restart", "azure_maia_calls_per_rotation",
+		"azure_size_bytes", "azure_zip_bytes", "azure_start_ms", "azure_rotation_peak_rss_bytes", "azure_calls_refresh_to_restart",
+		"azure_maia_calls_per_rotation",
 	})
-	for _, want := range []string{"Container Apps   write", "Container Apps   revisions/restart/action", "Blob storage     put", "Maia             RefreshCredentials", "polling"} {
+	for _, want := range []string{"Container Apps   write", "Container Apps   revisions/restart/action", "Blob storage     put",
+		"Maia             RefreshCredentials", "polling"} {
 		if !strings.Contains(progress.String(), want) {
 			t.Errorf("the list of calls has no %q:\n%s", want, &progress)
 		}
@@ -164,7 +166,8 @@ func TestMedian(t *testing.T) {
 }
 
 func TestParseNext(t *testing.T) {
-	output := "goos: linux\nBenchmarkNext-2   \t  100\t 72.50 ns/op\nBenchmarkNext-2 100 70 ns/op\nBenchmarkNext 100 90.1 ns/op\nBenchmarkNextOther 100 1 ns/op\nPASS\n"
+	output := "goos: linux\nBenchmarkNext-2   \t  100\t 72.50 ns/op\nBenchmarkNext-2 100 70 ns/op\nBenchmarkNext 100 90.1 " +
+		"ns/op\nBenchmarkNextOther 100 1 ns/op\nPASS\n"
 	if got, err := parseNext([]byte(output)); err != nil || got != 72.5 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -173,8 +176,8 @@ func TestParseNext(t *testing.T) {
 	}
 }
 
-// timeline makes calls of names, each 1 ms after the answer of the one before; "wait" is two seconds without any, and a
-// name that ends in ":" begins a step. Names of Maia's are its own.
+// timeline makes calls of these names, each 1 ms after the answer of the one before. "wait" is two seconds without a call; a name
+// that ends in ":" begins a step; names of Maia's calls go to Maia.
 func timeline(names ...string) (calls []call) {
 	now, step := time.Unix(0, 0), "createSecret"
 	for _, name := range names {
@@ -190,7 +193,8 @@ func timeline(names ...string) (calls []call) {
 		if slices.Contains([]string{"Token", "GetAgent", "GetCredentials", "RefreshCredentials", "Pause", "Resume"}, name) {
 			service = sandbox.FromMaia
 		}
-		calls = append(calls, call{service: service, name: name, step: step, arrived: now.Add(time.Millisecond), answered: now.Add(3 * time.Millisecond)})
+		calls = append(calls,
+			call{service: service, name: name, step: step, arrived: now.Add(time.Millisecond), answered: now.Add(3 * time.Millisecond)})
 		now = now.Add(3 * time.Millisecond)
 	}
 	return calls
@@ -205,15 +209,17 @@ func TestMaiaCalls(t *testing.T) {
 		"reads without a wait":      {[]string{"GetAgent", "GetCredentials", "GetAgent", "GetAgent"}, 4},
 		"a command that shows late": {[]string{"Pause", "GetAgent", "wait", "GetAgent", "wait", "GetAgent"}, 1},
 		"a drain, noted before":     {[]string{"GetAgent", "UpdateSecretVersionStage", "wait", "GetAgent", "wait", "GetAgent", "GetAgent"}, 2},
-		"instances that come":       {[]string{"UpdateService", "DescribeServices", "GetAgent", "GetCredentials", "wait", "DescribeServices", "GetAgent", "GetCredentials", "wait", "DescribeServices", "GetAgent"}, 0},
-		"a first look after a wait": {[]string{"UpdateService", "wait", "DescribeServices", "GetAgent", "wait", "DescribeServices", "GetAgent"}, 0},
-		"a change, then a wait":     {[]string{"GetAgent", "UpdateSecretVersionStage", "wait", "DescribeSecret", "GetAgent"}, 2},
-		"a change after the wait":   {[]string{"GetAgent", "wait", "PutSecretValue", "GetAgent"}, 2},
-		"another step":              {[]string{"GetAgent", "finishSecret:", "wait", "GetAgent"}, 2},
-		"a wait at the first look":  {[]string{"DescribeSecret", "wait", "GetAgent"}, 1},
-		"replicas that come":        {[]string{opRestart, "read", "GetAgent", "GetCredentials", "wait", "revisions/read", "GetAgent"}, 0},
-		"a note, then a look":       {[]string{"Pause", "put", "get", "listSecrets/action", "GetAgent"}, 2},
-		"commands are never polls":  {[]string{"Resume", "wait", "Resume"}, 2},
+		"instances that come": {[]string{"UpdateService", "DescribeServices", "GetAgent", "GetCredentials", "wait", "DescribeServices",
+			"GetAgent", "GetCredentials", "wait", "DescribeServices", "GetAgent"}, 0},
+		"a first read after a wait": {[]string{"UpdateService", "wait", "DescribeServices", "GetAgent", "wait", "DescribeServices", "GetAgent"},
+			0},
+		"a change, then a wait":    {[]string{"GetAgent", "UpdateSecretVersionStage", "wait", "DescribeSecret", "GetAgent"}, 2},
+		"a change after the wait":  {[]string{"GetAgent", "wait", "PutSecretValue", "GetAgent"}, 2},
+		"another step":             {[]string{"GetAgent", "finishSecret:", "wait", "GetAgent"}, 2},
+		"a wait at the first read": {[]string{"DescribeSecret", "wait", "GetAgent"}, 1},
+		"replicas that come":       {[]string{opRestart, "read", "GetAgent", "GetCredentials", "wait", "revisions/read", "GetAgent"}, 0},
+		"a note, then a read":      {[]string{"Pause", "put", "get", "listSecrets/action", "GetAgent"}, 2},
+		"commands are never polls": {[]string{"Resume", "wait", "Resume"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := len(maiaCalls(timeline(test.calls...))); got != test.want {
@@ -228,16 +234,17 @@ func TestRefreshToRestart(t *testing.T) {
 		calls []string
 		want  int // 0: an error
 	}{
-		"looks for a change that is under way": {[]string{"read", "RefreshCredentials", "read", "write", "read", "wait", "read", "listSecrets/action", opRestart, "read"}, 4},
-		"other looks":                          {[]string{"RefreshCredentials", "read", "GetAgent", "read", "write", "GetAgent", "read", opRestart}, 4},
-		"no restart":                           {[]string{"RefreshCredentials", "read", "write"}, 0},
-		"no refresh":                           {[]string{"read", "write", opRestart}, 0},
+		"reads while a change is under way": {[]string{"read", "RefreshCredentials", "read", "write", "read", "wait", "read",
+			"listSecrets/action", opRestart, "read"}, 4},
+		"other reads": {[]string{"RefreshCredentials", "read", "GetAgent", "read", "write", "GetAgent", "read", opRestart}, 4},
+		"no restart":  {[]string{"RefreshCredentials", "read", "write"}, 0},
+		"no refresh":  {[]string{"read", "write", opRestart}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := timeline(test.calls...)
 			for i := range calls {
 				if calls[i].service != sandbox.FromMaia {
-					calls[i].service = stage.FromContainerApps
+					calls[i].service = sandbox.FromContainerApps
 				}
 			}
 			if got, err := refreshToRestart(calls); got != test.want || (err == nil) != (test.want > 0) {
@@ -250,7 +257,8 @@ func TestRefreshToRestart(t *testing.T) {
 func TestStretchOf(t *testing.T) {
 	is := func(name string) func(call) bool { return func(made call) bool { return made.name == name } }
 	calls := timeline("PutSecretValue", "RefreshCredentials", "DescribeSecret", "PutSecretValue", "PutSecretValue")
-	if got, ok := stretchOf(calls, is("RefreshCredentials"), is("PutSecretValue")); !ok || got != (stretch{calls: 2, own: 2 * time.Millisecond}) {
+	if got, ok := stretchOf(calls, is("RefreshCredentials"), is("PutSecretValue")); !ok ||
+		got != (stretch{calls: 2, own: 2 * time.Millisecond}) {
 		t.Errorf("%+v, %t", got, ok)
 	}
 	for _, missing := range [][2]string{{"Pause", "PutSecretValue"}, {"RefreshCredentials", "UpdateService"}} {

@@ -24,7 +24,7 @@ type call struct {
 	answered time.Time // when the service had made the answer, just before the last of it goes out
 }
 
-// recorder sees all requests of a world, in the order in which they arrive.
+// recorder records all requests of a world in the order in which they arrive.
 type recorder struct {
 	mu    sync.Mutex
 	step  string
@@ -49,7 +49,7 @@ func (r *recorder) wrap(service sandbox.Source, handler http.Handler) http.Handl
 	})
 }
 
-// event is for the sandbox's Options. That AWSCURRENT moves is told while the call is handled that moved it.
+// event is for the sandbox's Options. The event that AWSCURRENT has moved comes during the call that moved it.
 func (r *recorder) event(event sandbox.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,29 +97,29 @@ func (r *recorder) named(names map[sandbox.Source][]string) ([]call, error) {
 	}
 	for i := 1; i < len(calls); i++ {
 		if calls[i].arrived.Before(calls[i-1].answered) {
-			return nil, fmt.Errorf("%s and %s overlap: what each was cannot be told", calls[i-1].name, calls[i].name)
+			return nil, fmt.Errorf("%s and %s overlap: their order is not known", calls[i-1].name, calls[i].name)
 		}
 	}
 	return calls, nil
 }
 
-// reads says that the call changes nothing.
+// reads reports whether the call changes nothing.
 func (c call) reads() bool {
 	return c.name == string(maiatest.Token) || slices.Contains(azureReads, c.name) ||
 		slices.ContainsFunc([]string{"Get", "List", "Describe"}, func(verb string) bool { return strings.HasPrefix(c.name, verb) })
 }
 
-// waitTime is how long the function has called nothing if it has waited: it looks every two seconds, and does nothing
-// else that takes near as long.
+// waitTime is the shortest pause between calls that is a wait: the function polls every two seconds, and nothing else that it
+// does takes nearly as long.
 const waitTime = 1500 * time.Millisecond
 
-// maiaCalls are the calls to Maia that a rotation needs however long the world takes: all but those for tokens and those
-// of polling. Polling is a GET, of the agent or of its credentials, that only looks whether something shows by now:
+// maiaCalls are the calls to Maia that a rotation needs however long other things take: all but those for tokens and those of
+// polling. Polling is a GET, of the agent or of its credentials, that waits for a change:
 //
-//   - the last call before it that changed anything, at any service, is PAUSE, RESUME, UpdateService or the restart of a
-//     revision, or the note of such a restart: the looks while a command is awaited to show, and while new instances are awaited;
-//   - or it repeats an earlier one of the same step, and is the first call after a wait, a time of at least 1.5 s in which
-//     the function called nothing: the looks while the runner drains.
+//   - the last call before it that changed anything, at any service, is PAUSE, RESUME, UpdateService, the restart of a revision,
+//     or the note of such a restart: the function waits for the effect of a command, or for new instances;
+//   - or it repeats an earlier one of the same step, and is the first call after a pause of at least 1.5 s: the function waits
+//     for the runner to drain.
 func maiaCalls(calls []call) []call {
 	var counted []call
 	for i, made := range calls {
@@ -130,7 +130,7 @@ func maiaCalls(calls []call) []call {
 	return counted
 }
 
-// polling says that call i only looks whether something shows by now.
+// polling reports whether call i only waits for a change.
 func polling(calls []call, i int) bool {
 	if !calls[i].reads() {
 		return false
@@ -161,11 +161,11 @@ func polling(calls []call, i int) bool {
 	return false
 }
 
-// stretch is what lies between the answer of one call and the arrival of another.
+// stretch is the time between the answer of one call and the arrival of another.
 type stretch struct {
 	calls int // the last one included, the first one not
-	// own is the time in no call: from each answer to the arrival of the next request. Both ways over loopback are in
-	// it, and making and reading the requests, so that the function itself takes less.
+	// own is the time outside of calls: from each answer to the arrival of the next request. It includes both ways over loopback, so
+	// that the function itself takes less.
 	own time.Duration
 }
 
@@ -200,6 +200,7 @@ func listCalls(out io.Writer, calls []call) {
 			counted++
 			note = fmt.Sprint("call ", counted)
 		}
-		fmt.Fprintf(out, "%8.1f ms  %-12s  %-15s  %-24s  %s\n", made.arrived.Sub(calls[0].arrived).Seconds()*1e3, made.step, made.service, made.name, note)
+		fmt.Fprintf(out, "%8.1f ms  %-12s  %-15s  %-24s  %s\n", made.arrived.Sub(calls[0].arrived).Seconds()*1e3, made.step, made.service,
+			made.name, note)
 	}
 }

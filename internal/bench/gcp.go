@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
+	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 )
 
 // gcpRotation is what was measured of one rotation of the function for Google Cloud.
@@ -23,7 +23,7 @@ type gcpRotation struct {
 // gcpFigures builds the function for Google Cloud and prints what is measured of it.
 func gcpFigures(ctx context.Context, dir string, rotations int, print func(string, any, string), progress io.Writer) error {
 	fmt.Fprintln(progress, "building for Google Cloud")
-	binary, err := gke.Build(ctx, dir)
+	binary, err := sandboxgcp.Build(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -55,9 +55,8 @@ func gcpFigures(ctx context.Context, dir string, rotations int, print func(strin
 	return nil
 }
 
-// rotateGCP rotates in a new world.
 func rotateGCP(ctx context.Context, plane, binary string) (measured gcpRotation, err error) {
-	world, err := gke.New(ctx, gke.Options{ControlPlane: plane, Binary: binary})
+	world, err := sandboxgcp.New(ctx, sandboxgcp.Options{ControlPlane: plane, Binary: binary})
 	if err != nil {
 		return measured, err
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// peakMemory is the most that a running process has had resident, in bytes, and 0 where the system does not say. The
-// Maxrss of its end is something else: Linux begins it with the memory of the process that started it.
+// peakMemory is the most memory that a running process has had resident, in bytes, and 0 where the system does not say. The
+// Maxrss of its end would not do: Linux begins it with the memory of the process that started it.
 func peakMemory(pid int) (int64, error) {
 	if runtime.GOOS != "linux" {
 		return 0, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -16,10 +17,9 @@ type rotation struct {
 	peak              int64   // bytes; 0 is not known
 }
 
-// rotate rotates in a new world.
 func rotate(ctx context.Context, binary string) (measured rotation, err error) {
 	var recorder recorder
-	world, err := sandbox.New(ctx, sandbox.Options{Binary: binary, Wrap: recorder.wrap, OnEvent: recorder.event})
+	world, err := sandboxaws.New(ctx, sandboxaws.Options{Binary: binary, Wrap: recorder.wrap, OnEvent: recorder.event})
 	if err != nil {
 		return rotation{}, err
 	}

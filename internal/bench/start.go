@@ -76,6 +76,7 @@ func start(ctx context.Context, binary, runtimeAPI string, asked <-chan time.Tim
 		<-ended
 		return at.Sub(began), nil
 	case err := <-ended:
-		return 0, fmt.Errorf("the function ended before it asked for an event: %w\n%s", errors.Join(err, ctx.Err()), bytes.TrimSpace(output.Bytes()))
+		return 0, fmt.Errorf("the function ended before it asked for an event: %w\n%s", errors.Join(err, ctx.Err()),
+			bytes.TrimSpace(output.Bytes()))
 	}
 }

@@ -11,8 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// AwaitAllowed waits until a user may do something in a namespace: the API server hears of a Role a moment after it was
-// applied.
+// AwaitAllowed waits until a user may do something in a namespace: the API server hears of a Role a moment after it was applied.
 func AwaitAllowed(ctx context.Context, user *rest.Config, namespace, verb, group, resource string) error {
 	clients, err := kubernetes.NewForConfig(user)
 	if err != nil {

@@ -44,8 +44,9 @@ func ApplyYAML(ctx context.Context, config *rest.Config, text []byte) error {
 		if err != nil {
 			return fmt.Errorf("controlplane: %w", err)
 		}
+		resource := objects.Resource(mapping.Resource).Namespace(object.GetNamespace())
 		options := metav1.ApplyOptions{FieldManager: "operator", Force: true}
-		if _, err := objects.Resource(mapping.Resource).Namespace(object.GetNamespace()).Apply(ctx, object.GetName(), &object, options); err != nil {
+		if _, err := resource.Apply(ctx, object.GetName(), &object, options); err != nil {
 			return fmt.Errorf("controlplane: apply %s %s: %w", kind.Kind, object.GetName(), err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// takesEffect is how long a quota or a policy may take to.
+// takesEffect is how long a quota or a policy may take to take effect.
 const takesEffect = time.Minute
 
 // fullQuota leaves room for the Secrets that there are.
@@ -81,7 +81,7 @@ func denies(operation admissionv1.OperationType, expression string) func(*Stage)
 	}
 }
 
-// denied reports whether an operation on a Secret is, by a dry run.
+// denied reports whether an operation on a Secret is denied, by a dry run.
 func (s *Stage) denied(ctx context.Context, operation admissionv1.OperationType) bool {
 	secrets, dry := s.clients.CoreV1().Secrets(s.Namespace), []string{metav1.DryRunAll}
 	if operation == admissionv1.Create {
@@ -121,7 +121,7 @@ func (s *Stage) longRecord() error {
 	}
 	random := make([]byte, longestSecret)
 	rand.Read(random) // never fails
-	// By halves: how long the record is can only be seen.
+	// By bisection: the length of a record is known only when it is made.
 	for low, high := 0, len(random); low < high-1; {
 		middle := (low + high) / 2
 		chart["files"] = []any{map[string]any{"name": "random", "data": base64.StdEncoding.EncodeToString(random[:middle])}}
@@ -188,7 +188,7 @@ func (s *Stage) managedSecret() error {
 	return err
 }
 
-// await waits until something is so.
+// await returns when the condition holds.
 func await(ctx context.Context, is func() (bool, error)) error {
 	for {
 		if now, err := is(); now || err != nil {

@@ -23,9 +23,8 @@ const (
 	version = "v1.37.2"         // of Kubernetes, as the nested module's go.mod says
 )
 
-// Build compiles the control plane, from the checkout in which the working directory is, into the user's cache, and returns
-// the binary. It is compiled again only when its source or Go has changed. progress gets a line now and then; nil is
-// allowed.
+// Build compiles the control plane, from the checkout in which the working directory is, into the user's cache, and returns the
+// binary. It is compiled again only when its source or Go has changed. progress gets a line now and then; nil is allowed.
 func Build(ctx context.Context, progress func(line string)) (binary string, err error) {
 	defer func() {
 		if err != nil {
@@ -57,7 +56,7 @@ func Build(ctx context.Context, progress func(line string)) (binary string, err 
 		return binary, nil
 	}
 	progress("building a Kubernetes API server, once: up to 10 minutes on two cores, and a download of 144 MB")
-	// Beside the target: another process may build it too, and a half-written one must not be seen.
+	// Next to the target: another process may build it too, and must not see a half-written one.
 	partial := binary + "." + rand.Text() + ".partial"
 	defer os.Remove(partial)
 	if err := compile(ctx, source, partial, progress); err != nil {
@@ -85,8 +84,7 @@ func compile(ctx context.Context, source, target string, progress func(string)) 
 	return nil
 }
 
-// tellEvery is how often the progress is told.
-const tellEvery = 5 * time.Second
+const progressInterval = 5 * time.Second
 
 // follow counts the packages that go build names as it goes on, and keeps its last words.
 func follow(from io.Reader, progress func(string)) (last string) {
@@ -96,7 +94,7 @@ func follow(from io.Reader, progress func(string)) (last string) {
 		packages++
 		tail = append(tail, lines.Text())
 		tail = tail[max(0, len(tail)-10):]
-		if time.Since(reported) >= tellEvery {
+		if time.Since(reported) >= progressInterval {
 			reported = time.Now()
 			progress(fmt.Sprintf("… %d packages so far, of about 2,300", packages))
 		}
@@ -104,7 +102,7 @@ func follow(from io.Reader, progress func(string)) (last string) {
 	return strings.Join(tail, "\n")
 }
 
-// hashOf tells one source and Go from another.
+// hashOf is a hash of the source and the version of Go.
 func hashOf(ctx context.Context, source string) (string, error) {
 	digest := sha256.New()
 	goVersion, err := goOutput(ctx, source, "env", "GOVERSION", "GOOS", "GOARCH")

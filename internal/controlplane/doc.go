@@ -1,4 +1,4 @@
-// Package controlplane starts a real Kubernetes control plane beside this process, on loopback, for tests and the sandbox:
+// Package controlplane starts a real Kubernetes control plane on loopback, for tests and the sandbox:
 // the binary of the nested module test/kubernetes, which [Build] compiles once for a machine.
 //
 //	binary, err := controlplane.Build(ctx, func(line string) { … })

@@ -131,7 +131,6 @@ type tail struct {
 
 const tailBytes = 4 << 10
 
-// Write implements io.Writer.
 func (t *tail) Write(text []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -54,26 +54,33 @@ func playables() []playable {
 			Refused: "a ResourceQuota has no room for it"}, (*Stage).fullQuota, nil},
 		{quirk.Quirk{Name: "new-secrets-denied", Behaviour: "an admission policy denies new Secrets", Source: kubernetesPages,
 			Refused: "an admission policy of the cluster refuses it"}, denies("CREATE", "false"), nil},
-		{quirk.Quirk{Name: "records-immutable", Behaviour: "an admission policy denies changes of Helm's release records", Source: kubernetesPages,
-			Refused: "an admission policy of the cluster refuses it"}, denies("UPDATE", "!object.metadata.name.startsWith('sh.helm.release.')"), nil},
+		{quirk.Quirk{Name: "records-immutable", Behaviour: "an admission policy denies changes of Helm's release records",
+			Source:  kubernetesPages,
+			Refused: "an admission policy of the cluster refuses it"}, denies("UPDATE",
+			"!object.metadata.name.startsWith('sh.helm.release.')"), nil},
 		{quirk.Quirk{Name: "record-at-the-limit", Behaviour: "the release record is nearly 1 MiB long", Source: kubernetesPages,
 			Refused: "it is longer than Kubernetes keeps"}, (*Stage).longRecord, nil},
 		{quirk.Quirk{Name: "secret-managed-by-another", Behaviour: "another tool writes the live Secret", Source: asReported,
 			Refused: "is managed by external-secrets"}, (*Stage).managedSecret, nil},
-		{quirk.Quirk{Name: "deployment-conflicts-once", Behaviour: "the first change of a Deployment is answered with a conflict", Source: kubernetesPages},
+		{quirk.Quirk{Name: "deployment-conflicts-once", Behaviour: "the first change of a Deployment is answered with a conflict",
+			Source: kubernetesPages},
 			nil, once("PATCH deployments", http.StatusConflict, "Conflict", "the object has been modified")},
-		{quirk.Quirk{Name: "scaled-at-the-refresh", Behaviour: "an autoscaler doubles the replicas while the release is upgraded", Source: wordless},
+		{quirk.Quirk{Name: "scaled-at-the-refresh", Behaviour: "an autoscaler doubles the replicas while the release is upgraded",
+			Source: wordless},
 			nil, atUpgrade((*Stage).scaleUp)},
-		{quirk.Quirk{Name: "deployment-reads-lag-30s", Behaviour: "for 30 s after a change, a Deployment is read as it was before", Source: wordless},
+		{quirk.Quirk{Name: "deployment-reads-lag-30s", Behaviour: "for 30 s after a change, a Deployment is read as it was before",
+			Source: wordless},
 			nil, (*Stage).lag},
 		{quirk.Quirk{Name: "too-many-requests", Behaviour: "every fifth call is answered 429, with a Retry-After", Source: kubernetesPages},
 			nil, (*Stage).limit},
 		{quirk.Quirk{Name: "answers-take-25s", Behaviour: "the first answer to each kind of change takes 25 s", Source: wordless},
 			nil, (*Stage).slow},
-		{quirk.Quirk{Name: "records-refused-after-the-refresh", Behaviour: "a quota on Secrets is full from the upgrade on, for 40 minutes", Source: kubernetesPages},
-			nil, fromUpgrade("POST secrets", `exceeded quota: records, requested: secrets=1, used: secrets=9, limited: secrets=9`)},
-		{quirk.Quirk{Name: "records-immutable-after-the-refresh", Behaviour: "changes of release records are denied from the upgrade on, for 40 minutes",
+		{quirk.Quirk{Name: "records-refused-after-the-refresh", Behaviour: "a quota on Secrets is full from the upgrade on, for 40 minutes",
 			Source: kubernetesPages},
+			nil, fromUpgrade("POST secrets", `exceeded quota: records, requested: secrets=1, used: secrets=9, limited: secrets=9`)},
+		{quirk.Quirk{Name: "records-immutable-after-the-refresh",
+			Behaviour: "changes of release records are denied from the upgrade on, for 40 minutes",
+			Source:    kubernetesPages},
 			nil, fromUpgrade("PUT secrets", `ValidatingAdmissionPolicy 'records' with binding 'records' denied request: records are final`)},
 	}
 }
@@ -105,8 +112,8 @@ type Stage struct {
 	bodies   map[string][]byte
 }
 
-// Play has quirks played, from now on; what there is from the beginning is made. admin is of an administrator; do has something done that
-// takes real time, later; followed is called when that has changed what runs.
+// Play has quirks played from now on, and makes what they need beforehand. admin is an administrator. do does things that take
+// real time, later; followed is called when they have changed what runs.
 func Play(admin *rest.Config, subject Subject, do func(func() error), followed func(), names ...string) (*Stage, error) {
 	clients, err := kubernetes.NewForConfig(admin)
 	if err != nil {
@@ -138,7 +145,7 @@ func (s *Stage) Hasten(times int) {
 	s.hastened = times
 }
 
-// pace is how much faster. The lock is held.
+// pace is how many times faster. The lock is held.
 func (s *Stage) pace() time.Duration { return time.Duration(max(1, s.hastened)) }
 
 // exchange is one call, and what becomes of it.
@@ -157,7 +164,6 @@ type staged struct {
 	next  http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (s staged) RoundTrip(request *http.Request) (*http.Response, error) {
 	e := &exchange{request: request, what: whatOf(request)}
 	for _, p := range s.stage.playing {
@@ -200,7 +206,7 @@ func (s *Stage) first(what string) bool {
 	return !was
 }
 
-// podsWait has the containers of the pods wait that the first change of the Deployment brings.
+// podsWait has the containers of the pods wait that the first change of the Deployment makes.
 func podsWait(reason string, d time.Duration) func(*Stage, *exchange) {
 	return func(s *Stage, e *exchange) {
 		if e.what != "PATCH deployments" || !s.first(reason) {
@@ -243,7 +249,7 @@ func atUpgrade(do func(*Stage) error) func(*Stage, *exchange) {
 	}
 }
 
-// refusedFor is how long what is refused from the upgrade on is.
+// refusedFor is how long changes are refused after the upgrade.
 const refusedFor = 40 * time.Minute
 
 // fromUpgrade refuses changes of release records from the first upgrade on.
@@ -261,7 +267,6 @@ func fromUpgrade(what, message string) func(*Stage, *exchange) {
 	}
 }
 
-// scaleUp doubles the replicas, as an autoscaler does.
 func (s *Stage) scaleUp() error {
 	deployments := s.clients.AppsV1().Deployments(s.Namespace)
 	scale, err := deployments.GetScale(context.Background(), s.Deployment, metav1.GetOptions{})

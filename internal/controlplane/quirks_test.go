@@ -13,10 +13,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// server answers each call with what its Deployment is by now: as many changes as there were.
+// server answers each call with its Deployment as it then is: the number of changes so far.
 type server struct{ changes int }
 
-// RoundTrip implements http.RoundTripper.
 func (s *server) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method != http.MethodGet {
 		s.changes++
@@ -69,7 +68,7 @@ func (c *client) codes(method, resource string, times int) (codes []int) {
 	return codes
 }
 
-// TestQuirksOnTheWire looks at what a client sees of each quirk that is one of calls. The others are what the API server itself does.
+// TestQuirksOnTheWire checks what a client sees of each quirk that changes calls. The other quirks are the API server's own doing.
 func TestQuirksOnTheWire(t *testing.T) {
 	waits := func(d time.Duration) func(*client) {
 		return func(c *client) {
@@ -132,7 +131,8 @@ func TestQuirksOnTheWire(t *testing.T) {
 			}
 		},
 		"too-many-requests": func(c *client) {
-			if codes := c.codes(http.MethodGet, "pods", 6); codes[3] != http.StatusOK || codes[4] != http.StatusTooManyRequests || codes[5] != http.StatusOK {
+			if codes := c.codes(http.MethodGet, "pods", 6); codes[3] != http.StatusOK || codes[4] != http.StatusTooManyRequests ||
+				codes[5] != http.StatusOK {
 				c.t.Errorf("got %v", codes)
 			}
 		},
@@ -154,7 +154,7 @@ func TestQuirksOnTheWire(t *testing.T) {
 		t.Run(q.Name, func(t *testing.T) {
 			read := onTheWire[q.Name]
 			if read == nil {
-				t.Fatal("nothing looks at it")
+				t.Fatal("nothing tests it")
 			}
 			synctest.Test(t, func(t *testing.T) { read(play(t, q.Name)) })
 		})
@@ -198,7 +198,8 @@ func TestQuirksAreDescribed(t *testing.T) {
 }
 
 func TestUnknownQuirk(t *testing.T) {
-	if _, err := Play(&rest.Config{Host: "https://cluster.test"}, Subject{}, nil, nil, "no-such"); err == nil || !strings.Contains(err.Error(), `"no-such"`) {
+	if _, err := Play(&rest.Config{Host: "https://cluster.test"}, Subject{}, nil, nil, "no-such"); err == nil ||
+		!strings.Contains(err.Error(), `"no-such"`) {
 		t.Errorf("got %v", err)
 	}
 }

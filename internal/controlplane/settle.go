@@ -69,17 +69,17 @@ func read(ctx context.Context, clients *kubernetes.Clientset, namespace string) 
 	return workloads{deployments.Items, sets.Items, pods.Items}, nil
 }
 
-// complete says that every rollout is.
+// complete reports whether every rollout is.
 func (w workloads) complete() bool {
 	return !slices.ContainsFunc(w.deployments, func(d appsv1.Deployment) bool { return !complete(d) })
 }
 
-// stuck says that every rollout is complete, or will not be: the newest pods are there and do not come up.
+// stuck reports whether each rollout is complete, or never will be: its newest pods are there and do not come up.
 func (w workloads) stuck() bool {
 	return !slices.ContainsFunc(w.deployments, func(d appsv1.Deployment) bool { return !complete(d) && !w.hangs(d) })
 }
 
-// hangs says that the newest pods of a Deployment do not come up.
+// hangs reports whether the newest pods of a Deployment do not come up.
 func (w workloads) hangs(d appsv1.Deployment) bool {
 	const revision = "deployment.kubernetes.io/revision"
 	newest := slices.IndexFunc(w.sets, func(s appsv1.ReplicaSet) bool {
@@ -91,7 +91,7 @@ func (w workloads) hangs(d appsv1.Deployment) bool {
 	return slices.ContainsFunc(w.pods, func(p corev1.Pod) bool { return metav1.IsControlledBy(&p, &w.sets[newest]) && stuck(p) })
 }
 
-// complete says that a rollout is, as kubectl rollout status does.
+// complete reports whether a rollout is, by the rules of kubectl rollout status.
 func complete(d appsv1.Deployment) bool {
 	wanted := int32(1)
 	if d.Spec.Replicas != nil {
@@ -101,15 +101,16 @@ func complete(d appsv1.Deployment) bool {
 	return s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == wanted && s.Replicas == wanted && s.AvailableReplicas == wanted
 }
 
-// stuck says of a pod that it will not come up by itself.
+// stuck reports whether a pod will not come up by itself.
 func stuck(p corev1.Pod) bool {
 	unplaced := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
 	})
-	return p.DeletionTimestamp == nil && (unplaced || slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil }))
+	return p.DeletionTimestamp == nil &&
+		(unplaced || slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil }))
 }
 
-// String tells everything by which a change is seen.
+// String differs whenever something has changed.
 func (w workloads) String() (text string) {
 	for _, d := range w.deployments {
 		text += fmt.Sprintf("Deployment %s (%s) ", d.Name, d.ResourceVersion)

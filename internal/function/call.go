@@ -24,12 +24,12 @@ func (b *Busy) Do(work func() error) (began bool, err error) {
 	return began, work()
 }
 
-// WorkTime is how long a call may work that its platform ends after the time-out: the rest is for saying in which state the
+// WorkTime is how long a call may work if its platform ends it after the time-out: the rest is for reporting in which state the
 // runners are.
 func WorkTime(timeout time.Duration) time.Duration { return timeout - min(10*time.Second, timeout/20) }
 
-// Deadline is when the work of a call must be over whose context ends with the platform's time-out; otherwise is the time-out of
-// one whose context has none.
+// Deadline is when the work of a call must be over. The context ends with the platform's time-out; otherwise is the time-out of a
+// call whose context has no end.
 func Deadline(ctx context.Context, otherwise time.Duration) time.Time {
 	if end, ok := ctx.Deadline(); ok {
 		otherwise = time.Until(end)
@@ -44,7 +44,7 @@ func LogFailure(ctx context.Context, log *slog.Logger, message string, err error
 	return typed
 }
 
-// Abbreviate bounds a text of a caller's for logs and errors.
+// Abbreviate bounds the length of a caller's text in logs and errors.
 func Abbreviate(text string) string {
 	const most = 200
 	if len(text) <= most {

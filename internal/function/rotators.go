@@ -27,7 +27,7 @@ type Rotators struct {
 	clients map[clientKey]*maia.Client
 }
 
-// clientKey keeps apart what needs a client of its own: the credential may be rotated too.
+// clientKey is what clients differ by. The credential of the Maia API may be rotated too.
 type clientKey struct {
 	region, clientID string
 	secret           maia.Fingerprint

@@ -16,14 +16,14 @@ const longest = 140
 func TestLinesAreShort(t *testing.T) {
 	files(t, []string{".go"}, func(name, text string) {
 		for number, line := range strings.Split(text, "\n") {
-			if length := utf8.RuneCountInString(line); length > longest && !below(name, unswept) {
+			if length := utf8.RuneCountInString(line); length > longest {
 				t.Errorf("%s:%d has %d characters, at most %d are allowed", name, number+1, length, longest)
 			}
 		}
 	})
 }
 
-// Each package has a comment that says what it is for; one of tests alone as well.
+// Each package has a comment that says what it is for, even one that has only tests.
 func TestPackagesHaveComments(t *testing.T) {
 	documented := map[string]bool{}
 	files(t, []string{".go"}, func(name, text string) {

@@ -32,11 +32,13 @@ var mayImport = []struct {
 	{"pkg/rotate/rotatetest", []string{module + "pkg/maia", module + "pkg/rotate"}},
 	{"pkg/rotate/ecs", slices.Concat(amazon, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/"})},
 	{"pkg/rotate/containerapp", slices.Concat(azure, []string{module + "pkg/maia", module + "pkg/rotate"})},
-	{"pkg/rotate/helmrelease", slices.Concat(kubernetes, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/", "go.yaml.in/"})},
-	{"internal/emulator", nil},
+	{"pkg/rotate/helmrelease",
+		slices.Concat(kubernetes, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/", "go.yaml.in/"})},
+	{"internal/emulator", []string{module + "internal/freeport"}},
+	{"internal/emulator/awstest", slices.Concat(amazon, []string{module + "internal/emulator"})},
 }
 
-// What a function links, by way of whatever it imports, besides the libraries of its own cloud.
+// What a function may not link, not even by way of what it imports.
 var mustNotLink = []struct {
 	function string
 	never    []string
@@ -119,7 +121,8 @@ func TestFunctionsLinkNoOtherCloud(t *testing.T) {
 // graph is what each package of this module imports, and each package that it needs, without tests.
 func graph(t *testing.T) map[string][]string {
 	t.Helper()
-	list := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "list", "-deps", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
+	format := `{{.ImportPath}} {{join .Imports " "}}`
+	list := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "list", "-deps", "-f", format, "./...")
 	list.Dir = docstest.Root(t)
 	out, err := list.Output()
 	if err != nil {

@@ -28,8 +28,7 @@ var operators = map[string]operator{
 
 func equal(a, b string) bool { return a == b }
 
-// holds says whether the condition holds for a statement of that effect, on
-// which depends what an unknown operator means.
+// holds reports whether the condition holds for a statement of that effect, on which depends what an unknown operator means.
 func (c Condition) holds(context map[string]string, effect string) bool {
 	got, present := lookup(context, c.Key)
 	if c.Operator == "Null" {
@@ -46,8 +45,7 @@ func (c Condition) holds(context map[string]string, effect string) bool {
 	return op.negated != slices.ContainsFunc(c.Values, func(want string) bool { return op.matches(want, got) })
 }
 
-// lookup finds a context key, whose name's case does not matter: Lambda, for
-// one, writes "AWS:SourceAccount" into its policies.
+// lookup finds a context key, whose name's case does not matter: Lambda, for one, writes "AWS:SourceAccount" into its policies.
 func lookup(context map[string]string, key string) (value string, ok bool) {
 	for name, value := range context {
 		if strings.EqualFold(name, key) {

@@ -49,6 +49,9 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// allowAll are the first members of a statement.
+const allowAll = `"Effect": "Allow", "Action": "*", `
+
 // statement returns a document with one statement that has the members.
 func statement(members string) string {
 	return `{"Version": "2012-10-17", "Statement": {` + members + `}}`
@@ -70,29 +73,29 @@ func TestParseErrors(t *testing.T) {
 		`{"Statements": []}`:       "Statements: unknown member",
 		`{"Id": "a", "Id": "b"}`:   "Id is there twice",
 
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "*", "Foo": 1`):                               "Foo: unknown member",
-		statement(`"Sid": "x", "Effect": "Allow", "NotAction": "*", "Resource": "*"`):                          "Statement: number 1 (x): NotAction: not supported",
-		statement(`"Effect": "Allow", "Action": "*", "NotResource": "*"`):                                      "NotResource: not supported",
-		statement(`"Effect": "Allow", "Action": "*", "NotPrincipal": "*"`):                                     "NotPrincipal: not supported",
-		statement(`"Action": "*", "Resource": "*"`):                                                            "no Effect",
-		statement(`"Effect": "allow", "Action": "*", "Resource": "*"`):                                         `Effect: "allow" is neither Allow nor Deny`,
-		statement(`"Effect": "Allow", "Resource": "*"`):                                                        "no Action",
-		statement(`"Effect": "Allow", "Action": [], "Resource": "*"`):                                          "Action: empty",
-		statement(`"Effect": "Allow", "Action": ["s3:Get", 1], "Resource": "*"`):                               "Action: not a string",
-		statement(`"Effect": "Allow", "Action": null, "Resource": "*"`):                                        "Action: not a string",
-		statement(`"Effect": "Allow", "Action": "GetSecretValue", "Resource": "*"`):                            "neither service:action nor *",
-		statement(`"Effect": "Allow", "Action": "*"`):                                                          "no Resource",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "runner"`):                                    "neither an ARN nor *",
-		statement(`"Effect": "Allow", "Action": "*", "Action": "*", "Resource": "*"`):                          "Action is there twice",
-		statement(`"Effect": "Allow", "Action": "*", "Principal": "x"`):                                        "Principal:",
-		statement(`"Effect": "Allow", "Action": "*", "Principal": {}`):                                         "Principal: empty",
-		statement(`"Effect": "Allow", "Action": "*", "Principal": {"Services": "x"}`):                          "Services: unknown kind",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": []`):                        "Condition: not a JSON object",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"k": []}}`):       "Condition: Bool: k: empty",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"k": [null]}}`):   "Condition: Bool: k: not a string",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${aws:username}"`):              "policy variables are not supported",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"k": "${x:y}"}}`): "policy variables are not supported",
-		statement(`"Effect": "Allow", "Action": "*", "Resource": "*"}, {`):                                     "not valid JSON",
+		statement(allowAll + `"Resource": "*", "Foo": 1`):                               "Foo: unknown member",
+		statement(`"Sid": "x", "Effect": "Allow", "NotAction": "*", "Resource": "*"`):   "Statement: number 1 (x): NotAction: not supported",
+		statement(allowAll + `"NotResource": "*"`):                                      "NotResource: not supported",
+		statement(allowAll + `"NotPrincipal": "*"`):                                     "NotPrincipal: not supported",
+		statement(`"Action": "*", "Resource": "*"`):                                     "no Effect",
+		statement(`"Effect": "allow", "Action": "*", "Resource": "*"`):                  `Effect: "allow" is neither Allow nor Deny`,
+		statement(`"Effect": "Allow", "Resource": "*"`):                                 "no Action",
+		statement(`"Effect": "Allow", "Action": [], "Resource": "*"`):                   "Action: empty",
+		statement(`"Effect": "Allow", "Action": ["s3:Get", 1], "Resource": "*"`):        "Action: not a string",
+		statement(`"Effect": "Allow", "Action": null, "Resource": "*"`):                 "Action: not a string",
+		statement(`"Effect": "Allow", "Action": "GetSecretValue", "Resource": "*"`):     "neither service:action nor *",
+		statement(`"Effect": "Allow", "Action": "*"`):                                   "no Resource",
+		statement(allowAll + `"Resource": "runner"`):                                    "neither an ARN nor *",
+		statement(allowAll + `"Action": "*", "Resource": "*"`):                          "Action is there twice",
+		statement(allowAll + `"Principal": "x"`):                                        "Principal:",
+		statement(allowAll + `"Principal": {}`):                                         "Principal: empty",
+		statement(allowAll + `"Principal": {"Services": "x"}`):                          "Services: unknown kind",
+		statement(allowAll + `"Resource": "*", "Condition": []`):                        "Condition: not a JSON object",
+		statement(allowAll + `"Resource": "*", "Condition": {"Bool": {"k": []}}`):       "Condition: Bool: k: empty",
+		statement(allowAll + `"Resource": "*", "Condition": {"Bool": {"k": [null]}}`):   "Condition: Bool: k: not a string",
+		statement(allowAll + `"Resource": "arn:aws:s3:::${aws:username}"`):              "policy variables are not supported",
+		statement(allowAll + `"Resource": "*", "Condition": {"Bool": {"k": "${x:y}"}}`): "policy variables are not supported",
+		statement(allowAll + `"Resource": "*"}, {`):                                     "not valid JSON",
 	} {
 		got, err := iampolicy.Parse([]byte(document))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "iampolicy: ") {
@@ -104,8 +107,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// In the older version of the language, which is also the default, a variable
-// is text.
+// In the older version of the language, which is also the default, a variable is text.
 func TestVariableIsTextInOldVersion(t *testing.T) {
 	p := parse(t, `{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${x}"}}`)
 	if !p.Allows(iampolicy.Request{Action: "s3:GetObject", Resource: "arn:aws:s3:::${x}"}) {
@@ -169,7 +171,8 @@ func TestDenyWins(t *testing.T) {
 			action, bucket string
 			want           bool
 		}{
-			{"s3:Get", "a", true}, {"s3:Get", "b", true}, {"s3:Put", "a", true}, {"s3:Put", "b", false}, {"s3:Get", "c", false}, {"s3:List", "a", false},
+			{"s3:Get", "a", true}, {"s3:Get", "b", true}, {"s3:Put", "a", true}, {"s3:Put", "b", false}, {"s3:Get", "c", false},
+			{"s3:List", "a", false},
 		} {
 			if got := p.Allows(iampolicy.Request{Action: test.action, Resource: "arn:aws:s3:::" + test.bucket}); got != test.want {
 				t.Errorf("%s on %s: %v", test.action, test.bucket, got)
@@ -219,7 +222,7 @@ func TestResourcePolicyWithoutResource(t *testing.T) {
 	if !p.Allows(r) {
 		t.Error("not allowed")
 	}
-	// A statement that is not from a document does not become about everything.
+	// A statement without resources that was put together in Go is not about every resource.
 	if (iampolicy.Statement{Effect: "Allow", Actions: []string{"*"}}).Matches(r) {
 		t.Error("a statement without resource and principal matches")
 	}
@@ -297,8 +300,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// Statements that were put together in Go, not parsed, deny by anything but
-// "Allow".
+// Statements that were put together in Go, not parsed, deny by anything but "Allow".
 func TestNoEffectIsNoAllow(t *testing.T) {
 	p := iampolicy.Policy{Statements: []iampolicy.Statement{{Actions: []string{"*"}, Resources: []string{"*"}}}}
 	if p.Allows(iampolicy.Request{Action: "a:B", Resource: "*"}) {

@@ -2,12 +2,10 @@ package iampolicy
 
 import "strings"
 
-// arnParts is how many parts an ARN has between its colons; the last, the
-// resource, may hold colons of its own.
+// arnParts is how many parts an ARN has between its colons; the last, the resource, may hold colons of its own.
 const arnParts = 6
 
-// like says whether text matches a pattern, in which "*" is any text and "?"
-// one character.
+// like reports whether text matches a pattern, in which "*" is any text and "?" one character.
 func like(pattern, text string) bool {
 	p, t := []rune(pattern), []rune(text)
 	star, from := -1, 0 // the last star, and where in t the text after it begins
@@ -30,7 +28,7 @@ func like(pattern, text string) bool {
 	return strings.Trim(string(p[i:]), "*") == ""
 }
 
-// likeARN says whether an ARN matches a condition's pattern. A wildcard stays
+// likeARN reports whether an ARN matches a condition's pattern. A wildcard stays
 // within its part of the ARN. What is no ARN matches nothing.
 func likeARN(pattern, arn string) bool {
 	p, a := strings.SplitN(pattern, ":", arnParts), strings.SplitN(arn, ":", arnParts)

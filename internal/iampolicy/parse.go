@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// Parse reads a policy document. An error names the statement and what is wrong
-// with it.
+// Parse reads a policy document. An error names the statement and what is wrong with it.
 func Parse(document []byte) (Policy, error) {
 	p, err := parse(document)
 	if err != nil {
@@ -98,8 +97,7 @@ func (s Statement) name(i int) string {
 	return fmt.Sprintf("number %d (%s)", i+1, s.Sid)
 }
 
-// statement reads one statement. With an error it returns the part that was
-// read, for its name.
+// statement reads one statement. With an error it returns the part that was read, for its name.
 func statement(raw json.RawMessage) (s Statement, err error) {
 	all, err := members(raw)
 	if err != nil {
@@ -222,8 +220,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// members reads an object, in its order. A member that is there twice is an
-// error, as it is in AWS: one of the two would be lost.
+// members reads an object, in its order. A member that is there twice is an error, as it is in AWS: one of the two would be lost.
 func members(raw json.RawMessage) ([]member, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {

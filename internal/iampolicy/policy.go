@@ -9,13 +9,11 @@ import (
 // Policy is a policy document.
 type Policy struct{ Statements []Statement }
 
-// Statement is one statement of it. What the document has as one string or a
-// list of strings is a list here.
+// Statement is one statement of it. What the document has as one string or a list of strings is a list here.
 type Statement struct {
 	Sid, Effect        string // Effect is "Allow" or "Deny"
 	Actions, Resources []string
-	// Principals by their kind ("AWS", "Service", …); "Principal": "*" is
-	// {"AWS": ["*"]}. Nil in the policies of a role.
+	// Principals by their kind ("AWS", "Service", …); "Principal": "*" is {"AWS": ["*"]}. Nil in the policies of a role.
 	Principals map[string][]string
 	Conditions []Condition // all of them must hold
 }
@@ -27,19 +25,17 @@ type Condition struct {
 	Values        []string
 }
 
-// Request is what somebody wants to do.
+// Request is what a principal wants to do.
 type Request struct {
 	Action   string            // such as "secretsmanager:GetSecretValue"
 	Resource string            // an ARN, or "*" for an action without a resource
 	Context  map[string]string // by condition key, in any case
-	// Principal is who asks: the ARN of a role or user, or a service such as
-	// "secretsmanager.amazonaws.com". It is only looked at where a statement
-	// names principals.
+	// Principal is who asks: the ARN of a role or user, or a service such as "secretsmanager.amazonaws.com". It matters only where a
+	// statement names principals.
 	Principal string
 }
 
-// Allows says whether the policy allows the request: a statement allows it, and
-// none denies it.
+// Allows reports whether the policy allows the request: a statement allows it, and none denies it.
 func (p Policy) Allows(r Request) bool {
 	allowed := false
 	for _, s := range p.Statements {
@@ -54,8 +50,7 @@ func (p Policy) Allows(r Request) bool {
 	return allowed
 }
 
-// Matches says whether the statement is about the request, be it to allow or to
-// deny it.
+// Matches reports whether the statement is about the request, be it to allow or to deny it.
 func (s Statement) Matches(r Request) bool {
 	return s.matchesAction(r.Action) && s.matchesResource(r.Resource) && s.matchesPrincipal(r.Principal) &&
 		!slices.ContainsFunc(s.Conditions, func(c Condition) bool { return !c.holds(r.Context, s.Effect) })
@@ -67,9 +62,8 @@ func (s Statement) matchesAction(action string) bool {
 	})
 }
 
-// matchesResource: a resource policy may name no resource, and is about the one
-// that it is attached to. A wildcard in a resource may reach beyond a colon,
-// other than in a condition.
+// matchesResource: a resource policy may name no resource; it is then about the one that it is attached to. Unlike in a
+// condition, a wildcard in a resource may match colons.
 func (s Statement) matchesResource(resource string) bool {
 	if len(s.Resources) == 0 {
 		return s.Principals != nil
@@ -93,8 +87,7 @@ func (s Statement) matchesPrincipal(principal string) bool {
 	return false
 }
 
-// matchesIdentity: an account, by its number or as the ARN of its root, stands
-// for everybody in it.
+// matchesIdentity: an account, by its number or as the ARN of its root, stands for everybody in it.
 func matchesIdentity(name, principal string) bool {
 	parts := strings.SplitN(principal, ":", arnParts)
 	if len(parts) != arnParts {

@@ -74,11 +74,13 @@ type function struct {
 func newRegion(t *testing.T, n, perFunction, concurrency int) *region {
 	r := &region{t: t, account: newAccount(t, n), perFunction: perFunction, concurrency: concurrency, latest: map[string]*maiatest.Instance{}}
 	for first := 0; first < n; first += perFunction {
-		f := &function{region: r, arn: fmt.Sprintf("arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate-%d", first/perFunction), first: first, instances: map[string]*maiatest.Instance{}}
-		f.secrets = smemulator.New(smemulator.Options{Attempts: attempts, RetryDelay: attemptEvery, Invoke: func(ctx context.Context, _ string, payload []byte) error {
-			_, err := f.invoke(ctx, payload)
-			return err
-		}})
+		f := &function{region: r, arn: fmt.Sprintf("arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate-%d", first/perFunction),
+			first: first, instances: map[string]*maiatest.Instance{}}
+		f.secrets = smemulator.New(smemulator.Options{Attempts: attempts, RetryDelay: attemptEvery,
+			Invoke: func(ctx context.Context, _ string, payload []byte) error {
+				_, err := f.invoke(ctx, payload)
+				return err
+			}})
 		f.ecs = ecsemulator.New(ecsemulator.Options{
 			StartDelay: 25 * time.Second, RollDelay: 7 * time.Second, StartTask: f.start, StopTask: f.stop,
 			SecretValue: func(arn, stage, id string) (string, error) { return f.secrets.Value(arn, stage, id) },
@@ -95,7 +97,8 @@ func newRegion(t *testing.T, n, perFunction, concurrency int) *region {
 				Environment: map[string]string{"AGENT_ID": id, "MATILLION_REGION": "eu1"},
 				Secrets:     map[string]string{"OAUTH_CLIENT_ID": arn + ":client_id::", "OAUTH_CLIENT_SECRET": arn + ":client_secret::"},
 			})
-			f.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "runners", Name: name(first + i), TaskDefinition: name(first + i), DesiredCount: 1, CircuitBreaker: true, Rollback: true})
+			f.ecs.CreateService(ecsemulator.ServiceSpec{Cluster: "runners", Name: name(first + i), TaskDefinition: name(first + i), DesiredCount: 1,
+				CircuitBreaker: true, Rollback: true})
 		}
 		f.environ = r.account.environ("MAIA_ECS_CLUSTERS=runners", "MAIA_AGENT_IDS="+strings.Join(ids, ","))
 		r.functions = append(r.functions, f)
@@ -303,7 +306,7 @@ func (r *region) play(t *testing.T, s schedule) {
 	t.Logf("figure: load, %s: hours until the last rotation has ended, simulated: %.1f", s.cloud, time.Since(begun).Hours())
 	time.Sleep(healEvery) // whatever is left is healed
 	if down := r.down(); down > 0 {
-		t.Errorf("%d runners are dark after a healing event", down)
+		t.Errorf("%d runners are down after a healing event", down)
 	}
 	for i := range bad {
 		if a.Refreshes(a.ids[i]) > 0 {
@@ -341,7 +344,8 @@ func (r *region) play(t *testing.T, s schedule) {
 	r.mu.Lock()
 	left := len(r.paused)
 	r.mu.Unlock()
-	t.Logf("figure: load, %s: runners left paused, as the error said, because Maia's limit kept their pause from being seen: %d", s.cloud, left)
+	t.Logf("figure: load, %s: runners left paused, as the error said, because Maia's limit kept their pause from being seen: %d", s.cloud,
+		left)
 	if s.calm && left > 0 {
 		t.Errorf("%d runners are left paused", left)
 	}
@@ -351,7 +355,7 @@ func (r *region) play(t *testing.T, s schedule) {
 	}
 	a.mustKeepTheLimit(t, s.cloud, s.calm)
 	if a.longestDowntime > 2*time.Minute { // of simulated time: what is left of a rotation after its refresh is not to wait for Maia
-		t.Errorf("a runner was dark for %s", a.longestDowntime)
+		t.Errorf("a runner was down for %s", a.longestDowntime)
 	}
 	client := a.unlimited(t)
 	for i, id := range a.ids {
@@ -390,14 +394,14 @@ func TestAWSKeepsNothing(t *testing.T) {
 	})
 }
 
-// TestAWSStaggered: as the documentation tells operators to.
+// TestAWSStaggered: as the documentation advises operators.
 func TestAWSStaggered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		newRegion(t, size(60), perFunction(), 1000).play(t, schedule{cloud: "AWS, staggered", within: time.Hour, blocks: 4, calm: true})
 	})
 }
 
-// TestAWSAtOnce: as it tells them not to.
+// TestAWSAtOnce: as it advises against.
 func TestAWSAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		newRegion(t, size(60), perFunction(), 1000).play(t, schedule{cloud: "AWS, all in the same minute", within: time.Minute, blocks: 1})

@@ -69,15 +69,18 @@ func newEnvironment(t *testing.T, n int) *environment {
 	a := newAccount(t, n)
 	e := &environment{account: a, state: blobs.New(string(owner)), instances: map[string]*maiatest.Instance{}, ends: map[int]func(){}}
 	e.apps = containerapps.New(containerapps.Options{
-		Token: string(owner), Provision: 15 * time.Second, Hang: 10 * time.Minute, Start: 20 * time.Second, Roll: 5 * time.Second, StartReplica: e.start,
+		Token: string(owner), Provision: 15 * time.Second, Hang: 10 * time.Minute, Start: 20 * time.Second, Roll: 5 * time.Second,
+		StartReplica: e.start,
 	})
 	for i, id := range a.ids {
 		e.apps.Add(containerapps.Spec{
 			ID: appID(i), Location: "westeurope", Tags: map[string]string{"maia-rotate": "enabled"}, Replicas: 1,
-			Secrets: []containerapps.Secret{{Name: "matillion-client-id", Value: clientID}, {Name: "matillion-client-secret", Value: a.LiveSecret(id)}},
+			Secrets: []containerapps.Secret{{Name: "matillion-client-id", Value: clientID},
+				{Name: "matillion-client-secret", Value: a.LiveSecret(id)}},
 			Containers: []any{map[string]any{"name": "runner", "env": []any{
 				map[string]any{"name": "AGENT_ID", "value": id}, map[string]any{"name": "MATILLION_REGION", "value": "EU1"},
-				map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"}, map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "matillion-client-secret"},
+				map[string]any{"name": "OAUTH_CLIENT_ID", "secretRef": "matillion-client-id"},
+				map[string]any{"name": "OAUTH_CLIENT_SECRET", "secretRef": "matillion-client-secret"},
 			}}},
 		})
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// site is where the runners of a fleet are at home, and the function that serves them.
+// site is where the runners of a fleet live, and the function that serves them.
 type site interface {
 	call() (said string, failed bool) // one call, and what it said of targets that failed
 	forbid(i int, forbidden bool)     // takes away what a rotation needs: that is seen before the refresh
@@ -145,24 +145,24 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 	c.turn(func() bool {
 		said, failed := must(s.call)
 		if !failed || !strings.Contains(said, name(down)) {
-			t.Errorf("that %s is dark is not reported", name(down))
+			t.Errorf("that %s is down is not reported", name(down))
 		}
 		return false
 	})
 	at := len(a.order())
 	if a.Refreshes(oldest[5]) != 2 || s.connected(down) {
-		t.Fatalf("%s is not dark", name(down))
+		t.Fatalf("%s is not down", name(down))
 	}
 	for i := range a.ids {
 		if i != down && !s.connected(i) {
-			t.Errorf("%s is dark too", name(i))
+			t.Errorf("%s is down too", name(i))
 		}
 	}
-	t.Logf("figure: load, %s: refreshes that went well beside one that stayed dark: %d", cloud, at-n-1)
+	t.Logf("figure: load, %s: refreshes that went well while one stayed down: %d", cloud, at-n-1)
 	c.turn(func() bool {
 		_, failed := must(s.call)
 		if !failed || len(a.order()) != at {
-			t.Errorf("while it is dark %d runners were refreshed", len(a.order())-at)
+			t.Errorf("while it is down %d runners were refreshed", len(a.order())-at)
 		}
 		return false
 	})
@@ -189,7 +189,7 @@ func play(t *testing.T, cloud string, a *account, s site, c *timer) {
 	}
 	for i := range a.ids {
 		if !s.connected(i) {
-			t.Errorf("%s is dark", name(i))
+			t.Errorf("%s is down", name(i))
 		}
 	}
 }

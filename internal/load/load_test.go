@@ -71,7 +71,8 @@ type account struct {
 func newAccount(t *testing.T, n int) *account {
 	a := &account{
 		Server: maiatest.New(maiatest.WithRateLimit(perMinute), maiatest.WithAPICredential("api", "the-secret-of-the-api-credential")),
-		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{}, cut: map[string]time.Time{},
+		host:   strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + ".maia.test", notBefore: map[string]time.Time{},
+		cut: map[string]time.Time{},
 	}
 	for i := range n {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)
@@ -196,14 +197,14 @@ func (a *account) mustBeBack(t *testing.T, client *maia.Client, id, stored strin
 	}
 }
 
-// mustKeepTheLimit: what was asked of Maia stayed within the limit, and nobody asks again and again who was told to wait. Where
+// mustKeepTheLimit: what was asked of Maia stayed within the limit, and nobody asks again and again who was asked to wait. Where
 // all is calm the limit is hardly met.
 func (a *account) mustKeepTheLimit(t *testing.T, cloud string, calm bool) {
 	t.Helper()
 	refused, all := a.refusals()
 	t.Logf("figure: load, %s: most requests to Maia in a minute: %d", cloud, a.mostInAMinute())
 	t.Logf("figure: load, %s: requests to Maia that its limit refused: %d of %d", cloud, refused, all)
-	t.Logf("figure: load, %s: longest time that a runner was dark, in seconds: %.0f", cloud, a.longestDowntime.Seconds())
+	t.Logf("figure: load, %s: longest time that a runner was down, in seconds: %.0f", cloud, a.longestDowntime.Seconds())
 	t.Logf("figure: load, %s: requests to Maia about a runner that came sooner than its last answer had asked: %d", cloud, a.early)
 	if a.early > all/10 || calm && (a.early > 0 || refused > all/100) {
 		t.Errorf("of %d requests %d were refused, and %d came sooner than they were asked to", all, refused, a.early)
@@ -213,7 +214,7 @@ func (a *account) mustKeepTheLimit(t *testing.T, cloud string, calm bool) {
 	}
 }
 
-// unlimited is a client for looking at what came of it: it is not counted.
+// unlimited is a client for reading what came of it: it is not counted.
 func (a *account) unlimited(t *testing.T) *maia.Client {
 	t.Helper()
 	time.Sleep(2 * time.Minute) // the limit is the account's, and what was asked before is over

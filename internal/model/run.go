@@ -196,9 +196,9 @@ func (r *Run) mayRefresh() bool { return r.Mode == modeRotate || r.Mode == modeS
 
 func (m *Model) observation(r *Run, i int) rotate.Observation {
 	s := &r.Seen
-	held := &credentials
+	held := credentials[:]
 	if s.Foreign {
-		held = &others
+		held = others[:]
 	}
 	o := rotate.Observation{
 		Platform: rotate.Platform{

@@ -34,7 +34,7 @@ type entry struct {
 	content []byte
 }
 
-// checkTarget is asked before the work, which takes a while.
+// checkTarget is called before the work, which takes a while.
 func checkTarget(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a directory, expected the name of a zip file", path)
@@ -45,7 +45,7 @@ func checkTarget(path string) error {
 
 // write makes the zip file. One that is there already is replaced, in one step, when all is done.
 func write(path string, entries []entry) (Archive, error) {
-	// Beside the target, so that a rename is all that is left to do.
+	// Next to the target, so that a rename is all that is left to do.
 	partial, err := os.OpenFile(path+"."+rand.Text()+".partial", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return Archive{}, err
@@ -69,7 +69,7 @@ func write(path string, entries []entry) (Archive, error) {
 	return Archive{Path: path, Size: info.Size(), SHA256: [sha256.Size]byte(digest.Sum(nil))}, nil
 }
 
-// epoch is the time of all files in an archive: that of their build would make other bytes of the same source.
+// epoch is the time of all files in an archive: with the time of their build, the same source would make different bytes.
 var epoch = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func writeZip(out io.Writer, entries []entry) error {

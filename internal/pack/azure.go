@@ -10,7 +10,7 @@ import (
 
 const azureFunction = module + "/functions/azure"
 
-// azureFiles are the files of the app beside its program, relative to the function's folder and to the app's root.
+// azureFiles are the files of the app other than its program, relative to the function's folder and to the app's root.
 var azureFiles = []string{"RotateRunnerSecrets/function.json", "host.json"}
 
 const (

@@ -111,7 +111,8 @@ func TestUnpackedAzure(t *testing.T) {
 	if err := pack.UnpackedAzure(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "needs a checkout") {
 		t.Errorf("outside of a checkout: %v", err)
 	}
-	if _, err := pack.Azure(t.Context(), filepath.Join(dir, "function.zip")); err == nil || !strings.Contains(err.Error(), "needs a checkout") {
+	if _, err := pack.Azure(t.Context(), filepath.Join(dir, "function.zip")); err == nil ||
+		!strings.Contains(err.Error(), "needs a checkout") {
 		t.Errorf("outside of a checkout: %v", err)
 	}
 	if _, err := pack.Azure(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is a directory") {

@@ -14,7 +14,7 @@ import (
 
 const module = "github.com/maia-rotate/maia-rotate"
 
-// ErrNoCheckout says that the working directory is not inside a checkout of the module.
+// ErrNoCheckout means that the working directory is not inside a checkout of the module.
 var ErrNoCheckout = errors.New("needs a checkout of " + module + ", and the working directory is not inside one")
 
 func inCheckout(ctx context.Context) error {

@@ -141,7 +141,8 @@ func TestTheBundleBuildsAsTheBuildpackBuildsIt(t *testing.T) {
 	if first, _, _ := strings.Cut(module, "/"); !strings.Contains(first, ".") {
 		t.Errorf("the module is %s", module)
 	}
-	if version := goIn(t, source, "list", "-m", "-f", "{{.Version}}", "github.com/GoogleCloudPlatform/functions-framework-go"); !strings.HasPrefix(version, "v1.") {
+	if version := goIn(t, source, "list", "-m", "-f", "{{.Version}}",
+		"github.com/GoogleCloudPlatform/functions-framework-go"); !strings.HasPrefix(version, "v1.") {
 		t.Errorf("the framework is %s", version)
 	}
 
@@ -157,7 +158,8 @@ func TestTheBundleBuildsAsTheBuildpackBuildsIt(t *testing.T) {
 	goIn(t, source, "mod", "tidy")
 	for path, version := range requirements(t, source) {
 		if before[path] != version {
-			t.Errorf("%s is %s after go mod tidy, %q before: the function's tests have other versions than the function", path, version, before[path])
+			t.Errorf("%s is %s after go mod tidy, %q before: the function's tests have other versions than the function", path, version,
+				before[path])
 		}
 	}
 	binary := filepath.Join(t.TempDir(), "main")

@@ -37,7 +37,8 @@ func copyModule(t *testing.T) string {
 			return filepath.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(filepath.Join(to, relative), 0o755)
-		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) && !slices.Contains([]string{".go", ".json"}, filepath.Ext(path)) || strings.HasSuffix(path, "_test.go"):
+		case !slices.Contains([]string{"LICENSE", "go.mod", "go.sum"}, relative) &&
+			!slices.Contains([]string{".go", ".json"}, filepath.Ext(path)) || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
 		content, err := os.ReadFile(path)
@@ -55,7 +56,8 @@ func copyModule(t *testing.T) string {
 	return to
 }
 
-// TestTheSameSourceMakesTheSameBytes builds in two places, with and without git, and asks Go for marks of git in vain.
+// TestTheSameSourceMakesTheSameBytes builds in two places, with and without git, even if the environment asks Go for marks of
+// git.
 func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the function")
@@ -144,7 +146,8 @@ func checkSum(t *testing.T, archive pack.Archive) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(content)
-	if archive.Size != int64(len(content)) || archive.Hex() != fmt.Sprintf("%x", sum) || archive.CodeSHA256() != base64.StdEncoding.EncodeToString(sum[:]) {
+	if archive.Size != int64(len(content)) || archive.Hex() != fmt.Sprintf("%x", sum) ||
+		archive.CodeSHA256() != base64.StdEncoding.EncodeToString(sum[:]) {
 		t.Errorf("%+v is not so", archive)
 	}
 }

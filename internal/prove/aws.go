@@ -13,7 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 )
 
 // onAWS is the Lambda behind Secrets Manager.
@@ -22,7 +22,7 @@ type onAWS struct{ binary string }
 func (*onAWS) name() string { return "aws" }
 
 func (a *onAWS) build(ctx context.Context, dir string) (err error) {
-	a.binary, err = sandbox.Build(ctx, dir)
+	a.binary, err = sandboxaws.Build(ctx, dir)
 	return err
 }
 
@@ -37,7 +37,7 @@ func (*onAWS) quirks() []named {
 func (*onAWS) faults() int { return 2 }
 
 // awsService is one that speaks AWS's JSON protocol.
-func awsService(source stage.Source) service {
+func awsService(source sandbox.Source) service {
 	return service{source: source, identify: identifyAWS, refuse: func(many bool, _ *http.Request) answer {
 		code, status := "InternalServiceError", http.StatusInternalServerError
 		if source == sandbox.FromECS {
@@ -70,21 +70,19 @@ func identifyAWS(request *http.Request, body []byte) identity {
 
 // awsWorld is a world of the Lambda.
 type awsWorld struct {
-	*sandbox.World
+	*sandboxaws.World
 	wire *wire
 
 	mu     sync.Mutex
 	events [][]byte // for which the function was invoked
 }
 
-// remember keeps an event.
 func (w *awsWorld) remember(event []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, event)
 }
 
-// remembered are the events so far.
 func (w *awsWorld) remembered() [][]byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,7 +91,7 @@ func (w *awsWorld) remembered() [][]byte {
 
 func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
 	this := &awsWorld{wire: w}
-	options := sandbox.Options{
+	options := sandboxaws.Options{
 		Binary:  a.binary,
 		Env:     []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
 		OnEvent: trace.event,
@@ -115,10 +113,10 @@ func (a *onAWS) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		},
 	}
 	if s.operator {
-		options.Fault, _ = sandbox.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxaws.Faults().Find("paused-by-operator")
 	}
 	var err error
-	if this.World, err = sandbox.New(ctx, options); err != nil {
+	if this.World, err = sandboxaws.New(ctx, options); err != nil {
 		return nil, err
 	}
 	w.kill = this.Function.Kill
@@ -171,16 +169,15 @@ func (w *awsWorld) restarts() (most int) {
 	return most
 }
 
-// unconfirmed reads the labels of the note.
 func (w *awsWorld) unconfirmed() bool {
 	return slices.ContainsFunc(w.Secrets.Versions(w.SecretARN), func(version secretsmanager.Version) bool {
 		return slices.ContainsFunc(version.Stages, func(label string) bool { return strings.HasPrefix(label, "maia-rotate/pausing/") })
 	})
 }
 
-func (w *awsWorld) maia() *stage.Maia { return w.Maia }
+func (w *awsWorld) maia() *sandbox.Maia { return w.Maia }
 
-func (w *awsWorld) proofs() []stage.Proof { return w.Proofs() }
+func (w *awsWorld) proofs() []sandbox.Proof { return w.Proofs() }
 
 func (w *awsWorld) output() []byte { return w.Function.Output() }
 

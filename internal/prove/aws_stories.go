@@ -9,11 +9,12 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// stories: invocations that overlap, that are repeated, and one that wakes up when others have done its work. A Lambda gets
-// no SIGTERM while it is invoked, and a rotation on AWS has no lock: the staging labels keep runs apart.
+// stories implements cloud: invocations that overlap, that are repeated, and one that wakes up when others have done its work.
+// A Lambda gets no SIGTERM during an invocation, and a rotation on AWS has no lock: the staging labels keep runs apart.
 func (*onAWS) stories() (list []scenario) {
-	tell := func(name string, story func(context.Context, *awsWorld) error) {
-		list = append(list, scenario{name: "aws/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(*awsWorld)) }})
+	add := func(name string, story func(context.Context, *awsWorld) error) {
+		list = append(list,
+			scenario{name: "aws/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(*awsWorld)) }})
 	}
 	for _, at := range []struct{ name, step, phase string }{
 		{string(maiatest.Pause), "createSecret", ""},
@@ -24,18 +25,18 @@ func (*onAWS) stories() (list []scenario) {
 	} {
 		for _, runs := range []int{2, 5} {
 			name := strings.ReplaceAll(at.name, " ", "-")
-			tell(fmt.Sprintf("%d-runs-of-one-event@%s", runs, name), func(ctx context.Context, w *awsWorld) error {
+			add(fmt.Sprintf("%d-runs-of-one-event@%s", runs, name), func(ctx context.Context, w *awsWorld) error {
 				return w.concurrent(ctx, at.name, strings.TrimSpace(at.step+" "+at.phase), runs-1, func() []byte {
 					events := w.remembered()
 					return events[len(events)-1]
 				})
 			})
-			tell(fmt.Sprintf("%d-healing-runs-beside@%s", runs-1, name), func(ctx context.Context, w *awsWorld) error {
+			add(fmt.Sprintf("%d-concurrent-healing-runs@%s", runs-1, name), func(ctx context.Context, w *awsWorld) error {
 				return w.concurrent(ctx, at.name, strings.TrimSpace(at.step+" "+at.phase), runs-1, func() []byte { return []byte(`{"action":"heal"}`) })
 			})
 		}
 	}
-	tell("every-event-once-more-afterwards", func(ctx context.Context, w *awsWorld) error {
+	add("every-event-once-more-afterwards", func(ctx context.Context, w *awsWorld) error {
 		if err := w.rotate(ctx); err != nil {
 			return err
 		}
@@ -53,12 +54,12 @@ func (*onAWS) stories() (list []scenario) {
 		{"after-the-refresh", string(maiatest.RefreshCredentials), "createSecret " + paused},
 		{"after-the-store", "PutSecretValue runner", "createSecret " + refreshed},
 	} {
-		tell("wakes-up-"+at.what, func(ctx context.Context, w *awsWorld) error { return w.wakesUp(ctx, at.name, at.phase) })
+		add("wakes-up-"+at.what, func(ctx context.Context, w *awsWorld) error { return w.wakesUp(ctx, at.name, at.phase) })
 	}
 	return list
 }
 
-// beside rotates, and at a call has the function invoked so many times beside, all at once.
+// concurrent rotates, and at a call of the rotation invokes the function so many more times, all at once.
 func (w *awsWorld) concurrent(ctx context.Context, name, phase string, times int, event func() []byte) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -71,8 +72,8 @@ func (w *awsWorld) concurrent(ctx context.Context, name, phase string, times int
 	return w.rotate(ctx)
 }
 
-// wakesUp rotates, and stops the function's process when it is about to get the answer of a call. Another process is given
-// the same event, and does the work. Then the first goes on.
+// wakesUp rotates, and stops the function's process just before it gets the answer of a call. Another process gets the same
+// event and does the work. Then the first one goes on.
 func (w *awsWorld) wakesUp(ctx context.Context, name, phase string) error {
 	halted, working := make(chan int, 1), make(chan error, 1)
 	w.wire.add(&injection{name: name, phase: phase, nth: 1, kind: halts, do: func() {

@@ -15,8 +15,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxazure "github.com/maia-rotate/maia-rotate/internal/sandbox/azure"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
@@ -32,7 +32,7 @@ func (a *onAzure) build(ctx context.Context, dir string) error {
 	if err := os.Mkdir(a.app, 0o700); err != nil {
 		return err
 	}
-	return aca.Build(ctx, a.app)
+	return sandboxazure.Build(ctx, a.app)
 }
 
 func (*onAzure) pairs() int { return 500 }
@@ -46,15 +46,14 @@ func (*onAzure) quirks() []named {
 func (*onAzure) faults() int { return 2 }
 
 func (*onAzure) folded() []string {
-	return []string{"renewals of the lease by the clock, which come at any time: only the one right before the refresh is struck"}
+	return []string{"renewals of the lease by the clock, which come at any time: only the one right before the refresh gets a fault"}
 }
 
 // stored is the phase that begins with the change of the app's secrets.
 const stored = "stored"
 
-// managerService is Azure Resource Manager.
 func managerService(w *wire) service {
-	return service{source: stage.FromContainerApps, identify: w.identifyManager, refuse: func(many bool, _ *http.Request) answer {
+	return service{source: sandbox.FromContainerApps, identify: w.identifyManager, refuse: func(many bool, _ *http.Request) answer {
 		if many {
 			return problem(http.StatusTooManyRequests, `{"error":{"code":"TooManyRequests","message":"The request is being throttled."}}`)
 		}
@@ -62,7 +61,7 @@ func managerService(w *wire) service {
 	}}
 }
 
-// problem is an error in JSON. Whoever asks too often is told to wait for a second.
+// problem is an error in JSON. One of too many requests asks to wait for a second.
 func problem(status int, body string) answer {
 	header := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
 	if status == http.StatusTooManyRequests {
@@ -71,8 +70,8 @@ func problem(status int, body string) answer {
 	return answer{status, header, []byte(body)}
 }
 
-// identifyManager tells requests by method and path. What asks only whether something would be allowed has a name of its own: a restart
-// that cannot be, and the change before the refresh, which is carried out and alters nothing.
+// identifyManager names requests by method and path. Those that only ask whether something is allowed have a name of their own:
+// a restart of a revision that does not exist, and the change before the refresh, which alters nothing.
 func (w *wire) identifyManager(request *http.Request, _ []byte) identity {
 	_, path, one := strings.Cut(request.URL.Path, "/containerApps/")
 	if !one {
@@ -88,7 +87,7 @@ func (w *wire) identifyManager(request *http.Request, _ []byte) identity {
 		return identity{name: "asking for " + what, changes: true}
 	case request.Method == http.MethodPatch:
 		return identity{name: what, changes: true, begins: stored}
-	case what == "POST restart" && !strings.HasPrefix(parts[1], aca.AppName+"--"):
+	case what == "POST restart" && !strings.HasPrefix(parts[1], sandboxazure.AppName+"--"):
 		return identity{name: "asking for " + what}
 	case what == "POST restart":
 		return identity{name: what, changes: true, begins: restarted}
@@ -103,9 +102,8 @@ func (w *wire) hasRefreshed() bool {
 	return w.phase != "" && w.phase != paused
 }
 
-// blobService is blob storage.
 func blobService(w *wire) service {
-	return service{source: stage.FromBlobs, identify: w.identifyBlob, refuse: func(many bool, _ *http.Request) answer {
+	return service{source: sandbox.FromBlobs, identify: w.identifyBlob, refuse: func(many bool, _ *http.Request) answer {
 		code, status, header := "InternalError", http.StatusInternalServerError, http.Header{}
 		if many { // storage has no 429
 			code, status = "ServerBusy", http.StatusServiceUnavailable
@@ -113,7 +111,8 @@ func blobService(w *wire) service {
 		}
 		header.Set("Content-Type", "application/xml")
 		header.Set("X-Ms-Error-Code", code)
-		return answer{status, header, fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", code)}
+		return answer{status, header,
+			fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", code)}
 	}}
 }
 
@@ -121,7 +120,7 @@ func (w *wire) identifyBlob(request *http.Request, _ []byte) identity {
 	action := request.Header.Get("x-ms-lease-action")
 	switch {
 	case action == "renew":
-		// Those by the clock come at any time. The one before a refresh follows the read of what is to be replaced.
+		// Renewals by the clock come at any time. The one before a refresh follows the read of what is to be replaced.
 		return identity{name: "renew lease", changes: true, ignored: w.last("renew lease").name != string(maiatest.GetCredentials)}
 	case action != "":
 		return identity{name: action + " lease", changes: true}
@@ -145,7 +144,7 @@ func (w *wire) last(but string) call {
 
 // identityService is the endpoint of the managed identity.
 func identityService() service {
-	return service{source: stage.FromIdentity, identify: func(request *http.Request, _ []byte) identity {
+	return service{source: sandbox.FromIdentity, identify: func(request *http.Request, _ []byte) identity {
 		resource := request.URL.Query().Get("resource")
 		return identity{name: "token for " + strings.TrimSuffix(strings.TrimPrefix(resource, "https://"), "/")}
 	}, refuse: func(many bool, _ *http.Request) answer {
@@ -156,8 +155,8 @@ func identityService() service {
 	}}
 }
 
-// withoutStrangers drops requests to AWS: they come from other programs on this machine (a test of the Lambda, say) whose own
-// server was at the port before.
+// withoutStrangers drops requests to AWS: other programs on this machine, such as a test of the Lambda, may call a port that was
+// their own server's before.
 func withoutStrangers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		if request.Header.Get("X-Amz-Target") != "" {
@@ -169,7 +168,7 @@ func withoutStrangers(next http.Handler) http.Handler {
 
 // azureWorld is a world of the function.
 type azureWorld struct {
-	*aca.World
+	*sandboxazure.World
 	wire  *wire
 	trace *trace
 
@@ -177,7 +176,7 @@ type azureWorld struct {
 	said string // by the last invocation that failed
 }
 
-// keep keeps what an invocation says that has failed.
+// keep keeps what a failed invocation says.
 func (w *azureWorld) keep(result functionshost.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -197,14 +196,14 @@ func (w *azureWorld) failure() string {
 
 func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
 	this := &azureWorld{wire: w, trace: trace}
-	options := aca.Options{
+	options := sandboxazure.Options{
 		App:     a.app,
 		Env:     append([]string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"}, s.env...),
 		OnEvent: trace.event,
-		Wrap: func(source stage.Source, next http.Handler) http.Handler {
-			return withoutStrangers(w.wrap(map[stage.Source]service{
-				stage.FromMaia: maiaService(), stage.FromContainerApps: managerService(w),
-				stage.FromBlobs: blobService(w), stage.FromIdentity: identityService(),
+		Wrap: func(source sandbox.Source, next http.Handler) http.Handler {
+			return withoutStrangers(w.wrap(map[sandbox.Source]service{
+				sandbox.FromMaia: maiaService(), sandbox.FromContainerApps: managerService(w),
+				sandbox.FromBlobs: blobService(w), sandbox.FromIdentity: identityService(),
 			}[source], next))
 		},
 		OnResult: func(result functionshost.Result) {
@@ -215,11 +214,11 @@ func (a *onAzure) open(ctx context.Context, s scenario, w *wire, trace *trace) (
 		},
 	}
 	if s.operator {
-		options.Fault, _ = aca.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxazure.Faults().Find("paused-by-operator")
 	}
 	w.enter("timer")
 	var err error
-	if this.World, err = aca.New(ctx, options); err != nil {
+	if this.World, err = sandboxazure.New(ctx, options); err != nil {
 		return nil, err
 	}
 	w.kill = this.Host.Kill
@@ -239,11 +238,12 @@ func (w *azureWorld) play(s scenario) error {
 	return errors.Join(w.Apps.Play(s.namesFor(onContainerApps)...), w.State.Play(s.namesFor(onBlobs)...), w.Maia.Play(s.namesFor(onMaia)...))
 }
 
-// claimsBack says of what an invocation that has succeeded says that it did, that the runner is back. One that has left the
-// runner to another run does not know.
+// claimsBack reports whether an invocation that has succeeded claims that the runner is back. One that left the runner to another
+// run does not.
 func claimsBack(lines []string) bool {
 	return !slices.ContainsFunc(lines, func(line string) bool {
-		return strings.Contains(line, ": "+fleet.LeftAlone.Text()+": ") || strings.HasPrefix(line, "another invocation of this function is at work")
+		return strings.Contains(line, ": "+fleet.LeftAlone.Text()+": ") ||
+			strings.HasPrefix(line, "another invocation of this function is at work")
 	})
 }
 
@@ -267,7 +267,7 @@ func (w *azureWorld) rotate(ctx context.Context) error {
 
 // heal is the timer too: while the rotation is not complete, it completes it.
 func (w *azureWorld) heal(ctx context.Context) error {
-	if w.Maia.Refreshes(stage.AgentID) > 0 && w.Back() {
+	if w.Maia.Refreshes(sandbox.AgentID) > 0 && w.Back() {
 		w.wire.enter("heal")
 	}
 	return w.call(ctx)
@@ -281,15 +281,14 @@ func (w *azureWorld) back() bool { return w.Back() }
 func (w *azureWorld) started() int { return w.Started() }
 
 func (w *azureWorld) restarts() (most int) {
-	for _, restarts := range w.Apps.Restarts(aca.App) {
+	for _, restarts := range w.Apps.Restarts(sandboxazure.App) {
 		most = max(most, restarts)
 	}
 	return most
 }
 
-// unconfirmed reads the note in the runner's blob.
 func (w *azureWorld) unconfirmed() bool {
-	for _, content := range w.State.Blobs(aca.StateContainer) {
+	for _, content := range w.State.Blobs(sandboxazure.StateContainer) {
 		var blob struct{ Paused *rotate.OwnPause }
 		if json.Unmarshal([]byte(content), &blob) == nil && blob.Paused != nil && !blob.Paused.Confirmed {
 			return true
@@ -298,9 +297,9 @@ func (w *azureWorld) unconfirmed() bool {
 	return false
 }
 
-func (w *azureWorld) maia() *stage.Maia { return w.Maia }
+func (w *azureWorld) maia() *sandbox.Maia { return w.Maia }
 
-func (w *azureWorld) proofs() []stage.Proof { return w.Proofs() }
+func (w *azureWorld) proofs() []sandbox.Proof { return w.Proofs() }
 
 func (w *azureWorld) output() []byte { return w.Output() }
 

@@ -9,8 +9,8 @@ import (
 	"syscall"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/functionshost"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/aca"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxazure "github.com/maia-rotate/maia-rotate/internal/sandbox/azure"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -18,16 +18,17 @@ import (
 type place struct{ what, name, phase string }
 
 // byGroup has the function find its apps in the resource group.
-var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + aca.Group}
+var byGroup = []string{"MAIA_CONTAINER_APPS=", "MAIA_RESOURCE_GROUPS=" + sandboxazure.Group}
 
-// stories: runs that overlap on one machine and on several, that are repeated, that are told to end, and that wake up when
-// others have done their work.
+// stories implements cloud: runs that overlap on one machine and on several, that are repeated, that are asked to end, and that
+// wake up when others have done their work.
 func (*onAzure) stories() (list []scenario) {
-	tell := func(name string, story func(context.Context, *azureWorld) error, env ...string) {
-		list = append(list, scenario{name: "azure/story/" + name, env: env, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
+	add := func(name string, story func(context.Context, *azureWorld) error, env ...string) {
+		list = append(list,
+			scenario{name: "azure/story/" + name, env: env, story: func(ctx context.Context, w world) error { return story(ctx, w.(*azureWorld)) }})
 	}
 	for _, runs := range []int{2, 5} {
-		tell(fmt.Sprintf("%d-machines-at-once", runs), func(ctx context.Context, w *azureWorld) error { return w.atOnce(ctx, runs) })
+		add(fmt.Sprintf("%d-machines-at-once", runs), func(ctx context.Context, w *azureWorld) error { return w.atOnce(ctx, runs) })
 		for _, at := range []place{
 			{"the-pause", string(maiatest.Pause), "timer"},
 			{"the-refresh", string(maiatest.RefreshCredentials), "timer " + paused},
@@ -35,11 +36,13 @@ func (*onAzure) stories() (list []scenario) {
 			{"the-restart", "POST restart", "timer " + stored},
 			{"the-resume", string(maiatest.Resume), "timer " + restarted},
 		} {
-			tell(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, false) })
-			tell(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what), func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, true) })
+			add(fmt.Sprintf("%d-runs-on-one-machine@%s", runs, at.what),
+				func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, false) })
+			add(fmt.Sprintf("%d-runs-on-as-many-machines@%s", runs, at.what),
+				func(ctx context.Context, w *azureWorld) error { return w.concurrent(ctx, at, runs-1, true) })
 		}
 	}
-	tell("once-more-afterwards", func(ctx context.Context, w *azureWorld) error { return w.repeated(ctx) })
+	add("once-more-afterwards", func(ctx context.Context, w *azureWorld) error { return w.repeated(ctx) })
 	for _, at := range []place{
 		{"before-the-lock", "asking for POST restart", "timer"},
 		{"in-the-pause", string(maiatest.Pause), "timer"},
@@ -50,7 +53,7 @@ func (*onAzure) stories() (list []scenario) {
 		{"after-the-restart", "POST restart", "timer " + stored},
 		{"in-the-resume", string(maiatest.Resume), "timer " + restarted},
 	} {
-		tell("told-to-end-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.askedToEnd(ctx, at) })
+		add("asked-to-end-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.askedToEnd(ctx, at) })
 	}
 	for _, at := range []place{
 		{"before-the-pause", "asking for POST restart", "timer"},
@@ -60,12 +63,12 @@ func (*onAzure) stories() (list []scenario) {
 		{"before-the-restart", "POST listSecrets", "timer " + stored},
 		{"before-the-resume", string(maiatest.GetCredentials), "timer " + restarted},
 	} {
-		tell("wakes-up-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.wakesUp(ctx, at, nil) })
+		add("wakes-up-"+at.what, func(ctx context.Context, w *azureWorld) error { return w.wakesUp(ctx, at, nil) })
 	}
-	tell("wakes-up-before-the-store-when-all-has-changed", func(ctx context.Context, w *azureWorld) error {
+	add("wakes-up-before-the-store-when-all-has-changed", func(ctx context.Context, w *azureWorld) error {
 		return w.wakesUp(ctx, place{"", "POST listSecrets", "timer " + refreshed}, func(machine *functionshost.Host) error {
 			w.ConcurrentChange()
-			w.Maia.ConsoleRefresh(stage.AgentID)
+			w.Maia.ConsoleRefresh(sandbox.AgentID)
 			w.Maia.Cut()
 			if !w.CallOn(ctx, machine) {
 				return errors.New("a refresh by a person was not healed")
@@ -73,27 +76,26 @@ func (*onAzure) stories() (list []scenario) {
 			return nil
 		})
 	})
-	tell("deputy-beside", func(ctx context.Context, w *azureWorld) error { return w.deputyConcurrent(ctx) }, byGroup...)
-	tell("deputy-instead", func(ctx context.Context, w *azureWorld) error { return w.deputyInstead(ctx) }, byGroup...)
+	add("duplicate-deputy", func(ctx context.Context, w *azureWorld) error { return w.duplicateDeputy(ctx) }, byGroup...)
+	add("deputy-instead", func(ctx context.Context, w *azureWorld) error { return w.deputyInstead(ctx) }, byGroup...)
 	return list
 }
 
-// deputyConcurrent has somebody name the runner's agent in an app of his own, which the function finds beside the runner's: it
-// works on neither.
-func (w *azureWorld) deputyConcurrent(ctx context.Context) error {
+// duplicateDeputy has an impostor name the runner's agent in an app of his own. The function finds both apps, and works on neither.
+func (w *azureWorld) duplicateDeputy(ctx context.Context) error {
 	if err := w.refuses(ctx); err != nil {
 		return err
 	}
 	return w.rotate(ctx)
 }
 
-// deputyInstead has the function find such an app instead of the runner's, at a time when the runner's has to be given what
-// Maia holds.
+// deputyInstead has the function find the impostor's app instead of the runner's, while the runner's does not hold what Maia
+// holds.
 func (w *azureWorld) deputyInstead(ctx context.Context) error {
 	if err := w.call(ctx); err != nil {
 		return err
 	}
-	w.Maia.ConsoleRefresh(stage.AgentID)
+	w.Maia.ConsoleRefresh(sandbox.AgentID)
 	w.Maia.Cut()
 	w.SetTagged(false)
 	if err := w.refuses(ctx); err != nil {
@@ -105,22 +107,22 @@ func (w *azureWorld) deputyInstead(ctx context.Context) error {
 
 // refuses has the timer fire while there is an impostor's app: the call must fail, and do nothing.
 func (w *azureWorld) refuses(ctx context.Context) error {
-	secret, refreshes, instances := w.AddImpostor(), w.Maia.Refreshes(stage.AgentID), w.Started()
+	secret, refreshes, instances := w.AddImpostor(), w.Maia.Refreshes(sandbox.AgentID), w.Started()
 	if w.call(ctx) == nil {
 		return errors.New("a call does not fail though an impostor's app names the agent")
 	}
-	if w.Apps.Secret(aca.Impostor, aca.Secret).Value != secret {
+	if w.Apps.Secret(sandboxazure.Impostor, sandboxazure.Secret).Value != secret {
 		return errors.New("the impostor's app was given a secret")
 	}
-	if w.Maia.Refreshes(stage.AgentID) != refreshes || w.Started() != instances {
+	if w.Maia.Refreshes(sandbox.AgentID) != refreshes || w.Started() != instances {
 		return errors.New("something was refreshed or restarted for an impostor")
 	}
-	for revision, restarts := range w.Apps.Restarts(aca.Impostor) {
+	for revision, restarts := range w.Apps.Restarts(sandboxazure.Impostor) {
 		if restarts > 0 {
 			return fmt.Errorf("the impostor's revision %s was restarted", revision)
 		}
 	}
-	w.Apps.Remove(aca.Impostor)
+	w.Apps.Remove(sandboxazure.Impostor)
 	return nil
 }
 
@@ -150,8 +152,8 @@ func (w *azureWorld) atOnce(ctx context.Context, runs int) error {
 	return w.rotate(ctx)
 }
 
-// beside rotates, and at a call has the timer fire so many times beside, all at once: on the same machine, or on one of its
-// own for each.
+// concurrent rotates, and at a call of the rotation has the timer fire so many more times, all at once: on the same machine, or
+// elsewhere, each on one of its own.
 func (w *azureWorld) concurrent(ctx context.Context, at place, times int, elsewhere bool) error {
 	machines := make([]*functionshost.Host, times)
 	for i := range machines {
@@ -190,8 +192,8 @@ func (w *azureWorld) repeated(ctx context.Context) error {
 	return nil
 }
 
-// askedToEnd rotates, and has the function told to end (SIGTERM) when it is about to get the answer of a call. It gets it
-// when it knows.
+// askedToEnd rotates, and sends the function a SIGTERM just before it gets the answer of a call. The answer comes when the
+// function has noticed the signal.
 func (w *azureWorld) askedToEnd(ctx context.Context, at place) error {
 	w.wire.add(&injection{name: at.name, phase: at.phase, nth: 1, kind: halts, do: func() {
 		if syscall.Kill(w.Host.PID(), syscall.SIGTERM) != nil {
@@ -204,8 +206,8 @@ func (w *azureWorld) askedToEnd(ctx context.Context, at place) error {
 	return w.rotate(ctx)
 }
 
-// wakesUp rotates, and stops the function's process when it is about to get the answer of a call. Another machine waits for
-// the end of the lease and does the work, and more may happen. Then the process goes on, and has its answer.
+// wakesUp rotates, and stops the function's process just before it gets the answer of a call. Another machine waits for the end
+// of the lease and does the work; more may be done then. At last the process goes on, and gets its answer.
 func (w *azureWorld) wakesUp(ctx context.Context, at place, more func(*functionshost.Host) error) error {
 	others, err := w.machines(ctx, 1)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // cloud is one of the three, with its function.
@@ -21,7 +21,7 @@ type cloud interface {
 	open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error)
 	// stories are the scenarios that are about more than calls: overlapping runs and the like.
 	stories() []scenario
-	// pairs is how many scenarios there are in which two calls are struck.
+	// pairs is the number of scenarios with faults in two calls.
 	pairs() int
 	// quirks are those of the platform that a world plays, and faults is how many calls fail under each, one in a scenario.
 	quirks() []named
@@ -37,16 +37,16 @@ type world interface {
 	heal(ctx context.Context) error
 	// due has the platform's next rotation come, after one that has refreshed nothing.
 	due(ctx context.Context) error
-	// back says that the store holds what Maia holds and that the runner is connected with it.
+	// back reports whether the store holds what Maia holds, and the runner is connected with it.
 	back() bool
 	// started is how many instances of the runner have ever started.
 	started() int
-	// restarts is how often what runs with the secret was restarted: the service, say, for which that was most often.
+	// restarts is how often the runner was restarted; of several services or revisions, the most often restarted one counts.
 	restarts() int
 	// unconfirmed reports whether the note claims a pause that no run has seen.
 	unconfirmed() bool
-	maia() *stage.Maia
-	proofs() []stage.Proof
+	maia() *sandbox.Maia
+	proofs() []sandbox.Proof
 	output() []byte // of the function
 	close()
 }
@@ -54,11 +54,11 @@ type world interface {
 // trace is what happened in a world, for the reader of a failure, and what the checks found meanwhile.
 type trace struct {
 	mu     sync.Mutex
-	events []stage.Event
+	events []sandbox.Event
 	broken []string
 }
 
-func (t *trace) event(event stage.Event) {
+func (t *trace) event(event sandbox.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.events = append(t.events, event)
@@ -135,7 +135,7 @@ func play(ctx context.Context, in cloud, s scenario) (r result) {
 		injects[i] = &one
 	}
 	wire, trace := newWire(injects), &trace{}
-	var servers stage.Servers
+	var servers sandbox.Servers
 	defer servers.Close()
 	defer wire.end()
 	wire.thief = &receiver{}
@@ -183,7 +183,7 @@ func (c *course) toTheEnd(ctx context.Context) error {
 	if err := c.healed(ctx); err != nil {
 		return err
 	}
-	if w.maia().Refreshes(stage.AgentID) == 0 {
+	if w.maia().Refreshes(sandbox.AgentID) == 0 {
 		if err := w.due(ctx); err != nil {
 			return err
 		}
@@ -192,17 +192,17 @@ func (c *course) toTheEnd(ctx context.Context) error {
 		}
 	}
 	if c.console {
-		w.maia().ConsoleRefresh(stage.AgentID)
+		w.maia().ConsoleRefresh(sandbox.AgentID)
 		w.maia().Cut()
 		if err := c.healed(ctx); err != nil {
 			return err
 		}
 	}
-	refreshes, instances := w.maia().Refreshes(stage.AgentID), w.started()
+	refreshes, instances := w.maia().Refreshes(sandbox.AgentID), w.started()
 	if err := w.heal(ctx); err != nil {
 		return fmt.Errorf("when all was done, one more call failed: %w", err)
 	}
-	if w.maia().Refreshes(stage.AgentID) != refreshes || w.started() != instances {
+	if w.maia().Refreshes(sandbox.AgentID) != refreshes || w.started() != instances {
 		return errors.New("when all was done, one more call refreshed or restarted")
 	}
 	return nil
@@ -229,25 +229,27 @@ func (c *course) healed(ctx context.Context) error {
 	}
 }
 
-// leftPaused reports whether a call says that the runner is paused, by whom it cannot tell, and how a person resumes it.
+// leftPaused reports whether a call has left the runner paused because it does not know whose the pause is, and says how a
+// person resumes it.
 func leftPaused(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "the runner is left paused") && strings.Contains(err.Error(), `{"command":"RESUME"}`)
 }
 
-// resume has a person do what a call asks for that has left the runner paused. A call may only where it cannot tell whose the pause is: a
-// function was killed after it had sent the pause and before it could note that it was seen, or the end of a pause tells nothing.
+// resume has a person resume the runner, as the call asked. A call may leave the runner paused only where it cannot know whose
+// the pause is: a function was killed between sending the pause and noting that it was seen, or Maia does not show the end of a
+// pause.
 func (c *course) resume(asked error) {
 	switch {
 	case !c.unclearPauses() && !(c.wire.hasKilled() && c.in.unconfirmed()):
-		c.trace.breaks("the runner is left paused, though the note tells whose the pause is: %v", asked)
+		c.trace.breaks("the runner is left paused, though the note says whose the pause is: %v", asked)
 	case !bytes.Contains(c.in.output(), []byte("left_paused")):
 		c.trace.breaks("the runner is left paused, and no report says so: %v", asked)
 	}
 	c.resumed = true
-	c.in.maia().ConsoleResume(stage.AgentID)
+	c.in.maia().ConsoleResume(sandbox.AgentID)
 }
 
-// judge looks whether all is as it must be.
+// judge notes what is not as it must be at the end of a scenario.
 func (r *result) judge(c *course) {
 	w := c.in
 	m := w.maia()
@@ -260,7 +262,7 @@ func (r *result) judge(c *course) {
 	if r.beyond = max(0, r.refreshes-1); r.beyond > 0 || r.refreshes == 0 {
 		r.broken = append(r.broken, fmt.Sprintf("%d refreshes for the one rotation that was due", r.refreshes))
 	}
-	if limit := maxRestarts * len(m.Revoked(stage.AgentID)); len(c.quirks) > 0 && r.restarts > limit {
+	if limit := maxRestarts * len(m.Revoked(sandbox.AgentID)); len(c.quirks) > 0 && r.restarts > limit {
 		r.broken = append(r.broken, fmt.Sprintf("%d restarts, %d at most for each secret", r.restarts, maxRestarts))
 	}
 	r.uninjected = !c.wire.injected()
@@ -272,7 +274,7 @@ func (r *result) judge(c *course) {
 	}
 }
 
-// prove takes what the world proves, but for what is not about a world with such quirks.
+// prove takes over the world's proofs, without those that do not apply under such quirks.
 func (r *result) prove(w world, quirks []named) {
 	for _, proof := range w.proofs() {
 		if proof.OK || !applies(proof, quirks) {
@@ -283,10 +285,10 @@ func (r *result) prove(w world, quirks []named) {
 	}
 }
 
-// judgeAlways looks at what must be so however a scenario ends.
+// judgeAlways notes what must never be, however a scenario ends.
 func (r *result) judgeAlways(c *course) {
 	w := c.in
-	r.refreshes, r.restarts, r.resumed = w.maia().Refreshes(stage.AgentID), w.restarts(), c.resumed
+	r.refreshes, r.restarts, r.resumed = w.maia().Refreshes(sandbox.AgentID), w.restarts(), c.resumed
 	if got := c.wire.thief.bytes(); len(got) > 0 {
 		r.broken = append(r.broken, fmt.Sprintf("a redirect was followed: %d bytes", len(got)))
 		r.leaked = true

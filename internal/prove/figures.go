@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// figures are what the document tells. They are printed as they come.
+// figures are the numbers of the document. They are printed as they come.
 type figures struct {
 	out io.Writer
 
@@ -25,17 +25,15 @@ type figures struct {
 
 type row struct{ part, what, value string }
 
-// mark is how a line begins that has a figure.
+// mark begins a line with a figure.
 const mark = "figure: "
 
-// say prints a line.
 func (f *figures) say(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fmt.Fprintf(f.out, format+"\n", args...)
 }
 
-// add adds one.
 func (f *figures) add(part, what string, value any) {
 	f.say("%s%s, %s: %v", mark, part, what, value)
 	f.mu.Lock()
@@ -43,7 +41,7 @@ func (f *figures) add(part, what string, value any) {
 	f.rows = append(f.rows, row{part, what, fmt.Sprint(value)})
 }
 
-// proveTests runs the tests of a package as far as they go only here, and takes the figures that they log.
+// proveTests runs the tests of a package, with those that run only here, and takes the figures that they log.
 func proveTests(ctx context.Context, tests string, f *figures) error {
 	command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout", "40m", tests)
 	command.Env = append(os.Environ(), "MAIA_ROTATE_PROVE=1", "MAIA_ROTATE_CONTROL_PLANE=1")
@@ -71,12 +69,12 @@ func proveTests(ctx context.Context, tests string, f *figures) error {
 		f.say("%s", strings.Join(printed, "\n"))
 		return fmt.Errorf("%s: %w", tests, err)
 	case found == 0:
-		return errors.New(tests + ": its tests told no figure")
+		return errors.New(tests + ": its tests logged no figure")
 	}
 	return nil
 }
 
-// rowOf reads a line that a test logs: what stands before its last colon is the part, a comma, and what is counted.
+// rowOf reads a line that a test logs: "figure: PART, WHAT IS COUNTED: VALUE".
 func rowOf(line string) (row, bool) {
 	_, figure, ok := strings.Cut(line, mark)
 	last := strings.LastIndex(figure, ": ")

@@ -20,8 +20,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
 	memory "github.com/maia-rotate/maia-rotate/internal/emulator/wire"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
@@ -37,7 +37,7 @@ type onGCP struct {
 func (*onGCP) name() string { return "gcp" }
 
 func (g *onGCP) build(ctx context.Context, dir string) (err error) {
-	if g.binary, err = gke.Build(ctx, dir); err != nil {
+	if g.binary, err = sandboxgcp.Build(ctx, dir); err != nil {
 		return err
 	}
 	plane, err := controlplane.Build(ctx, nil)
@@ -58,7 +58,7 @@ func (g *onGCP) close() {
 func (*onGCP) pairs() int { return 100 }
 
 func (*onGCP) folded() []string {
-	return []string{"renewals of the Lease, which come by the clock: a story has them struck"}
+	return []string{"renewals of the Lease, which come by the clock: stories inject faults into them"}
 }
 
 // withoutTimed leaves out the renewals of the Lease: they write what was written before.
@@ -79,26 +79,25 @@ func (*onGCP) faults() int { return 1 }
 // noteWrite begins the names of the calls that write the Lease, but for those that give it back.
 const noteWrite = "write Lease "
 
-// kubernetesService is the API server.
 func kubernetesService() service {
-	return service{source: stage.FromKubernetes, identify: identifyKubernetes, refuse: func(many bool, _ *http.Request) answer {
+	return service{source: sandbox.FromKubernetes, identify: identifyKubernetes, refuse: func(many bool, _ *http.Request) answer {
 		status, reason, header := http.StatusServiceUnavailable, "ServiceUnavailable", http.Header{"Content-Type": {"application/json"}}
 		if many {
 			status, reason = http.StatusTooManyRequests, "TooManyRequests"
 			header.Set("Retry-After", "1")
 		}
-		body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"refused","reason":%q,"details":{"retryAfterSeconds":1},"code":%d}`, reason, status)
-		return answer{status, header, []byte(body)}
+		return answer{status, header, fmt.Appendf(nil, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",`+
+			`"message":"refused","reason":%q,"details":{"retryAfterSeconds":1},"code":%d}`, reason, status)}
 	}}
 }
 
 // ofRevision is the name of a Secret in which Helm keeps a revision.
 var ofRevision = regexp.MustCompile(`^sh\.helm\.release\.v1\..+\.v([0-9]+)$`)
 
-// identifyKubernetes names a request as a Role does, and its object by what it is in the release, so that the name is the
-// same in each world. What asks for rights, what is a dry run, and what finds out which kinds there are changes nothing.
+// identifyKubernetes names a request as a Role does, and its object by its part in the release, so that names are the same in
+// each world. Questions about rights and kinds, and dry runs, count as reads.
 func identifyKubernetes(request *http.Request, body []byte) identity {
-	asked := gke.RequestOf(request)
+	asked := sandboxgcp.RequestOf(request)
 	switch {
 	case asked.Resource == "" || asked.Resource == "openapi":
 		return identity{name: "discover"}
@@ -118,14 +117,14 @@ func identifyKubernetes(request *http.Request, body []byte) identity {
 }
 
 // objectOf is what a request is about.
-func objectOf(asked gke.Request) string {
+func objectOf(asked sandboxgcp.Request) string {
 	revision := ofRevision.FindStringSubmatch(asked.Name)
 	switch {
 	case asked.Resource == "secrets" && asked.Verb == "create":
 		return "revision" // only Helm makes some
 	case asked.Resource == "secrets" && revision != nil:
 		return "revision-" + revision[1]
-	case asked.Resource == "secrets" && asked.Name == gke.Secret:
+	case asked.Resource == "secrets" && asked.Name == sandboxgcp.Secret:
 		return "Secret"
 	}
 	return asked.Resource
@@ -134,7 +133,7 @@ func objectOf(asked gke.Request) string {
 // noteAnnotation is the Lease's that holds the note.
 const noteAnnotation = "maia-rotate/note"
 
-// noteOf says of a Lease that is written what its note tells: a renewal writes the same again.
+// noteOf names the write of a Lease by what its note holds: a renewal writes the same again.
 func noteOf(body []byte) string {
 	var lease coordinationv1.Lease
 	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &lease); err != nil {
@@ -151,46 +150,46 @@ func noteOf(body []byte) string {
 	if err != nil {
 		return noteWrite + "unknown"
 	}
-	var tells []string
+	var parts []string
 	if note.Paused != nil {
-		tells = append(tells, "paused")
+		parts = append(parts, "paused")
 		if note.Paused.Confirmed {
-			tells = []string{"confirmed"}
+			parts = []string{"confirmed"}
 		}
 	}
 	if note.Intent != nil {
-		tells = append(tells, "intent")
+		parts = append(parts, "intent")
 	}
 	if note.Ordered != nil {
-		tells = append(tells, "ordered")
+		parts = append(parts, "ordered")
 	}
 	if note.LastRotation != nil {
-		tells = append(tells, "rotated")
+		parts = append(parts, "rotated")
 	}
 	if note.Applied != "" {
-		tells = append(tells, "applied")
+		parts = append(parts, "applied")
 	}
-	if len(tells) == 0 {
+	if len(parts) == 0 {
 		return noteWrite + "empty"
 	}
-	return noteWrite + strings.Join(tells, "-")
+	return noteWrite + strings.Join(parts, "-")
 }
 
 // gcpWorld is a world of the function on Google Cloud.
 type gcpWorld struct {
-	*gke.World
+	*sandboxgcp.World
 	wire  *wire
 	trace *trace
 }
 
 func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (world, error) {
 	number, in := g.worlds.Add(1), &cluster{}
-	options := gke.Options{
+	options := sandboxgcp.Options{
 		Plane: g.plane, Binary: g.binary, OnEvent: trace.event,
 		Namespace: fmt.Sprintf("world-%d", number), FunctionUser: fmt.Sprintf("world-%d@sandbox.iam.gserviceaccount.com", number),
 		Env: []string{"MAIA_ROTATE_DRAIN_TIMEOUT=1m"},
-		Wrap: func(source stage.Source, next http.Handler) http.Handler {
-			if source == stage.FromMaia {
+		Wrap: func(source sandbox.Source, next http.Handler) http.Handler {
+			if source == sandbox.FromMaia {
 				return w.wrap(maiaService(), next)
 			}
 			in.next = next
@@ -202,9 +201,9 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 		options.Pipeline, options.StartDelay = longDrain, longStart
 	}
 	if s.operator {
-		options.Fault, _ = gke.FindFault("paused-by-operator")
+		options.Fault, _ = sandboxgcp.Faults().Find("paused-by-operator")
 	}
-	opened, err := gke.New(ctx, options)
+	opened, err := sandboxgcp.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -217,13 +216,12 @@ func (g *onGCP) open(ctx context.Context, s scenario, w *wire, trace *trace) (wo
 	return this, nil
 }
 
-// cluster is the API server, with what plays its quirks in front once there is such.
+// cluster is the API server, with the stage that plays its quirks in front of it, if there is one.
 type cluster struct {
 	next  http.Handler
 	plays atomic.Pointer[httputil.ReverseProxy]
 }
 
-// ServeHTTP implements http.Handler.
 func (c *cluster) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if plays := c.plays.Load(); plays != nil {
 		plays.ServeHTTP(writer, request)
@@ -252,13 +250,14 @@ func (w gcpWorld) play(ctx context.Context, s scenario, in *cluster) error {
 			w.trace.breaks("the cluster cannot play a quirk: %v", err)
 		}
 	}
-	subject := controlplane.Subject{Namespace: w.Namespace(), Release: gke.Release, Deployment: gke.Deployment, Secret: gke.Secret}
+	subject := controlplane.Subject{Namespace: w.Namespace(), Release: sandboxgcp.Release, Deployment: sandboxgcp.Deployment,
+		Secret: sandboxgcp.Secret}
 	stage, err := controlplane.Play(w.Plane.Admin(), subject, do, func() {}, names...)
 	if err != nil {
 		return err
 	}
 	stage.Hasten(s.hurry(onKubernetes))
-	replicas := gke.Replicas
+	replicas := sandboxgcp.Replicas
 	if s.plays(onKubernetes, "scaled-at-the-refresh") && len(s.refusals()) == 0 { // else there is no upgrade
 		replicas *= 2
 	}
@@ -277,13 +276,13 @@ const (
 	longStart = 10 * time.Second // of each pod, one after the other
 )
 
-// claims say of an outcome that the runner is back: a runner that is left to somebody else is not said to be.
+// claims are the outcomes which say that the runner is back. One that leaves the runner to another run does not.
 var claims = map[rotate.Outcome]bool{rotate.Rotated: true, rotate.Healed: true, rotate.NoOp: true, fleet.NothingDue: true}
 
 func (w gcpWorld) call(ctx context.Context) error { return w.callAt(ctx, w.Function) }
 
 // callAt has Cloud Scheduler call once. An error means that the answer is not a success.
-func (w gcpWorld) callAt(ctx context.Context, at *gke.Function) error {
+func (w gcpWorld) callAt(ctx context.Context, at *sandboxgcp.Function) error {
 	status, answer := w.CallAt(ctx, at)
 	if status != http.StatusOK {
 		return fmt.Errorf("the call is answered with %d: %s", status, saysOf(answer))
@@ -345,7 +344,7 @@ func (w gcpWorld) started() int { return w.Started() }
 
 // restarts reads how many revisions the Deployment has had since its first.
 func (w gcpWorld) restarts() int {
-	d, err := w.Clients.AppsV1().Deployments(w.Namespace()).Get(context.Background(), gke.Deployment, metav1.GetOptions{})
+	d, err := w.Clients.AppsV1().Deployments(w.Namespace()).Get(context.Background(), sandboxgcp.Deployment, metav1.GetOptions{})
 	if err != nil {
 		return 0
 	}
@@ -353,7 +352,6 @@ func (w gcpWorld) restarts() int {
 	return max(0, revisions-1)
 }
 
-// unconfirmed reads the note in the Lease.
 func (w gcpWorld) unconfirmed() bool {
 	leases, err := w.Clients.CoordinationV1().Leases(w.Namespace()).List(context.Background(), metav1.ListOptions{})
 	if err != nil {
@@ -368,9 +366,9 @@ func (w gcpWorld) unconfirmed() bool {
 	return false
 }
 
-func (w gcpWorld) maia() *stage.Maia { return w.Maia }
+func (w gcpWorld) maia() *sandbox.Maia { return w.Maia }
 
-func (w gcpWorld) proofs() []stage.Proof { return w.Proofs() }
+func (w gcpWorld) proofs() []sandbox.Proof { return w.Proofs() }
 
 func (w gcpWorld) output() []byte { return w.Output() }
 

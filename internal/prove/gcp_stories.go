@@ -12,15 +12,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/gke"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxgcp "github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
 // gcpStory is one in a world of Google Cloud.
 type gcpStory func(context.Context, gcpWorld) error
 
-// moment is one of a rotation: right after a call was carried out, and before its answer comes.
+// moment is a point of a rotation: a call has been carried out, and its answer has not come.
 type moment struct {
 	name string
 	call injection
@@ -55,7 +55,8 @@ var (
 // stories implements cloud.
 func (*onGCP) stories() (all []scenario) {
 	add := func(name string, story gcpStory) *scenario {
-		all = append(all, scenario{name: "gcp/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(gcpWorld)) }})
+		all = append(all,
+			scenario{name: "gcp/story/" + name, story: func(ctx context.Context, w world) error { return story(ctx, w.(gcpWorld)) }})
 		return &all[len(all)-1]
 	}
 	for _, n := range []int{2, 5} {
@@ -68,12 +69,15 @@ func (*onGCP) stories() (all []scenario) {
 		add("asked-to-end-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.askedToEnd(ctx, m) })
 	}
 	add("called-again-when-all-is-done", func(ctx context.Context, w gcpWorld) error { return w.calledAgainAfter(ctx) })
-	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, beforeStored, storedSecret, superseded, upgraded, beforeRestart, justRestarted} {
+	for _, m := range []moment{drained, lastRead, justRefreshed, begunUpgrade, beforeStored, storedSecret, superseded, upgraded, beforeRestart,
+		justRestarted} {
 		add("wakes-up-"+m.name, func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, nil) })
-		add("wakes-up-"+m.name+"-and-a-person-has-refreshed", func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
+		add("wakes-up-"+m.name+"-and-a-person-has-refreshed",
+			func(ctx context.Context, w gcpWorld) error { return w.wakesUp(ctx, m, w.refreshedInConsole) })
 	}
 	// The Lease is renewed while pipelines end, and while pods start.
-	for _, s := range []injection{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2}, {name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
+	for _, s := range []injection{{name: noteWrite + "confirmed-applied", phase: paused, nth: 2},
+		{name: noteWrite + "confirmed-ordered-rotated-applied", phase: restarted, nth: 2}} {
 		for _, k := range changing {
 			for _, s.times = range []int{1, 2} {
 				s.kind = k
@@ -86,10 +90,10 @@ func (*onGCP) stories() (all []scenario) {
 	return all
 }
 
-func (w gcpWorld) same() *gke.Function { return w.Function }
+func (w gcpWorld) same() *sandboxgcp.Function { return w.Function }
 
 // overlap has several calls come at the same time.
-func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *gke.Function) error {
+func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *sandboxgcp.Function) error {
 	var calling sync.WaitGroup
 	for range n {
 		at := instance()
@@ -100,7 +104,7 @@ func (w gcpWorld) overlap(ctx context.Context, n int, instance func() *gke.Funct
 }
 
 // calledAgain has a call come a second time while it is at work.
-func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *gke.Function) error {
+func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *sandboxgcp.Function) error {
 	var calling sync.WaitGroup
 	w.then(m, func() {
 		at := instance()
@@ -115,32 +119,31 @@ func (w gcpWorld) calledAgain(ctx context.Context, m moment, instance func() *gk
 	return errors.Join(err, ctx.Err())
 }
 
-// calledAgainAfter has it come when all is done.
+// calledAgainAfter has the call come again when all is done.
 func (w gcpWorld) calledAgainAfter(ctx context.Context) error {
 	if err := w.callAt(ctx, w.Function); err != nil {
 		return err
 	}
-	refreshes, pods := w.Maia.Refreshes(stage.AgentID), w.Started()
-	for _, at := range []*gke.Function{w.Function, w.Another()} {
+	refreshes, pods := w.Maia.Refreshes(sandbox.AgentID), w.Started()
+	for _, at := range []*sandboxgcp.Function{w.Function, w.Another()} {
 		if err := w.callAt(ctx, at); err != nil {
 			return err
 		}
 	}
-	if w.Maia.Refreshes(stage.AgentID) != refreshes || w.Started() != pods {
+	if w.Maia.Refreshes(sandbox.AgentID) != refreshes || w.Started() != pods {
 		return errors.New("a duplicate has refreshed or restarted")
 	}
 	return nil
 }
 
-// askedToEnd has the platform end the instance, in order (SIGTERM). The next call goes to a new one.
+// askedToEnd has the platform end the instance with SIGTERM. The next call goes to a new one.
 func (w gcpWorld) askedToEnd(ctx context.Context, m moment) error {
 	w.then(m, w.Function.Terminate)
 	return w.rotate(ctx)
 }
 
-// wakesUp has the instance stand still while another one does its work, and then go on where it was: what others have done
-// by then must stay.
-func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *gke.Function) error) error {
+// wakesUp stops the instance while another one does its work, and then lets it go on: what the other has done must stay.
+func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Context, *sandboxgcp.Function) error) error {
 	var others error
 	stopped, at := 0, m.call
 	at.do = func() {
@@ -152,9 +155,9 @@ func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Conte
 			return
 		}
 		defer wake(stopped)
-		concurrent := w.Another()
-		if others = w.untilBack(ctx, concurrent); others == nil && then != nil {
-			others = then(ctx, concurrent)
+		another := w.Another()
+		if others = w.untilBack(ctx, another); others == nil && then != nil {
+			others = then(ctx, another)
 		}
 	}
 	w.wire.add(&at)
@@ -166,10 +169,10 @@ func (w gcpWorld) wakesUp(ctx context.Context, m moment, then func(context.Conte
 }
 
 // untilBack has an instance called until it says that the runner is back.
-func (w gcpWorld) untilBack(ctx context.Context, at *gke.Function) error {
+func (w gcpWorld) untilBack(ctx context.Context, at *sandboxgcp.Function) error {
 	for {
 		err := w.callAt(ctx, at)
-		if err == nil && w.back() && w.Maia.Refreshes(stage.AgentID) > 0 {
+		if err == nil && w.back() && w.Maia.Refreshes(sandbox.AgentID) > 0 {
 			return nil
 		}
 		select {
@@ -181,19 +184,21 @@ func (w gcpWorld) untilBack(ctx context.Context, at *gke.Function) error {
 }
 
 // refreshedInConsole has a person refresh, and the next call bring that to the runner.
-func (w gcpWorld) refreshedInConsole(ctx context.Context, at *gke.Function) error {
-	w.Maia.ConsoleRefresh(stage.AgentID)
+func (w gcpWorld) refreshedInConsole(ctx context.Context, at *sandboxgcp.Function) error {
+	w.Maia.ConsoleRefresh(sandbox.AgentID)
 	w.Maia.Cut()
 	return w.untilBack(ctx, at)
 }
 
-// confusedDeputy has somebody who may change the Deployment, and nothing else, name another runner there: its credentials
+// confusedDeputy has an attacker, who may change the Deployment and nothing else, name another runner there: its credentials
 // must not be asked for.
 func (w gcpWorld) confusedDeputy(ctx context.Context) error {
-	w.Maia.AddAgent(maiatest.AgentSpec{ID: strangersAgent, Name: "another runner", ClientID: stage.ClientID, Secret: strangersSecret})
+	w.Maia.AddAgent(maiatest.AgentSpec{ID: strangersAgent, Name: "another runner", ClientID: sandbox.ClientID, Secret: strangersSecret})
 	name := func(agent string) error {
-		patch := fmt.Appendf(nil, `{"spec":{"template":{"spec":{"containers":[{"name":"dpc-agent","env":[{"name":"AGENT_ID","value":%q}]}]}}}}`, agent)
-		_, err := w.Clients.AppsV1().Deployments(w.Namespace()).Patch(ctx, gke.Deployment, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		patch := fmt.Appendf(nil, `{"spec":{"template":{"spec":{"containers":[{"name":"dpc-agent","env":[{"name":"AGENT_ID","value":%q}]}]}}}}`,
+			agent)
+		_, err := w.Clients.AppsV1().Deployments(w.Namespace()).Patch(ctx, sandboxgcp.Deployment, types.StrategicMergePatchType, patch,
+			metav1.PatchOptions{})
 		return err
 	}
 	if err := name(strangersAgent); err != nil {
@@ -205,7 +210,7 @@ func (w gcpWorld) confusedDeputy(ctx context.Context) error {
 	if slices.ContainsFunc(w.Maia.Calls(), func(c maiatest.Call) bool { return c.AgentID == strangersAgent }) {
 		w.trace.breaks("Maia is asked about a runner that is not allowed")
 	}
-	if err := name(stage.AgentID); err != nil {
+	if err := name(sandbox.AgentID); err != nil {
 		return err
 	}
 	return w.rotate(ctx)

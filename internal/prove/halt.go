@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// halt stops a process as a machine that hangs, and returns when none of its threads runs any more: until one of them has
-// taken notice of the signal, the others go on.
+// halt stops a process, as if its machine hung, and returns when none of its threads runs any more: they go on until one of
+// them notices the signal.
 func halt(ctx context.Context, pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stop the function: %w", err)
@@ -19,7 +19,7 @@ func halt(ctx context.Context, pid int) error {
 	return await(ctx, func() (bool, error) { return stopped(pid) })
 }
 
-// await looks until something is so.
+// await returns when the condition holds.
 func await(ctx context.Context, is func() (bool, error)) error {
 	for {
 		if ok, err := is(); ok || err != nil {
@@ -36,11 +36,11 @@ func await(ctx context.Context, is func() (bool, error)) error {
 // wake has a process go on that was stopped.
 func wake(pid int) { _ = syscall.Kill(pid, syscall.SIGCONT) } // unless it is gone
 
-// stopped says whether all threads of a process are.
+// stopped reports whether all threads of a process are.
 func stopped(pid int) (bool, error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil || len(threads) == 0 {
-		return false, fmt.Errorf("process %d: its threads cannot be looked at: expected /proc, as on Linux", pid)
+		return false, fmt.Errorf("process %d: its threads cannot be inspected: expected /proc, as on Linux", pid)
 	}
 	for _, thread := range threads {
 		stat, err := os.ReadFile(thread)

@@ -49,7 +49,7 @@ var (
 // lateBy is how much later a late call is carried out.
 const lateBy = 3 * time.Second
 
-// strike is what happens to one call, and to its repetitions.
+// injection is what happens to one call, and to its repetitions.
 type injection struct {
 	name, phase string // of the call
 	nth         int
@@ -60,7 +60,7 @@ type injection struct {
 	injected    int
 }
 
-// hits says whether a call is struck.
+// hits reports whether the fault is injected into the call.
 func (s *injection) hits(made call) bool {
 	if s.injected == 0 {
 		return made.name == s.name && made.phase == s.phase && made.nth == s.nth
@@ -157,7 +157,6 @@ func carryOut(ctx context.Context, body []byte, next http.Handler, request *http
 	return kept.answer
 }
 
-// truncate sends half of an answer.
 func truncate(whole answer, writer http.ResponseWriter) {
 	whole.header.Set("Content-Length", fmt.Sprint(len(whole.body)))
 	whole.body = whole.body[:len(whole.body)/2]
@@ -221,7 +220,8 @@ func (s *injection) hostility(w *wire, done func() answer, writer http.ResponseW
 		kept := done()
 		kept.header.Del("Content-Length")
 		kept.header.Set("Content-Type", "application/json")
-		kept.body = fmt.Appendf(nil, `{"agentId":%q,"clientId":%q,"clientSecret":%q}`, strangersAgent, "client-of-another-runner", strangersSecret)
+		kept.body = fmt.Appendf(nil, `{"agentId":%q,"clientId":%q,"clientSecret":%q}`, strangersAgent, "client-of-another-runner",
+			strangersSecret)
 		kept.send(writer)
 	default:
 		panic("prove: unknown kind " + string(s.kind))

@@ -5,31 +5,31 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// The phases of a rotation, as Maia's calls tell them.
+// The phases of a rotation, each of which begins with a call of Maia's.
 const (
 	paused    = "paused"
 	refreshed = "refreshed"
 	resumed   = "resumed"
-	restarted = "restarted" // as a cloud's call tells it
+	restarted = "restarted" // begins with a call of the cloud
 )
 
-// maiaService is Maia.
 func maiaService() service {
-	return service{source: stage.FromMaia, identify: identifyMaia, refuse: func(many bool, request *http.Request) answer {
+	return service{source: sandbox.FromMaia, identify: identifyMaia, refuse: func(many bool, request *http.Request) answer {
 		status, header := http.StatusServiceUnavailable, http.Header{"Content-Type": {"application/problem+json"}}
 		if many {
 			status = http.StatusTooManyRequests
 			header.Set("Retry-After", "1")
 		}
-		return answer{status, header, fmt.Appendf(nil, `{"type":"about:blank","title":%q,"status":%d,"instance":%q}`, http.StatusText(status), status, request.URL.Path)}
+		return answer{status, header,
+			fmt.Appendf(nil, `{"type":"about:blank","title":%q,"status":%d,"instance":%q}`, http.StatusText(status), status, request.URL.Path)}
 	}}
 }
 
-// identifyMaia leaves out the calls of the world's own client, which says of itself that it is nobody's in particular.
+// identifyMaia leaves out the calls of the world's own client, whose User-Agent names no function.
 func identifyMaia(request *http.Request, body []byte) identity {
 	own := !strings.Contains(request.UserAgent(), "(")
 	post := request.Method == http.MethodPost
@@ -52,7 +52,7 @@ func identifyMaia(request *http.Request, body []byte) identity {
 	return identity{name: request.Method + " " + request.URL.Path, ignored: own}
 }
 
-// credentials says that Maia answers a call with credentials.
+// credentials reports whether Maia answers the call with credentials.
 func (c call) credentials() bool {
-	return c.source == stage.FromMaia && strings.HasSuffix(c.name, "Credentials")
+	return c.source == sandbox.FromMaia && strings.HasSuffix(c.name, "Credentials")
 }

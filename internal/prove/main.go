@@ -1,6 +1,6 @@
-// Command prove turns the promises of the README into evidence. In every cloud it strikes each call of a rotation of the
-// compiled function in every way, lets the platform try again as it would, and looks whether the runner is back, nothing is
-// lost and nothing has leaked. Then it has a model of the engine explored, and fleets of a thousand runners rotated.
+// Command prove turns the promises of the README into evidence. In every cloud it injects every fault into each call of a
+// rotation by the compiled function, lets the platform try again as it would, and checks that the runner is back, nothing is lost
+// and nothing has leaked. Then it explores a model of the engine, and rotates fleets of a thousand runners.
 //
 //	go run ./internal/prove                 everything, with the figures on standard output
 //	go run ./internal/prove -run NAME       the scenarios whose names begin so
@@ -41,17 +41,18 @@ var tested = []struct{ part, tests string }{
 	{"model", "./internal/model"},
 	{"load", "./internal/load"},
 	{"suite", "./pkg/rotate/helmrelease"},
+	{"states", "./internal/sandbox/aws"},
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.parts, "parts", "aws,azure,gcp,model,load,suite", "what to prove, comma-separated")
+	flag.StringVar(&o.parts, "parts", "aws,azure,gcp,model,load,suite,states", "what to prove, comma-separated")
 	flag.StringVar(&o.run, "run", "", "only the scenarios whose names begin with one of these, comma-separated")
 	flag.StringVar(&o.document, "document", "", "the file in which to put the figures between their marks")
-	flag.IntVar(&o.parallel, "parallel", 16, "worlds at a time in each cloud, beside those that wait")
+	flag.IntVar(&o.parallel, "parallel", 16, "worlds at a time in each cloud, not counting those that wait")
 	flag.Uint64Var(&o.seed, "seed", 6, "of the sample of pairs")
 	flag.BoolVar(&o.list, "list", false, "list the calls of a rotation and the scenarios, and play none")
-	flag.BoolVar(&o.verbose, "v", false, "tell what happened in every scenario")
+	flag.BoolVar(&o.verbose, "v", false, "show what happened in every scenario")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,7 +64,7 @@ func main() {
 
 func clouds() []cloud { return []cloud{&onAWS{}, &onAzure{}, &onGCP{}} }
 
-// wanted says that a part is to be proved.
+// wanted reports whether a part is to be proved.
 func (o options) wanted(part string) bool {
 	if o.run != "" {
 		return slices.ContainsFunc(strings.Split(o.run, ","), func(name string) bool { return strings.HasPrefix(name, part+"/") })

@@ -82,13 +82,13 @@ func proveCloud(ctx context.Context, o options, in cloud, dir string, f *figures
 	return summarize(in, results, f)
 }
 
-// waiting and quirky are how many scenarios that wait, and how many under quirks, are played at a time, beside those that are at work.
+// So many scenarios that wait, and so many under quirks, are played at a time, along with those that are at work.
 const (
 	waiting = 100
 	quirky  = 40
 )
 
-// waits reports whether a scenario does nothing for minutes: it is not known what became of a refresh, or a process is stopped.
+// waits reports whether a scenario does nothing for minutes: the outcome of a refresh is unknown, or a process is stopped.
 func (s scenario) waits() bool {
 	return strings.Contains(s.name, "RefreshCredentials") || strings.Contains(s.name, "wakes-up")
 }
@@ -104,7 +104,7 @@ func (s scenario) room() string {
 	return "working"
 }
 
-// playAll plays scenarios: those that wait beside the others.
+// playAll plays scenarios, each in its room; the rooms work at the same time.
 func playAll(ctx context.Context, o options, in cloud, chosen []scenario, f *figures) []result {
 	var mu sync.Mutex
 	var results []result
@@ -161,7 +161,7 @@ func summarize(in cloud, results []result, f *figures) error {
 		f.add(name, "fault scenarios", faults.played)
 		f.add(name, "healed", faults.played-faults.broken)
 		f.add(name, "pairs of which the second call never came", faults.uninjected)
-		f.add(name, "longest dark time", faults.downtime.Round(100*time.Millisecond))
+		f.add(name, "longest downtime", faults.downtime.Round(100*time.Millisecond))
 	}
 	if quirks.played > 0 {
 		quirks.figures(name, "under quirks: ", f)

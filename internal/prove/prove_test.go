@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // worlds is how many of them live at the same time: they mostly wait.
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A part of the scenarios, chosen by their names: of those that do not take minutes, the ones that have to be survived.
+// part are some of the scenarios, by their names: the most dangerous of those that do not take minutes.
 var part = map[string][]string{
 	"aws": {
 		"aws/Pause@createSecret#1/late",
@@ -60,9 +60,9 @@ var part = map[string][]string{
 		"azure/GetCredentials@timer#1/redirect-3-times",
 		"azure/operator-paused/RefreshCredentials@timer#1/killed-after",
 		"azure/story/5-runs-on-as-many-machines@the-pause",
-		"azure/story/told-to-end-after-the-refresh",
+		"azure/story/asked-to-end-after-the-refresh",
 		"azure/story/wakes-up-before-the-store-when-all-has-changed",
-		"azure/story/deputy-beside",
+		"azure/story/duplicate-deputy",
 		"azure/asking-for-PATCH-app@timer#1/late",
 		"azure/quirk/containerapps-policy-on-secrets/rotation",
 		"azure/quirk/containerapps-sibling-fails/rotation-and-healing",
@@ -116,7 +116,7 @@ func TestPartOfTheScenarios(t *testing.T) {
 	}
 }
 
-// What judges a scenario must be able to say no: a wire that keeps the PAUSE of another, say, is no rotation.
+// The judge of a scenario must see whatever is broken.
 func TestJudgeSeesWhatIsBroken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles and runs the function")
@@ -133,7 +133,7 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 		if err := w.rotate(ctx); err != nil {
 			return err
 		}
-		w.maia().ConsoleRefresh(stage.AgentID) // and nobody tells the runner
+		w.maia().ConsoleRefresh(sandbox.AgentID) // and the runner does not get it
 		for range 2 {
 			if err := w.rotate(ctx); err != nil { // two that were not due
 				return err
@@ -147,8 +147,9 @@ func TestJudgeSeesWhatIsBroken(t *testing.T) {
 			t.Errorf("%q is missing in %q", words, broken)
 		}
 	}
-	if r = play(ctx, in, scenario{name: "aws/never", injects: []injection{{name: "nothing", nth: 1, kind: refused, times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
-		t.Errorf("a strike that did not happen is not told: %q", r.broken)
+	if r = play(ctx, in, scenario{name: "aws/never", injects: []injection{{name: "nothing", nth: 1, kind: refused,
+		times: 1}}}); !slices.ContainsFunc(r.broken, func(text string) bool { return strings.Contains(text, "there was no such call") }) {
+		t.Errorf("a fault that was not injected is not reported: %q", r.broken)
 	}
 }
 
@@ -157,10 +158,10 @@ func TestPlanIsTheSameEachTime(t *testing.T) {
 		t.Skip("compiles and runs the function")
 	}
 	calls := []call{
-		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
-		{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 2},
-		{source: stage.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
-		{source: stage.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
+		{source: sandbox.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
+		{source: sandbox.FromMaia, identity: identity{name: "GetAgent"}, nth: 2},
+		{source: sandbox.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
+		{source: sandbox.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
 	}
 	names := func(p plan) (names []string) {
 		for _, s := range p.scenarios {
@@ -179,7 +180,8 @@ func TestPlanIsTheSameEachTime(t *testing.T) {
 	if sorted := slices.Compact(slices.Sorted(slices.Values(one))); len(sorted) != len(one) {
 		t.Error("two scenarios have one name")
 	}
-	if a, b, c := names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 2)); !slices.Equal(a, b) || slices.Equal(a, c) {
+	if a, b, c := names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 1)), names(pairs(calls, "x/", 20, 2)); !slices.Equal(a, b) ||
+		slices.Equal(a, c) {
 		t.Error("a sample of pairs is not determined by its seed")
 	}
 }
@@ -212,7 +214,8 @@ func TestFiguresGoBetweenTheirMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(file)
-	want := "before\n" + beginMark + "\n| part | figure | value |\n|---|---|---|\n| aws | lost | 0 |\n| aws | leaks | 0 |\n| model | states | 12 |\n\n" + endMark + "after\n"
+	want := "before\n" + beginMark +
+		"\n| part | figure | value |\n|---|---|---|\n| aws | lost | 0 |\n| aws | leaks | 0 |\n| model | states | 12 |\n\n" + endMark + "after\n"
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s", err, got)
 	}

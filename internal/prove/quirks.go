@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
@@ -59,11 +59,10 @@ func (s scenario) namesFor(service string) (names []string) {
 	return names
 }
 
-// plays reports whether a quirk is played.
 func (s scenario) plays(service, name string) bool { return slices.Contains(s.namesFor(service), name) }
 
-// hurried are the quirks of an hour and the like, and how many times faster they are than they say. What they are compared with is shorter
-// here too: the connect time-out is a minute, and eight by default.
+// hurried are the quirks that take an hour or the like, and how many times faster they are played. What they are compared with is
+// shorter here too: the connect time-out is one minute, in place of eight.
 var hurried = map[string]int{
 	onECS + "-rollout-60m":                                8,
 	onContainerApps + "-rollout-60m":                      8,
@@ -72,7 +71,6 @@ var hurried = map[string]int{
 	onKubernetes + "-records-immutable-after-the-refresh": 8,
 }
 
-// hurry is how many times faster a service is.
 func (s scenario) hurry(service string) int {
 	times := 1
 	for _, q := range s.quirks {
@@ -83,12 +81,12 @@ func (s scenario) hurry(service string) int {
 	return times
 }
 
-// unclearPauses reports whether the end of a pause may tell nothing, so that a run has to leave a pause to a person.
+// unclearPauses reports whether Maia may show no usable end of a pause, so that a run has to leave a pause to a person.
 func (s scenario) unclearPauses() bool {
 	return slices.ContainsFunc(s.namesFor(onMaia), func(name string) bool { return strings.HasPrefix(name, "paused-until") })
 }
 
-// refusals are what a rotation is refused with under the quirks, by any of them; none: it is not refused.
+// refusals are the texts with which a rotation is refused under the quirks; none if it is not refused.
 func (s scenario) refusals() (texts []string) {
 	for _, q := range s.quirks {
 		if q.Refused != "" {
@@ -98,14 +96,15 @@ func (s scenario) refusals() (texts []string) {
 	return texts
 }
 
-// maxRestarts is how many restarts each secret may take in which something fails: the one, and another.
+// maxRestarts is how many restarts each secret may take when something fails.
 const maxRestarts = 2
 
 // quirkPairs is how many pairs of quirks are played in a cloud.
 const quirkPairs = 20
 
-// underQuirks are the scenarios under quirks: a rotation with the healing of a refresh in the console after it, and a sample of
-// faults under each of the platform's and of Maia's, and a rotation under a sample of pairs, which the seed determines.
+// underQuirks are the scenarios under quirks: for each quirk of the platform and of Maia, a rotation followed by the healing of a
+// refresh in the console, and a sample of faults; and a rotation under each of a sample of pairs. The seed determines the
+// samples.
 func underQuirks(calls []call, in cloud, seed uint64) (p plan) {
 	all := append(in.quirks(), maiasQuirks()...)
 	add := func(what string, s scenario) {
@@ -161,7 +160,7 @@ func (c *course) toTheRefusal(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// judgeRefusal looks whether nothing has changed, and the cause was named.
+// judgeRefusal notes it if something has changed, or the cause was not named.
 func (r *result) judgeRefusal(c *course) {
 	w := c.in
 	r.judgeAlways(c)
@@ -178,8 +177,8 @@ func (r *result) judgeRefusal(c *course) {
 	r.prove(w, c.quirks)
 }
 
-// applies reports whether something is to be proved of a world with such quirks.
-func applies(proof stage.Proof, quirks []named) bool {
+// applies reports whether a proof applies to a world with such quirks.
+func applies(proof sandbox.Proof, quirks []named) bool {
 	refused := slices.ContainsFunc(quirks, func(q named) bool { return q.Refused != "" })
 	for _, exempt := range []struct {
 		text string

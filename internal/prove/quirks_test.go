@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
 
-// someCalls are those of a rotation, few.
+// someCalls are a few calls of a rotation.
 var someCalls = []call{
-	{source: stage.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
-	{source: stage.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
-	{source: stage.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
+	{source: sandbox.FromMaia, identity: identity{name: "GetAgent"}, nth: 1},
+	{source: sandbox.FromMaia, identity: identity{name: "RefreshCredentials", changes: true}, phase: paused, nth: 1},
+	{source: sandbox.FromSecretsManager, identity: identity{name: "PutSecretValue runner", changes: true}, phase: refreshed, nth: 1},
 }
 
 func TestEveryQuirkIsPlayed(t *testing.T) {
@@ -71,7 +71,7 @@ func TestHurriedQuirksAreQuirks(t *testing.T) {
 	}
 }
 
-// The page is written by make prove. A quirk that is new, or another than it was, needs a new run.
+// The page is written by make prove. After a change of the quirks it must be run again.
 func TestPageHasEveryQuirk(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reliability.md")
 	if err != nil {
@@ -133,7 +133,7 @@ func TestFiguresOfQuirks(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 	for _, want := range []row{
-		{"aws", "fault scenarios", "1"}, {"aws", "healed", "1"}, {"aws", "longest dark time", "0s"},
+		{"aws", "fault scenarios", "1"}, {"aws", "healed", "1"}, {"aws", "longest downtime", "0s"},
 		{"aws", "quirks", "2, of which 1 are Maia's"}, {"aws", "under quirks: scenarios", "2, of which 1 under two"},
 		{"aws", "under quirks: as expected", "1"}, {"aws", "under quirks: left paused, as the error said, and resumed by a person", "1"},
 	} {
@@ -146,20 +146,20 @@ func TestFiguresOfQuirks(t *testing.T) {
 // pausedWorld is one whose runner is paused.
 type pausedWorld struct {
 	world
-	server  *stage.Maia
+	server  *sandbox.Maia
 	claimed bool
 	printed string
 }
 
-func (w *pausedWorld) maia() *stage.Maia { return w.server }
-func (w *pausedWorld) unconfirmed() bool { return w.claimed }
-func (w *pausedWorld) output() []byte    { return []byte(w.printed) }
+func (w *pausedWorld) maia() *sandbox.Maia { return w.server }
+func (w *pausedWorld) unconfirmed() bool   { return w.claimed }
+func (w *pausedWorld) output() []byte      { return []byte(w.printed) }
 
 // A person may be asked to resume the runner only where no run can know whose the pause is.
 func TestRunnerThatIsLeftPaused(t *testing.T) {
 	asks := errors.New(`the runner is left paused: …; what to do: … {"command":"RESUME"}`)
 	if !leftPaused(asks) || leftPaused(nil) || leftPaused(errors.New(`the runner may be left paused: … {"command":"RESUME"}`)) {
-		t.Error("what leaves a pause to a person is not told from what does not")
+		t.Error("quirks that leave a pause to a person are not kept apart from those that do not")
 	}
 	unclear := named{onMaia, quirk.Quirk{Name: "paused-until-moves"}}
 	for name, test := range map[string]struct {
@@ -170,17 +170,17 @@ func TestRunnerThatIsLeftPaused(t *testing.T) {
 	}{
 		"killed before the note":        {killed: true, claimed: true, printed: `"left_paused":true`},
 		"an end that moves":             {quirks: []named{unclear}, printed: `"left_paused":true`},
-		"nothing was killed":            {claimed: true, printed: `"left_paused":true`, broken: "the note tells whose"},
-		"the note was confirmed":        {killed: true, printed: `"left_paused":true`, broken: "the note tells whose"},
+		"nothing was killed":            {claimed: true, printed: `"left_paused":true`, broken: "the note says whose"},
+		"the note was confirmed":        {killed: true, printed: `"left_paused":true`, broken: "the note says whose"},
 		"the report is silent about it": {killed: true, claimed: true, broken: "no report says so"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := &stage.Maia{Server: maiatest.New()}
-			server.AddAgent(maiatest.AgentSpec{ID: stage.AgentID, ClientID: stage.ClientID, Secret: "of-the-runner-and-long-enough"})
-			if _, err := server.Connect(stage.AgentID, stage.ClientID, "of-the-runner-and-long-enough"); err != nil {
+			server := &sandbox.Maia{Server: maiatest.New()}
+			server.AddAgent(maiatest.AgentSpec{ID: sandbox.AgentID, ClientID: sandbox.ClientID, Secret: "of-the-runner-and-long-enough"})
+			if _, err := server.Connect(sandbox.AgentID, sandbox.ClientID, "of-the-runner-and-long-enough"); err != nil {
 				t.Fatal(err)
 			}
-			server.ConsolePause(stage.AgentID, time.Hour)
+			server.ConsolePause(sandbox.AgentID, time.Hour)
 			c := &course{
 				scenario: scenario{quirks: test.quirks}, in: &pausedWorld{server: server, claimed: test.claimed, printed: test.printed},
 				wire: newWire(nil), trace: &trace{},
@@ -192,14 +192,14 @@ func TestRunnerThatIsLeftPaused(t *testing.T) {
 			if got := strings.Join(c.trace.broken, "; "); (got != "") != (test.broken != "") || !strings.Contains(got, test.broken) {
 				t.Errorf("broken: %q, want %q", got, test.broken)
 			}
-			if status, _ := server.Actual(stage.AgentID); status != maia.StatusRunning || !c.resumed {
+			if status, _ := server.Actual(sandbox.AgentID); status != maia.StatusRunning || !c.resumed {
 				t.Errorf("the runner is %s", status)
 			}
 		})
 	}
 }
 
-// A quirk that has nothing refused, and one that changes nothing, are not as their tables say.
+// The judge sees it if a quirk that should have a rotation refused does not, and if one that should not does.
 func TestJudgeSeesARefusalThatIsNone(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

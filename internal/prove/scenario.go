@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // scenario is one rotation to which something happens.
@@ -19,7 +19,7 @@ type scenario struct {
 	// console has a person refresh in Maia's console when the rotation is complete.
 	console bool
 	quirks  []named  // under which it is played
-	env     []string // of the function, beside the usual
+	env     []string // of the function, in addition to the usual
 	// long has pipelines take their time to end, and instances to start.
 	long bool
 	// story is what else happens while the function is called; nil is nothing.
@@ -32,13 +32,14 @@ type plan struct {
 	folded    []string // what was left out, and why
 }
 
-// singles are the scenarios in which one call is struck: every call that changes something in every way, once and twice in
-// a row, and of those that read one for each name and phase.
+// singles are the scenarios with a fault in one call: of every kind, once and twice in a row, in each call that changes
+// something and in one read for each name and phase.
 func singles(calls []call, prefix string) (p plan) {
 	targets, repeated := targets(calls)
 	p.folded = append(p.folded,
 		fmt.Sprintf("%d reads that repeat one of the same operation, resource and phase", repeated),
-		"of reads: answer-lost, killed-after and late, which for a read are refused and killed-before; twice in a row but for refused and killed-before")
+		"of reads: answer-lost, killed-after and late, which for a read are refused and killed-before; twice in a row but for refused and "+
+			"killed-before")
 	add := func(c call, k kind, times int) {
 		s := injection{name: c.name, phase: c.phase, nth: c.nth, kind: k, times: times}
 		p.scenarios = append(p.scenarios, scenario{name: prefix + s.String(), injects: []injection{s}})
@@ -50,7 +51,7 @@ func singles(calls []call, prefix string) (p plan) {
 				add(c, k, 2)
 			}
 		}
-		if c.source != stage.FromMaia {
+		if c.source != sandbox.FromMaia {
 			continue
 		}
 		for _, k := range hostile {
@@ -66,8 +67,7 @@ func singles(calls []call, prefix string) (p plan) {
 	return p
 }
 
-// operators are the scenarios of a runner that an operator has paused: the calls that change something, in the two worst
-// ways.
+// operators are the scenarios of a runner that an operator has paused: the two worst faults, in each call that changes something.
 func operators(calls []call, prefix string) (p plan) {
 	changes, _ := targets(calls)
 	for _, c := range changes {
@@ -81,7 +81,7 @@ func operators(calls []call, prefix string) (p plan) {
 	return p
 }
 
-// targets are the calls that are struck: those that change something, and the first read of each name and phase.
+// targets are the calls that get faults: those that change something, and the first read of each name and phase.
 func targets(calls []call) (found []call, repeated int) {
 	for _, c := range calls {
 		switch {
@@ -101,7 +101,7 @@ func kindsOf(c call) []kind {
 	return reading
 }
 
-// pairs are n scenarios in which two different calls are struck, a sample that the seed determines.
+// pairs are n scenarios with faults in two different calls, a sample that the seed determines.
 func pairs(calls []call, prefix string, n int, seed uint64) (p plan) {
 	targets, _ := targets(calls)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -59,7 +59,6 @@ func (t *table) take(cloud string, results []result) {
 	}
 }
 
-// count is how many quirks were played.
 func (t *table) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,7 +67,6 @@ func (t *table) count() int {
 
 func (t *table) played() bool { return t.count() > 0 }
 
-// String is Markdown.
 func (t *table) String() string {
 	var text strings.Builder
 	text.WriteString("| service | quirk | behaviour | source | expected | seen |\n|---|---|---|---|---|---|\n")

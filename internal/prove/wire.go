@@ -9,19 +9,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/stage"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
 // service is one that the function calls.
 type service struct {
-	source stage.Source
-	// identify tells what a request is by looking at it.
+	source sandbox.Source
+	// identify says what a request is.
 	identify func(request *http.Request, body []byte) identity
-	// refuse is how the service says that it is unavailable (5xx), or that there are too many requests.
+	// refuse is the service's answer that it is unavailable (5xx), or that there are too many requests.
 	refuse func(tooMany bool, request *http.Request) answer
 }
 
-// identity is what a request is.
 type identity struct {
 	name    string // operation and resource, such as "PutSecretValue runner"
 	changes bool
@@ -31,24 +30,24 @@ type identity struct {
 
 // call is one request of the function.
 type call struct {
-	source stage.Source
+	source sandbox.Source
 	identity
 	phase string
 	nth   int // among the calls of its name in its phase, from 1
 }
 
-// wire is what lies between the function and all services: it counts the calls, and things happen to them.
+// wire is between the function and all services: it counts the calls, and injects the faults.
 type wire struct {
 	kill  func()    // kills the function, at work as it is
 	thief *receiver // where a redirect leads to
 
 	mu      sync.Mutex
-	step    string // what the function was invoked for, where that is told apart
+	step    string // what the function was invoked for, where there are several such things
 	phase   string
 	calls   []call
 	counts  map[string]int
 	injects []*injection
-	killed  bool // a strike has killed the function
+	killed  bool // a fault has killed the function
 	began   time.Time
 	story   strings.Builder // the calls, for the reader of a failure
 
@@ -60,7 +59,7 @@ func newWire(injects []*injection) *wire {
 	return &wire{injects: injects, counts: map[string]int{}, began: time.Now(), ended: make(chan struct{}), kill: func() {}}
 }
 
-// end ends what waits, and waits for it.
+// end ends all waits, and returns when they are over.
 func (w *wire) end() {
 	close(w.ended)
 	w.working.Wait()
@@ -74,14 +73,12 @@ func (w *wire) killFunction() {
 	w.kill()
 }
 
-// hasKilled reports whether a strike has killed the function.
 func (w *wire) hasKilled() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.killed
 }
 
-// add adds what is to happen.
 func (w *wire) add(s *injection) {
 	s.times = 1
 	w.mu.Lock()
@@ -89,7 +86,7 @@ func (w *wire) add(s *injection) {
 	w.injects = append(w.injects, s)
 }
 
-// enter says what the function is invoked for.
+// enter notes what the function is invoked for.
 func (w *wire) enter(step string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,8 +118,8 @@ func (w *wire) wrap(s service, next http.Handler) http.Handler {
 	})
 }
 
-// arrive counts a call and says what strikes it; nil is nothing.
-func (w *wire) arrive(source stage.Source, made identity, from string) *injection {
+// arrive counts a call and returns the fault that is injected into it, or nil.
+func (w *wire) arrive(source sandbox.Source, made identity, from string) *injection {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	arrived := call{source: source, identity: made, phase: strings.TrimSpace(w.step + " " + w.phase)}
@@ -148,7 +145,6 @@ func (w *wire) arrive(source stage.Source, made identity, from string) *injectio
 	return hit
 }
 
-// told are the calls in words.
 func (w *wire) reported() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,7 +158,7 @@ func (w *wire) made() []call {
 	return append([]call(nil), w.calls...)
 }
 
-// struck says that everything has happened that was to happen.
+// injected reports whether every fault was injected.
 func (w *wire) injected() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +177,6 @@ type answer struct {
 	body   []byte
 }
 
-// send sends it.
 func (a answer) send(writer http.ResponseWriter) {
 	for name, values := range a.header {
 		writer.Header()[name] = values
@@ -196,23 +191,20 @@ type keeper struct {
 	body bytes.Buffer
 }
 
-// Header implements http.ResponseWriter.
 func (k *keeper) Header() http.Header { return k.header }
 
-// WriteHeader implements http.ResponseWriter.
 func (k *keeper) WriteHeader(status int) {
 	if k.status == 0 {
 		k.status = status
 	}
 }
 
-// Write implements http.ResponseWriter.
 func (k *keeper) Write(p []byte) (int, error) {
 	k.WriteHeader(http.StatusOK)
 	return k.body.Write(p)
 }
 
-// receiver is a server of somebody else, who keeps whatever is sent to him.
+// receiver is a thief's server, which keeps whatever is sent to it.
 type receiver struct {
 	url string
 
@@ -220,10 +212,9 @@ type receiver struct {
 	got bytes.Buffer
 }
 
-// stolen begins the paths to which a redirect leads. Who asks for others is one who takes it for somebody else.
+// stolen begins the paths to which a redirect leads. Requests for others have come to the wrong server.
 const stolen = "/stolen"
 
-// ServeHTTP implements http.Handler.
 func (r *receiver) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if !strings.HasPrefix(request.URL.Path, stolen) {
 		http.NotFound(writer, request)

@@ -1,6 +1,6 @@
 // Package runnerchart is a Helm chart of a runner, for tests and the sandbox. It is our own and has the traps of the
 // vendor's: the client_secret is in a Secret that the Deployment reads by envFrom, without a checksum, so that an upgrade
-// restarts nothing; two replicas are stated beside an autoscaler; a pod may take twelve hours to end.
+// restarts nothing; two replicas are stated along with an autoscaler; a pod may take twelve hours to end.
 package runnerchart
 
 import (
@@ -50,7 +50,9 @@ func Values(agentID, clientID, clientSecret string) map[string]any {
 		"dpcAgent": map[string]any{"dpcAgent": map[string]any{
 			"env": map[string]any{"accountId": "sandbox", "agentId": agentID, "matillionRegion": "eu1"},
 		}},
-		"serviceAccount": map[string]any{"annotations": map[string]any{"iam.gke.io/gcp-service-account": "runner@sandbox.iam.gserviceaccount.com"}},
+		"serviceAccount": map[string]any{
+			"annotations": map[string]any{"iam.gke.io/gcp-service-account": "runner@sandbox.iam.gserviceaccount.com"},
+		},
 		"ours": map[string]any{
 			"number": "0123", "big": int64(9007199254740993), "ratio": 0.1, "yes": "yes", "on": true,
 			"list": []any{"a", int64(1), map[string]any{"deep": []any{}}}, "empty": map[string]any{}, "text": "two\nlines\n",

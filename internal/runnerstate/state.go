@@ -24,7 +24,7 @@ type Places struct {
 	Cluster, Service string
 }
 
-// State tells in one line where a rotation of a runner stands, without times and IDs: two runners of which it is the same
+// State says in one line where a rotation of a runner stands, without times and IDs: two runners of which it is the same
 // have the same way to go. agent is the runner as Maia shows it.
 func (p Places) State(agent maia.Agent) string {
 	live := p.Maia.LiveSecret(p.AgentID)
@@ -54,7 +54,8 @@ func (p Places) State(agent maia.Agent) string {
 	}
 	service := p.ECS.Service(p.Cluster, p.Service)
 	return fmt.Sprintf("store %s, pending %s, note [%s], runner %s %s, %d refreshed, %s",
-		current, pending, strings.Join(notes, " "), agent.Status, connection, p.Maia.Refreshes(p.AgentID), strings.ToLower(service.Deployments[0].RolloutState))
+		current, pending, strings.Join(notes, " "), agent.Status, connection, p.Maia.Refreshes(p.AgentID),
+		strings.ToLower(service.Deployments[0].RolloutState))
 }
 
 // noteWords is a label of ours without its times.

@@ -1,14 +1,3 @@
-// Package sandbox is a whole world for the rotation function, on loopback: a Maia, a Secrets Manager and an ECS that
-// answer over HTTP, and a Lambda that runs the compiled function. They are wired as an operator's account is: a task of
-// the runner reads the secret when it starts and logs in to Maia with it, and a rotation of the secret invokes the
-// function.
-//
-//	binary, err := sandbox.Build(ctx, dir)
-//	world, err := sandbox.New(ctx, sandbox.Options{Binary: binary})
-//	defer world.Close()
-//	end, err := world.Rotate(ctx)   // end.Name is RotationSucceeded
-//	for _, proof := range world.Proofs() { … }
-//
-// What goes wrong in it is a [Fault]; [World.Play] rotates with the fault of the world, and heals. Whether all came out
-// well is told by [World.Proofs], which look at the services themselves and never at what the function says of itself.
+// Package sandbox is what the sandboxes of all clouds share: Maia with one runner, the journal of what happens, the secrets
+// that must leak nowhere, and the proofs at the end.
 package sandbox

@@ -11,7 +11,7 @@ import (
 // Endpoints are where Maia is.
 type Endpoints struct{ Region, APIURL, TokenURL string }
 
-// Endpoints are checked, except for a region that the environment leaves to the runner's deployment.
+// Endpoints reads and checks the endpoints. A region may be left to the runner's deployment.
 func (e Environment) Endpoints() (Endpoints, error) {
 	endpoints := Endpoints{strings.ToLower(e[Region]), e[APIURL], e[TokenURL]}
 	if endpoints.Region != "" && endpoints.APIURL != "" {
@@ -31,8 +31,8 @@ type Place struct {
 	Lacks string // what the error says of one that names none, such as "has no MATILLION_REGION"
 }
 
-// RegionOf is the region of a runner whose deployment names the discovered one, which may be empty. It is empty if the
-// configured URL makes it needless.
+// RegionOf is the region of a runner, given the region in its deployment, which may be empty. It is empty if a configured URL
+// makes it needless.
 func (e Endpoints) RegionOf(discovered string, place Place) (string, error) {
 	switch {
 	case e.APIURL != "":
@@ -58,7 +58,7 @@ func isRegion(region string) bool {
 	return err == nil
 }
 
-// unread has a credential for checks that are not about it.
+// unread has a made-up credential, for checks that are not about it.
 func unread() maia.Config {
 	return maia.Config{ClientID: "not-read-yet", ClientSecret: maia.NewSecret("not-read-yet")}
 }

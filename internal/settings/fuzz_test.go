@@ -10,8 +10,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// FuzzEnvironment: an environment is read, with values within their bounds, or is a Configuration error that names the variable and does
-// not repeat the secret.
+// FuzzEnvironment: an environment is read, with values within their bounds, or is a Configuration error that names the variable
+// and does not repeat the secret.
 func FuzzEnvironment(f *testing.F) {
 	for _, sample := range []string{
 		reference + "=x\nMAIA_AGENT_IDS=" + agent + ", " + strings.ToUpper(agent) + "\nMAIA_REGION=EU1\nMAIA_ROTATE_DRAIN=Pause" +

@@ -79,8 +79,8 @@ func (e Environment) List(name string) []string {
 	return items
 }
 
-// Credential is that of the Maia API, or zero if the reference variable is set, which names the secret that holds it. A function without
-// such a variable, because its platform puts the secret itself into the environment, passes an empty name.
+// Credential is the credential of the Maia API; zero if the reference variable is set, which names the secret that holds it. The
+// name of that variable is empty for a function whose platform puts the secret itself into the environment.
 func (e Environment) Credential(reference string) (maia.Credentials, error) {
 	id, secret := e[ClientID], e[ClientSecret]
 	switch direct := id != "" || secret != ""; {

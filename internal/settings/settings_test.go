@@ -136,7 +136,8 @@ func TestDefaults(t *testing.T) {
 	if policy, err := env.Policy(time.Hour); err != nil || policy != rotate.DefaultPolicy() {
 		t.Errorf("the policy is %+v, %v", policy, err)
 	}
-	if schedule, err := env.Schedule(nil); err != nil || schedule.Every != 720*time.Hour || schedule.Window != nil || schedule.Soak != 24*time.Hour {
+	if schedule, err := env.Schedule(nil); err != nil || schedule.Every != 720*time.Hour || schedule.Window != nil ||
+		schedule.Soak != 24*time.Hour {
 		t.Errorf("the schedule is %+v, %v", schedule, err)
 	}
 	if credential, err := env.Credential(reference); err != nil || !credential.ClientSecret.IsZero() {

@@ -91,7 +91,7 @@ func (a agentJSON) agent() (Agent, error) {
 // maxAgentID is generous: a UUID has 36 characters.
 const maxAgentID = 64
 
-// CheckAgentID tells whether id can be an agent's ID: hexadecimal digits and hyphens, as in a UUID, starting with a digit. It keeps
+// CheckAgentID checks that id can be an agent's ID: hexadecimal digits and hyphens, as in a UUID, starting with a digit. It keeps
 // everything else out of URLs. The error does not repeat id, which could be anything that was put in the wrong place.
 func CheckAgentID(id string) error {
 	switch {

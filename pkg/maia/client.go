@@ -125,7 +125,7 @@ func (c *Client) Credentials(ctx context.Context, agentID string) (Credentials, 
 
 // Command gives an agent an order (Maia API reference, POST /v1/agents/{agentId}/commands). It is sent once, and again only where it was
 // certainly not carried out (a 429, a connection that was never made, a 401 to a cached token): a second pause sets another end, and a
-// second resume ends a pause that somebody else began in between. After any other failure that is no refusal (ErrUnavailable,
+// second resume ends a pause that an operator began in between. After any other failure that is no refusal (ErrUnavailable,
 // ErrInvalidReply, or no kind, if the caller cancelled) the order may have been carried out, or may yet be: read the agent.
 func (c *Client) Command(ctx context.Context, agentID string, command Command) error {
 	if err := CheckAgentID(agentID); err != nil {

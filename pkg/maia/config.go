@@ -20,13 +20,14 @@ const (
 
 // Config is all that a Client needs.
 type Config struct {
-	Region       string       // eu1, us1 or au1: that of the account. Not looked at if APIURL is set
-	APIURL       string       // instead of a region: the base below which /v1 lies
-	TokenURL     string       // "" is DefaultTokenURL
-	ClientID     string       // of the MAIA API credential (not of a runner), whose role must be Admin or Super Admin
-	ClientSecret Secret       // of the same
-	HTTPClient   *http.Client // nil is a client like http.DefaultClient that reads short headers only. It is copied, and the copy follows no redirects
-	UserAgent    string       // "" is maia-rotate
+	Region       string // eu1, us1 or au1: that of the account. Not read if APIURL is set
+	APIURL       string // instead of a region: the base below which /v1 lies
+	TokenURL     string // "" is DefaultTokenURL
+	ClientID     string // of the MAIA API credential (not of a runner), whose role must be Admin or Super Admin
+	ClientSecret Secret // of the same
+	// nil is a client like http.DefaultClient that reads short headers only. It is copied, and the copy follows no redirects
+	HTTPClient *http.Client
+	UserAgent  string // "" is maia-rotate
 }
 
 // regions that the public API is served in, see "Hosts" in the Maia API reference.
@@ -43,7 +44,8 @@ func New(cfg Config) (*Client, error) {
 	apiURL := cfg.APIURL
 	if apiURL == "" {
 		if !slices.Contains(regions(), cfg.Region) {
-			return nil, &ConfigError{"Region", fmt.Sprintf("is %q: expected one of %s, or an API URL instead", cfg.Region, strings.Join(regions(), ", "))}
+			return nil, &ConfigError{"Region", fmt.Sprintf("is %q: expected one of %s, or an API URL instead", cfg.Region,
+				strings.Join(regions(), ", "))}
 		}
 		apiURL = "https://" + cfg.Region + ".api.matillion.com/dpc"
 	}
@@ -94,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 // of the memory that a function has.
 const maxHeader = 64 << 10
 
-// defaultTransport is http.DefaultTransport with a bound, unless somebody has put something else in its place.
+// defaultTransport is http.DefaultTransport with a bound, unless a program has put something else in its place.
 func defaultTransport() http.RoundTripper {
 	transport, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {

@@ -31,7 +31,8 @@ func TestNewRefuses(t *testing.T) {
 		{"no client ID", func(c *maia.Config) { c.ClientID = "" }, "Config.ClientID is empty: expected the client ID of the MAIA API credential"},
 		{"client ID", func(c *maia.Config) { c.ClientID = "api " }, "Config.ClientID contains white space"},
 		{"no secret", func(c *maia.Config) { c.ClientSecret = maia.Secret{} }, "Config.ClientSecret is empty"},
-		{"secret with line feed", func(c *maia.Config) { c.ClientSecret = maia.NewSecret(secret + "\n") }, "Config.ClientSecret contains white space"},
+		{"secret with line feed", func(c *maia.Config) { c.ClientSecret = maia.NewSecret(secret + "\n") },
+			"Config.ClientSecret contains white space"},
 		{"user agent", func(c *maia.Config) { c.UserAgent = "a\r\nb" }, "Config.UserAgent contains control characters"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,8 +52,8 @@ func checkVisible(name, value string) error {
 	return nil
 }
 
-// masked tells a value that was hidden by whoever sent it: nothing but stars, three stars in a row (a partly shown value), a bullet
-// anywhere, or our own mark, which a Secret turns into when somebody stores its JSON.
+// masked recognises a value that was hidden by whoever sent it: nothing but stars, three stars in a row (a partly shown value), a bullet
+// anywhere, or our own mark, which a Secret turns into when a program stores its JSON.
 func masked(value string) bool {
 	return strings.Trim(value, "*") == "" || strings.Contains(value, "***") || strings.Contains(value, "•") || value == redacted
 }

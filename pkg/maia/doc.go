@@ -7,7 +7,7 @@
 //   - Reads are repeated on 429, 502, 503, 504 and connection errors, at most 5 times in all and within the context. A Retry-After is
 //     honoured; if the context leaves no time for it, the call fails at once. The first try has 15 seconds, each other one 30.
 //   - A command (PAUSE, RESUME, RESTART) is sent once. It is repeated, like a read, only where it was certainly not carried out; after
-//     a failure that tells nothing the agent is to be read.
+//     a failure that shows nothing the agent is to be read.
 //   - The error of a call that was tried several times names the last answer that there was.
 //   - One access token serves all calls until 2 minutes before it expires. A 401 to it leads to one fresh token and one more try. Callers
 //     share the fetch of a token, but not the deadline of the one who makes it.

@@ -107,7 +107,7 @@ func (e *Error) addReason(reason string) {
 	e.Reason = reason
 }
 
-// after returns e, a try without an answer, as what a call came to whose try before was answered: what Maia said tells more than that it
+// after returns e, a try without an answer, as what a call came to whose try before was answered: what Maia said says more than that it
 // said nothing the next time. Only a try that may have been carried out stays what it is, as that counts more.
 func (e *Error) after(answered *Error) *Error {
 	if e.ambiguous {

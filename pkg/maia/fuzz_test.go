@@ -48,7 +48,8 @@ func fuzzClient(t *testing.T, media string, body []byte) *Client {
 
 func fuzzClientOn(t *testing.T, transport fuzzTransport) *Client {
 	t.Helper()
-	client, err := New(Config{Region: "eu1", ClientID: "api", ClientSecret: NewSecret(fuzzAPISecret), HTTPClient: &http.Client{Transport: transport}})
+	client, err := New(Config{Region: "eu1", ClientID: "api", ClientSecret: NewSecret(fuzzAPISecret),
+		HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,8 @@ func fuzzClientOn(t *testing.T, transport fuzzTransport) *Client {
 
 // said is all that an error about an unusable answer may say: nothing that comes from the answer.
 var said = regexp.MustCompile(`^maia: [a-z ]+( ` + fuzzAgent + `)?: (invalid reply|outcome unknown: [a-z ;,]+)(: status 200)?: ` +
-	`(the answer is [A-Za-z0-9 ]+|(agentId|agentStatus|connected|clientId|clientSecret|results(\.(agentId|agentStatus|connected))?) (is|has) [a-zA-Z0-9 ]+|client (ID|secret) (is|has|contains) [a-zA-Z0-9 -]+|page [0-9]+ repeats earlier ones|more than 400 pages)$`)
+	`(the answer is [A-Za-z0-9 ]+|(agentId|agentStatus|connected|clientId|clientSecret|results(\.(agentId|agentStatus|connected))?) ` +
+	`(is|has) [a-zA-Z0-9 ]+|client (ID|secret) (is|has|contains) [a-zA-Z0-9 -]+|page [0-9]+ repeats earlier ones|more than 400 pages)$`)
 
 func mustBeInvalid(t *testing.T, err error, kind error) {
 	t.Helper()
@@ -92,14 +94,19 @@ func top(body []byte, name string) (values []any) {
 // error that quotes nothing, and after a refresh the outcome is unknown.
 func FuzzCredentialsReply(f *testing.F) {
 	for _, sample := range []string{
-		`{"clientId":"client","clientSecret":"` + fuzzSecret + `"}`, `{"clientId":"client","clientSecret":"` + fuzzSecret + `","x":[{"clientSecret":7}]}`,
+		`{"clientId":"client","clientSecret":"` + fuzzSecret + `"}`, `{"clientId":"client","clientSecret":"` + fuzzSecret +
+			`","x":[{"clientSecret":7}]}`,
 		`{"clientId":"client","clientSecret":"` + fuzzSecret + `","clientSecret":"another-secret"}`,
 		`{"clientId":"client","clientSecret":"` + fuzzSecret + `","CLIENTSECRET":"another-secret"}`,
 		`{"clientId":"client","client\u0053ecret":"` + fuzzSecret + `","clientId":"another"}`,
-		`{"clientId":"client","clientSecret":"●●●●●●●●●●"}`, `{"clientId":"client","clientSecret":"abcdefgh\u200bijkl"}`, `{"clientId":"client","clientSecret":"abcdefgh\ud800ijkl"}`,
-		"{\"clientId\":\"client\",\"clientSecret\":\"abcdefgh\xffijkl\"}", "\ufeff{}", `{"clientId":"client","clientSecret":"********"}`, `{"clientId":"client","clientSecret":"short"}`,
-		`{"clientId":"client","clientSecret":null}`, `{"clientId":"client","clientSecret":["` + fuzzSecret + `"]}`, `{"clientId":7,"clientSecret":"` + fuzzSecret + `"}`,
-		`["` + fuzzSecret + `"]`, `"` + fuzzSecret, ``, `null`, strings.Repeat(`{"a":`, 10_001), strings.Repeat(`[`, 5000) + strings.Repeat(`]`, 5000),
+		`{"clientId":"client","clientSecret":"●●●●●●●●●●"}`, `{"clientId":"client","clientSecret":"abcdefgh\u200bijkl"}`,
+		`{"clientId":"client","clientSecret":"abcdefgh\ud800ijkl"}`,
+		"{\"clientId\":\"client\",\"clientSecret\":\"abcdefgh\xffijkl\"}", "\ufeff{}", `{"clientId":"client","clientSecret":"********"}`,
+		`{"clientId":"client","clientSecret":"short"}`,
+		`{"clientId":"client","clientSecret":null}`, `{"clientId":"client","clientSecret":["` + fuzzSecret + `"]}`,
+		`{"clientId":7,"clientSecret":"` + fuzzSecret + `"}`,
+		`["` + fuzzSecret + `"]`, `"` + fuzzSecret, ``, `null`, strings.Repeat(`{"a":`, 10_001),
+		strings.Repeat(`[`, 5000) + strings.Repeat(`]`, 5000),
 	} {
 		f.Add("application/json", []byte(sample))
 	}
@@ -137,11 +144,16 @@ func FuzzCredentialsReply(f *testing.F) {
 // FuzzAgentReply: an agent is accepted if it is the one that was asked for, and reads the same when it is written again.
 func FuzzAgentReply(f *testing.F) {
 	for _, sample := range []string{
-		`{"agentId":"` + fuzzAgent + `","agentStatus":"RUNNING","agentType":"data_productivity_cloud","cloudProvider":"aws","connected":true,"deployment":"fargate","description":"d","name":"n","versionDetails":{"agentVersion":"10.1","trackName":"current"}}`,
+		`{"agentId":"` + fuzzAgent + `","agentStatus":"RUNNING","agentType":"data_productivity_cloud",` +
+			`"cloudProvider":"aws","connected":true,"deployment":"fargate","description":"d","name":"n",` +
+			`"versionDetails":{"agentVersion":"10.1","trackName":"current"}}`,
 		`{"agentId":"` + strings.ToUpper(fuzzAgent) + `","agentStatus":"pausing","pausedUntil":"2026-03-01T12:00:00.123456789+02:00"}`,
-		`{"agentId":"` + fuzzAgent + `","pausedUntil":"9999-12-31T23:59:59-01:00"}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":"0000-01-01T00:00:00+01:00"}`,
-		`{"agentId":"7c9e6679-7425-40de-944b-e07fc1f90ae7"}`, `{"agentId":"` + fuzzAgent + `","connected":"` + fuzzSecret + `"}`, `{"agentId":"` + fuzzAgent + `","versionDetails":[1]}`,
-		`{"agentId":"` + fuzzAgent + `","agentStatus":"İ"}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":1772366400123}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":"2026-03-01T13:00:00+0100"}`,
+		`{"agentId":"` + fuzzAgent + `","pausedUntil":"9999-12-31T23:59:59-01:00"}`,
+		`{"agentId":"` + fuzzAgent + `","pausedUntil":"0000-01-01T00:00:00+01:00"}`,
+		`{"agentId":"7c9e6679-7425-40de-944b-e07fc1f90ae7"}`, `{"agentId":"` + fuzzAgent + `","connected":"` + fuzzSecret + `"}`,
+		`{"agentId":"` + fuzzAgent + `","versionDetails":[1]}`,
+		`{"agentId":"` + fuzzAgent + `","agentStatus":"İ"}`, `{"agentId":"` + fuzzAgent + `","pausedUntil":1772366400123}`,
+		`{"agentId":"` + fuzzAgent + `","pausedUntil":"2026-03-01T13:00:00+0100"}`,
 		`{"agentId":"` + fuzzAgent + `","pausedUntil":-1e308,"name":{},"versionDetails":{"agentVersion":7}}`, `null`, `{}`, ``, `[]`,
 	} {
 		f.Add([]byte(sample))
@@ -180,8 +192,10 @@ func FuzzAgentReply(f *testing.F) {
 func FuzzAgentListing(f *testing.F) {
 	one := `{"agentId":"` + fuzzAgent + `"}`
 	for _, sample := range []string{
-		`{"results":[` + one + `],"page":0,"size":25,"total":1}`, `{"results":[` + one + `],"size":1}`, `{"results":[],"size":0,"total":-1}`, `{"results":null}`,
-		`{"results":[` + one + `,` + strings.ToUpper(one[:12]) + `]}`, `{"results":[{"agentId":"` + fuzzSecret + `"}]}`, `{"results":[null]}`, `{"results":[` + one + `],"total":1e9,"size":-9223372036854775808}`,
+		`{"results":[` + one + `],"page":0,"size":25,"total":1}`, `{"results":[` + one + `],"size":1}`, `{"results":[],"size":0,"total":-1}`,
+		`{"results":null}`,
+		`{"results":[` + one + `,` + strings.ToUpper(one[:12]) + `]}`, `{"results":[{"agentId":"` + fuzzSecret + `"}]}`, `{"results":[null]}`,
+		`{"results":[` + one + `],"total":1e9,"size":-9223372036854775808}`,
 	} {
 		f.Add([]byte(sample))
 	}
@@ -204,9 +218,13 @@ func FuzzAgentListing(f *testing.F) {
 
 // FuzzProblem: whatever a server says of a failure, the error holds no secret, is one line, and is not long.
 func FuzzProblem(f *testing.F) {
-	f.Add(400, "application/problem+json", []byte(`{"type":"https://api.matillion.com/problems/bad-request","title":"Bad Request","status":400,"detail":"no such command","instance":"/v1/agents/{agentId}/commands"}`), "", "")
-	f.Add(403, "application/json; charset=utf-8", []byte(`{"title":"`+fuzzToken+`","detail":"Bearer ACCESS-TOKEN-\u0000do-not-print and ACCESS\u200b-TOKEN-do-not-print"}`), "https://"+fuzzToken+".test/"+fuzzAPISecret, "120")
-	f.Add(302, "application/json", []byte(`{"title":"\n\u2028\u202e","detail":"`+strings.Repeat("é", 300)+fuzzAPISecret+`"}`), "//"+fuzzAPISecret+"@"+fuzzAPISecret+":1/", "-1")
+	f.Add(400, "application/problem+json", []byte(`{"type":"https://api.matillion.com/problems/bad-request","title":"Bad Request",`+
+		`"status":400,"detail":"no such command","instance":"/v1/agents/{agentId}/commands"}`), "", "")
+	f.Add(403, "application/json; charset=utf-8",
+		[]byte(`{"title":"`+fuzzToken+`","detail":"Bearer ACCESS-TOKEN-\u0000do-not-print and ACCESS\u200b-TOKEN-do-not-print"}`),
+		"https://"+fuzzToken+".test/"+fuzzAPISecret, "120")
+	f.Add(302, "application/json", []byte(`{"title":"\n\u2028\u202e","detail":"`+strings.Repeat("é", 300)+fuzzAPISecret+`"}`),
+		"//"+fuzzAPISecret+"@"+fuzzAPISecret+":1/", "-1")
 	f.Add(404, "text/html", []byte("<html>"+fuzzToken), "%zz", "Wed, 21 Oct 2099 07:28:00 GMT")
 	f.Add(500, "application/json", []byte(`{"title":7}`), "", "9223372036854775807")
 	f.Fuzz(func(t *testing.T, status int, media string, body []byte, location, after string) {
@@ -236,7 +254,8 @@ func FuzzProblem(f *testing.F) {
 
 // FuzzRetryAfter: seconds or a date, or none: never in the past, and the seconds that are said.
 func FuzzRetryAfter(f *testing.F) {
-	for _, sample := range []string{"0", "120", "-1", "+5", " 7", "1.5", "1e3", "2147483647", "2147483648", "18446744073709551616", "0x10", "Wed, 21 Oct 2015 07:28:00 GMT", "Wednesday, 21-Oct-99 07:28:00 GMT",
+	for _, sample := range []string{"0", "120", "-1", "+5", " 7", "1.5", "1e3", "2147483647", "2147483648", "18446744073709551616", "0x10",
+		"Wed, 21 Oct 2015 07:28:00 GMT", "Wednesday, 21-Oct-99 07:28:00 GMT",
 		"Wed Oct 21 07:28:00 9999", "Fri, 31 Dec 9999 23:59:59 GMT", "soon", "", "١٢", "1_000", "120, 240"} {
 		f.Add(sample)
 	}
@@ -309,7 +328,8 @@ func FuzzTokenReply(f *testing.F) {
 
 // FuzzAgentID: what is taken for an agent's ID stays one part of a path.
 func FuzzAgentID(f *testing.F) {
-	for _, sample := range []string{fuzzAgent, strings.ToUpper(fuzzAgent), "", "-a", "..", "a/b", "a%2fb", "０", "a?b", strings.Repeat("a", 65)} {
+	for _, sample := range []string{fuzzAgent, strings.ToUpper(fuzzAgent), "", "-a", "..", "a/b", "a%2fb", "０", "a?b",
+		strings.Repeat("a", 65)} {
 		f.Add(sample)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
@@ -320,7 +340,8 @@ func FuzzAgentID(f *testing.F) {
 			return
 		}
 		u, err := url.Parse("https://eu1.api.matillion.com/dpc" + credentialsPath(id))
-		if err != nil || u.Path != "/dpc/v1/agents/"+id+"/credentials" || u.RawQuery != "" || u.Fragment != "" || u.EscapedPath() != u.Path || len(id) > maxAgentID {
+		if err != nil || u.Path != "/dpc/v1/agents/"+id+"/credentials" || u.RawQuery != "" || u.Fragment != "" || u.EscapedPath() != u.Path ||
+			len(id) > maxAgentID {
 			t.Errorf("%q gets into the path %q: %v", id, u, err)
 		}
 	})
@@ -330,17 +351,20 @@ func FuzzAgentID(f *testing.F) {
 // error that does not repeat what may be a password.
 func FuzzConfigURL(f *testing.F) {
 	for _, sample := range []string{
-		"https://eu1.api.matillion.com/dpc", "http://127.0.0.1:8080/dpc/", "http://[::1]/", "http://localhost.evil.test/", "https://user:" + fuzzSecret + "@host/", "https://host/?x=" + fuzzSecret,
-		"https://host/#" + fuzzSecret, "HTTPS://Host", "https://host\\@evil.test/", "https:host", "https:///x", "http://2130706433/", "https://host:" + fuzzSecret + "/", "https://ho st/", "https://host/\x00", "https://[fe80::1%25eth0]/",
+		"https://eu1.api.matillion.com/dpc", "http://127.0.0.1:8080/dpc/", "http://[::1]/", "http://localhost.evil.test/",
+		"https://user:" + fuzzSecret + "@host/", "https://host/?x=" + fuzzSecret,
+		"https://host/#" + fuzzSecret, "HTTPS://Host", "https://host\\@evil.test/", "https:host", "https:///x", "http://2130706433/",
+		"https://host:" + fuzzSecret + "/", "https://ho st/", "https://host/\x00", "https://[fe80::1%25eth0]/",
 	} {
 		f.Add(sample)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		var went []*url.URL
-		client, err := New(Config{APIURL: raw, TokenURL: raw, ClientID: "api", ClientSecret: NewSecret(fuzzAPISecret), HTTPClient: &http.Client{Transport: fuzzTransport(func(r *http.Request) *http.Response {
-			went = append(went, r.URL)
-			return fuzzAnswer(200, "application/json", []byte(`{"access_token":"x","agentId":"`+fuzzAgent+`"}`))
-		})}})
+		client, err := New(Config{APIURL: raw, TokenURL: raw, ClientID: "api", ClientSecret: NewSecret(fuzzAPISecret),
+			HTTPClient: &http.Client{Transport: fuzzTransport(func(r *http.Request) *http.Response {
+				went = append(went, r.URL)
+				return fuzzAnswer(200, "application/json", []byte(`{"access_token":"x","agentId":"`+fuzzAgent+`"}`))
+			})}})
 		named, parseErr := url.Parse(raw)
 		if raw == "" {
 			return // the default, or an error for want of a region
@@ -355,7 +379,8 @@ func FuzzConfigURL(f *testing.F) {
 			return // it cannot be reached
 		}
 		for _, u := range went {
-			if u.Hostname() != named.Hostname() || u.Port() != named.Port() || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && !Loopback(u.Hostname()) {
+			if u.Hostname() != named.Hostname() || u.Port() != named.Port() || u.User != nil || u.RawQuery != "" || u.Scheme != "https" &&
+				!Loopback(u.Hostname()) {
 				t.Errorf("%q: a request went to %q", raw, u)
 			}
 		}

@@ -51,7 +51,8 @@ func wired(t *testing.T, api func(conn net.Conn)) *maia.Client {
 		serving.Wait()
 	})
 	client, err := maia.New(maia.Config{
-		APIURL: "http://127.0.0.1/dpc", TokenURL: "http://127.0.0.1/token", ClientID: "api", ClientSecret: maia.NewSecret(apiSecret), HTTPClient: &http.Client{Transport: transport},
+		APIURL: "http://127.0.0.1/dpc", TokenURL: "http://127.0.0.1/token", ClientID: "api", ClientSecret: maia.NewSecret(apiSecret),
+		HTTPClient: &http.Client{Transport: transport},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +133,8 @@ func listen(t *testing.T, api func(out io.Writer)) (*maia.Client, *atomic.Int64)
 		api(counting{conn, &sent})
 	}))
 	t.Cleanup(server.Close)
-	client, err := maia.New(maia.Config{APIURL: server.URL + "/dpc", TokenURL: server.URL + "/token", ClientID: "api", ClientSecret: maia.NewSecret(apiSecret)})
+	client, err := maia.New(maia.Config{APIURL: server.URL + "/dpc", TokenURL: server.URL + "/token", ClientID: "api",
+		ClientSecret: maia.NewSecret(apiSecret)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +165,8 @@ func TestHostileFloods(t *testing.T) {
 	}
 	var bomb bytes.Buffer
 	writer := gzip.NewWriter(&bomb)
-	if _, err := writer.Write(append([]byte(`{"clientId":"client","clientSecret":"`+secret+`","x":"`), bytes.Repeat([]byte("x"), most)...)); err != nil || writer.Close() != nil {
+	if _, err := writer.Write(append([]byte(`{"clientId":"client","clientSecret":"`+secret+`","x":"`),
+		bytes.Repeat([]byte("x"), most)...)); err != nil || writer.Close() != nil {
 		t.Fatal(err)
 	}
 	const ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -176,17 +179,22 @@ func TestHostileFloods(t *testing.T) {
 		reads int64 // at most, in one call, with what is under way in buffers
 		says  string
 	}{
-		"a body":                 {flood(ok+"\r\n"+good, strings.Repeat(secret, 1000)), 8 << 20, "larger than 1048576 bytes"},
-		"chunks":                 {flood(ok+"Transfer-Encoding: chunked\r\n\r\n", "10000\r\n"+strings.Repeat(" ", 0x10000)+"\r\n"), 8 << 20, "larger than 1048576 bytes"},
-		"a body of a 400":        {flood("HTTP/1.1 400 Bad Request\r\n\r\n", strings.Repeat(secret, 1000)), 8 << 20, "status 400"},
-		"a gzip bomb":            {flood(ok+fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.String()), strings.Repeat(" ", 1<<20)), 8 << 20, "larger than 1048576 bytes"},
-		"headers":                {flood(ok, lines.String()), 4 << 20, "no complete answer"},
-		"one header":             {flood(ok+"X: ", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
-		"early hints":            {flood("", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 1000)), 4 << 20, "no complete answer"},
-		"a status line":          {flood("HTTP/1.1 200 ", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
-		"chunk extensions":       {flood(ok+"Transfer-Encoding: chunked\r\n\r\n1;", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
-		"trailers":               {flood(ok+"Transfer-Encoding: chunked\r\nTrailer: X-0\r\n\r\n"+fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(good), good), lines.String()), 4 << 20, "no complete answer"},
-		"a length that is a lie": {flood(ok+"Content-Length: 9223372036854775807\r\n\r\n", strings.Repeat(" ", 1000)), 8 << 20, "larger than 1048576 bytes"},
+		"a body": {flood(ok+"\r\n"+good, strings.Repeat(secret, 1000)), 8 << 20, "larger than 1048576 bytes"},
+		"chunks": {flood(ok+"Transfer-Encoding: chunked\r\n\r\n", "10000\r\n"+strings.Repeat(" ", 0x10000)+"\r\n"), 8 << 20,
+			"larger than 1048576 bytes"},
+		"a body of a 400": {flood("HTTP/1.1 400 Bad Request\r\n\r\n", strings.Repeat(secret, 1000)), 8 << 20, "status 400"},
+		"a gzip bomb": {flood(ok+fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.String()),
+			strings.Repeat(" ", 1<<20)), 8 << 20, "larger than 1048576 bytes"},
+		"headers":    {flood(ok, lines.String()), 4 << 20, "no complete answer"},
+		"one header": {flood(ok+"X: ", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
+		"early hints": {flood("", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 1000)), 4 << 20,
+			"no complete answer"},
+		"a status line":    {flood("HTTP/1.1 200 ", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
+		"chunk extensions": {flood(ok+"Transfer-Encoding: chunked\r\n\r\n1;", strings.Repeat("x", 1000)), 4 << 20, "no complete answer"},
+		"trailers": {flood(ok+"Transfer-Encoding: chunked\r\nTrailer: X-0\r\n\r\n"+fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(good),
+			good), lines.String()), 4 << 20, "no complete answer"},
+		"a length that is a lie": {flood(ok+"Content-Length: 9223372036854775807\r\n\r\n", strings.Repeat(" ", 1000)), 8 << 20,
+			"larger than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, sent := listen(t, test.api)
@@ -251,23 +259,35 @@ func TestHostileEncodings(t *testing.T) {
 	}
 }
 
-// What must never get into a store, beside what TestBadCredentialsReplies has: what a mask draws, what was garbled on its way, what
+// What must never get into a store, in addition to what TestBadCredentialsReplies has: what a mask draws, what was garbled on its way, what
 // cannot be seen, and what is there twice.
 func TestHostileCredentials(t *testing.T) {
 	for name, test := range map[string]struct{ body, says string }{
-		"a mask of other bullets":    {`{"clientId":"client","clientSecret":"●●●●●●●●●●●●"}`, "client secret contains characters that are not ASCII"},
-		"a mask of middle dots":      {`{"clientId":"client","clientSecret":"abcd········wxyz"}`, "client secret contains characters that are not ASCII"},
-		"bytes that are not UTF-8":   {"{\"clientId\":\"client\",\"clientSecret\":\"" + secret + "\xff\"}", "client secret contains characters that are not ASCII"},
-		"half of a surrogate pair":   {`{"clientId":"client","clientSecret":"` + secret + `\ud83d"}`, "client secret contains characters that are not ASCII"},
-		"a space of no width":        {`{"clientId":"client","clientSecret":"` + secret + `\u200b"}`, "client secret contains characters that are not ASCII"},
-		"a mark of the byte order":   {`{"clientId":"client","clientSecret":"\ufeff` + secret + `"}`, "client secret contains characters that are not ASCII"},
-		"a letter like another":      {`{"clientId":"сlient","clientSecret":"` + secret + `"}`, "client ID contains characters that are not ASCII"},
-		"a delete character":         {`{"clientId":"client","clientSecret":"` + secret + `\u007f"}`, "white space or control"},
-		"two secrets":                {`{"clientId":"client","clientSecret":"` + secret + `","clientSecret":"another-secret"}`, "clientSecret is there more than once"},
-		"two secrets, in other case": {`{"clientId":"client","clientSecret":"` + secret + `","clientsecret":"another-secret"}`, "clientSecret is there more than once"},
-		"two secrets, escaped":       {`{"clientId":"client","client\u0053ecret":"` + secret + `","clientSecret":"another-secret"}`, "clientSecret is there more than once"},
-		"two clients":                {`{"clientId":"client","clientSecret":"` + secret + `","clientId":"another"}`, "clientId is there more than once"},
-		"an abyss":                   {`{"clientId":"client","clientSecret":"` + secret + `","x":` + strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000) + `}`, "not valid JSON"},
+		"a mask of other bullets": {`{"clientId":"client","clientSecret":"●●●●●●●●●●●●"}`,
+			"client secret contains characters that are not ASCII"},
+		"a mask of middle dots": {`{"clientId":"client","clientSecret":"abcd········wxyz"}`,
+			"client secret contains characters that are not ASCII"},
+		"bytes that are not UTF-8": {"{\"clientId\":\"client\",\"clientSecret\":\"" + secret + "\xff\"}",
+			"client secret contains characters that are not ASCII"},
+		"half of a surrogate pair": {`{"clientId":"client","clientSecret":"` + secret + `\ud83d"}`,
+			"client secret contains characters that are not ASCII"},
+		"a space of no width": {`{"clientId":"client","clientSecret":"` + secret + `\u200b"}`,
+			"client secret contains characters that are not ASCII"},
+		"a mark of the byte order": {`{"clientId":"client","clientSecret":"\ufeff` + secret + `"}`,
+			"client secret contains characters that are not ASCII"},
+		"a letter like another": {`{"clientId":"сlient","clientSecret":"` + secret + `"}`,
+			"client ID contains characters that are not ASCII"},
+		"a delete character": {`{"clientId":"client","clientSecret":"` + secret + `\u007f"}`, "white space or control"},
+		"two secrets": {`{"clientId":"client","clientSecret":"` + secret + `","clientSecret":"another-secret"}`,
+			"clientSecret is there more than once"},
+		"two secrets, in other case": {`{"clientId":"client","clientSecret":"` + secret + `","clientsecret":"another-secret"}`,
+			"clientSecret is there more than once"},
+		"two secrets, escaped": {`{"clientId":"client","client\u0053ecret":"` + secret + `","clientSecret":"another-secret"}`,
+			"clientSecret is there more than once"},
+		"two clients": {`{"clientId":"client","clientSecret":"` + secret + `","clientId":"another"}`,
+			"clientId is there more than once"},
+		"an abyss": {`{"clientId":"client","clientSecret":"` + secret + `","x":` + strings.Repeat("[", 200_000) +
+			strings.Repeat("]", 200_000) + `}`, "not valid JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, withToken(func(*http.Request) (*http.Response, error) { return answer(200, test.body), nil }))
@@ -314,7 +334,8 @@ func TestHostileDowngrade(t *testing.T) {
 			w.Header().Set("Refresh", "0; url="+plain.URL)
 			http.Redirect(w, r, plain.URL+r.URL.Path, http.StatusPermanentRedirect)
 		}))
-		client, err := maia.New(maia.Config{APIURL: server.URL + "/dpc", TokenURL: server.URL + "/token", ClientID: "api", ClientSecret: maia.NewSecret(apiSecret), HTTPClient: server.Client()})
+		client, err := maia.New(maia.Config{APIURL: server.URL + "/dpc", TokenURL: server.URL + "/token", ClientID: "api",
+			ClientSecret: maia.NewSecret(apiSecret), HTTPClient: server.Client()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 
 // onceBody is a request body that knows whether any of it may have left the process. It serves the one question that matters after a
 // refresh without an answer: can Maia have got it? No action is carried out without its body, so a body that nobody has read is proof
-// that it was not; that holds for failed look-ups, refused connections and TLS handshakes alike, under any RoundTripper. A body
+// that it was not; that holds for failed name resolution, refused connections and TLS handshakes alike, under any RoundTripper. A body
 // that was read may not have been sent either; that is called unknown all the same, which is the safe side.
 //
 // It also keeps net/http from sending the request twice. The Transport replays a request on another connection by itself if it has

@@ -56,7 +56,7 @@ const (
 	mostMillis  = 253402300800_000 // the year 10000
 )
 
-// sinceEpoch tells seconds from milliseconds by their size.
+// sinceEpoch distinguishes seconds from milliseconds by their size.
 func sinceEpoch(number float64) time.Time {
 	if number < leastMillis {
 		number *= 1000

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// leastPart is how many characters of a base64 text must be a secret's alone to be looked for in the middle of a longer one.
+// leastPart is how many characters of a base64 text must be a secret's alone to be searched for in the middle of a longer one.
 const leastPart = 8
 
-// Redact replaces the secrets in a text that somebody else wrote (a service, a library, a template), wherever they stand in one of these
+// Redact replaces the secrets in a text that another program wrote (a service, a library, a template), wherever they stand in one of these
 // forms: as they are, escaped for JSON or a Go string, once or twice, escaped for a URL, in base64, alone or in the middle of something
 // longer. It knows no secrets but those it is given, and finds no parts of one: a text that may hold others is not to be passed on.
 func Redact(text string, secrets ...Secret) string {

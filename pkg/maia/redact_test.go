@@ -26,7 +26,8 @@ func quoteJSON(t testing.TB, value string) string {
 
 // However a text has a secret in it, nothing is left of it, and everything else stays.
 func TestRedact(t *testing.T) {
-	for _, value := range []string{secret, `a"quoted\ <&> secret/with+signs=%`, `"both-ends"`, `\\\\\\\\`, "line\nfeed-in-it", "short", "ünïcödé-secret"} {
+	for _, value := range []string{secret, `a"quoted\ <&> secret/with+signs=%`, `"both-ends"`, `\\\\\\\\`, "line\nfeed-in-it", "short",
+		"ünïcödé-secret"} {
 		std, safe := base64.StdEncoding, base64.URLEncoding
 		for name, written := range map[string]string{
 			"as it is":           value,
@@ -54,7 +55,8 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// In the middle of something that was encoded as a whole (a Basic header, a release record, a Secret's data) it is found wherever it stands.
+// In the middle of something that was encoded as a whole (a Basic header, a release record, a Secret's data) it is found wherever it
+// stands.
 func TestRedactInTheMiddleOfBase64(t *testing.T) {
 	for before := range 7 {
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {

@@ -205,7 +205,7 @@ func TestRefreshWithoutConnection(t *testing.T) {
 	}
 }
 
-// rawServer speaks just enough HTTP to misbehave: on each connection it answers the first request and does what it is told with the
+// rawServer speaks just enough HTTP to misbehave: on each connection it answers the first request and does what it is given with the
 // second.
 type rawServer struct {
 	net.Listener

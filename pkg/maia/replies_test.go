@@ -34,7 +34,8 @@ func TestBadCredentialsReplies(t *testing.T) {
 		{"masked", "", `{"clientId":"client","clientSecret":"****"}`, "client secret is masked"},
 		{"bullets", "", `{"clientId":"client","clientSecret":"••••••••"}`, "client secret is masked"},
 		{"short", "", `{"clientId":"client","clientSecret":"short"}`, "fewer than 8"},
-		{"10 MB", "", `{"clientId":"client","clientSecret":"` + secret + `","x":"` + strings.Repeat(secret, 400_000) + `"}`, "larger than 1048576 bytes"},
+		{"10 MB", "", `{"clientId":"client","clientSecret":"` + secret + `","x":"` + strings.Repeat(secret, 400_000) + `"}`,
+			"larger than 1048576 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			posts := 0

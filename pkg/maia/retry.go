@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	maxAttempts  = 5                      // of one call that may be repeated
-	firstTimeout = 15 * time.Second       // of the first of them: most answers come within a second, and those that are lost never do
-	laterTimeout = 30 * time.Second       // of each other one, so that what is only slow is answered in the end; and of a call that is sent once
+	maxAttempts  = 5                // of one call that may be repeated
+	firstTimeout = 15 * time.Second // of the first of them: most answers come within a second, and those that are lost never do
+	// of each other one, so that what is only slow is answered in the end; and of a call that is sent once
+	laterTimeout = 30 * time.Second
 	firstBackoff = 500 * time.Millisecond // doubles from attempt to attempt, with jitter
 	maxWait      = 5 * time.Minute        // a Retry-After beyond it is reported, not waited for
 )
@@ -24,7 +25,7 @@ func timeoutOf(attempt int) time.Duration {
 	return laterTimeout
 }
 
-// retry runs f up to maxAttempts times, as long as it fails in a way that one more try may mend and ctx leaves time to wait. It
+// retry runs f up to maxAttempts times, as long as it fails in a way that one more try may repair and ctx leaves time to wait. It
 // returns f's last error, which names the last answer that there was.
 func retry(ctx context.Context, f func(attempt int) *Error) *Error {
 	var answered *Error

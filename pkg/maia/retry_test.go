@@ -208,10 +208,14 @@ func TestErrorNamesTheLastAnswer(t *testing.T) {
 		kind  error
 		parts []string
 	}{
-		{"the connection breaks", maiatest.Fault{Kind: maiatest.DropBefore}, 0, maia.ErrUnavailable, []string{"tried again: no complete answer", "EOF"}},
-		{"it takes too long", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, 0, maia.ErrUnavailable, []string{"tried again: no complete answer", "timed out"}},
-		{"the caller's deadline", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, time.Minute, context.DeadlineExceeded, []string{"tried again: no answer in time"}},
-		{"the caller cancels", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, -time.Minute, context.Canceled, []string{"tried again: cancelled"}},
+		{"the connection breaks", maiatest.Fault{Kind: maiatest.DropBefore}, 0, maia.ErrUnavailable,
+			[]string{"tried again: no complete answer", "EOF"}},
+		{"it takes too long", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, 0, maia.ErrUnavailable,
+			[]string{"tried again: no complete answer", "timed out"}},
+		{"the caller's deadline", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, time.Minute, context.DeadlineExceeded,
+			[]string{"tried again: no answer in time"}},
+		{"the caller cancels", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Hour}, -time.Minute, context.Canceled,
+			[]string{"tried again: cancelled"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -114,7 +114,7 @@ func (t *tokenCache) fetch(ctx context.Context, timeout time.Duration) (token Se
 	}
 	got, err := config.Token(context.WithValue(attempt, oauth2.HTTPClient, &client))
 
-	// What went wrong is told from the recorder, as oauth2's errors quote the answer.
+	// What went wrong is taken from the recorder, as oauth2's errors quote the answer.
 	status := recorder.status
 	switch {
 	case errors.Is(recorder.err, errTooLarge):

@@ -168,7 +168,8 @@ func TestTokenErrors(t *testing.T) {
 		kind   error
 		parts  []string
 	}{
-		{"401", answer(401, `{"error":"invalid_client",`+hostile+`}`), maia.ErrUnauthorized, []string{"MAIA API credential", "invalid_client", "status 401"}},
+		{"401", answer(401, `{"error":"invalid_client",`+hostile+`}`), maia.ErrUnauthorized,
+			[]string{"MAIA API credential", "invalid_client", "status 401"}},
 		{"400 invalid_client", answer(400, `{"error":"invalid_client",`+hostile+`}`), maia.ErrUnauthorized, []string{"MAIA API credential"}},
 		{"400 unauthorized_client", answer(400, `{"error":"unauthorized_client"}`), maia.ErrUnauthorized, nil},
 		{"403 access_denied", answer(403, `{"error":"access_denied"}`), maia.ErrUnauthorized, []string{"access_denied"}},
@@ -176,10 +177,12 @@ func TestTokenErrors(t *testing.T) {
 		{"400 with a secret for a code", answer(400, `{"error":"`+apiSecret+`"}`), maia.ErrRejected, []string{"status 400"}},
 		{"400 with a secret like a code", answer(400, `{"error":"some_secret_value"}`), maia.ErrRejected, []string{"status 400"}},
 		{"400 HTML", answer(400, apiSecret, "Content-Type", "text/html"), maia.ErrRejected, nil},
-		{"400 form", answer(400, "error=invalid_client&x="+apiSecret, "Content-Type", "application/x-www-form-urlencoded"), maia.ErrUnauthorized, nil},
+		{"400 form", answer(400, "error=invalid_client&x="+apiSecret, "Content-Type", "application/x-www-form-urlencoded"), maia.ErrUnauthorized,
+			nil},
 		{"404", answer(404, apiSecret), maia.ErrRejected, []string{"check the token URL"}},
 		{"500", answer(500, apiSecret), maia.ErrUnavailable, []string{"status 500"}},
-		{"redirect", answer(307, apiSecret, "Location", "https://evil.test/"+apiSecret), maia.ErrInvalidReply, []string{"status 307", "evil.test"}},
+		{"redirect", answer(307, apiSecret, "Location", "https://evil.test/"+apiSecret), maia.ErrInvalidReply,
+			[]string{"status 307", "evil.test"}},
 		{"200 with an error", answer(200, `{"error":"invalid_scope",`+hostile+`}`), maia.ErrInvalidReply, []string{"no token", "invalid_scope"}},
 		{"200 HTML", answer(200, `<html>`+apiSecret, "Content-Type", "text/html"), maia.ErrInvalidReply, nil},
 		{"200 empty", answer(200, ``), maia.ErrInvalidReply, nil},
@@ -187,8 +190,10 @@ func TestTokenErrors(t *testing.T) {
 		{"access_token of another type", answer(200, `{"access_token":["`+apiToken+`"]}`), maia.ErrInvalidReply, nil},
 		{"expires_in of another type", answer(200, `{"access_token":"x","expires_in":"`+apiToken+`"}`), maia.ErrInvalidReply, nil},
 		{"another token_type", answer(200, `{"access_token":"x","token_type":"`+apiToken+`"}`), maia.ErrInvalidReply, []string{"token_type"}},
-		{"a token with a line feed", answer(200, `{"access_token":"`+apiToken+`\nX-Evil: 1"}`), maia.ErrInvalidReply, []string{"access_token contains"}},
-		{"too large", answer(200, `{"access_token":"`+strings.Repeat(apiToken, 1<<19)+`"}`), maia.ErrInvalidReply, []string{"larger than 1048576 bytes"}},
+		{"a token with a line feed", answer(200, `{"access_token":"`+apiToken+`\nX-Evil: 1"}`), maia.ErrInvalidReply,
+			[]string{"access_token contains"}},
+		{"too large", answer(200, `{"access_token":"`+strings.Repeat(apiToken, 1<<19)+`"}`), maia.ErrInvalidReply,
+			[]string{"larger than 1048576 bytes"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := newClient(t, roundTrip(func(*http.Request) (*http.Response, error) { return tt.answer, nil }))

@@ -52,7 +52,7 @@ func (r *run) facts() *facts {
 // after is what a step makes of what was seen.
 func (r *run) after(step Step) Observation { return After(r.seen, step, r.rotator.Policy, time.Now()) }
 
-// took goes on with what a step has made of what was seen, and with the note as it was saved.
+// took goes on with the observation that a step leads to, and with the note as it was saved.
 func (r *run) took(step Step) {
 	note := r.seen.Platform.Note
 	r.seen = r.after(step)
@@ -200,8 +200,8 @@ func (r *run) store(step Step) error {
 	return nil
 }
 
-// complete has the platform record what the store holds already. That it still cannot is no failure of this step: what is in the way
-// is seen again.
+// complete has the platform record what the store holds already. If it still cannot, the step has not failed: the next
+// observation shows what is in the way.
 func (r *run) complete(step Step) error {
 	if err := r.noteSettled(); err != nil {
 		return err
@@ -233,8 +233,8 @@ func (r *run) restart(step Step) error {
 	return nil
 }
 
-// noteOrder makes the order of a restart durable. Where that fails it is tried again with the next note: the instances come up
-// all the same, and a later run that does not find it restarts them once more at worst.
+// noteOrder makes the order of a restart durable. If that fails, it is tried again with the next note: the instances come up all
+// the same, and at worst a later run, which does not know the order, restarts them once more.
 func (r *run) noteOrder() {
 	if noted := r.seen.Platform.Note.Ordered; r.ordered == nil || noted != nil && r.ordered.equal(*noted) {
 		return
@@ -291,8 +291,8 @@ func (r *run) noteResumed() error {
 	return r.saveNote(note)
 }
 
-// keepClaim notes a pause that could not be taken back, so that the next run knows it: as Maia shows it, or, where Maia has accepted the
-// PAUSE and could not be read since, without an end.
+// keepClaim notes a pause that could not be taken back, so that the next run knows it. It notes the pause as Maia shows it; if
+// Maia has accepted the PAUSE and could not be read since, without an end.
 func (r *run) keepClaim() error {
 	note := r.seen.Platform.Note
 	own := note.Paused
@@ -315,8 +315,8 @@ func (r *run) keepClaim() error {
 	return nil
 }
 
-// takePauseOver makes an earlier run's pause this run's, before it is taken back: another run that goes on with it, and has
-// noted so since this run read the note, must not find the runner at work when it refreshes.
+// takePauseOver notes an earlier run's pause as this run's, before it resumes the runner, and reads everything once more: if
+// another run goes on with the same pause, that one must not find the runner at work when it refreshes.
 func (r *run) takePauseOver() error {
 	note := r.seen.Platform.Note
 	note.Paused = r.seen.confirmed()
@@ -358,7 +358,7 @@ func (r *run) done() error {
 	return nil
 }
 
-// noteSettled notes what is settled, and counts what was settled by it.
+// noteSettled notes what is settled, and counts in the report what that has settled.
 func (r *run) noteSettled() error {
 	f := r.facts()
 	after := f.afterDone()

@@ -7,10 +7,9 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// After is what a pass of a step that succeeds makes of an observation, with the reads that follow as they are hoped for. The engine
-// goes on with it where it does not read anew, and [Plan] goes on with it alone.
-//
-// Two steps take two passes: Pause is sent, and then confirmed in the note; Refresh is announced in the note, and then sent.
+// After is the observation to which a step leads if it succeeds and the reads that follow show what is hoped for. The engine goes
+// on with it where it does not read anew; [Plan] goes on with it alone. Two steps take two passes: Pause is sent, and then
+// confirmed in the note; Refresh is announced in the note, and then sent.
 func After(o Observation, step Step, p Policy, now time.Time) Observation {
 	f := o.facts(p, now)
 	note := &o.Platform.Note
@@ -69,8 +68,8 @@ func After(o Observation, step Step, p Policy, now time.Time) Observation {
 // intentTime is how long after its intent was noted a refresh may be sent: the quiet time counts from the note.
 const intentTime = time.Minute
 
-// announced reports whether the noted intent is this run's and stands: it is over what Maia holds now, and not too old. By it later
-// runs know whether the refresh was carried out, and until when it may be.
+// announced reports whether the noted intent is this run's, names the secret that Maia holds now, and is not too old. Later runs
+// need such an intent: it shows them whether the refresh was carried out, and until when it may be.
 func (f *facts) announced() bool {
 	intent := f.Platform.Note.Intent
 	if request := f.requested(); request != nil && f.intent == intentUnsent && intent.Answers != request.ID {
@@ -111,7 +110,7 @@ func (f *facts) afterSending() Observation {
 	return o
 }
 
-// keptPause is what a run remembers of the pause when it cuts the runner off, by which the end that Maia shows may change.
+// keptPause is what a run remembers of the pause when it cuts the runner off: from then on Maia may show another end for it.
 func (f *facts) keptPause() PauseState {
 	switch {
 	case f.pause == PauseOperators && f.Platform.Note.Paused == nil:
@@ -147,7 +146,7 @@ func (f *facts) afterStore(step Step) Observation {
 	return o
 }
 
-// afterDone notes what is settled: the outcome of a refresh, and, but for [Stage], that the instances run with what is valid.
+// afterDone notes the outcome of a refresh, and, but for [Stage], that the instances run with what is valid.
 func (f *facts) afterDone() Observation {
 	o := f.Observation
 	o.Platform.Note = f.settledNote()
@@ -183,8 +182,8 @@ func (f *facts) settledNote() Note {
 	return note
 }
 
-// settledPause is what the note is to say of the pause of a runner that was seen back, and what the run remembers of it. A pause that
-// is ours keeps being so, though the note says from now on that the runner is back.
+// settledPause is what the note is to say of the pause of a runner that was seen back, and what the run remembers of it. A pause
+// of ours stays ours, though the note says from now on that the runner is back.
 func (f *facts) settledPause() (*OwnPause, PauseState) {
 	own, kept := f.Platform.Note.Paused, f.Run.PauseKept
 	if own == nil {

@@ -76,21 +76,21 @@ func (f *facts) ours() bool {
 // doubtTime is how long a run reads a doubtful secret again before it believes it.
 const doubtTime = time.Minute
 
-// doubtful reports whether what Maia shows is more likely a stale read than a refresh by another writer: that would have cut the
-// runner off, which is connected with what the store holds.
+// doubtful reports whether what Maia shows is probably a stale read, and no refresh by another writer: such a refresh would have
+// cut off the runner, which is connected with what the store holds.
 func (f *facts) doubtful() bool {
 	applied := f.Platform.Note.Applied
 	return f.Agent.Connected && !f.ours() && applied == f.inStore && applied != f.fingerprint
 }
 
-// agreed reports whether Maia was ever seen to hold what a store held and a runner connected with.
+// agreed reports whether Maia was ever seen to hold what the store held while the runner was connected with it.
 func (f *facts) agreed() bool {
 	note := f.Platform.Note
 	return note.Applied != "" || note.Intent != nil || note.LastRotation != nil
 }
 
-// adoption is what the note is to say of a valid secret that no refresh of ours has made; nil if it says so already, or
-// nothing is known of what was before.
+// adoption is what the note is to say of a valid secret that no refresh of ours has made; nil if the note says so already, or if
+// the secret before it is not known.
 func (f *facts) adoption() *Adoption {
 	note := f.Platform.Note
 	over := note.Applied
@@ -110,7 +110,7 @@ func (f *facts) undelivered() bool {
 	return applied != f.fingerprint && applied != AppliedNothing
 }
 
-// restartOwed reports whether no instances have been seen running with the valid secret, and the ones before are dead or to be
+// restartOwed reports whether no instances were seen running with the valid secret, while those from before are dead or to be
 // replaced.
 func (f *facts) restartOwed() bool {
 	applied := f.Platform.Note.Applied

@@ -18,7 +18,8 @@ func (r *run) failed(what string, err error) error {
 		return Within(what, err)
 	}
 	backoff := min(time.Second<<min(r.failures-1, 6), maxBackoff)
-	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, LogError(err), "in_ms", backoff.Milliseconds())
+	r.log.WarnContext(r.ctx, "an action failed and is tried again", "action", what, "try", r.failures, LogError(err), "in_ms",
+		backoff.Milliseconds())
 	if waited := sleep(r.ctx, backoff); waited != nil {
 		return Within(what, err)
 	}
@@ -35,15 +36,14 @@ func (r *run) giveUp(err error) error {
 	return AsError(err, r.state())
 }
 
-// pauseOver reports whether a pause of ours is seen to be over: the runner runs, or is paused by an operator. A status that says
-// neither is no sign of it.
+// pauseOver reports whether a pause of ours is certainly over: the runner runs, or is paused by an operator.
 func (r *run) pauseOver() bool {
 	pause := r.facts().pause
 	return pause == NotPaused || pause == PauseOperators
 }
 
-// cleanUp resumes a pause of ours, and takes back an intent that was not sent. It may be called when the caller has gone,
-// and so has a little time of its own.
+// cleanUp resumes a pause of ours, and takes back an intent that was not sent. The caller's context may have ended, so it has a
+// little time of its own.
 func (r *run) cleanUp() error {
 	r.endCritical()
 	left := cleanupTime

@@ -34,8 +34,7 @@ type Step struct {
 	Reason string
 	// Credentials are what Store stores.
 	Credentials maia.Credentials
-	// Owes says, for Store, that a restart must follow which nothing else would show to be missing: the note says so
-	// first.
+	// Owes says, for Store, that a restart must follow which nothing else would show to be missing: the note says so first.
 	Owes bool
 	// Refusal is the error of Refuse, of a Resume that cleans up before it, and of a Done that leaves something to a person.
 	Refusal *Error
@@ -152,9 +151,9 @@ func (f *facts) decide() Step {
 // agentStreaming is the type of agents that are refused.
 const agentStreaming = "streaming"
 
-// concurrentRefresh is, for a healing run, until when the run that noted an intent may be in the middle of its refresh; zero if none
-// is. That run stores the answer itself, sooner than any other could. A platform where that takes longer has a lock, by which the two
-// do not meet.
+// concurrentRefresh is, for a healing run, until when another run may be in the middle of the refresh whose intent it noted; zero
+// if none is. That run stores the answer itself, sooner than any other could. A platform where storing takes longer has a lock
+// that keeps the two apart.
 func (f *facts) concurrentRefresh() (until time.Time) {
 	intent := f.Platform.Note.Intent
 	if f.Run.Mode != Heal || intent == nil || f.Platform.Free {
@@ -163,7 +162,7 @@ func (f *facts) concurrentRefresh() (until time.Time) {
 	return intent.At.Add(maia.RefreshTimeout + DefaultStoreTime)
 }
 
-// awaitOutcome waits for a read of Maia's until a time, or until the run must end.
+// awaitOutcome reads Maia again until the given time, or until the run must end.
 func (f *facts) awaitOutcome(reason string, until time.Time) Step {
 	if f.now.Before(until) && f.now.Before(f.Run.Deadline) {
 		return Step{Kind: AwaitOutcome, Reason: reason}

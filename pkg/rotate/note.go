@@ -12,7 +12,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 )
 
-// AppliedNothing is the value of [Note.Applied] that says: whatever the instances run with, a restart is owed.
+// AppliedNothing is the value of [Note.Applied] which means that a restart is owed, whatever the instances run with.
 const AppliedNothing maia.Fingerprint = "none"
 
 // Note is what must outlive a run and cannot be seen from outside. It is small, readable by a person, and holds no
@@ -78,7 +78,7 @@ type Rotation struct {
 	Answers string `json:"answers,omitempty"`
 }
 
-// shown reports whether Maia has shown the pause, with its end. Of one that it shows without an end that is not known.
+// shown reports whether Maia has shown the pause, with its end. Without an end it is not known which pause Maia shows.
 func (p OwnPause) shown() bool { return p.Confirmed && !p.Until.IsZero() }
 
 // Adoption is a change of the secret that another writer made, in Maia's console for example, and a run of ours brought to
@@ -105,8 +105,8 @@ func parseStrictly[T any](text []byte) (parsed T, err error) {
 	return parsed, nil
 }
 
-// Of is the note if it is about an agent, or does not say about which; else the zero Note. What a store was seen to agree on with Maia
-// about one agent says nothing about another: else a platform that is made to name another runner's agent would adopt its secret.
+// Of is the note if it is about this agent, or names none; else the zero Note. What was noted about one agent says nothing about
+// another: otherwise a platform that is made to name another runner's agent would adopt that runner's secret.
 func (n Note) Of(agentID string) Note {
 	if n.Agent != "" && !strings.EqualFold(n.Agent, agentID) {
 		return Note{}

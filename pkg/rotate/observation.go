@@ -94,11 +94,12 @@ func (o *Observation) newest(secret, answer maia.Fingerprint) maia.Fingerprint {
 	return secret
 }
 
-// goesBack is for how long after an adoption a read may still show what was before.
+// goesBack is how long after an adoption a read may still show the secret before it.
 const goesBack = time.Hour
 
-// overrules reports whether what was adopted counts more than a read of what was before. We did not make it: the runner's
-// connection proves it, or a refresh of ours that replaced it; without these it is believed for a while only.
+// overrules reports whether an adopted secret counts more than a read that shows the one before it. No answer proves that the
+// adopted one is newer: the runner's connection does, or a refresh of ours that replaced it; otherwise it counts more for a while
+// only.
 func (o *Observation) overrules(adopted Adoption) bool {
 	note := o.Platform.Note
 	return o.Agent.Connected && note.Applied == adopted.New || note.LastRotation != nil && note.LastRotation.Over == adopted.New ||
@@ -132,7 +133,8 @@ func (o *Observation) unsent() bool {
 	return intent != nil && intent.By == o.Run.ID && o.Run.Sent == nil
 }
 
-// onlyPending reports whether what our refresh made is pending and was never where instances read: none can be connected.
+// onlyPending reports whether the outcome of our refresh is pending and was never where instances read it, so that none can be
+// connected.
 func (o *Observation) onlyPending() bool {
 	rotated := o.Platform.Note.LastRotation
 	return rotated != nil && o.Platform.Note.Applied != rotated.New &&

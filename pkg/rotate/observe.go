@@ -122,8 +122,8 @@ func (r *run) awaitAgent(holds func() bool, what string) error {
 	}
 }
 
-// heldUp reports whether so much time has passed since the last read or step (the machine hung, the process was stopped) that another
-// run may have changed what was seen. It must be read again before anything is done.
+// heldUp reports whether the last read or step was so long ago (the machine hung, the process was stopped) that another run may
+// have changed things since. Then everything must be read again before anything is done.
 func (r *run) heldUp() bool { return wall().Sub(r.alive) > maxHeldUp }
 
 // wall is the time without its monotonic reading, which stands still while a machine sleeps.

@@ -64,10 +64,11 @@ func (r PauseReads) next(until, at time.Time, drained bool) PauseReads {
 	return read
 }
 
-// whosePause decides by the pause's end. Where the end stood still when our pause was noted, another end is another pause, an
-// operator's, with two exceptions: where we have cut the runner off since, Maia may have set another end, and the pause counts as ours;
-// where the end has moved on with the clock, nothing shows whose it is. Where ends do not stand still, the note alone decides, for no
-// longer than a rotation may take. A note that was never confirmed claims a pause for as long as that may take to show.
+// whosePause decides by the pause's end. If the end stood still when our pause was noted, another end means another pause, an
+// operator's, with two exceptions: if we have cut the runner off since, Maia may have set another end, and the pause counts as
+// ours; if the end has moved on with the clock, nothing shows whose it is. If ends do not stand still, the note alone decides,
+// for no longer than a rotation may take. A note that was never confirmed claims a pause for as long as the pause may take to
+// show.
 func (f *facts) whosePause() PauseState {
 	own := f.Platform.Note.Paused
 	switch {
@@ -99,9 +100,8 @@ func (f *facts) whosePause() PauseState {
 	return PauseUnclear
 }
 
-// mayBeComputedAnew reports whether an end differs from the noted one by so little that Maia may have computed it anew from the time
-// of the read, as one that is rounded or cached for a while would be: it has moved on by no more than the time that has passed, rounded
-// up to an hour.
+// mayBeComputedAnew reports whether Maia may have computed an end anew from the time of the read, as it does if it rounds or
+// caches for a while: the end has moved on by no more than the time that has passed, rounded up to an hour.
 func mayBeComputedAnew(noted, until time.Time, passed time.Duration) bool {
 	moved := until.Sub(noted)
 	return !noted.IsZero() && moved > 0 && moved <= passed+time.Hour
@@ -121,8 +121,8 @@ func (f *facts) pausedSince() time.Time {
 	return f.now
 }
 
-// pauseUndecided reports whether the pause has another end than the noted one, and one more read would show whether that stands still,
-// as an operator's does, or moves.
+// pauseUndecided reports whether the pause has another end than the noted one, and one more read would show whether that end
+// stands still, as an operator's does.
 func (o *Observation) pauseUndecided() bool {
 	own, reads := o.Platform.Note.Paused, o.Run.PauseReads
 	until := o.Agent.PausedUntil.Truncate(time.Millisecond)
@@ -130,8 +130,8 @@ func (o *Observation) pauseUndecided() bool {
 		!own.Until.Equal(until) && !o.drainedTo(own.Until, until) && !reads.Stands && reads.Changes < 2
 }
 
-// cutOffSince reports whether a refresh or a restart of ours has cut the runner off after a time, within a rotation's, and it was not
-// seen back.
+// cutOffSince reports whether a refresh or a restart of ours has cut the runner off after this time, in the time that a rotation
+// may take, and the runner was not seen back.
 func (f *facts) cutOffSince(at time.Time) bool {
 	note := f.Platform.Note
 	within := func(when time.Time) bool { return !when.Before(at) && when.Before(at.Add(f.rotationBudget())) }
@@ -168,7 +168,7 @@ func (f *facts) concurrentRotation() bool {
 	return !refreshed && f.now.Before(note.Paused.At.Add(f.rotationBudget()))
 }
 
-// endPause takes our pause back from a runner that is back; decided is false if none is left to take back.
+// endPause resumes a runner that is back from our pause; decided is false if there is nothing left to resume.
 func (f *facts) endPause() (step Step, decided bool) {
 	switch f.pause {
 	case PauseOurs:
@@ -197,9 +197,9 @@ func (f *facts) endPause() (step Step, decided bool) {
 	return Step{}, false
 }
 
-// mayResume reports whether our pause is this run's to take back. It is not while a refresh may be under way: a concurrent run's, or
-// one that was sent and may still be carried out. A run that gives up leaves the pause to a concurrent run, to which it may have
-// lost the way.
+// mayResume reports whether this run may resume the runner from our pause. It may not while a refresh may be under way: a
+// concurrent run's, or one that was sent and may still be carried out. A run that gives up leaves the pause to a concurrent run,
+// which may have overtaken it.
 func (f *facts) mayResume(givingUp bool) (reason string, resume bool) {
 	if (f.Run.Mode == Heal || givingUp) && f.concurrentRotation() {
 		return "paused for a rotation that may be under way", false
@@ -218,7 +218,7 @@ func (o *Observation) confirmed() *OwnPause {
 	return &paused
 }
 
-// leftPaused is the error of a run that would end over a pause, or what may be one, without knowing whose it is.
+// leftPaused is the error of a run that would end with a runner that is, or may be, paused, without knowing whose the pause is.
 func (o *Observation) leftPaused() *Error {
 	own := o.Platform.Note.Paused
 	if !o.paused() {
@@ -232,7 +232,7 @@ func (o *Observation) leftPaused() *Error {
 		WithHint("if no operator has paused it, "+resumeByHand, o.Agent.ID)
 }
 
-// resumeByHand is what a person does about a runner that is left paused; it wants the agent's ID.
+// resumeByHand is how a person resumes a runner that is left paused; its verb is the agent's ID.
 const resumeByHand = `resume it in Maia's console, or by POST /v1/agents/%s/commands with {"command":"RESUME"}`
 
 // readPause takes a read of the agent into account.
@@ -245,7 +245,7 @@ func (r *RunState) readPause(agent maia.Agent, at time.Time) {
 	}
 }
 
-// drains notes since when this run waits for the drain.
+// drains notes when this run began to wait for the drain.
 func (r *RunState) drains(now time.Time) {
 	if r.DrainSince.IsZero() {
 		r.DrainSince = now

@@ -34,15 +34,15 @@ func (f *facts) restart() Step {
 	return Step{Kind: Restart, Reason: "the instances do not run with what the store holds"}
 }
 
-// partlyOrdered reports whether some of what runs with the secret was restarted for what is stored now, and the rest was not: that is
-// cut off, and cannot drain.
+// partlyOrdered reports whether only a part of what runs with the secret was restarted for what is stored now. The rest is cut
+// off, and cannot drain.
 func (f *facts) partlyOrdered() bool {
 	ordered := f.Platform.Note.Ordered
 	return ordered != nil && ordered.For == f.inStore && f.Platform.Instances.Read != ReadCurrent
 }
 
-// awaitBack waits for instances that are on the way, and refuses for ones that will not come; decided is false if they are
-// steady and connected as far as this run needs it.
+// awaitBack waits for instances that are on the way, and refuses if they will not come; decided is false if they are steady and
+// as connected as this run needs it.
 func (f *facts) awaitBack() (step Step, decided bool) {
 	instances := f.Platform.Instances
 	if f.owed() || f.Run.Mode == Finish && !f.Agent.Connected {
@@ -75,8 +75,8 @@ func (f *facts) left() time.Duration { return f.Run.Deadline.Sub(f.now) }
 // wedged is the age of an order whose instances run, and are still not connected, at which a run may order others.
 const wedged = time.Hour
 
-// comesNoMore reports whether the instances that were ordered are given up: by the platform; or by us, once in a run, if they did
-// not come up within the connect time-out, or run for long and the runner is not connected. Ones that are only slow are not.
+// comesNoMore reports whether the ordered instances are given up: by the platform; or by us, once in a run, if they did not come
+// up within the connect time-out, or have run for long without a connection. Instances that are only slow are not given up.
 func (f *facts) comesNoMore() bool {
 	instances, ordered := f.Platform.Instances, f.Platform.Note.Ordered
 	if instances.State == Failed {

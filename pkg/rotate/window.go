@@ -30,7 +30,7 @@ type span struct {
 
 const (
 	minutesOfDay = 24 * 60
-	lookAhead    = 8 * minutesOfDay // each day comes within it
+	searched     = 8 * minutesOfDay // each day comes within it
 )
 
 // String is the window as it was written.
@@ -58,7 +58,7 @@ func (w *Window) Fits(at time.Time, needed time.Duration) bool {
 // Next is the first time from one on at which the window fits what is needed; false if there is none within eight days.
 func (w *Window) Next(from time.Time, needed time.Duration) (time.Time, bool) {
 	moment := from
-	for range lookAhead {
+	for range searched {
 		if w.Fits(moment, needed) {
 			return moment, true
 		}

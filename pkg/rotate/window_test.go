@@ -91,9 +91,11 @@ func TestWindowsWhenClocksAreChanged(t *testing.T) {
 		window, from, to string // a day, in UTC
 		want             []string
 	}{
-		{"01:30-02:30 Europe/London", "2026-03-28T12:00", "2026-03-29T12:00", []string{"01:00 to 01:30"}},                   // 01:00 to 02:00 is left out
-		{"01:15-01:45 Europe/London", "2026-03-28T12:00", "2026-03-29T12:00", nil},                                          // all of it is
-		{"01:30-02:30 Europe/London", "2026-10-24T12:00", "2026-10-25T12:00", []string{"00:30 to 01:00", "01:30 to 02:30"}}, // 01:00 to 02:00 comes twice
+		// 01:00 to 02:00 is left out
+		{"01:30-02:30 Europe/London", "2026-03-28T12:00", "2026-03-29T12:00", []string{"01:00 to 01:30"}},
+		{"01:15-01:45 Europe/London", "2026-03-28T12:00", "2026-03-29T12:00", nil}, // all of it is
+		// 01:00 to 02:00 comes twice
+		{"01:30-02:30 Europe/London", "2026-10-24T12:00", "2026-10-25T12:00", []string{"00:30 to 01:00", "01:30 to 02:30"}},
 		{"00:00-04:00 Europe/London", "2026-10-24T12:00", "2026-10-25T12:00", []string{"23:00 to 04:00"}},
 		{"02:30-03:30 America/New_York", "2026-03-08T00:00", "2026-03-08T23:00", []string{"07:00 to 07:30"}},
 		{"00:30-01:30 America/New_York", "2026-11-01T00:00", "2026-11-01T23:00", []string{"04:30 to 05:30", "06:00 to 06:30"}},

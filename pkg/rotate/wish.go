@@ -14,7 +14,8 @@ func ParseWishes(text []byte) (Wishes, error) { return parseStrictly[Wishes](tex
 
 // Unread are wishes that a platform keeps and that cannot be read: the runner is held, and healed.
 func Unread(err error) Wishes {
-	return Wishes{Held: &Hold{Why: "what operators have asked for cannot be read: " + err.Error() + "; write it again with maia-rotate hold or unhold"}}
+	return Wishes{Held: &Hold{Why: "what operators have asked for cannot be read: " + err.Error() +
+		"; write it again with maia-rotate hold or unhold"}}
 }
 
 // Request is the wish for a rotation now, whatever the age of the credentials. The rotation that answers it says so in its

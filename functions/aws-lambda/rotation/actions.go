@@ -41,8 +41,8 @@ type SecretResult struct {
 // 1,000 requests a minute.
 const atOnce = 8
 
-// act carries out an action. What is in the way is the answer of a plan; healing that fails for one secret goes on with the others and
-// fails in the end.
+// act carries out an action. A plan that finds something in the way is an answer, not an error. Healing that fails for one secret
+// goes on with the others, and fails in the end.
 func (h *Handler) act(ctx context.Context, event event, log *slog.Logger) ([]byte, error) {
 	secrets, err := h.served(ctx, event)
 	if err != nil {
@@ -132,8 +132,8 @@ func unqualified(functionARN string) string {
 	return strings.Join(parts[:min(len(parts), 7)], ":")
 }
 
-// agentUnknown reports whether the runner of one of the function's secrets cannot be found. That secret may be the right one of an
-// agent that another one names, too: then nothing is adopted into one that has no note.
+// agentUnknown reports whether the runner of one of the function's secrets cannot be found. Its agent may be one that another
+// secret names too, so that nothing may be adopted into a secret that has no note.
 func (h *Handler) agentUnknown(services *ecs.Services, secrets []string) bool {
 	if len(h.config.Secrets) > 0 {
 		secrets = h.config.Secrets

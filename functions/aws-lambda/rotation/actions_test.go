@@ -49,8 +49,8 @@ func (w *world) heal() (Result, error) { return w.act(`{"action":"heal"}`) }
 // rotateOnce rotates without retries.
 func rotateOnce(_ *world, sm *smemulator.Options, _ *ecsemulator.Options) { sm.Attempts = 1 }
 
-// At every call of a rotation the process is killed, or the call never gets an answer, and the rotation is not retried. Two healing
-// events bring the runner back.
+// At every call of a rotation the process is killed, or the call never gets an answer, and the rotation is not retried. Two
+// healing events bring the runner back.
 func TestPromise1TwoHealingEventsRepairEveryState(t *testing.T) {
 	scenarios := 0
 	for _, c := range rotationCalls(t) {
@@ -426,7 +426,7 @@ func TestPromise8AnOperatorsPauseAfterOursWasRefused(t *testing.T) {
 	}
 }
 
-// A spare service at zero next to the one that works is no reason to leave that one down.
+// That a spare service is scaled to zero is no reason to leave the one that works down.
 func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)
@@ -449,7 +449,7 @@ func TestPromise1HealingWithASpareServiceAtZero(t *testing.T) {
 	})
 }
 
-// What could not be observed is not measured: a zero would end an alarm.
+// Of a runner that could not be observed nothing is measured: a zero would end an alarm.
 func TestMetricsOfARunnerThatCannotBeObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

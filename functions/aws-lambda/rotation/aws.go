@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// attemptTimeout is how long one try of a call to AWS may take: an answer that never comes must not lengthen the downtime.
+	// attemptTimeout is how long one try of a call to AWS may take: a lost answer must not lengthen the downtime.
 	attemptTimeout = 5 * time.Second
 	maxAttempts    = 5
 )
 
-// LoadAWS is the configuration of a function's AWS clients: region, credentials and endpoints follow the SDK's own
-// variables, which are all that a Lambda has. LoadDefaultConfig would also link what profiles, SSO, roles and EC2 need: a
+// LoadAWS is the configuration of a function's AWS clients. Region, credentials and endpoints come from the SDK's own variables,
+// which are all that a Lambda has. LoadDefaultConfig would also link what profiles, SSO, roles and EC2 need, which would be a
 // seventh of the function. AWS_RETRY_MODE has no effect: see [unlimited].
 func LoadAWS(context.Context) (aws.Config, error) {
 	env, err := awsconfig.NewEnvConfig()
@@ -49,9 +49,9 @@ func LoadAWS(context.Context) (aws.Config, error) {
 	return config, nil
 }
 
-// unlimited takes the SDK's quota of retries away, which all calls of a process share. Once one disturbance has used it up for many
-// secrets, no call is tried again until as many have succeeded (in the mode "adaptive": never), not even for a runner that is down.
-// The number of attempts bounds each call.
+// unlimited removes the SDK's quota of retries, which all calls of a process share. A disturbance of many secrets would use it
+// up, and no call would then be tried again until as many have succeeded (in the mode "adaptive": never), not even for a runner
+// that is down. The number of attempts bounds each call.
 func unlimited(options *retry.StandardOptions) { options.RateLimiter = ratelimit.None }
 
 // lastAnswerKey is where a call keeps the error of its last try.

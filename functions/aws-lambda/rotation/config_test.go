@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
@@ -29,16 +30,8 @@ func valid() map[string]string {
 	}
 }
 
-func environ(env map[string]string) []string {
-	var list []string
-	for name, value := range env {
-		list = append(list, name+"="+value)
-	}
-	return list
-}
-
 func TestParseConfig(t *testing.T) {
-	config, err := ParseConfig(environ(valid()))
+	config, err := ParseConfig(functiontest.Environ(valid()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +127,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			env := valid()
 			test.change(env)
-			_, err := ParseConfig(environ(env))
+			_, err := ParseConfig(functiontest.Environ(env))
 			var typed *rotate.Error
 			if !errors.As(err, &typed) || typed.Kind != rotate.Configuration || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %v, want a configuration error that says %s", err, test.says)

@@ -151,8 +151,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
-// is not listed, or another store has it, too.
+// TestConfusedDeputyWhileTheVictimIsDown: the store of a runner that is down is repaired if it lacks Maia's secret; but not if
+// the agent is not listed, or another store names it too.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	for name, configuration := range map[string][]string{
 		"discovered, both are listed":     {"MAIA_ECS_CLUSTERS=matillion", "MAIA_AGENT_IDS=" + agentID + "," + thiefID},

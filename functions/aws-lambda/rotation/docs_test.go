@@ -65,7 +65,7 @@ func metricConstants(t *testing.T) (names []string) {
 	return names
 }
 
-// writtenMetrics is what the lines of a run and of an observation say of their metrics, in the words of the reference.
+// writtenMetrics are the metrics in the lines of a run and of an observation, in the words of the reference.
 func writtenMetrics(t *testing.T) map[string]string {
 	t.Helper()
 	var out bytes.Buffer

@@ -8,7 +8,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// mustBeConfiguration checks an error of a parser: of the kind, naming what is wrong, and bounded.
+// mustBeConfiguration checks that a parser's error is a Configuration error, names what is wrong, and is short.
 func mustBeConfiguration(t *testing.T, err error, names string, longest int) {
 	t.Helper()
 	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
@@ -19,8 +19,8 @@ func mustBeConfiguration(t *testing.T, err error, names string, longest int) {
 	}
 }
 
-// FuzzEvent: an event is a complete step, or an action, or a Configuration error that names the field. Written and read again, it is the
-// same.
+// FuzzEvent: an event is a complete step or an action, or else a Configuration error that names the field. What is accepted stays
+// the same when it is written and read again.
 func FuzzEvent(f *testing.F) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:matillion-oauth-credentials-AbCdEf"
 	for _, sample := range []string{
@@ -77,8 +77,8 @@ func FuzzSecretARN(f *testing.F) {
 	})
 }
 
-// FuzzConfig: an environment is a configuration, with a list of agents where runners are found by their cluster, or a Configuration error
-// that names the variable and does not repeat the secret.
+// FuzzConfig: an environment is a configuration (with a list of agents if runners are found by their cluster), or else a
+// Configuration error that names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
 	const secret = "the-secret-of-the-api-credential"
 	for _, sample := range []string{

@@ -217,7 +217,7 @@ func TestCredentialsFromASecret(t *testing.T) {
 	})
 }
 
-func TestPromise7PanicOfTheHandlerTellsOnlyItsType(t *testing.T) {
+func TestPromise7PanicOfTheHandlerShowsOnlyItsType(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		handler := w.handler()

@@ -100,7 +100,7 @@ func TestReadsFromBeforeTheOrderAreWaitedFor(t *testing.T) {
 	}
 }
 
-// A service that cannot be restarted does not keep another one down. Later runs restart only the former.
+// A service that cannot be restarted does not keep another one down. Later runs restart only the one that could not be.
 func TestASiblingThatCannotBeRestartedHoldsBackNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, rotateOnce)

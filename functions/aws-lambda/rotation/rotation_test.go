@@ -116,8 +116,9 @@ func (c serviceCall) faults() []callFault {
 	}
 }
 
-// mustReportThatItIsLeftPaused checks the end of a rotation whose process was killed between its PAUSE and the note of it, and whose next
-// try came so late that the pause may be an operator's: the runner is back, an error reports the pause, and a person resumes it.
+// mustReportThatItIsLeftPaused checks the end of a rotation whose process was killed between its PAUSE and the note of it. Its
+// next try came so late that the pause may be an operator's: so the runner is back, an error reports the pause, and a person
+// resumes it.
 func (w *world) mustReportThatItIsLeftPaused(fault string) {
 	w.t.Helper()
 	if agent := w.agent(); !strings.HasPrefix(fault, "killed") || !agent.Connected || agent.Status != maia.StatusPaused {
@@ -164,7 +165,7 @@ func TestPromise1EveryCallOfARotationMayFail(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// kill ends the goroutine of the function on the spot. Maia's faults are called in it: its transport is in memory.
+// kill ends the goroutine of the function on the spot. Faults of Maia's run in it, for its transport is in memory.
 func (w *world) kill() {
 	if w.inFunction() {
 		runtime.Goexit()
@@ -565,7 +566,8 @@ func TestReadsThatLag(t *testing.T) {
 	})
 }
 
-// After the refresh the steps do not wait for a Maia that limits the rate: its answer is not essential, and the runner is down meanwhile.
+// After the refresh no step waits for a Maia that limits its rate: its answer is not essential, and the runner is down in that
+// time.
 func TestPromise4ALimitedMaiaDoesNotDelayTheRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

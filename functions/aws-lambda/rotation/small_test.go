@@ -37,7 +37,7 @@ func throttledClient(t *testing.T) (*secretsmanager.Client, *smemulator.Server) 
 	return secretsmanager.NewFromConfig(config), server
 }
 
-// The SDK's quota would be empty after a hundred tries, and in the mode "adaptive" never fill again.
+// With the SDK's quota no call would be tried again after a hundred tries, and in the mode "adaptive" never again.
 func TestRetriesHaveNoQuota(t *testing.T) {
 	client, server := throttledClient(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestARunnerLeftPausedIsMeasured(t *testing.T) {
 	}
 }
 
-// AWSPENDING that Secrets Manager has left on AWSCURRENT is in the way of neither the next rotation nor healing.
+// If Secrets Manager has left AWSPENDING on AWSCURRENT, that keeps neither the next rotation nor healing from working.
 func TestAWSPENDINGLeftOnAWSCURRENTIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// errAbandoned marks the error of a rotation that was given up because the value that it had staged is not valid any more.
+// errAbandoned marks the error of a rotation that was given up because its staged value is no longer valid.
 var errAbandoned = errors.New("rotation abandoned")
 
 // invocation is one call of the function, for one step of a rotation.
@@ -134,7 +134,8 @@ func (i *invocation) create(ctx context.Context) error {
 	return i.run(ctx, rotate.Stage)
 }
 
-// confirm checks that what is pending is what Maia holds. It passes if Maia cannot be read: to stop would only lengthen the downtime.
+// confirm checks that the pending value is what Maia holds. It also passes if Maia cannot be read: to stop would only lengthen
+// the downtime.
 func (i *invocation) confirm(ctx context.Context) error {
 	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err
@@ -149,7 +150,8 @@ func (i *invocation) confirm(ctx context.Context) error {
 	return i.compare(ctx, platform)
 }
 
-// confirmTime is how long Maia may take to confirm. The runner is down meanwhile, and Maia may ask a client to wait for minutes.
+// confirmTime is how long Maia may take to confirm: the runner is down in that time, and Maia may ask a client to wait for
+// minutes.
 const confirmTime = 10 * time.Second
 
 // compare handles cases 6 and 7 of step.
@@ -173,8 +175,8 @@ func (i *invocation) compare(ctx context.Context, platform rotate.Platform) erro
 	return i.finish(ctx)
 }
 
-// test confirms. Without a new value to confirm it is Secrets Manager's test of the configuration: all that precedes a refresh is
-// checked, and nothing is changed.
+// test confirms the new value. If there is none, this is Secrets Manager's test of the configuration: everything that precedes a
+// refresh is checked, and nothing is changed.
 func (i *invocation) test(ctx context.Context, enabled bool) error {
 	if err := i.discover(ctx, false, i.event.ClientRequestToken); err != nil {
 		return err

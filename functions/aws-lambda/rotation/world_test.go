@@ -38,8 +38,8 @@ const (
   "client_id":"` + clientID + `"}`
 )
 
-// world is AWS and Maia in memory, with the handler in this process as the Lambda. It belongs into a bubble of testing/synctest, where
-// hours pass at once.
+// world is AWS and Maia in memory, with the handler in this process as the Lambda. It is used in a bubble of testing/synctest,
+// where hours pass at once.
 type world struct {
 	t       *testing.T
 	maia    *maiatest.Server

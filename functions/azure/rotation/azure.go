@@ -90,10 +90,9 @@ func cloudOf(manager string) cloud.Configuration {
 // plain reports whether a URL is not https. The configuration allows that for loopback only.
 func plain(url string) bool { return strings.HasPrefix(strings.ToLower(url), "http://") }
 
-// tokens gives the errors of a credential their kinds. The SDK's own text is not used: it holds the whole answer.
+// tokens gives the errors of a credential their kinds. The SDK's own text is not used, for it quotes the whole answer.
 type tokens struct{ azcore.TokenCredential }
 
-// GetToken implements azcore.TokenCredential.
 func (t tokens) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	bounded, cancel := context.WithTimeout(ctx, identityWait)
 	defer cancel()

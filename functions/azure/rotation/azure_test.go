@@ -32,7 +32,7 @@ func TestClouds(t *testing.T) {
 	}
 }
 
-// TestIdentity drives the SDK's own managed identity.
+// TestIdentity uses the SDK's own managed identity.
 func TestIdentity(t *testing.T) {
 	const header, token = "the-identity-header", "the-token"
 	for name, test := range map[string]struct {

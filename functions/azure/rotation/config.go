@@ -115,7 +115,7 @@ const (
 	groupForm = "/subscriptions/SUBSCRIPTION/resourceGroups/GROUP"
 )
 
-// A group's name may have letters of any script. It does not end in a dot: so none is "..", which would change the path.
+// A group's name may have letters of any script. It does not end in a dot, so that none is "..", which would change the path.
 var (
 	groupPattern = regexp.MustCompile(`(?i)^/subscriptions/[0-9a-z-]+/resourceGroups/[-\pL\pN_.()]*[-\pL\pN_()]$`)
 	appPattern   = regexp.MustCompile(`(?i)^(/subscriptions/.*)/providers/Microsoft\.App/containerApps/[0-9a-z-]+$`)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -39,24 +40,16 @@ func valid() map[string]string {
 	}
 }
 
-func environ(env map[string]string) []string {
-	var list []string
-	for name, value := range env {
-		list = append(list, name+"="+value)
-	}
-	return list
-}
-
 // with is the valid environment with changes; an empty value unsets a variable.
 func with(changes map[string]string) []string {
 	env := valid()
 	maps.Copy(env, changes)
 	maps.DeleteFunc(env, func(_, value string) bool { return value == "" })
-	return environ(env)
+	return functiontest.Environ(env)
 }
 
 func TestParseConfig(t *testing.T) {
-	config, err := ParseConfig(environ(valid()))
+	config, err := ParseConfig(functiontest.Environ(valid()))
 	if err != nil {
 		t.Fatal(err)
 	}

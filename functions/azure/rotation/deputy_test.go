@@ -172,8 +172,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
-// is not listed, is another app's too, or has its note for another app.
+// TestConfusedDeputyWhileTheVictimIsDown: the store of a runner that is down is repaired if it lacks Maia's secret; but not if
+// the agent is not listed, is another app's too, or has its note for another app.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const only = "MAIA_CONTAINER_APPS"
 	for name, test := range map[string]struct {

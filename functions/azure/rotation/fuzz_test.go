@@ -12,22 +12,12 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
-	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// mustBeConfiguration checks an error of a parser: of the kind, naming what is wrong, and without the secret.
-func mustBeConfiguration(t *testing.T, err error, names string) {
-	t.Helper()
-	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
-		t.Errorf("the error does not name %s: %v", names, err)
-	}
-	if strings.Contains(err.Error(), apiSecret) {
-		t.Errorf("the error holds the secret: %v", err)
-	}
-}
-
-// FuzzInvocation: an invocation is a timer's, of which only short values are kept, or a Configuration error that repeats nothing of it.
+// FuzzInvocation: an invocation is a timer's, of which only short values are kept, or else a Configuration error that repeats
+// nothing of it.
 func FuzzInvocation(f *testing.F) {
 	for _, sample := range []string{
 		good, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2023-09-07T11:30:00.0089+00:00",` +
@@ -44,7 +34,7 @@ func FuzzInvocation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		invoked, err := parseInvocation(body)
 		if err != nil {
-			mustBeConfiguration(t, err, "the invocation")
+			functiontest.WantConfiguration(t, err, "the invocation", apiSecret)
 			return
 		}
 		if !json.Valid(body) {
@@ -98,7 +88,7 @@ func FuzzRequest(f *testing.F) {
 		if ready := path == "/"; ready != (recorder.Code == http.StatusOK) || ready != (log.Len() == 0) {
 			t.Errorf("%s is answered with %d", path, recorder.Code)
 		}
-		for _, line := range lines(t, log.Bytes()) {
+		for _, line := range functiontest.Lines(t, log.Bytes()) {
 			if text, _ := json.Marshal(line); len(text) > 3000 || bytes.Contains(text, []byte(apiSecret)) {
 				t.Errorf("%d bytes of log: %.100s", len(text), text)
 			}
@@ -140,7 +130,7 @@ func FuzzResourceID(f *testing.F) {
 		}
 		config, err := ParseConfig(with(map[string]string{"MAIA_CONTAINER_APPS": text}))
 		if err != nil {
-			mustBeConfiguration(t, err, "MAIA_")
+			functiontest.WantConfiguration(t, err, "MAIA_", apiSecret)
 			return
 		}
 		for _, one := range config.Apps {
@@ -167,7 +157,7 @@ func FuzzStateURL(f *testing.F) {
 		config, err := ParseConfig(with(map[string]string{"MAIA_STATE_CONTAINER_URL": text, "AzureWebJobsStorage__accountName": account}))
 		if err != nil {
 			if !strings.Contains(account, apiSecret) && !strings.Contains(hostOf(text), apiSecret) && !strings.Contains(pathOf(text), apiSecret) {
-				mustBeConfiguration(t, err, "")
+				functiontest.WantConfiguration(t, err, "", apiSecret)
 			}
 			return
 		}

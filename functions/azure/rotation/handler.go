@@ -84,7 +84,6 @@ func (h *Handler) invoke(ctx context.Context, log *slog.Logger, timer TimerInfo)
 // WorkTime is how long an invocation may work.
 func WorkTime() time.Duration { return function.WorkTime(timeout) }
 
-// work heals and rotates.
 func (h *Handler) work(ctx context.Context, log *slog.Logger, timer TimerInfo) (fleet.Result, error) {
 	ctx, cancel := context.WithDeadline(ctx, function.Deadline(ctx, timeout))
 	defer cancel()
@@ -118,7 +117,7 @@ func summary(result fleet.Result) (lines []string, err error) {
 
 const tag = containerapp.Tag + "=" + containerapp.TagValue
 
-// warnOfMissing reports agents that may be served and that no tagged app names: their app may have lost its tag.
+// warnOfMissing logs agents that may be served and that no tagged app names: their app may have lost its tag.
 func (h *Handler) warnOfMissing(ctx context.Context, log *slog.Logger, result fleet.Result) {
 	for _, id := range h.config.AgentIDs {
 		found := false

@@ -21,6 +21,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/blobs"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/containerapps"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -83,18 +84,6 @@ func answered(t *testing.T, h *Handler, request *http.Request) (int, string) {
 	return recorder.Code, strings.Join(answer.Logs, "\n")
 }
 
-func lines(t *testing.T, log []byte) (all []map[string]any) {
-	t.Helper()
-	for line := range bytes.Lines(log) {
-		var object map[string]any
-		if err := json.Unmarshal(line, &object); err != nil {
-			t.Fatalf("the line %q is not JSON: %v", line, err)
-		}
-		all = append(all, object)
-	}
-	return all
-}
-
 func TestBadConfigurationIsReported(t *testing.T) {
 	var log bytes.Buffer
 	h := New([]string{"MAIA_CONTAINER_APPS=x", "MAIA_CLIENT_SECRET=" + apiSecret}, &log)
@@ -107,7 +96,7 @@ func TestBadConfigurationIsReported(t *testing.T) {
 		strings.Contains(log.String(), apiSecret) {
 		t.Errorf("got %d, %s", status, said)
 	}
-	failed := lines(t, log.Bytes())[1]
+	failed := functiontest.Lines(t, log.Bytes())[1]
 	if failed["level"] != "ERROR" || failed["msg"] != "the invocation failed" || failed["kind"] != "configuration" ||
 		failed["state"] != string(rotate.NotObserved) || !strings.Contains(said, failed["error"].(string)) {
 		t.Errorf("the line is %v", failed)
@@ -139,7 +128,7 @@ func TestLines(t *testing.T) {
 	if status != http.StatusInternalServerError || !strings.HasPrefix(said, "2 of 2 runners failed or are down:\n"+appID+": configuration: ") {
 		t.Errorf("got %d, %s", status, said)
 	}
-	all := lines(t, log.Bytes())
+	all := functiontest.Lines(t, log.Bytes())
 	for _, line := range all {
 		if line["invocation"] != "8f7a1e6e-0000-4000-8000-000000000000" || line["trace"] != "105445aa7843bc8bf206b12000100000" ||
 			line["retry"] != 1.0 || line["retries"] != 2.0 {
@@ -187,7 +176,7 @@ func TestGroupsAreIsolated(t *testing.T) {
 	if strings.Contains(said, "untagged") {
 		t.Errorf("an app without the tag is served: %s", said)
 	}
-	warned := slices.IndexFunc(lines(t, log.Bytes()), func(line map[string]any) bool {
+	warned := slices.IndexFunc(functiontest.Lines(t, log.Bytes()), func(line map[string]any) bool {
 		return line["level"] == "WARN" && line["msg"] == "no app in this resource group has the tag" && line["group"] == groupID+"-bare"
 	})
 	if warned < 0 || strings.Contains(said, "bare") {
@@ -300,7 +289,6 @@ type witness struct {
 	call context.Context
 }
 
-// Handle implements slog.Handler.
 func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	if w.call == nil {
 		w.call = ctx
@@ -327,7 +315,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestEnding: an invocation that comes when the function ends is refused, and one that is at work is waited for.
+// TestEnding: an invocation that comes while the function ends is refused, and one that is at work is waited for.
 func TestEnding(t *testing.T) {
 	var log bytes.Buffer
 	h := New(with(map[string]string{"MAIA_CONTAINER_APPS": appID}), &log)

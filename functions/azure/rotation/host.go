@@ -37,8 +37,7 @@ func (h *Handler) ListenAndServe(ctx context.Context, port string) {
 
 // Serve is ListenAndServe on a listener, which it closes.
 func (h *Handler) Serve(ctx context.Context, listener net.Listener) {
-	// An invocation ends with the process, not with its connection: the host cancels nothing, and a connection that ends means that the
-	// host is gone.
+	// The host never cancels an invocation. A connection that ends means that the host is gone, and the invocation goes on.
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		h.ServeHTTP(writer, request.WithContext(ctx))
 	})}

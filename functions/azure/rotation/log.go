@@ -8,8 +8,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/function"
 )
 
-// NewLog writes lines of JSON, which the host puts into Application Insights as the messages of traces. The host takes the
-// level of a line from where it was written, not from what it says: so it is standard output, where all are Information.
+// NewLog writes lines of JSON, which the host puts into Application Insights as the messages of traces. The host derives the
+// level of a line from the stream, not from its text: all lines go to standard output, where each is Information.
 func NewLog(out io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
 
 // of adds the invocation and its trace to each line, by the names that Application Insights has for them.

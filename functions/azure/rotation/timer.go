@@ -9,8 +9,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 )
 
-// TimerInfo is what the host says about a timer that has fired. Nothing is decided by it, as the runners' notes say what is due. So no
-// value in it is an error, whatever its shape.
+// TimerInfo is what the host says about a timer that has fired. Nothing is decided by it, for the runners' notes say what is due;
+// so no value in it is an error.
 type TimerInfo struct {
 	ScheduleStatus *ScheduleStatus // nil if the host does not keep one
 	IsPastDue      Flag

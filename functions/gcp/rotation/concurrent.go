@@ -27,8 +27,8 @@ const (
 // alreadyAtWork is the answer to a concurrent call if the caller of the first one is still waiting: Cloud Scheduler may deliver one twice.
 const alreadyAtWork = "another call of this function is at work: nothing was done"
 
-// turnedAway is the answer to a concurrent call. It is a failure if the caller of the first one may not be waiting any more: the
-// success of a retry would hide how that one ends.
+// turnedAway is the answer to a concurrent call. It is a failure if the caller of the first call may have stopped waiting: if
+// this one, its retry, succeeded, nobody would learn how the first one ends.
 func turnedAway(ctx context.Context, log *slog.Logger, other *work, request *http.Request) (Answer, int) {
 	doubt := other.doubt(scheduled(request))
 	if doubt == "" {
@@ -42,7 +42,7 @@ func turnedAway(ctx context.Context, log *slog.Logger, other *work, request *htt
 		http.StatusServiceUnavailable
 }
 
-// doubt says why the caller may not be waiting for the answer any more; empty if it waits.
+// doubt says why the caller of the first call may have stopped waiting for its answer; empty if it still waits.
 func (w *work) doubt(asks string) string {
 	switch {
 	case w == nil: // it begins or ends right now
@@ -59,7 +59,8 @@ func (w *work) doubt(asks string) string {
 	return ""
 }
 
-// scheduled identifies a call of Cloud Scheduler: a retry or a second delivery has the same value. Empty if the request is none.
+// scheduled identifies a call of Cloud Scheduler: a retry or a second delivery has the same value. It is empty for other
+// requests.
 func scheduled(request *http.Request) string {
 	at := request.Header.Get("X-CloudScheduler-ScheduleTime")
 	if at == "" {

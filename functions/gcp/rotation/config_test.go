@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -33,16 +34,8 @@ func valid() map[string]string {
 	}
 }
 
-func environ(env map[string]string) []string {
-	var list []string
-	for name, value := range env {
-		list = append(list, name+"="+value)
-	}
-	return list
-}
-
 func TestParseConfig(t *testing.T) {
-	config, err := ParseConfig(environ(valid()))
+	config, err := ParseConfig(functiontest.Environ(valid()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +101,7 @@ func TestReleases(t *testing.T) {
 		if test.kubeconfig {
 			env["KUBECONFIG"] = "/etc/kubeconfig"
 		}
-		config, err := ParseConfig(environ(env))
+		config, err := ParseConfig(functiontest.Environ(env))
 		switch {
 		case test.words == "" && (err != nil || !slices.Equal(config.Releases, test.want)):
 			t.Errorf("%s: got %v, %v, expected %v", text, config.Releases, err, test.want)
@@ -139,7 +132,7 @@ func TestBadConfig(t *testing.T) {
 			env := valid()
 			maps.Copy(env, test.change)
 			maps.DeleteFunc(env, func(_, value string) bool { return value == "" })
-			_, err := ParseConfig(environ(env))
+			_, err := ParseConfig(functiontest.Environ(env))
 			if rotate.KindOf(err) != rotate.Configuration {
 				t.Fatalf("got %v", err)
 			}
@@ -159,7 +152,7 @@ func TestOneReleaseNeedsNoAgents(t *testing.T) {
 	env := valid()
 	env["MAIA_HELM_RELEASES"] = cluster
 	delete(env, "MAIA_AGENT_IDS")
-	if _, err := ParseConfig(environ(env)); err != nil {
+	if _, err := ParseConfig(functiontest.Environ(env)); err != nil {
 		t.Error(err)
 	}
 }

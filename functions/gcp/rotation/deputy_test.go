@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -162,7 +163,7 @@ func deputyCall(t *testing.T, settings map[string]string, victimDown bool, relea
 	env := map[string]string{"KUBECONFIG": kubeconfig, "MAIA_CLIENT_ID": "api", "MAIA_CLIENT_SECRET": apiSecret}
 	maps.Copy(env, settings)
 	var log bytes.Buffer
-	h := New(environ(env), &log)
+	h := New(functiontest.Environ(env), &log)
 	h.rotators.HTTPClient = &http.Client{Transport: fake.Transport()}
 	planned, err := h.Plan(t.Context())
 	if err != nil {
@@ -230,8 +231,8 @@ func TestConfusedDeputy(t *testing.T) {
 	t.Logf("%d scenarios", scenarios)
 }
 
-// TestConfusedDeputyWhileTheVictimIsDown: for a runner that is down, a store without Maia's secret is repaired. It is not where the agent
-// is not listed, or is another release's, too.
+// TestConfusedDeputyWhileTheVictimIsDown: the store of a runner that is down is repaired if it lacks Maia's secret; but not if
+// the agent is not listed, or is another release's too.
 func TestConfusedDeputyWhileTheVictimIsDown(t *testing.T) {
 	const victims, thiefs = "namespaces/victim/releases/runner", "namespaces/thief/releases/runner"
 	for name, settings := range map[string]map[string]string{

@@ -71,7 +71,7 @@ func failure(what, permission string, err error) error {
 	return failed
 }
 
-// causeOf is nil if the code says all that is known. The words of an answer that says to try later do not matter.
+// causeOf is nil if the status code says everything. The words of an answer that asks to try later do not count.
 func causeOf(api *googleapi.Error) *cause {
 	if api.Code >= 500 {
 		return nil

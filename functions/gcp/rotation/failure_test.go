@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/api/googleapi"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -67,7 +68,7 @@ func (elsewhere) Region() string  { return "eu-west-1" }
 
 // TestARegionThatIsNoneOfMaias: the vendor's own examples have one of AWS.
 func TestARegionThatIsNoneOfMaias(t *testing.T) {
-	_, err := New(environ(valid()), io.Discard).rotators.Of(elsewhere{}, nil, slog.New(slog.DiscardHandler))
+	_, err := New(functiontest.Environ(valid()), io.Discard).rotators.Of(elsewhere{}, nil, slog.New(slog.DiscardHandler))
 	for _, words := range []string{`"eu-west-1"`, "MATILLION_REGION", "dpcAgent.dpcAgent.env.matillionRegion", "MAIA_API_URL"} {
 		if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), words) {
 			t.Errorf("%q is missing in %v", words, err)

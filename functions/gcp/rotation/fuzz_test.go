@@ -9,19 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
-
-// mustBeConfiguration checks an error of a parser: of the kind, naming what is wrong, and without the secret.
-func mustBeConfiguration(t *testing.T, err error, names string) {
-	t.Helper()
-	if rotate.KindOf(err) != rotate.Configuration || !strings.Contains(err.Error(), names) {
-		t.Errorf("the error does not name %s: %v", names, err)
-	}
-	if strings.Contains(err.Error(), apiSecret) {
-		t.Errorf("the error holds the secret: %v", err)
-	}
-}
 
 // FuzzCallHeaders: whatever the headers are, each line of the log is JSON and short, and a trace is one name below the project.
 func FuzzCallHeaders(f *testing.F) {
@@ -37,7 +27,7 @@ func FuzzCallHeaders(f *testing.F) {
 		}}
 		var log bytes.Buffer
 		logCall(t.Context(), withTrace(NewLog(&log), request, "acme"), request)
-		all := lines(t, log.Bytes())
+		all := functiontest.Lines(t, log.Bytes())
 		if len(all) != 1 || all[0]["message"] != "called" || all[0]["severity"] != "INFO" {
 			t.Fatalf("the log is %q", log.String())
 		}
@@ -71,8 +61,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzReleases: a configuration has the releases that the variable names, each once, and none of them leaves its place in a path; or it is
-// a Configuration error that names the variable.
+// FuzzReleases: a configuration has the releases that the variable names, each once, and none of them reaches beyond its place in
+// a path; or else there is a Configuration error that names the variable.
 func FuzzReleases(f *testing.F) {
 	for _, sample := range []string{
 		cluster, cluster + ", " + cluster + "/namespaces/second/releases/runner", cluster + "/namespaces/matillion-agent," + cluster,
@@ -88,7 +78,7 @@ func FuzzReleases(f *testing.F) {
 		err := config.parseReleases(map[string]string{envReleases: text})
 		if err != nil {
 			if !strings.Contains(text+kubeconfig, apiSecret) {
-				mustBeConfiguration(t, err, envReleases)
+				functiontest.WantConfiguration(t, err, envReleases, apiSecret)
 			}
 			return
 		}
@@ -114,10 +104,10 @@ func FuzzReleases(f *testing.F) {
 	})
 }
 
-// FuzzConfig: an environment is a configuration, with a list of agents where there are several releases, or a Configuration error that
-// names the variable and does not repeat the secret.
+// FuzzConfig: an environment is a configuration (with a list of agents if there are several releases), or else a Configuration
+// error that names the variable and does not repeat the secret.
 func FuzzConfig(f *testing.F) {
-	sample := strings.Join(environ(valid()), "\n")
+	sample := strings.Join(functiontest.Environ(valid()), "\n")
 	f.Add(sample)
 	f.Add(strings.Replace(sample, "MAIA_AGENT_IDS", "OTHER", 1))
 	f.Add("MAIA_HELM_RELEASES=" + cluster + "\nMAIA_CLIENT_ID=a\nMAIA_CLIENT_SECRET=" + apiSecret + "\nMAIA_HELM_SECRET_PATH=a..b")
@@ -129,7 +119,7 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			if strings.Count(text, apiSecret) <= 1 && (strings.Contains(text, "MAIA_CLIENT_SECRET="+apiSecret) ||
 				!strings.Contains(text, apiSecret)) {
-				mustBeConfiguration(t, err, "MAIA_")
+				functiontest.WantConfiguration(t, err, "MAIA_", apiSecret)
 			}
 			return
 		}
@@ -138,33 +128,6 @@ func FuzzConfig(f *testing.F) {
 		}
 		if (config.CredentialsSecret == "") == config.Credentials.ClientSecret.IsZero() {
 			t.Errorf("the credential is in two places, or in none")
-		}
-	})
-}
-
-// FuzzAPICredential: the credential is what the document holds, once and as strings, or an error that does not repeat it.
-func FuzzAPICredential(f *testing.F) {
-	for _, sample := range []string{
-		`{"client_id":"an-id","client_secret":"` + apiSecret + `"}`, `{"client_id":"an-id","client_secret":"` + apiSecret +
-			`","client_secret":"another"}`, `{"client_id":"an-id","client\u005fsecret":"` + apiSecret + `"}`,
-		`{"client_id":"` + "\xff" + `","client_secret":"x"}`, `["` + apiSecret + `"]`, `{"client_id":"a","client_secret":["` + apiSecret +
-			`"]}`, apiSecret, ``, ` {} `, `{"client_id":"","client_secret":""}`,
-	} {
-		f.Add([]byte(sample))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		credential, err := parseCredential(data, version)
-		if err != nil {
-			mustBeConfiguration(t, err, version)
-			return
-		}
-		var document map[string]any
-		if err := json.Unmarshal(data, &document); err != nil {
-			t.Fatalf("what is not a JSON object is read: %v", err)
-		}
-		if document["client_id"] != credential.ClientID || document["client_secret"] != credential.ClientSecret.Reveal() ||
-			credential.ClientID == "" || credential.ClientSecret.IsZero() {
-			t.Errorf("read is another credential, of client %q", credential.ClientID)
 		}
 	})
 }

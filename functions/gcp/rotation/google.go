@@ -6,9 +6,7 @@ import (
 	"encoding/base64"
 	"hash/crc32"
 	"net/http"
-	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/container/v1"
@@ -122,32 +120,10 @@ func (g *googleAPIs) apiCredential(ctx context.Context, version string) (maia.Cr
 		return maia.Credentials{}, rotate.Errorf(rotate.NotReady, "the Maia API credential in %s was damaged on its way", version).
 			WithHint("nothing: the next call reads it again")
 	}
-	return parseCredential(data, version)
-}
-
-// parseCredential reads the JSON {"client_id":…,"client_secret":…}. The error never holds any of it.
-func parseCredential(data []byte, version string) (maia.Credentials, error) {
-	document := gjson.ParseBytes(data)
-	if !gjson.ValidBytes(data) || !utf8.Valid(data) || !document.IsObject() {
-		return maia.Credentials{},
-			settings.Errorf(`the Maia API credential in %s is not a JSON object, expected {"client_id":"…","client_secret":"…"}`, version)
+	credentials, err := maia.ParseDocument(data)
+	if err != nil {
+		return maia.Credentials{}, settings.Errorf("the Maia API credential in %s %w", version, err).
+			WithHint(`store {"client_id":"…","client_secret":"…"} in it`)
 	}
-	var texts [2]string
-	for i, name := range []string{"client_id", "client_secret"} {
-		var found []gjson.Result
-		document.ForEach(func(key, value gjson.Result) bool {
-			if key.String() == name {
-				found = append(found, value)
-			}
-			return true
-		})
-		switch {
-		case len(found) > 1:
-			return maia.Credentials{}, settings.Errorf("the Maia API credential in %s has %s more than once", version, name)
-		case len(found) == 0 || found[0].Type != gjson.String || found[0].Str == "":
-			return maia.Credentials{}, settings.Errorf("the Maia API credential in %s has no %s, or one that is not a text", version, name)
-		}
-		texts[i] = found[0].Str
-	}
-	return maia.Credentials{ClientID: texts[0], ClientSecret: maia.NewSecret(texts[1])}, nil
+	return credentials, nil
 }

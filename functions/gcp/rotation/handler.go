@@ -72,7 +72,8 @@ type Answer struct {
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	h.answering.RLock()
 	defer h.answering.RUnlock()
-	// It goes on when its caller has gone, but not for longer than its time: the function has to say in which state the runners are.
+	// The work goes on when the caller has gone, but not for longer than the call's time: the function must report in which state
+	// the runners are.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(request.Context()), function.Deadline(request.Context(), longestAttempt))
 	defer cancel()
 	go func() {
@@ -109,7 +110,6 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	_ = http.NewResponseController(writer).Flush() // before End returns; a test's writer may not be able to
 }
 
-// work heals and rotates.
 func (h *Handler) work(ctx context.Context, log *slog.Logger) (fleet.Result, error) {
 	targets, err := h.targets(ctx, h.config.Releases, log)
 	if err != nil {

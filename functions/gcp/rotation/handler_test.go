@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/maia-rotate/maia-rotate/internal/function/functiontest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
@@ -35,18 +36,6 @@ func kindOf(answer Answer) rotate.Kind {
 		return ""
 	}
 	return answer.Error.Kind
-}
-
-func lines(t *testing.T, log []byte) (all []map[string]any) {
-	t.Helper()
-	for line := range bytes.Lines(log) {
-		var object map[string]any
-		if err := json.Unmarshal(line, &object); err != nil {
-			t.Fatalf("the line %q is not JSON: %v", line, err)
-		}
-		all = append(all, object)
-	}
-	return all
 }
 
 // noGoogle are Google's APIs for a function without credentials.
@@ -73,7 +62,7 @@ func TestWhateverIsSentIsIgnored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			h := New(environ(valid()), &log)
+			h := New(functiontest.Environ(valid()), &log)
 			h.google = noGoogle
 			status, answer := answered(t, h, request)
 			if status != http.StatusInternalServerError || len(answer.Targets) != 2 ||
@@ -96,7 +85,7 @@ func TestBadConfigurationIsReported(t *testing.T) {
 		!strings.Contains(answer.Error.What, "MAIA_CREDENTIALS_SECRET is not set") || len(answer.Targets) > 0 {
 		t.Errorf("got %d, %+v", status, answer)
 	}
-	failed := lines(t, log.Bytes())[1]
+	failed := functiontest.Lines(t, log.Bytes())[1]
 	if failed["severity"] != "ERROR" || failed["message"] != "the call failed" || failed["kind"] != "configuration" || failed["error"] == "" ||
 		failed["level"] != nil || failed["msg"] != nil {
 		t.Errorf("the line is %v", failed)
@@ -107,17 +96,18 @@ func TestTrace(t *testing.T) {
 	for name, value := range map[string]string{"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1",
 		"traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"} {
 		var log bytes.Buffer
-		h := New(environ(valid()), &log)
+		h := New(functiontest.Environ(valid()), &log)
 		h.google = noGoogle
 		request := withHeader(httptest.NewRequest(http.MethodPost, "/", nil), name, value)
 		request.Header.Set("X-CloudScheduler-JobName", "maia-rotate")
 		answered(t, h, request)
-		for _, line := range lines(t, log.Bytes()) {
+		for _, line := range functiontest.Lines(t, log.Bytes()) {
 			if line["logging.googleapis.com/trace"] != "projects/acme/traces/105445aa7843bc8bf206b12000100000" {
 				t.Errorf("%s: the line is %v", name, line)
 			}
 		}
-		if first := lines(t, log.Bytes())[0]; first["message"] != "called" || first["job"] != "maia-rotate" || first["severity"] != "INFO" {
+		if first := functiontest.Lines(t, log.Bytes())[0]; first["message"] != "called" || first["job"] != "maia-rotate" ||
+			first["severity"] != "INFO" {
 			t.Errorf("the first line is %v", first)
 		}
 	}
@@ -147,7 +137,7 @@ func TestOneCallAtATime(t *testing.T) {
 				var log bytes.Buffer
 				env := valid()
 				env["MAIA_HELM_RELEASES"] = cluster // a second one would wait for the first at a mutex, which a bubble does not see
-				h := New(environ(env), &log)
+				h := New(functiontest.Environ(env), &log)
 				begun, release := make(chan struct{}), make(chan struct{})
 				var seen context.Context
 				h.google = func(ctx context.Context) (*googleAPIs, error) {
@@ -207,7 +197,6 @@ type witness struct{ call context.Context }
 // Enabled implements slog.Handler.
 func (*witness) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle implements slog.Handler.
 func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	if w.call == nil {
 		w.call = ctx
@@ -215,10 +204,8 @@ func (w *witness) Handle(ctx context.Context, _ slog.Record) error {
 	return nil
 }
 
-// WithAttrs implements slog.Handler.
 func (w *witness) WithAttrs([]slog.Attr) slog.Handler { return w }
 
-// WithGroup implements slog.Handler.
 func (w *witness) WithGroup(string) slog.Handler { return w }
 
 // TestEnd: a run is cancelled, and End returns when its call is answered.
@@ -226,7 +213,7 @@ func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := valid()
 		env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
-		h, seen := New(environ(env), io.Discard), new(witness)
+		h, seen := New(functiontest.Environ(env), io.Discard), new(witness)
 		h.log = slog.New(seen)
 		begun, release := make(chan struct{}), make(chan struct{})
 		h.google = func(ctx context.Context) (*googleAPIs, error) {
@@ -261,7 +248,7 @@ func TestEnd(t *testing.T) {
 
 func TestPanicIsContained(t *testing.T) {
 	var log bytes.Buffer
-	h := New(environ(valid()), &log)
+	h := New(functiontest.Environ(valid()), &log)
 	h.google = func(context.Context) (*googleAPIs, error) { panic("holds " + apiSecret) }
 	status, answer := answered(t, h, httptest.NewRequest(http.MethodPost, "/", nil))
 	if status != http.StatusInternalServerError || !strings.Contains(answer.Targets[0].Text(), "panic of type string") {
@@ -273,7 +260,7 @@ func TestPanicIsContained(t *testing.T) {
 	}
 }
 
-// TestDeadline: there is time left to say in which state the runners are before the platform ends the process, and the run does not
+// TestDeadline: before the platform ends the process there is time to report in which state the runners are, and the run does not
 // end with its caller.
 func TestDeadline(t *testing.T) {
 	for _, test := range []struct{ platform, want time.Duration }{
@@ -284,7 +271,7 @@ func TestDeadline(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			env := valid()
 			env["MAIA_HELM_RELEASES"] = cluster // see TestOneCallAtATime
-			h, seen := New(environ(env), io.Discard), new(witness)
+			h, seen := New(functiontest.Environ(env), io.Discard), new(witness)
 			h.log = slog.New(seen)
 			caller, leave := context.WithCancel(t.Context())
 			if test.platform > 0 {

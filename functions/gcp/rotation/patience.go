@@ -44,7 +44,6 @@ func read[T any](ctx context.Context, what, permission string, do func(context.C
 // timedTokens is a source of tokens with a time-out.
 type timedTokens struct{ source oauth2.TokenSource }
 
-// Token implements oauth2.TokenSource.
 func (t timedTokens) Token() (*oauth2.Token, error) {
 	return inTime("an access token of Google Cloud", t.source.Token)
 }

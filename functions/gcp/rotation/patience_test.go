@@ -23,7 +23,6 @@ type inMemory struct {
 	tokens  oauth2.TokenSource
 }
 
-// RoundTrip implements http.RoundTripper.
 func (m inMemory) RoundTrip(request *http.Request) (*http.Response, error) {
 	token, err := m.tokens.Token()
 	if err != nil {
@@ -49,7 +48,6 @@ func (m inMemory) RoundTrip(request *http.Request) (*http.Response, error) {
 // hanging is a source of tokens that does not answer until it is released.
 type hanging chan struct{}
 
-// Token implements oauth2.TokenSource.
 func (h hanging) Token() (*oauth2.Token, error) {
 	<-h
 	return &oauth2.Token{AccessToken: "token"}, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
 )
 
-// Variable says, when it is 1, that there may be a control plane: its first build takes minutes.
+// Variable must be 1 for a control plane to be used: its first build takes minutes.
 const Variable = "MAIA_ROTATE_CONTROL_PLANE"
 
 const startTimeout = 2 * time.Minute

@@ -63,7 +63,7 @@ func (c *Checker) Check(ctx context.Context, secretARN string) (doctor.Report, e
 	return r.report, nil
 }
 
-// run is what one check of an installation has seen so far. What it could not see is nil.
+// run is one check of an installation, with what it has read so far. What it could not read is nil.
 type run struct {
 	*Checker
 	arn    string

@@ -19,6 +19,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/iam"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambdaapi"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	sandboxaws "github.com/maia-rotate/maia-rotate/internal/sandbox/aws"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 )
@@ -28,9 +29,9 @@ const (
 	functionARN  = "arn:aws:lambda:eu-west-1:123456789012:function:maia-rotate"
 )
 
-func install(t *testing.T) *sandbox.Installation {
+func install(t *testing.T) *sandboxaws.Installation {
 	t.Helper()
-	installation, err := sandbox.Install(t.Context())
+	installation, err := sandboxaws.Install(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func install(t *testing.T) *sandbox.Installation {
 }
 
 // check checks the installation, and that nothing was changed and no secret printed.
-func check(t *testing.T, i *sandbox.Installation, config aws.Config, secretARN string) (doctor.Report, error) {
+func check(t *testing.T, i *sandboxaws.Installation, config aws.Config, secretARN string) (doctor.Report, error) {
 	t.Helper()
 	before := len(i.Changes())
 	report, err := doctoraws.New(config).Check(t.Context(), secretARN)
@@ -70,14 +71,13 @@ func short(report doctor.Report) (findings, skipped string) {
 	return strings.Join(found, ", "), strings.Join(not, " ")
 }
 
-// deny has the calls of an operation refused of which the request holds a text.
+// deny has those calls of an operation refused whose request holds a text.
 func deny(handler *awsjson.Handler, operation, text string) {
 	handler.Inject(awsjson.Fault{
 		Operation: operation, Kind: awsjson.AccessDenied, Match: func(raw []byte) bool { return bytes.Contains(raw, []byte(text)) },
 	})
 }
 
-// TestCheck disturbs an installation that is in order.
 func play(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -85,11 +85,12 @@ func play(t *testing.T, err error) {
 	}
 }
 
+// TestCheck disturbs an installation that is in order.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	const maiaOf = "maia-region maia-token maia-agent maia-role maia-runner maia-secret"
 	for name, test := range map[string]struct {
-		disturb  func(*testing.T, *sandbox.Installation)
+		disturb  func(*testing.T, *sandboxaws.Installation)
 		findings string
 		skipped  string
 		says     string // in a finding that is not ok
@@ -98,54 +99,54 @@ func TestCheck(t *testing.T) {
 
 		// What the operator may not see.
 		"no right to the value": {
-			func(_ *testing.T, i *sandbox.Installation) { deny(i.Secrets.Handler, "GetSecretValue", i.SecretARN) },
+			func(_ *testing.T, i *sandboxaws.Installation) { deny(i.Secrets.Handler, "GetSecretValue", i.SecretARN) },
 			"warning secret-value", "the state of the services note maia-secret terraform plan",
 			"your credentials do not allow secretsmanager:GetSecretValue",
 		},
 		"no right to the API credential": {
-			func(_ *testing.T, i *sandbox.Installation) { deny(i.Secrets.Handler, "GetSecretValue", "maia-api") },
+			func(_ *testing.T, i *sandboxaws.Installation) { deny(i.Secrets.Handler, "GetSecretValue", "maia-api") },
 			"warning maia-credential", maiaOf + " plan", "your credentials do not allow",
 		},
 		"no right to the secret's policy": {
-			func(_ *testing.T, i *sandbox.Installation) { deny(i.Secrets.Handler, "GetResourcePolicy", "") },
+			func(_ *testing.T, i *sandboxaws.Installation) { deny(i.Secrets.Handler, "GetResourcePolicy", "") },
 			"warning secret-policy", "", "your credentials do not allow",
 		},
 		"no right to the concurrency": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Lambda.Deny("GetFunctionConcurrency") },
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Lambda.Deny("GetFunctionConcurrency") },
 			"warning function-concurrency", "", "lambda:GetFunctionConcurrency",
 		},
 		"no right to the function's policy": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Lambda.Deny("GetPolicy") }, "warning function-policy", "", "lambda:GetPolicy",
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Lambda.Deny("GetPolicy") }, "warning function-policy", "", "lambda:GetPolicy",
 		},
 		"no right to simulate": {
-			func(_ *testing.T, i *sandbox.Installation) { i.IAM.Deny("SimulatePrincipalPolicy") },
+			func(_ *testing.T, i *sandboxaws.Installation) { i.IAM.Deny("SimulatePrincipalPolicy") },
 			"warning role", "", "could not be tested: your credentials do not allow iam:SimulatePrincipalPolicy",
 		},
 		"no right to the rules": {
-			func(_ *testing.T, i *sandbox.Installation) { deny(i.Events.Handler, "ListRuleNamesByTarget", "") }, "warning healing", "", "events:",
+			func(_ *testing.T, i *sandboxaws.Installation) { deny(i.Events.Handler, "ListRuleNamesByTarget", "") }, "warning healing", "", "events:",
 		},
 		"no right to the services": {
-			func(_ *testing.T, i *sandbox.Installation) { deny(i.ECS.Handler, "ListServices", "") },
+			func(_ *testing.T, i *sandboxaws.Installation) { deny(i.ECS.Handler, "ListServices", "") },
 			"warning services", "note maia-agent maia-role maia-runner maia-secret role ecs:DescribeServices role ecs:UpdateService terraform plan",
 			"your credentials are not enough",
 		},
 
 		// The secret.
 		"an intent is open": {
-			func(t *testing.T, i *sandbox.Installation) {
+			func(t *testing.T, i *sandboxaws.Installation) {
 				over := maia.NewSecret(i.Maia.LiveSecret(sandbox.AgentID)).Fingerprint()
 				label(t, i, "maia-rotate/intent/"+string(over)+"/20260102T030405.000Z/bbbbbbbb")
 			},
 			"warning note", "", "a refresh was about to be sent at 2026-01-02 03:04 UTC",
 		},
 		"a pause is left": {
-			func(t *testing.T, i *sandbox.Installation) {
+			func(t *testing.T, i *sandboxaws.Installation) {
 				label(t, i, "maia-rotate/paused/20260102T030405.000Z/20260102T040405.000Z/bbbbbbbb")
 			},
 			"warning note", "", "the function paused the runner at 2026-01-02 03:04 UTC, until 2026-01-02 04:04 UTC",
 		},
 		"a restart is owed": {
-			func(t *testing.T, i *sandbox.Installation) {
+			func(t *testing.T, i *sandboxaws.Installation) {
 				label(t, i, "maia-rotate/applied/none/20260102T030405.000Z")
 			},
 			"warning note", "", "a restart of the runner is owed",
@@ -153,18 +154,20 @@ func TestCheck(t *testing.T) {
 
 		// The function, its policy and role.
 		"another function": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Secrets.EnableRotation(i.SecretARN, functionARN+"-2") },
+			func(_ *testing.T, i *sandboxaws.Installation) {
+				i.Secrets.EnableRotation(i.SecretARN, functionARN+"-2")
+			},
 			"problem function", "function-policy services secret-policy maia role healing plan terraform", "there is no function",
 		},
 		"a function elsewhere": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Secrets.EnableRotation(i.SecretARN, strings.Replace(functionARN, "eu-west-1", "eu-west-3", 1))
 			},
 			"problem rotation, problem function", "schedule function-policy services secret-policy maia role healing plan terraform",
 			"in another region or account",
 		},
 		"an alias": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Lambda.UpdateFunction(functionName, func(f *lambdaapi.Function) {
 					f.Aliases = map[string]string{"live": strings.ReplaceAll(f.Policy, functionARN, functionARN+":live")}
 				})
@@ -172,30 +175,30 @@ func TestCheck(t *testing.T) {
 			}, "", "", "",
 		},
 		"a secret that it does not serve": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Lambda.UpdateFunction(functionName, func(f *lambdaapi.Function) { f.Environment["MAIA_SECRET_ARNS"] += "other" })
 			},
 			"problem function-environment", "plan", "MAIA_SECRET_ARNS does not have this secret",
 		},
 		"it must list secrets": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Lambda.UpdateFunction(functionName, func(f *lambdaapi.Function) { delete(f.Environment, "MAIA_SECRET_ARNS") })
 			},
 			"problem role", "", "may not secretsmanager:ListSecrets on *",
 		},
 		"a key of one's own": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Secrets.SetKMSKey(i.SecretARN, "0a1b2c3d-0000-4000-8000-000000000000")
 			},
 			"warning role, warning role", "", "do not allow kms:Decrypt on " +
 				"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000",
 		},
 		"a key by its alias": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Secrets.SetKMSKey(i.SecretARN, "alias/runners") },
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Secrets.SetKMSKey(i.SecretARN, "alias/runners") },
 			"warning role", "", "that is the key's alias",
 		},
 		"the rule may not invoke": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Lambda.UpdateFunction(functionName, func(f *lambdaapi.Function) {
 					f.Policy = strings.ReplaceAll(f.Policy, "events.amazonaws.com", "sns.amazonaws.com")
 				})
@@ -205,34 +208,34 @@ func TestCheck(t *testing.T) {
 
 		// The runner and Maia.
 		"a deployment under way": {
-			func(_ *testing.T, i *sandbox.Installation) {
-				i.ECS.HangNextDeployment(sandbox.Cluster, sandbox.Service)
-				i.ECS.Deploy(sandbox.Cluster, sandbox.Service)
+			func(_ *testing.T, i *sandboxaws.Installation) {
+				i.ECS.HangNextDeployment(sandboxaws.Cluster, sandboxaws.Service)
+				i.ECS.Deploy(sandboxaws.Cluster, sandboxaws.Service)
 			},
 			"warning services, warning plan", "", "a deployment is under way",
 		},
 		"a deployment that cannot move": {
-			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("cannot-move")) },
+			func(t *testing.T, i *sandboxaws.Installation) { play(t, i.ECS.Play("cannot-move")) },
 			"problem services", "plan", "with maximumPercent 100 and minimumHealthyPercent 100 of 1 tasks",
 		},
 		"blue/green": {
-			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("blue-green")) },
+			func(t *testing.T, i *sandboxaws.Installation) { play(t, i.ECS.Play("blue-green")) },
 			"problem services", "plan", "has the deployment strategy BLUE_GREEN",
 		},
 		"short of tasks": {
-			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("short-of-tasks")) },
+			func(t *testing.T, i *sandboxaws.Installation) { play(t, i.ECS.Play("short-of-tasks")) },
 			"warning services, warning plan", "", "1 of 2 running",
 		},
 		"a service that is being deleted": {
-			func(t *testing.T, i *sandbox.Installation) { play(t, i.ECS.Play("draining-sibling")) },
+			func(t *testing.T, i *sandboxaws.Installation) { play(t, i.ECS.Play("draining-sibling")) },
 			"warning services", "", "-old is DRAINING",
 		},
 		"a replica that is stuck": {
-			func(t *testing.T, i *sandbox.Installation) { play(t, i.Secrets.Play("replicas-stuck")) },
+			func(t *testing.T, i *sandboxaws.Installation) { play(t, i.Secrets.Play("replicas-stuck")) },
 			"warning replicas", "", "the replica in eu-central-1 is Failed",
 		},
 		"another region": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Lambda.UpdateFunction(functionName, func(f *lambdaapi.Function) {
 					delete(f.Environment, "MAIA_API_URL")
 					f.Environment["MAIA_REGION"] = "us1"
@@ -242,37 +245,37 @@ func TestCheck(t *testing.T) {
 			"MAIA_REGION is us1, but that in the runner's task definition is eu1",
 		},
 		"Maia is down": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Maia.Inject(maiatest.Fault{Call: maiatest.Token, Kind: maiatest.Status5xx, Status: 500})
 			},
 			"warning maia-token", "maia-agent maia-role maia-runner maia-secret plan", "could not be tested from here",
 		},
 		"the credential is no JSON": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Secrets.Put("maia-api-credential", "text") },
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Secrets.Put("maia-api-credential", "text") },
 			"problem maia-credential", maiaOf + " plan", "is not JSON",
 		},
 		"refreshed in the console": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Maia.ConsoleRefresh(sandbox.AgentID) },
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Maia.ConsoleRefresh(sandbox.AgentID) },
 			"problem maia-runner, warning maia-secret", "plan", "The next healing event will: store, restart, await connected",
 		},
 		"another value, never seen to agree": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Secrets.Put(i.SecretARN, fmt.Sprintf(`{"client_id":%q,"client_secret":"a-value-from-elsewhere"}`, sandbox.ClientID))
 			},
 			"problem maia-secret", "plan", "never seen to agree",
 		},
 		"the secret of another runner": {
-			func(_ *testing.T, i *sandbox.Installation) {
+			func(_ *testing.T, i *sandboxaws.Installation) {
 				i.Secrets.Put(i.SecretARN, `{"client_id":"another","client_secret":"a-value-from-elsewhere"}`)
 			},
 			"problem maia-secret", "plan", `the secret is for client "another"`,
 		},
 		"stopping": {
-			func(_ *testing.T, i *sandbox.Installation) { i.Maia.SetStatus(sandbox.AgentID, "stopping") },
+			func(_ *testing.T, i *sandboxaws.Installation) { i.Maia.SetStatus(sandbox.AgentID, "stopping") },
 			"warning maia-runner, warning plan", "", `status "stopping"`,
 		},
 		"too many labels": {
-			func(t *testing.T, i *sandbox.Installation) {
+			func(t *testing.T, i *sandboxaws.Installation) {
 				for n := range 15 {
 					label(t, i, fmt.Sprint("label-", n))
 				}
@@ -309,7 +312,7 @@ func TestCheck(t *testing.T) {
 }
 
 // label attaches a label to the current version, as a run of the function does.
-func label(t *testing.T, i *sandbox.Installation, name string) {
+func label(t *testing.T, i *sandboxaws.Installation, name string) {
 	t.Helper()
 	client := secretsmanager.NewFromConfig(i.AWS())
 	value, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &i.SecretARN})

@@ -7,7 +7,6 @@ func (r *run) cli(format string, args ...any) string {
 	return "aws " + fmt.Sprintf(format, args...) + " --region " + part(r.arn, partRegion)
 }
 
-// functionName is the name of the rotation function.
 func (r *run) functionName() string { return part(r.functionARN(), partName) }
 
 // permit allows a service to invoke the function, on a condition.
@@ -25,7 +24,6 @@ func (r *run) permitRotation() string {
 	return r.permit("SecretsManager", secretsManager, "--source-account "+part(r.arn, partAccount))
 }
 
-// heal heals this runner now.
 func (r *run) heal() string {
 	return r.cli(`lambda invoke --function-name %s --cli-binary-format raw-in-base64-out --cli-read-timeout 900 `+
 		`--payload '{"action":"heal","secret":"%s"}' /dev/stdout`,

@@ -22,8 +22,7 @@ var (
 	weekdayNames = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
 )
 
-// parseCron reads all of the fields but the first and the last. It does not know W, #, and L for the last weekday of its
-// kind.
+// parseCron reads all of the fields but the first and the last. It does not know W, #, and L for the last weekday of its kind.
 func parseCron(fields []string) (times cronTimes, ok bool) {
 	times.lastDay = fields[2] == "L"
 	days := fields[2]

@@ -11,7 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/ecs"
 )
 
-// code is that of an error that a service answered; "" if the call did not get as far.
+// code is the code of a service's error; "" if no service answered.
 func code(err error) string {
 	var answered smithy.APIError
 	if errors.As(err, &answered) {
@@ -26,8 +26,8 @@ func missing(err error) bool {
 	return slices.Contains([]string{"ResourceNotFoundException", "NoSuchEntity"}, code(err))
 }
 
-// fatal says that no other call can be expected to get an answer either: there are no credentials, or they are not
-// accepted, or there is no way to AWS.
+// fatal reports whether no other call can be expected to be answered either: there are no credentials, they are not accepted, or
+// AWS cannot be reached.
 func fatal(err error) bool {
 	switch code(err) {
 	case "", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",

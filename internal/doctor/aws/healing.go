@@ -24,7 +24,7 @@ type healingRule struct {
 	byRole bool // the rule invokes the function with a role of its own
 }
 
-// checkHealing searches for the schedule that heals.
+// checkHealing checks the schedule that heals.
 func (r *run) checkHealing(ctx context.Context) error {
 	const check = "healing"
 	if r.function == nil {
@@ -126,7 +126,7 @@ func (r *run) judgeHealing(rule healingRule) {
 	r.report.OK(check, "the rule %s: %s", name, expression)
 }
 
-// atLeastHourly says whether a schedule of EventBridge comes at least once an hour: a rate of an hour or less, or a cron
+// atLeastHourly reports whether a schedule of EventBridge comes at least once an hour: a rate of an hour or less, or a cron
 // expression for all hours of all days.
 func atLeastHourly(expression string) bool {
 	if rate := rateExpression.FindStringSubmatch(expression); rate != nil {

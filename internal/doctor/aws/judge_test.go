@@ -31,7 +31,7 @@ func newRun() *run {
 	}
 }
 
-// wantFinding checks that a check found something of the level that says the words.
+// wantFinding checks that a check has a finding of the level with these words.
 func wantFinding(t *testing.T, r *run, level doctor.Level, check, says string) {
 	t.Helper()
 	for _, finding := range r.report.Findings {

@@ -65,7 +65,7 @@ func (r *run) checkMaia(ctx context.Context) error {
 	return ctx.Err() // of the caller's: that Maia is slow is a finding
 }
 
-// skipMaia says that the checks behind one of them were not made.
+// skipMaia reports the checks after one of them as not made.
 func (r *run) skipMaia(because, after string) {
 	for i, check := range maiaChecks {
 		if check == after {
@@ -98,7 +98,7 @@ func (r *run) readCredential(ctx context.Context) (*maia.Credentials, error) {
 		return nil, nil
 	}
 	r.report.OK(check, "it is JSON with client_id and client_secret")
-	// For its key; that it cannot be described is no reason to go no further.
+	// For its key. If the secret cannot be described, the check goes on without.
 	if described, err := r.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &arn}); err == nil {
 		r.credential = described
 	} else if fatal(err) {
@@ -203,7 +203,7 @@ func (r *run) judgeAgent(agent maia.Agent) {
 	}
 }
 
-// compare holds what Maia holds against the secret, and asks the engine what a healing run would do about a difference.
+// compare compares what Maia holds with the secret, and asks the engine what a healing run would do about a difference.
 func (r *run) compare(ctx context.Context, client *maia.Client, held maia.Credentials) {
 	const check = "maia-secret"
 	switch {

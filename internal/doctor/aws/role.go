@@ -50,7 +50,7 @@ func (r *run) checkRole(ctx context.Context) error {
 	return nil
 }
 
-// found is what is known in addition to the configuration: without the services, if they were not found.
+// found is what was found in addition to the configuration; without the services if they were not found.
 func (r *run) found() rotation.Found {
 	found := rotation.Found{Function: r.functionARN(), Keys: map[string]string{}}
 	for _, described := range []*secretsmanager.DescribeSecretOutput{r.secret, r.credential} {
@@ -73,7 +73,7 @@ func (r *run) found() rotation.Found {
 	return found
 }
 
-// simulation asks about one action on one resource: how the simulator sums several up has changed.
+// simulation asks about one action on one resource: how the simulator sums up several has changed over time.
 func (r *run) simulation(permission rotation.Permission) *iam.SimulatePrincipalPolicyInput {
 	in := &iam.SimulatePrincipalPolicyInput{
 		PolicySourceArn: r.function.Role, ActionNames: []string{permission.Action}, ResourceArns: []string{permission.Resource},
@@ -131,7 +131,7 @@ func missingKeys(permission rotation.Permission, result types.EvaluationResult) 
 	return keys
 }
 
-// allowsRole says whether the secret's own policy lets the role do what its policies do not.
+// allowsRole reports whether the secret's own policy lets the role do what its policies do not.
 func (r *run) allowsRole(permission rotation.Permission) bool {
 	return r.ownPolicy != nil && permission.Resource == r.arn &&
 		slices.ContainsFunc(r.secretRequests(), func(request iampolicy.Request) bool {

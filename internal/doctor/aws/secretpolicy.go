@@ -84,8 +84,8 @@ func (r *run) secretRequests() []iampolicy.Request {
 	return requests
 }
 
-// holds says whether the conditions of a statement hold for a request, as far as they are about what is known of it, and
-// which of them are about something else.
+// holds reports whether those conditions of a statement hold for a request about which something is known, and returns the keys
+// of the others.
 func (r *run) holds(statement iampolicy.Statement, request iampolicy.Request) (holds bool, unknown []string) {
 	known := statement
 	known.Conditions = nil

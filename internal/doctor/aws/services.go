@@ -52,8 +52,7 @@ func (r *run) served() string {
 	return strings.Join(r.runner.Services(), ", ") + " of agent " + r.runner.AgentID()
 }
 
-// refused reports an error of the function's code. That of a call which the operator may not make says nothing about the
-// function.
+// refused reports an error of the function's code. If the operator may not make a call, that says nothing about the function.
 func (r *run) refused(check string, err error) error {
 	typed := words(err)
 	switch {

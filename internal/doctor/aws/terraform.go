@@ -13,7 +13,7 @@ import (
 // terraformPage explains how to keep Terraform from putting an older value back.
 const terraformPage = "docs/terraform.md"
 
-// checkTerraform searches for what a tool that owns the secret's value does to it.
+// checkTerraform checks what a tool that owns the secret's value does to it.
 func (r *run) checkTerraform(context.Context) error {
 	const check = "terraform"
 	if r.secret == nil {
@@ -35,8 +35,8 @@ func (r *run) checkTerraform(context.Context) error {
 	return nil
 }
 
-// putByOthers says that AWSCURRENT is newer than the last rotation of ours and holds something else than it made, which
-// is neither what Maia holds nor what was seen running since: those are brought by the function itself.
+// putByOthers reports whether another writer has put a value into the secret after our last rotation. A value that Maia holds, or
+// that was seen running since, does not count: the function itself has brought it there.
 func (r *run) putByOthers() bool {
 	note, stored := r.platform.Note, r.platform.Stored
 	fingerprint := stored.ClientSecret.Fingerprint()
@@ -44,7 +44,7 @@ func (r *run) putByOthers() bool {
 		(note.Applied == rotate.AppliedNothing || note.Applied != fingerprint) && (r.held == nil || !r.held.Equal(stored))
 }
 
-// judgeTags names the tool that says that the secret is its own.
+// judgeTags names the tool that, by a tag, owns the secret.
 func (r *run) judgeTags(tags []types.Tag) {
 	const check = "managed-by"
 	for _, tag := range tags {

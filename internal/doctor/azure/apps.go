@@ -24,8 +24,8 @@ const (
 	checkWith = "check with credentials that allow "
 )
 
-// plan is what the function's own code says of its runners, in the time that a call has. The error says why it could not be
-// asked.
+// plan is what the function's own code reports of its runners, in the time that a call has. The error says why the code could not
+// be run.
 func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, error) {
 	if err := r.trustworthy(config); err != nil {
 		return fleet.Result{}, err
@@ -45,8 +45,8 @@ func (r *run) plan(ctx context.Context, config rotation.Config) (fleet.Result, e
 // blobDomains are where blob containers are.
 var blobDomains = []string{"blob.core.windows.net", "blob.core.usgovcloudapi.net", "blob.core.chinacloudapi.cn", "blob.storage.azure.net"}
 
-// trustworthy checks where the operator's tokens would go: the addresses are settings of the function app, and who may
-// change those is not to get tokens of others.
+// trustworthy checks the addresses to which the operator's tokens would go. They are settings of the function app, and whoever
+// may change those must not get tokens of others.
 func (r *run) trustworthy(config rotation.Config) error {
 	if !strings.EqualFold(config.ManagerURL, r.manager.url) {
 		return fmt.Errorf("the function asks %s, and this check %s: set %s here, too, if that is right", config.ManagerURL, r.manager.url,

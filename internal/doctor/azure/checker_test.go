@@ -150,10 +150,12 @@ func TestCheck(t *testing.T) {
 		"daily":                {set("ROTATION_SCHEDULE", "0 0 3 * * *"), []string{"warning schedule"}, "up to 24h0m0s pass between two calls"},
 		"not at weekends":      {set("ROTATION_SCHEDULE", "0 */30 * * * Mon-Fri"), []string{"warning schedule"}, "up to 48h30m0s"},
 		"every second":         {set("ROTATION_SCHEDULE", "* * * * * *"), []string{"warning schedule"}, "it comes after 1s"},
-		"a window":             {set("MAIA_ROTATE_WINDOW", "Sat 02:00-05:00 Europe/London"), nil, "Sat 02:00-05:00 Europe/London; a rotation needs 15m40s of it"},
+		"a window": {set("MAIA_ROTATE_WINDOW", "Sat 02:00-05:00 Europe/London"), nil,
+			"Sat 02:00-05:00 Europe/London; a rotation needs 15m40s of it"},
 		"a window that is short": {set("MAIA_ROTATE_WINDOW", "02:00-02:15"), []string{"problem window"},
 			"MAIA_ROTATE_WINDOW is 02:00-02:15, and a rotation may take 15m40s"},
-		"a window without a call": {both(set("MAIA_ROTATE_WINDOW", "Sat 02:00-05:00 Europe/London"), set("ROTATION_SCHEDULE", "0 */30 6-20 * * *")),
+		"a window without a call": {both(set("MAIA_ROTATE_WINDOW", "Sat 02:00-05:00 Europe/London"),
+			set("ROTATION_SCHEDULE", "0 */30 6-20 * * *")),
 			[]string{"warning schedule", "warning window"}, "no call comes in a year"},
 		"hourly":          {set("ROTATION_SCHEDULE", "0 17 * * * *"), nil, "0 17 * * * *, in UTC"},
 		"no app named":    {set("MAIA_CONTAINER_APPS", ""), []string{"problem environment"}, "MAIA_CONTAINER_APPS is not set"},
@@ -484,7 +486,7 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestLinkAway has a list go on at another host: no token is sent there.
+// TestLinkAway has the next page of a list on another host: no token is sent there.
 func TestLinkAway(t *testing.T) {
 	i := azuretest.New(t)
 	asked := false

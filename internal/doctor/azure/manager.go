@@ -130,8 +130,8 @@ func (r refused) Unwrap() error { return r.error }
 
 func (r refused) Error() string { return "your credentials do not allow " + r.action }
 
-// failure is an error of a call for which an action must be allowed. The SDK's own text of an answer is not used: it holds
-// the whole of it.
+// failure is the error of a call for which an action must be allowed. The SDK's own text is not used, for it quotes the whole
+// answer.
 func failure(action string, err error) error {
 	if err == nil {
 		return nil
@@ -147,7 +147,6 @@ func failure(action string, err error) error {
 	return worded{err, action + ": " + text}
 }
 
-// worded is an error with a text of its own.
 type worded struct {
 	error
 	text string

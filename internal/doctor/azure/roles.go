@@ -36,7 +36,7 @@ func (p permission) allowsData(action string) bool {
 	return matches(p.DataActions, action) && !matches(p.NotDataActions, action)
 }
 
-// matches says that one of the patterns, in which * stands for anything, names the action.
+// matches reports whether one of the patterns, in which * stands for anything, names the action.
 func matches(patterns []string, action string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		expression := "(?i)^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$"
@@ -83,8 +83,8 @@ func (r *run) grants(ctx context.Context, scope, principal string) ([]grant, err
 	return grants, nil
 }
 
-// covers says that what is granted at a scope holds for a resource. Which management groups a subscription is in is Azure's
-// to know: it lists those that are.
+// covers reports whether what is granted at a scope holds for a resource. Azure lists only the management groups that the
+// subscription is in, so each of those counts.
 func covers(scope, resource string) bool {
 	scope, resource = strings.ToLower(strings.TrimRight(scope, "/")), strings.ToLower(resource)
 	return scope == "" || resource == scope || strings.HasPrefix(resource, scope+"/") ||

@@ -29,7 +29,7 @@ const (
 	settingsRead = "Microsoft.Web/sites/config/list/action"
 )
 
-// known reports whether the value of a setting is read. Of all others there is only the name.
+// known reports whether the check reads the value of a setting. Of all others it reads the name only.
 func known(name string) bool {
 	return strings.HasPrefix(name, "MAIA_") || slices.Contains(rotation.Platform, name) || slices.Contains(disabling, name) ||
 		slices.Contains([]string{scheduleSetting, hostTimeout, workerName}, name)
@@ -51,8 +51,8 @@ func (r *run) readSettings(ctx context.Context) error {
 	return nil
 }
 
-// environ is the function's environment, in the form of os.Environ. What Key Vault holds is taken from values, by the names of
-// settings; of what is not there, there is a word in its place.
+// environ is the function's environment, in the form of os.Environ. The values of settings that Key Vault holds are given by
+// name; a placeholder stands for those that are missing.
 func (r *run) environ(values map[string]maia.Secret) []string {
 	var environ []string
 	for _, name := range slices.Sorted(maps.Keys(r.settings)) {
@@ -96,7 +96,7 @@ func (r *run) judgeWorker() {
 	}
 }
 
-// judgeStorage checks how the host gets at its storage, in which the function's locks and notes are by default.
+// judgeStorage checks how the host reaches its storage, which by default also holds the function's locks and notes.
 func (r *run) judgeStorage() {
 	const check = "storage"
 	account := cmp.Or(r.settings[hostAccount], r.settings[hostBlobs])

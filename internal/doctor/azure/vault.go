@@ -25,8 +25,8 @@ func isReference(value string) bool {
 	return strings.HasPrefix(strings.ToLower(value), "@microsoft.keyvault(")
 }
 
-// vaultDomains are where the vaults of a cloud are, by the URL of its Resource Manager. That of the first is for what stands on
-// this machine, too.
+// vaultDomains are the domains of the vaults in each cloud, by the URL of its Resource Manager. An address on this machine counts
+// as the public cloud.
 var vaultDomains = map[string]string{
 	"https://management.azure.com":         "vault.azure.net",
 	"https://management.usgovcloudapi.net": "vault.usgovcloudapi.net",
@@ -37,8 +37,8 @@ func (r *run) vaultDomain() string {
 	return cmp.Or(vaultDomains[strings.ToLower(r.manager.url)], "vault.azure.net")
 }
 
-// secretURL is the address of the secret that a reference names. It is one of Key Vault's, or on this machine: a token of
-// the operator's goes there.
+// secretURL is the address of the secret that a reference names. It must be Key Vault's, or on this machine, for a token of the
+// operator's is sent there.
 func (r *run) secretURL(value string) (string, error) {
 	const form = "expected @Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/NAME)"
 	found := reference.FindStringSubmatch(value)
@@ -61,7 +61,8 @@ func (r *run) secretURL(value string) (string, error) {
 	if err != nil || u.User != nil || u.RawQuery != "" || !strings.HasPrefix(u.Path, "/secrets/") {
 		return "", fmt.Errorf("its SecretUri is no address of a secret, %s", form)
 	}
-	if !maia.Loopback(u.Hostname()) && (u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
+	if !maia.Loopback(u.Hostname()) &&
+		(u.Scheme != "https" || u.Port() != "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), "."+r.vaultDomain())) {
 		return "", fmt.Errorf("its SecretUri is not on https://VAULT.%s", r.vaultDomain())
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
@@ -98,7 +99,7 @@ func (r *run) fromVault(ctx context.Context) (map[string]maia.Secret, error) {
 	return values, nil
 }
 
-// checkReferences asks what came of the settings that refer to Key Vault.
+// checkReferences checks whether the references to Key Vault were resolved.
 func (r *run) checkReferences(ctx context.Context) {
 	const (
 		check  = "key-vault"

@@ -91,8 +91,8 @@ func (c *Checker) options() []option.ClientOption {
 	return append([]option.ClientOption{option.WithTokenSource(c.Tokens)}, c.Options...)
 }
 
-// environ is the function's environment, in the form of os.Environ, as far as it can be read: of a variable that is
-// taken from a secret there is the name.
+// environ is the function's environment, in the form of os.Environ, as far as it can be read: in place of a value that comes from
+// a secret there is the secret's name.
 func (c *Checker) environ(service *functionspb.ServiceConfig) []string {
 	variables := maps.Clone(service.GetEnvironmentVariables())
 	if variables == nil {
@@ -123,7 +123,7 @@ func hidden(environ []string) bool {
 const whyHidden = "the Maia API credential reaches the function as a variable from a secret, which cannot be read; name the secret " +
 	"in MAIA_CREDENTIALS_SECRET instead"
 
-// planOf is what the function's own code says of its runners, in the time that a call has.
+// planOf is what the function's own code reports of its runners, in the time that a call has.
 func (c *Checker) planOf(ctx context.Context, environ []string, service *functionspb.ServiceConfig) (fleet.Result, error) {
 	email, timeout := service.GetServiceAccountEmail(), time.Duration(service.GetTimeoutSeconds())*time.Second
 	if hidden(environ) {

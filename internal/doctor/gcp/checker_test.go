@@ -285,7 +285,7 @@ func (none) Token() (*oauth2.Token, error) { return nil, errors.New("no token") 
 
 func refused(context.Context, string) (oauth2.TokenSource, error) { return none{}, nil }
 
-// What the function's own rights do not suffice for is a problem; what the operator's do not suffice for is not.
+// A right that the function lacks is a problem; one that only the operator lacks is none.
 func TestAsTheFunction(t *testing.T) {
 	i := install()
 	i.Denied = []string{rotation.GetCluster}

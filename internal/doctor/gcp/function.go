@@ -177,7 +177,7 @@ func (r *run) judgeServiceAccount() {
 	r.report.OK(check, "%s", email)
 }
 
-// ready says that the function's own code can be asked.
+// ready reports whether the function's own code can be run here.
 func (r *run) ready() bool {
 	return r.config != nil && !slices.ContainsFunc(r.report.Findings, func(f doctor.Finding) bool {
 		return f.Level == doctor.Problem &&

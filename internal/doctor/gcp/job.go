@@ -81,7 +81,8 @@ func parseSchedule(schedule, zone string) (iter.Seq[time.Time], bool) {
 	if err != nil || len(fields) != 5 {
 		return nil, false
 	}
-	months := []string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"}
+	months := []string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+		"December"}
 	weekdays := []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 	minutes, hours := cron.Values(fields[0], 0, 59, nil), cron.Values(fields[1], 0, 23, nil)
 	days, month, weekday := cron.Values(fields[2], 1, 31, nil), cron.Values(fields[3], 1, 12, months), cron.Values(fields[4], 0, 7, weekdays)

@@ -65,7 +65,7 @@ func (s *Server) Change(change func()) {
 	change()
 }
 
-// pageSize is small, so that whoever reads one page only is found out.
+// pageSize is small, so that a client that reads only one page fails.
 const pageSize = 2
 
 // target is what a request is about.
@@ -82,7 +82,8 @@ var targets = []struct {
 	{http.MethodGet, readPermissions, regexp.MustCompile(`(?i)^(/.+)/providers/Microsoft\.Authorization/permissions$`)},
 	{http.MethodGet, readAssignments, regexp.MustCompile(`(?i)^(/.+)/providers/Microsoft\.Authorization/roleAssignments$`)},
 	{http.MethodGet, readDefinition, regexp.MustCompile(`(?i)^(/.*/?providers/Microsoft\.Authorization/roleDefinitions/[^/]+)$`)},
-	{http.MethodGet, readAccount, regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Storage/storageAccounts/[^/]+)$`)},
+	{http.MethodGet, readAccount,
+		regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Storage/storageAccounts/[^/]+)$`)},
 	{http.MethodGet, readSite, regexp.MustCompile(`(?i)^` + siteID + `$`)},
 	{http.MethodGet, readFunction, regexp.MustCompile(`(?i)^` + siteID + `/functions/([^/]+)$`)},
 	{http.MethodGet, readConfig, regexp.MustCompile(`(?i)^` + siteID + `/config/configreferences/appsettings$`)},
@@ -102,7 +103,7 @@ const (
 	siteID = `(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/[^/]+)`
 )
 
-// ours says that a request is about what is emulated here, if only the method were right.
+// ours matches what is emulated here, whatever the method.
 var ours = regexp.MustCompile(`(?i)/providers/(Microsoft\.Web|Microsoft\.Authorization|Microsoft\.Storage)/`)
 
 func targetOf(request *http.Request) target {
@@ -131,24 +132,27 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	call := wire.Call{Time: time.Now(), Service: "resource manager", Operation: to.action, Action: to.action, Resource: to.resource, RequestID: wire.NewID()}
+	call := wire.Call{Time: time.Now(), Service: "resource manager", Operation: to.action, Action: to.action, Resource: to.resource,
+		RequestID: wire.NewID()}
 	if to.action == "" {
 		call.Operation = request.Method
 	}
 	writer.Header().Set("X-Ms-Request-Id", call.RequestID)
 	if request.Header.Get("Authorization") != "Bearer "+s.Token {
-		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return resourcemanager.Unauthenticated.Answer() }, resourcemanager.Unauthenticated.Answer)
+		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return resourcemanager.Unauthenticated.Answer() },
+			resourcemanager.Unauthenticated.Answer)
 		return
 	}
-	s.Serve(writer, call, body, func(fault wire.Fault) wire.Answer { return resourcemanager.Refusal(fault, to.action, to.resource) }, func() wire.Answer {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		answer, failed := s.serve(request, to)
-		if failed != nil {
-			return failed.Answer()
-		}
-		return answer
-	})
+	s.Serve(writer, call, body, func(fault wire.Fault) wire.Answer { return resourcemanager.Refusal(fault, to.action, to.resource) },
+		func() wire.Answer {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			answer, failed := s.serve(request, to)
+			if failed != nil {
+				return failed.Answer()
+			}
+			return answer
+		})
 }
 
 // serve answers a request. The lock is held.
@@ -158,7 +162,8 @@ func (s *Server) serve(request *http.Request, to target) (wire.Answer, *resource
 	}
 	switch to.action {
 	case "":
-		return wire.Answer{}, resourcemanager.New(http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '"+request.Method+"', or it is not emulated.")
+		return wire.Answer{}, resourcemanager.New(http.StatusMethodNotAllowed, "MethodNotAllowed",
+			"The requested resource does not support http method '"+request.Method+"', or it is not emulated.")
 	case readPermissions:
 		var all []any
 		for scope, permissions := range s.Permissions {
@@ -179,7 +184,8 @@ func (s *Server) serve(request *http.Request, to target) (wire.Answer, *resource
 				}}), nil
 			}
 		}
-		return wire.Answer{}, resourcemanager.New(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '"+last(to.resource)+"' does not exist.")
+		return wire.Answer{}, resourcemanager.New(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '"+
+			last(to.resource)+"' does not exist.")
 	case readAccount:
 		for _, id := range s.Accounts {
 			if strings.EqualFold(id, to.resource) {
@@ -198,7 +204,7 @@ func (s *Server) serve(request *http.Request, to target) (wire.Answer, *resource
 
 var assignedTo = regexp.MustCompile(`^assignedTo\('([^']+)'\)$`)
 
-// assignments are those at, above and below a scope.
+// assignments are the role assignments at, above and below a scope.
 func (s *Server) assignments(request *http.Request, scope string) (wire.Answer, *resourcemanager.Problem) {
 	filter := assignedTo.FindStringSubmatch(request.URL.Query().Get("$filter"))
 	if filter == nil {
@@ -242,7 +248,8 @@ func (site *Site) serve(request *http.Request, to target) (wire.Answer, *resourc
 		}
 		return wire.Answer{}, resourcemanager.New(http.StatusNotFound, "NotFound", "Function with name: "+to.name+" does not exist.")
 	}
-	return shown(site.ID, "Microsoft.Web/sites", map[string]any{"kind": site.Kind, "identity": site.Identity, "properties": site.Properties}), nil
+	return shown(site.ID, "Microsoft.Web/sites",
+		map[string]any{"kind": site.Kind, "identity": site.Identity, "properties": site.Properties}), nil
 }
 
 func last(id string) string { return id[strings.LastIndex(id, "/")+1:] }
@@ -253,5 +260,6 @@ func shown(id, kind string, document map[string]any) wire.Answer {
 }
 
 func notFound(id string) *resourcemanager.Problem {
-	return resourcemanager.New(http.StatusNotFound, "ResourceNotFound", "The Resource '"+id+"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix")
+	return resourcemanager.New(http.StatusNotFound, "ResourceNotFound", "The Resource '"+id+
+		"' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix")
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
@@ -39,8 +40,7 @@ type getOutput struct {
 // created has milliseconds, which must survive the wire.
 var created = time.UnixMilli(1700000000123)
 
-// newHandler returns a service with one operation, and the number of times
-// that it was done.
+// newHandler returns a service with one operation, and the number of times that it was done.
 func newHandler(t *testing.T) (*awsjson.Handler, *atomic.Int32) {
 	h := awsjson.New(awsjson.Config{
 		SigningName: "secretsmanager", TargetPrefix: "secretsmanager", Region: "eu-west-1",
@@ -59,17 +59,6 @@ func newHandler(t *testing.T) (*awsjson.Handler, *atomic.Int32) {
 		return &getOutput{ARN: in.SecretId, SecretString: "value", CreatedDate: awsjson.TimeOf(created)}, nil
 	})
 	return h, done
-}
-
-// client returns an SDK client without retries.
-func client(transport http.RoundTripper) *sm.Client {
-	return sm.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://secretsmanager.test"),
-		HTTPClient:       &http.Client{Transport: transport},
-		RetryMaxAttempts: 1,
-	})
 }
 
 func get(t *testing.T, c *sm.Client, id string) (*sm.GetSecretValueOutput, error) {
@@ -97,7 +86,7 @@ func TestSDKOverLoopback(t *testing.T) {
 
 func TestErrorOfOperationIsServerError(t *testing.T) {
 	h, _ := newHandler(t)
-	_, err := get(t, client(wire.Transport(h)), "broken")
+	_, err := get(t, sm.NewFromConfig(awstest.Config("eu-west-1", h)), "broken")
 	var internal *types.InternalServiceError
 	if !errors.As(err, &internal) {
 		t.Fatalf("err = %v", err)
@@ -111,7 +100,8 @@ func request(edit func(*http.Request)) *http.Request {
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", "secretsmanager.GetSecretValue")
 	r.Header.Set("X-Amz-Date", now.Format("20060102T150405Z"))
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+
+		"/eu-west-1/secretsmanager/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="+strings.Repeat("0", 64))
 	if edit != nil {
 		edit(r)
 	}
@@ -214,14 +204,15 @@ func TestCalls(t *testing.T) {
 		}
 		seen = append(seen, c)
 	})
-	c := client(wire.Transport(h))
+	c := sm.NewFromConfig(awstest.Config("eu-west-1", h))
 	_, _ = get(t, c, "a")
 	_, _ = get(t, c, "missing")
 	calls := h.Calls()
 	if !slices.Equal(calls, seen) || len(calls) != 2 {
 		t.Fatalf("calls %+v, seen %+v", calls, seen)
 	}
-	if c := calls[0]; c.Service != "secretsmanager" || c.Operation != "GetSecretValue" || c.Resource != "a" || c.Status != 200 || c.Code != "" || c.Time.IsZero() || c.RequestID == "" {
+	if c := calls[0]; c.Service != "secretsmanager" || c.Operation != "GetSecretValue" || c.Resource != "a" || c.Status != 200 ||
+		c.Code != "" || c.Time.IsZero() || c.RequestID == "" {
 		t.Errorf("call %+v", c)
 	}
 	if c := calls[1]; c.Status != 400 || c.Code != "ResourceNotFoundException" {
@@ -314,7 +305,7 @@ func TestFaultSelection(t *testing.T) {
 			h, _ := newHandler(t)
 			test.fault.Kind = awsjson.AccessDenied
 			h.Inject(test.fault)
-			c, got := client(wire.Transport(h)), ""
+			c, got := sm.NewFromConfig(awstest.Config("eu-west-1", h)), ""
 			for _, id := range []string{"a", "b", "a", "b", "a", "b"} {
 				if _, err := get(t, c, id); err != nil {
 					got += "x"
@@ -333,7 +324,7 @@ func TestFirstInjectedFaultWinsUntilRemoved(t *testing.T) {
 	h, _ := newHandler(t)
 	remove := h.Inject(awsjson.Fault{Kind: awsjson.AccessDenied})
 	h.Inject(awsjson.Fault{Kind: awsjson.Status5xx, Nth: 2})
-	c := client(wire.Transport(h))
+	c := sm.NewFromConfig(awstest.Config("eu-west-1", h))
 	_, err := get(t, c, "a")
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() != "AccessDeniedException" {
@@ -352,7 +343,9 @@ func TestSlowCallIsCarriedOutAfterItsCallerGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, done := newHandler(t)
 		h.Inject(awsjson.Fault{Kind: awsjson.Slow, Delay: time.Minute})
-		c := client(&timeoutTransport{wire.Transport(h), time.Second})
+		config := awstest.Config("eu-west-1", h)
+		config.HTTPClient = &http.Client{Transport: &timeoutTransport{wire.Transport(h), time.Second}}
+		c := sm.NewFromConfig(config)
 		begin := time.Now()
 		if _, err := get(t, c, "a"); err == nil {
 			t.Fatal("no error")
@@ -381,7 +374,7 @@ func TestCloseEndsSlowCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, done := newHandler(t)
 		h.Inject(awsjson.Fault{Kind: awsjson.Slow, Delay: time.Hour})
-		go func() { _, _ = get(t, client(wire.Transport(h)), "a") }()
+		go func() { _, _ = get(t, sm.NewFromConfig(awstest.Config("eu-west-1", h)), "a") }()
 		synctest.Wait()
 		begin := time.Now()
 		h.Close()
@@ -389,7 +382,7 @@ func TestCloseEndsSlowCalls(t *testing.T) {
 		if done.Load() != 1 || time.Since(begin) != 0 {
 			t.Fatalf("done %d times after %s", done.Load(), time.Since(begin))
 		}
-		if _, err := get(t, client(wire.Transport(h)), "a"); !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := get(t, sm.NewFromConfig(awstest.Config("eu-west-1", h)), "a"); !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatalf("after Close: %v", err)
 		}
 	})

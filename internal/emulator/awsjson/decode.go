@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// decode reads a request. encoding/json alone would let a misspelled or
-// unknown member through.
+// decode reads a request. encoding/json alone would let a misspelled or unknown member through.
 func decode(raw []byte, in any) error {
 	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
 		return &Error{Code: "SerializationException", Message: "Start of structure or map found where not expected."}
@@ -28,8 +27,7 @@ func decode(raw []byte, in any) error {
 	return nil
 }
 
-// unknown returns the path of the first member in raw that t does not have, or
-// "". Raw is known to fit t.
+// unknown returns the path of the first member in raw that t does not have, or "". Raw is known to fit t.
 func unknown(raw []byte, t reflect.Type, path string) string {
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -70,8 +68,7 @@ func unknown(raw []byte, t reflect.Type, path string) string {
 	return ""
 }
 
-// resource returns the first of the members that the request has: a string, or
-// the first of a list.
+// resource returns the first of the members that the request has: a string, or the first of a list.
 func resource(raw []byte, members []string) string {
 	var all map[string]json.RawMessage
 	if json.Unmarshal(raw, &all) != nil {
@@ -90,8 +87,7 @@ func resource(raw []byte, members []string) string {
 	return ""
 }
 
-// Time is a time as the protocol writes it: seconds since 1970, with
-// milliseconds as the fraction.
+// Time is a time as the protocol writes it: seconds since 1970, with milliseconds as the fraction.
 type Time time.Time
 
 // MarshalJSON writes the number.

@@ -18,6 +18,19 @@ func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// Invalid returns the error of a value that breaks a constraint. at is the value in the service's words: "at 'maxResults'", or
+// "'x' at 'sortBy'" where the service repeats it.
+func Invalid(at, constraint string) *Error {
+	message := "1 validation error detected: Value " + at + " failed to satisfy constraint: Member must " + constraint
+	return &Error{Code: "ValidationException", Message: message, Status: http.StatusBadRequest}
+}
+
+// Unauthorized is the message of an error for want of a right, such as "iam:GetRole".
+func Unauthorized(account, role, right, resource string) string {
+	return fmt.Sprintf("User: arn:aws:sts::%s:assumed-role/%s/session is not authorized to perform: %s on resource: %s because no "+
+		"identity-based policy allows the %[3]s action", account, role, right, resource)
+}
+
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // toError turns any error of an operation into one of the service.

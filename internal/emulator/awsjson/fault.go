@@ -32,9 +32,8 @@ func (h *Handler) refusal(k Kind, operation, resource string) error {
 	case Throttle:
 		return Errorf("ThrottlingException", "Rate exceeded")
 	case AccessDenied:
-		return Errorf("AccessDeniedException",
-			"User: arn:aws:sts::123456789012:assumed-role/function/session is not authorized to perform: %s:%s on resource: %s because no identity-based policy allows the %[1]s:%[2]s action",
-			h.config.SigningName, operation, resource)
+		return Errorf("AccessDeniedException", "%s",
+			Unauthorized("123456789012", "function", h.config.SigningName+":"+operation, resource))
 	default:
 		return nil
 	}

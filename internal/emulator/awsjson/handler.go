@@ -14,8 +14,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
-// maxRequest is the largest request body in bytes; the services' own limits are
-// at or below it.
+// maxRequest is the largest request body in bytes; the services' own limits are at or below it.
 const maxRequest = 1 << 20
 
 // Config says how a service differs from the others on the wire.
@@ -24,25 +23,22 @@ type Config struct {
 	TargetPrefix string // X-Amz-Target before the dot
 	Region       string // region in the credential scope
 
-	// ErrorMember is "Message" or "message": the services do not agree, and
-	// clients read the one of their service only.
+	// ErrorMember is "Message" or "message": the services do not agree, and clients read the one of their service only.
 	ErrorMember string
 	// ServerError is the code of a 5xx, such as "InternalServiceError".
 	ServerError string
-	// ResourceMembers are the members of a request that name its resource; the
-	// first one present is recorded in [Call.Resource].
+	// ResourceMembers are the members of a request that name its resource; the first one present is recorded in [Call.Resource].
 	ResourceMembers []string
 }
 
-// Handler serves one service. Create it with [New]; it is safe for use by
-// several goroutines.
+// Handler serves one service. Create it with [New]; it is safe for use by several goroutines.
 type Handler struct {
 	config     Config
 	operations map[string]operation
 
-	varyMu sync.Mutex
-	vary   []func(operation string, n int) Fault
-	calls  int // that were asked about
+	answersMu       sync.Mutex
+	throttled, slow bool // quirks, see [Handler.PlayAnswers]
+	calls           int  // that the quirks have seen
 
 	wire.Traffic
 }
@@ -55,10 +51,9 @@ func New(config Config) *Handler {
 	return &Handler{config: config, operations: map[string]operation{}}
 }
 
-// Register adds an operation. In is a struct whose JSON names are the members
-// of the request, spelled exactly; what do returns is the answer's JSON, or an
-// [*Error]. Any other error is answered as the service's own 5xx.
-// All operations are registered before the first request.
+// Register adds an operation. In is a struct whose JSON names are the members of the request, spelled exactly; what do returns is
+// the answer's JSON, or an [*Error]. Any other error is answered as the service's own 5xx. All operations are registered before
+// the first request.
 func Register[In, Out any](h *Handler, name string, do func(*In) (Out, error)) {
 	h.operations[name] = func(raw []byte) (any, error) {
 		in := new(In)
@@ -69,8 +64,7 @@ func Register[In, Out any](h *Handler, name string, do func(*In) (Out, error)) {
 	}
 }
 
-// Close ends the waits of slow calls; from then on every connection is closed
-// without an answer.
+// Close ends the waits of slow calls; from then on every connection is closed without an answer.
 func (h *Handler) Close() { h.End() }
 
 // ServeHTTP serves one call.
@@ -91,7 +85,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f := h.Match(name, raw)
 	if f.Kind == NoFault {
-		varied := h.varied(name)
+		varied := h.varied()
 		f.Kind, f.Delay = varied.Kind, varied.Delay
 	}
 	call.Fault = f.Kind
@@ -140,7 +134,8 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (raw []byte, n
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(readErr, &tooLarge) {
-		return nil, name, &Error{Code: "RequestEntityTooLargeException", Message: "the request is too large", Status: http.StatusRequestEntityTooLarge}
+		return nil, name, &Error{Code: "RequestEntityTooLargeException", Message: "the request is too large",
+			Status: http.StatusRequestEntityTooLarge}
 	}
 	if readErr != nil {
 		return nil, name, &Error{Code: "SerializationException", Message: "the request body could not be read"}
@@ -148,8 +143,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (raw []byte, n
 	return raw, name, nil
 }
 
-// answer records the call and writes the answer, in this order: who has the
-// answer finds the call recorded.
+// answer records the call and writes the answer, in this order: who has the answer finds the call recorded.
 func (h *Handler) answer(w http.ResponseWriter, call Call, out any, err error) {
 	call.Status, call.Code = status(err), code(err, h.config)
 	h.Record(call)

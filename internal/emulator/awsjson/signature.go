@@ -11,9 +11,8 @@ import (
 // maxSkew is how far a request's clock may be from ours.
 const maxSkew = 5 * time.Minute
 
-// CheckSignature checks everything about the signature but the signature:
-// what it is made for (date, region, service), what it covers, and its age. Its
-// errors have the codes of the services that speak this protocol.
+// CheckSignature checks everything about the signature but the signature: what it is made for (date, region, service), what it
+// covers, and its age. Its errors have the codes of the services that speak this protocol.
 func CheckSignature(r *http.Request, service string, regions ...string) *Error {
 	authorization := r.Header.Get("Authorization")
 	if authorization == "" {
@@ -49,7 +48,8 @@ func CheckSignature(r *http.Request, service string, regions ...string) *Error {
 		return Errorf("InvalidSignatureException", "Signature expired: %s is not within %s of the present", date, maxSkew)
 	}
 	scope := strings.Split(parameters["Credential"], "/")
-	if len(scope) != 5 || scope[0] == "" || scope[1] != date[:8] || !slices.Contains(regions, scope[2]) || !slices.Equal(scope[3:], []string{service, "aws4_request"}) {
+	if len(scope) != 5 || scope[0] == "" || scope[1] != date[:8] || !slices.Contains(regions, scope[2]) ||
+		!slices.Equal(scope[3:], []string{service, "aws4_request"}) {
 		return Errorf("InvalidSignatureException", "Credential should be scoped to %s/%s/%s/aws4_request.", date[:8], regions[0], service)
 	}
 

@@ -23,7 +23,7 @@ func (l lease) active() bool {
 	return l.id != "" && !l.broken && (l.duration == 0 || time.Now().Before(l.end))
 }
 
-// describe says of a lease what a GET does.
+// describe sets the headers by which a GET describes a lease.
 func (l lease) describe(out http.Header) {
 	state, status := "available", "unlocked"
 	switch {
@@ -58,7 +58,7 @@ func (b *blob) acquire(in, out http.Header) (int, *failure) {
 	return http.StatusCreated, nil
 }
 
-// renew renews a lease, also one that has ended: a write without it would have taken it away.
+// renew renews a lease, even one that has ended: a write by another would have removed it.
 func (b *blob) renew(id string, out http.Header) (int, *failure) {
 	switch {
 	case id == "":
@@ -86,7 +86,7 @@ func (b *blob) release(id string) (int, *failure) {
 	return http.StatusOK, nil
 }
 
-// checkLease says whether a blob may be written with a lease ID.
+// checkLease is the failure of a write with a lease ID, if it may not be made.
 func checkLease(b *blob, id string) *failure {
 	switch {
 	case b == nil && id != "":

@@ -3,7 +3,6 @@ package blobs
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/quirk"
@@ -24,10 +23,8 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("blobs: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("blobs: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +50,7 @@ func (s *Server) late() (slow time.Duration, lost bool) {
 	return slow, s.played["blobs-lost-answers"] && s.calls%8 == 0
 }
 
-// occupy leases a blob that is asked for a lease the first time, as a process has done that died since.
+// occupy leases a blob whose lease is asked for the first time, as a process may have done that has died since.
 func (s *Server) occupy(b *blob) {
 	if s.played["blobs-dead-holder"] && !b.occupied && !b.lease.active() {
 		b.lease = newLease(wire.NewID(), 40*time.Second)

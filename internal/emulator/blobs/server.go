@@ -78,7 +78,7 @@ func (s *Server) Blobs(container string) map[string]string {
 	return all
 }
 
-// Put has somebody else write a blob, lease or not, and make the container if it is not there.
+// Put writes a blob as another writer does, whether it is leased or not, and makes the container if there is none.
 func (s *Server) Put(container, name, content string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,28 +93,28 @@ func (s *Server) Put(container, name, content string) {
 	s.write(b, []byte(content), "application/json")
 }
 
-// Delete has somebody delete a container, with its blobs.
+// Delete deletes a container with its blobs, as an operator does.
 func (s *Server) Delete(container string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.containers, container)
 }
 
-// Remove has somebody delete a blob, lease or not.
+// Remove deletes a blob as an operator does, whether it is leased or not.
 func (s *Server) Remove(container, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.containers[container], name)
 }
 
-// Lease has somebody else lease a blob that is not leased; for good, if the duration is 0.
+// Lease leases a blob that is not leased, as another writer does; for good, if the duration is 0.
 func (s *Server) Lease(container, name string, duration time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.containers[container][name].lease = newLease(wire.NewID(), duration)
 }
 
-// Break has somebody break the lease of a blob, at once.
+// Break breaks the lease of a blob at once, as an operator does.
 func (s *Server) Break(container, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +141,8 @@ func (f *failure) answer() wire.Answer {
 	return wire.Answer{
 		Status: f.status, Code: f.code,
 		Header: http.Header{"Content-Type": {"application/xml"}, "X-Ms-Error-Code": {f.code}},
-		Body:   fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>", f.code),
+		Body: fmt.Appendf(nil, "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code><Message>%[1]s</Message></Error>",
+			f.code),
 	}
 }
 
@@ -161,7 +162,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	writer.Header().Set("X-Ms-Request-Id", call.RequestID)
 	writer.Header().Set("X-Ms-Version", request.Header.Get("x-ms-version"))
 	if request.Header.Get("Authorization") != "Bearer "+s.token {
-		writer.Header().Set("Www-Authenticate", "Bearer authorization_uri=https://login.microsoftonline.example/tenant/oauth2/authorize resource_id=https://storage.azure.com")
+		writer.Header().Set("Www-Authenticate",
+			"Bearer authorization_uri=https://login.microsoftonline.example/tenant/oauth2/authorize resource_id=https://storage.azure.com")
 		refused := failure{http.StatusUnauthorized, "InvalidAuthenticationInfo"}
 		s.Serve(writer, call, body, func(wire.Fault) wire.Answer { return refused.answer() }, refused.answer)
 		return

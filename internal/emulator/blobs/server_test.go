@@ -51,9 +51,10 @@ func inRig(t *testing.T, test func(r *rig)) {
 }
 
 func (r *rig) connect(name, token string) {
-	client, err := container.NewClient("https://account.blob.example/"+name, credential(token), &container.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: &http.Client{Transport: wire.Transport(r.server)}, Retry: policy.RetryOptions{MaxRetries: -1},
-	}})
+	client, err := container.NewClient("https://account.blob.example/"+name, credential(token),
+		&container.ClientOptions{ClientOptions: azcore.ClientOptions{
+			Transport: &http.Client{Transport: wire.Transport(r.server)}, Retry: policy.RetryOptions{MaxRetries: -1},
+		}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -147,7 +148,8 @@ func TestContainers(t *testing.T) {
 	inRig(t, func(r *rig) {
 		_, err := r.container.Create(r.t.Context(), nil)
 		r.mustBe(err, 409, "ContainerAlreadyExists")
-		for name, code := range map[string]string{"No-Capitals": "InvalidResourceName", "ab": "InvalidResourceName", "two--hyphens": "InvalidResourceName"} {
+		for name, code := range map[string]string{"No-Capitals": "InvalidResourceName", "ab": "InvalidResourceName",
+			"two--hyphens": "InvalidResourceName"} {
 			r.connect(name, "token")
 			_, err := r.container.Create(r.t.Context(), nil)
 			r.mustBe(err, 400, code)
@@ -168,7 +170,8 @@ func TestBlobs(t *testing.T) {
 		r.mustBe(r.acquire(one, 30), 404, "BlobNotFound")
 		first := r.mustPut(`{"a":1}`, "")
 		content, found := r.get()
-		if content != `{"a":1}` || *found.ETag != first || *found.ContentType != "application/json" || *found.LeaseState != lease.StateTypeAvailable || *found.ContentLength != 7 {
+		if content != `{"a":1}` || *found.ETag != first || *found.ContentType != "application/json" ||
+			*found.LeaseState != lease.StateTypeAvailable || *found.ContentLength != 7 {
 			t.Errorf("%q %+v", content, found)
 		}
 		second := r.mustPut("", "")
@@ -178,10 +181,10 @@ func TestBlobs(t *testing.T) {
 		if all := r.server.Blobs("state"); len(all) != 1 || all["a.json"] != "" {
 			t.Errorf("%v", all)
 		}
-		r.server.Put("other", "b", "by somebody else")
+		r.server.Put("other", "b", "by another writer")
 		r.connect("other", "token")
 		r.blob = r.container.NewBlockBlobClient("b")
-		if content, _ := r.get(); content != "by somebody else" {
+		if content, _ := r.get(); content != "by another writer" {
 			t.Errorf("%q", content)
 		}
 	})
@@ -215,7 +218,8 @@ func TestConditions(t *testing.T) {
 		_, found := r.get()
 		r.mustBe(read(&etag), 412, "ConditionNotMet")
 		r.must(read(found.ETag))
-		_, err = r.lease(one).AcquireLease(r.t.Context(), 30, &lease.BlobAcquireOptions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfMatch: &etag}})
+		_, err = r.lease(one).AcquireLease(r.t.Context(), 30,
+			&lease.BlobAcquireOptions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfMatch: &etag}})
 		r.mustBe(err, 412, "ConditionNotMet")
 		if content, _ := r.get(); content != "3" {
 			t.Errorf("%q", content)
@@ -230,7 +234,8 @@ func TestALeasedBlobIsWrittenWithItsLeaseOnly(t *testing.T) {
 		r.mustBe(err, 412, "LeaseNotPresentWithBlobOperation")
 		r.must(r.acquire(one, 30))
 		_, found := r.get()
-		if *found.LeaseState != lease.StateTypeLeased || *found.LeaseStatus != lease.StatusTypeLocked || *found.LeaseDuration != lease.DurationTypeFixed || *found.ETag != etag {
+		if *found.LeaseState != lease.StateTypeLeased || *found.LeaseStatus != lease.StatusTypeLocked ||
+			*found.LeaseDuration != lease.DurationTypeFixed || *found.ETag != etag {
 			t.Errorf("%+v", found)
 		}
 		_, err = r.put("x", nil, nil, "")
@@ -325,7 +330,7 @@ func TestWithoutTheToken(t *testing.T) {
 	})
 }
 
-// What the SDK does not get wrong, and what is not emulated.
+// Requests that the SDK does not send, and what is not emulated.
 func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, target string
@@ -377,8 +382,10 @@ func TestCallsAndTheirActions(t *testing.T) {
 		r.must(r.release(one))
 		const container = "Microsoft.Storage/storageAccounts/blobServices/containers/"
 		want := [][3]string{
-			{"create container", container + "write", "/state"}, {"put", container + "blobs/write", "/state/a.json"}, {"get", container + "blobs/read", "/state/a.json"},
-			{"acquire", container + "blobs/write", "/state/a.json"}, {"renew", container + "blobs/write", "/state/a.json"}, {"release", container + "blobs/write", "/state/a.json"},
+			{"create container", container + "write", "/state"}, {"put", container + "blobs/write", "/state/a.json"},
+			{"get", container + "blobs/read", "/state/a.json"},
+			{"acquire", container + "blobs/write", "/state/a.json"}, {"renew", container + "blobs/write", "/state/a.json"},
+			{"release", container + "blobs/write", "/state/a.json"},
 		}
 		calls := r.server.Calls()
 		if len(calls) != len(want) {

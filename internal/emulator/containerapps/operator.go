@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// with does something with an app, as somebody who may do everything.
+// with does something with an app, without asking for rights.
 func (s *Server) with(id string, do func(a *app)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,7 +32,7 @@ func (s *Server) Secrets(id string) (all []Secret) {
 // SetSecret sets one, at once; one that is not there is added.
 func (s *Server) SetSecret(id, name, value string) {
 	s.with(id, func(a *app) {
-		a.modified, a.modifier = time.Now(), "somebody else"
+		a.modified, a.modifier = time.Now(), "another writer"
 		for i := range a.secrets {
 			if a.secrets[i].Name == name {
 				a.secrets[i].Value = value
@@ -43,10 +43,10 @@ func (s *Server) SetSecret(id, name, value string) {
 	})
 }
 
-// Begin begins an operation of somebody else's on an app, during which others are refused. change is carried out when it
-// ends; it may be nil.
+// Begin begins another writer's operation on an app, during which others are refused. change is carried out when it ends; it may
+// be nil.
 func (s *Server) Begin(id string, change func()) (end func()) {
-	s.with(id, func(a *app) { a.state, a.modified, a.modifier = "InProgress", time.Now(), "somebody else" })
+	s.with(id, func(a *app) { a.state, a.modified, a.modifier = "InProgress", time.Now(), "another writer" })
 	return func() {
 		if change != nil {
 			change()
@@ -69,8 +69,8 @@ func (s *Server) RestartAll(id string) {
 	})
 }
 
-// BreakRestarts has the next n restarts of each revision fail: the new replicas do not come up. 0 mends that, for restarts
-// to come.
+// BreakRestarts has the next n restarts of each revision fail: the new replicas do not come up. 0 puts right the restarts to
+// come.
 func (s *Server) BreakRestarts(id string, n int) {
 	s.with(id, func(a *app) {
 		for _, r := range a.revisions {

@@ -3,7 +3,6 @@ package containerapps
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -65,10 +64,8 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("containerapps: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("containerapps: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +212,7 @@ type shot struct {
 	requested               bool           // a client asked for the change that ended it
 }
 
-// lags reports whether reads of the past may be asked for.
+// lags reports whether reads may show the past.
 func (s *Server) lags() bool { return s.lag() > 0 || s.played["lag-back"] }
 
 func (s *Server) lag() time.Duration {
@@ -265,5 +262,5 @@ func (s *Server) read(a *app, what string, now any, from func(shot) any) any {
 	return now
 }
 
-// goesBackAt is which read of a kind after a change shows what was there before.
+// goesBackAt is the number of the read after a change that shows once more what was there before.
 const goesBackAt = 4

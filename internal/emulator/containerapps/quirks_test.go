@@ -66,7 +66,8 @@ func (r *rig) value(name string) string {
 func (r *rig) change(value string) error {
 	key, identity := "https://vault.example/s", "system"
 	name := "vault"
-	return r.patch("westeurope", secret("one", value), secret("two", "2"), &armappcontainers.Secret{Name: &name, KeyVaultURL: &key, Identity: &identity})
+	return r.patch("westeurope", secret("one", value), secret("two", "2"),
+		&armappcontainers.Secret{Name: &name, KeyVaultURL: &key, Identity: &identity})
 }
 
 func TestEveryQuirkHasAName(t *testing.T) {
@@ -195,7 +196,8 @@ func TestQuirksOfChanges(t *testing.T) {
 		}, name)
 	}
 	for name, code := range map[string]string{
-		"policy-on-apps": "RequestDisallowedByPolicy", "deny-assignment": "DenyAssignmentAuthorizationFailed", "locked": "ScopeLocked", "quota": "QuotaExceeded",
+		"policy-on-apps": "RequestDisallowedByPolicy", "deny-assignment": "DenyAssignmentAuthorizationFailed", "locked": "ScopeLocked",
+		"quota": "QuotaExceeded",
 	} {
 		play(t, func(r *rig) {
 			if err := r.change("new"); err == nil || !strings.Contains(err.Error(), code) {

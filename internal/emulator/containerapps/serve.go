@@ -59,10 +59,12 @@ func (t target) action() string {
 func targetOf(request *http.Request) (t target) {
 	path := strings.Split(request.URL.Path, "/")
 	is := func(i int, name string) bool { return i < len(path) && strings.EqualFold(path[i], name) }
-	if len(path) == 9 && path[0] == "" && is(1, "subscriptions") && is(3, "providers") && is(4, "Microsoft.App") && is(5, "locations") && is(7, "containerappOperationResults") {
+	if len(path) == 9 && path[0] == "" && is(1, "subscriptions") && is(3, "providers") && is(4, "Microsoft.App") && is(5, "locations") &&
+		is(7, "containerappOperationResults") {
 		return target{operation: opResults, group: strings.Join(path[:3], "/")}
 	}
-	if len(path) < 8 || path[0] != "" || !is(1, "subscriptions") || !is(3, "resourceGroups") || !is(5, "providers") || !is(6, "Microsoft.App") || !is(7, "containerApps") {
+	if len(path) < 8 || path[0] != "" || !is(1, "subscriptions") || !is(3, "resourceGroups") || !is(5, "providers") ||
+		!is(6, "Microsoft.App") || !is(7, "containerApps") {
 		return t
 	}
 	t.group = strings.Join(path[:5], "/")
@@ -99,7 +101,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	}
 	to := targetOf(request)
 	call := wire.Call{
-		Time: time.Now(), Service: "Microsoft.App", Operation: to.operation, Action: to.action(), Resource: to.resource(), RequestID: wire.NewID(),
+		Time: time.Now(), Service: "Microsoft.App", Operation: to.operation, Action: to.action(), Resource: to.resource(),
+		RequestID: wire.NewID(),
 	}
 	if to.operation == "" {
 		call.Operation, call.Resource = request.Method, request.URL.Path
@@ -141,7 +144,8 @@ func refusal(fault wire.Fault, to target) wire.Answer {
 	return resourcemanager.Refusal(fault, to.action(), to.resource())
 }
 
-var inProgress = resourcemanager.New(http.StatusConflict, "ContainerAppOperationInProgress", "Cannot modify a container app while another operation is in progress.")
+var inProgress = resourcemanager.New(http.StatusConflict, "ContainerAppOperationInProgress",
+	"Cannot modify a container app while another operation is in progress.")
 
 // serve answers a request. The lock is held.
 func (s *Server) serve(request *http.Request, to target, body []byte) (answer wire.Answer, failed *resourcemanager.Problem) {
@@ -152,11 +156,13 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 	case to.operation == "" && to.group == "":
 		return answer, resourcemanager.New(http.StatusNotFound, "InvalidResourceType", "The resource type could not be found in the namespace.")
 	case to.operation == "":
-		return answer, resourcemanager.New(http.StatusMethodNotAllowed, "MethodNotAllowed", "The requested resource does not support http method '"+request.Method+"', or it is not emulated.")
+		return answer, resourcemanager.New(http.StatusMethodNotAllowed, "MethodNotAllowed",
+			"The requested resource does not support http method '"+request.Method+"', or it is not emulated.")
 	case to.operation == opResults:
 		return answer, resourcemanager.Denied(to.action(), to.resource())
 	case !s.groups[strings.ToLower(to.group)]:
-		return answer, resourcemanager.New(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '"+to.group[strings.LastIndex(to.group, "/")+1:]+"' could not be found.")
+		return answer, resourcemanager.New(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '"+
+			to.group[strings.LastIndex(to.group, "/")+1:]+"' could not be found.")
 	case to.operation == opList:
 		var found []any
 		for _, a := range s.order {
@@ -169,11 +175,13 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 	a := s.apps[strings.ToLower(to.id)]
 	if a == nil {
 		return answer, resourcemanager.New(http.StatusNotFound, "ResourceNotFound", fmt.Sprintf(
-			"The Resource 'Microsoft.App/containerApps/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+			"The Resource 'Microsoft.App/containerApps/%s' under resource group '%s' was not found. For more details please go to "+
+				"https://aka.ms/ARMResourceNotFoundFix",
 			to.id[strings.LastIndex(to.id, "/")+1:], to.group[strings.LastIndex(to.group, "/")+1:]))
 	}
 	if a.locked && (to.operation == opWrite || to.operation == opRestart) {
-		return answer, resourcemanager.New(http.StatusConflict, "ScopeLocked", "The scope '"+to.resource()+"' cannot perform write operation because following scope(s) are locked: '"+a.id+"'. Please remove the lock and try again.")
+		return answer, resourcemanager.New(http.StatusConflict, "ScopeLocked", "The scope '"+to.resource()+
+			"' cannot perform write operation because following scope(s) are locked: '"+a.id+"'. Please remove the lock and try again.")
 	}
 	if failed := s.denial(to, body); failed != nil {
 		return answer, failed
@@ -211,7 +219,7 @@ func (s *Server) serve(request *http.Request, to target, body []byte) (answer wi
 	return answer, resourcemanager.New(http.StatusNotFound, "RevisionNotFound", "The revision '"+to.revision+"' was not found.")
 }
 
-// isJSON says that a request says so of its body.
+// isJSON reports whether a request has the content type of JSON.
 func isJSON(request *http.Request) bool {
 	media, _, _ := mime.ParseMediaType(request.Header.Get("Content-Type"))
 	return media == "application/json"

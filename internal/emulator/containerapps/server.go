@@ -46,7 +46,7 @@ type Spec struct {
 	Containers []any          // as in properties.template.containers
 	Replicas   int            // of each revision
 	Revisions  []string       // that are active and as the app's template; empty, and no others: one
-	Others     []Revision     // beside them
+	Others     []Revision     // in addition to them
 	Config     map[string]any // more of properties.configuration
 }
 
@@ -166,7 +166,8 @@ func (s *Server) Add(spec Spec) {
 			"id": spec.ID, "name": short, "type": "Microsoft.App/containerApps", "location": spec.Location, "tags": spec.Tags,
 			"properties": map[string]any{
 				"configuration": configuration,
-				"template":      map[string]any{"containers": spec.Containers, "scale": map[string]any{"minReplicas": spec.Replicas, "maxReplicas": spec.Replicas}},
+				"template": map[string]any{"containers": spec.Containers,
+					"scale": map[string]any{"minReplicas": spec.Replicas, "maxReplicas": spec.Replicas}},
 			},
 		}),
 	}
@@ -264,7 +265,7 @@ func (a *app) secret(name string) Secret {
 	return Secret{}
 }
 
-// uses says that the app or an active revision reads a secret.
+// uses reports whether the app or an active revision reads a secret.
 func (a *app) uses(name string) bool {
 	reads := func(containers []any) bool {
 		return slices.ContainsFunc(variables(containers), func(variable map[string]any) bool { return variable["secretRef"] == name })
@@ -272,7 +273,6 @@ func (a *app) uses(name string) bool {
 	return reads(a.containers()) || slices.ContainsFunc(a.revisions, func(r *revision) bool { return r.active && reads(r.containers) })
 }
 
-// plain is a value as JSON has it.
 func plain(value any) map[string]any {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -37,7 +37,7 @@ func (c credential) GetToken(context.Context, policy.TokenRequestOptions) (azcor
 	return azcore.AccessToken{Token: string(c), ExpiresOn: time.Now().Add(24 * time.Hour)}, nil
 }
 
-// started are the environments with which replicas have started.
+// rig is a server with the SDK's clients of it, and the environments with which replicas have started.
 type rig struct {
 	t       *testing.T
 	server  *containerapps.Server
@@ -54,7 +54,8 @@ type rig struct {
 func inRig(t *testing.T, change func(*containerapps.Options, *containerapps.Spec), test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t}
-		options := containerapps.Options{Token: "token", Provision: 3 * time.Second, Hang: 10 * time.Minute, Start: 5 * time.Second, Roll: 7 * time.Second, PageSize: 2}
+		options := containerapps.Options{Token: "token", Provision: 3 * time.Second, Hang: 10 * time.Minute, Start: 5 * time.Second,
+			Roll: 7 * time.Second, PageSize: 2}
 		options.StartReplica = func(app string, environment map[string]string) (func(), error) {
 			r.started = append(r.started, environment)
 			if r.refuse {
@@ -64,7 +65,8 @@ func inRig(t *testing.T, change func(*containerapps.Options, *containerapps.Spec
 		}
 		spec := containerapps.Spec{
 			ID: appID, Location: "West Europe", Tags: map[string]string{"team": "data"}, Replicas: 2, Revisions: []string{"runner--1"},
-			Secrets: []containerapps.Secret{{Name: "one", Value: "1"}, {Name: "two", Value: "2"}, {Name: "vault", KeyVaultURL: "https://vault.example/s", Identity: "system"}},
+			Secrets: []containerapps.Secret{{Name: "one", Value: "1"}, {Name: "two", Value: "2"},
+				{Name: "vault", KeyVaultURL: "https://vault.example/s", Identity: "system"}},
 			Containers: []any{map[string]any{"name": "runner", "image": "i", "env": []any{
 				map[string]any{"name": "PLAIN", "value": "p"}, map[string]any{"name": "SECRET", "secretRef": "one"},
 			}}},
@@ -90,7 +92,8 @@ func (r *rig) connect(token string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.apps, r.revisions, r.replicas = factory.NewContainerAppsClient(), factory.NewContainerAppsRevisionsClient(), factory.NewContainerAppsRevisionReplicasClient()
+	r.apps = factory.NewContainerAppsClient()
+	r.revisions, r.replicas = factory.NewContainerAppsRevisionsClient(), factory.NewContainerAppsRevisionReplicasClient()
 }
 
 func (r *rig) get() armappcontainers.ContainerApp {
@@ -109,7 +112,8 @@ func (r *rig) state() armappcontainers.ContainerAppProvisioningState {
 
 // patch changes the secrets.
 func (r *rig) patch(location string, secrets ...*armappcontainers.Secret) error {
-	change := armappcontainers.ContainerApp{Properties: &armappcontainers.ContainerAppProperties{Configuration: &armappcontainers.Configuration{Secrets: secrets}}}
+	change := armappcontainers.ContainerApp{Properties: &armappcontainers.ContainerAppProperties{
+		Configuration: &armappcontainers.Configuration{Secrets: secrets}}}
 	if location != "" {
 		change.Location = &location
 	}
@@ -125,7 +129,7 @@ func vault(name string) *armappcontainers.Secret {
 	return &armappcontainers.Secret{Name: &name, KeyVaultURL: to.Ptr("https://vault.example/s"), Identity: to.Ptr("system")}
 }
 
-func (r *rig) mustBe(err error, status int, code string, tells ...string) {
+func (r *rig) mustBe(err error, status int, code string, says ...string) {
 	r.t.Helper()
 	var failed *azcore.ResponseError
 	if !errors.As(err, &failed) {
@@ -134,7 +138,7 @@ func (r *rig) mustBe(err error, status int, code string, tells ...string) {
 	if failed.StatusCode != status || failed.ErrorCode != code {
 		r.t.Errorf("%d %s, want %d %s", failed.StatusCode, failed.ErrorCode, status, code)
 	}
-	for _, text := range tells {
+	for _, text := range says {
 		if !strings.Contains(failed.Error(), text) {
 			r.t.Errorf("the error does not say %q: %v", text, err)
 		}
@@ -148,7 +152,8 @@ func TestGetHasNoValues(t *testing.T) {
 		if string(text) != `[{"name":"one"},{"name":"two"},{"identity":"system","keyVaultUrl":"https://vault.example/s","name":"vault"}]` {
 			t.Errorf("secrets %s", text)
 		}
-		if *app.Location != "West Europe" || *app.Tags["team"] != "data" || r.state() != "Succeeded" || *app.Properties.RunningStatus != "Running" || app.SystemData.LastModifiedAt == nil {
+		if *app.Location != "West Europe" || *app.Tags["team"] != "data" || r.state() != "Succeeded" ||
+			*app.Properties.RunningStatus != "Running" || app.SystemData.LastModifiedAt == nil {
 			t.Errorf("%+v", app)
 		}
 		listed, err := r.apps.ListSecrets(r.t.Context(), "runners", "RUNNER", nil) // names have no case
@@ -156,7 +161,8 @@ func TestGetHasNoValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, _ = json.Marshal(listed.Value)
-		if string(text) != `[{"name":"one","value":"1"},{"name":"two","value":"2"},{"identity":"system","keyVaultUrl":"https://vault.example/s","name":"vault"}]` {
+		if string(text) != `[{"name":"one","value":"1"},{"name":"two","value":"2"},`+
+			`{"identity":"system","keyVaultUrl":"https://vault.example/s","name":"vault"}]` {
 			t.Errorf("secrets %s", text)
 		}
 	})
@@ -206,8 +212,10 @@ func TestPatchesThatAreRefused(t *testing.T) {
 		"no name":          {"westeurope", []*armappcontainers.Secret{{Value: to.Ptr("n")}}, 400, "ContainerAppSecretInvalid"},
 		"a bad name":       {"westeurope", []*armappcontainers.Secret{secret("One", "n")}, 400, "ContainerAppSecretInvalid"},
 		"a name twice":     {"westeurope", []*armappcontainers.Secret{secret("one", "n"), secret("one", "n")}, 400, "ContainerAppSecretInvalid"},
-		"no identity":      {"westeurope", []*armappcontainers.Secret{{Name: to.Ptr("one"), KeyVaultURL: to.Ptr("https://vault.example/s")}}, 400, "ContainerAppSecretInvalid"},
-		"both":             {"westeurope", []*armappcontainers.Secret{{Name: to.Ptr("one"), Value: to.Ptr("n"), KeyVaultURL: to.Ptr("https://vault.example/s"), Identity: to.Ptr("system")}}, 400, "ContainerAppSecretInvalid"},
+		"no identity": {"westeurope", []*armappcontainers.Secret{{Name: to.Ptr("one"), KeyVaultURL: to.Ptr("https://vault.example/s")}}, 400,
+			"ContainerAppSecretInvalid"},
+		"both": {"westeurope", []*armappcontainers.Secret{{Name: to.Ptr("one"), Value: to.Ptr("n"),
+			KeyVaultURL: to.Ptr("https://vault.example/s"), Identity: to.Ptr("system")}}, 400, "ContainerAppSecretInvalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, nil, func(r *rig) {
@@ -318,7 +326,8 @@ func TestReplicasReadTheSecretsWhenTheyStart(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				after := r.list("runner--1")
-				if len(after) != 2 || r.health() != "Running Healthy" || r.stopped.Load() != 2 || len(r.started) != 4 || r.started[2]["SECRET"] != "new" || r.started[3]["SECRET"] != "new" {
+				if len(after) != 2 || r.health() != "Running Healthy" || r.stopped.Load() != 2 || len(r.started) != 4 ||
+					r.started[2]["SECRET"] != "new" || r.started[3]["SECRET"] != "new" {
 					t.Fatalf("%v %s, stopped %d, started %v", after, r.health(), r.stopped.Load(), r.started)
 				}
 				for name, seen := range after {
@@ -347,7 +356,7 @@ type seen struct {
 	ready    bool
 }
 
-// The ways in which a restart may show that are not the usual one.
+// Restarts that show in other ways than the usual one.
 func TestRestartsThatShowOtherwise(t *testing.T) {
 	restart := func(r *rig) {
 		if _, err := r.revisions.RestartRevision(r.t.Context(), "runners", "runner", "runner--1", nil); err != nil {
@@ -463,7 +472,8 @@ func TestScaling(t *testing.T) {
 func TestRevisions(t *testing.T) {
 	inRig(t, func(_ *containerapps.Options, spec *containerapps.Spec) {
 		spec.Revisions = []string{"runner--1", "runner--2", "runner--3"}
-		spec.Others = []containerapps.Revision{{Name: "runner--0", Inactive: true}, {Name: "runner--x", Replicas: 1, Containers: []any{map[string]any{"name": "x"}}}}
+		spec.Others = []containerapps.Revision{{Name: "runner--0", Inactive: true},
+			{Name: "runner--x", Replicas: 1, Containers: []any{map[string]any{"name": "x"}}}}
 	}, func(r *rig) {
 		r.server.AddRevision(appID, containerapps.Revision{Name: "runner--4", Replicas: 1})
 		var all []string
@@ -477,7 +487,8 @@ func TestRevisions(t *testing.T) {
 				all = append(all, fmt.Sprintf("%s:%t:%d", *one.Name, *one.Properties.Active, *one.Properties.Replicas))
 			}
 		}
-		if got := strings.Join(all, " "); pages != 3 || got != "runner--1:true:2 runner--2:true:2 runner--3:true:2 runner--0:false:0 runner--x:true:1 runner--4:true:1" {
+		if got := strings.Join(all, " "); pages != 3 ||
+			got != "runner--1:true:2 runner--2:true:2 runner--3:true:2 runner--0:false:0 runner--x:true:1 runner--4:true:1" {
 			t.Errorf("%d pages: %s", pages, got)
 		}
 		if *r.get().Properties.Configuration.ActiveRevisionsMode != "Multiple" {
@@ -495,7 +506,8 @@ func TestRevisions(t *testing.T) {
 func TestAppsOfAGroup(t *testing.T) {
 	inRig(t, nil, func(r *rig) {
 		for _, name := range []string{"b", "c", "d"} {
-			r.server.Add(containerapps.Spec{ID: group + "/providers/Microsoft.App/containerApps/" + name, Location: "x", Tags: map[string]string{"n": name}})
+			r.server.Add(containerapps.Spec{ID: group + "/providers/Microsoft.App/containerApps/" + name, Location: "x",
+				Tags: map[string]string{"n": name}})
 		}
 		r.server.Add(containerapps.Spec{ID: strings.Replace(appID, "/runners/", "/runners-2/", 1), Location: "x"})
 		r.server.AddGroup(group + "-3")
@@ -550,7 +562,7 @@ func TestWithoutTheToken(t *testing.T) {
 	})
 }
 
-// What the SDK does not get wrong.
+// Requests that the SDK does not send.
 func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 	const version = "?api-version=2025-01-01"
 	for name, test := range map[string]struct {
@@ -566,8 +578,10 @@ func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 		"another type":       {http.MethodGet, group + "/providers/Microsoft.Web/sites/s" + version, "", "", 404, "InvalidResourceType"},
 		"no JSON":            {http.MethodPatch, appID + version, "application/json", "no JSON", 400, "InvalidRequestContent"},
 		"null":               {http.MethodPatch, appID + version, "application/json", "null", 400, "InvalidRequestContent"},
-		"secrets no array":   {http.MethodPatch, appID + version, "application/json", `{"location":"westeurope","properties":{"configuration":{"secrets":"x"}}}`, 400, "InvalidRequestContent"},
-		"a template":         {http.MethodPatch, appID + version, "application/json", `{"location":"westeurope","properties":{"template":{}}}`, 400, "NotEmulated"},
+		"secrets no array": {http.MethodPatch, appID + version, "application/json",
+			`{"location":"westeurope","properties":{"configuration":{"secrets":"x"}}}`, 400, "InvalidRequestContent"},
+		"a template": {http.MethodPatch, appID + version, "application/json", `{"location":"westeurope","properties":{"template":{}}}`,
+			400, "NotEmulated"},
 		"another media type": {http.MethodPatch, appID + version, "text/plain", "{}", 415, "UnsupportedMediaType"},
 		"a bad page":         {http.MethodGet, appID + "/revisions" + version + "&$skipToken=x", "", "", 400, "InvalidSkipToken"},
 	} {
@@ -583,7 +597,8 @@ func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 				var document struct {
 					Error struct{ Code, Message string }
 				}
-				if err := json.Unmarshal(answer.Body.Bytes(), &document); err != nil || answer.Code != test.status || document.Error.Code != test.code || document.Error.Message == "" {
+				if err := json.Unmarshal(answer.Body.Bytes(), &document); err != nil || answer.Code != test.status ||
+					document.Error.Code != test.code || document.Error.Message == "" {
 					t.Errorf("%d %s", answer.Code, answer.Body)
 				}
 			})
@@ -687,10 +702,12 @@ func TestOverLoopback(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		server.Add(containerapps.Spec{ID: group + "/providers/Microsoft.App/containerApps/" + name, Location: "x"})
 	}
-	client, err := armappcontainers.NewContainerAppsClient("00000000-0000-0000-0000-000000000001", credential("token"), &arm.ClientOptions{ClientOptions: azcore.ClientOptions{
-		InsecureAllowCredentialWithHTTP: true,
-		Cloud:                           cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: web.URL, Audience: "https://management.azure.com"}}},
-	}})
+	client, err := armappcontainers.NewContainerAppsClient("00000000-0000-0000-0000-000000000001", credential("token"),
+		&arm.ClientOptions{ClientOptions: azcore.ClientOptions{
+			InsecureAllowCredentialWithHTTP: true,
+			Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Endpoint: web.URL, Audience: "https://management.azure.com"}}},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,8 @@ func (s *Server) shownRevisions(a *app) []any {
 	for _, r := range a.revisions {
 		properties := map[string]any{
 			"active": r.active, "createdTime": r.created.UTC().Format(time.RFC3339), "provisioningState": "Provisioned",
-			"template": map[string]any{"containers": s.masked(a, r.containers), "scale": map[string]any{"minReplicas": r.minimum, "maxReplicas": r.minimum}},
+			"template": map[string]any{"containers": s.masked(a, r.containers),
+				"scale": map[string]any{"minReplicas": r.minimum, "maxReplicas": r.minimum}},
 			"replicas": len(r.replicas), "runningState": "Running", "healthState": "Healthy",
 		}
 		ready, failed := 0, 0

@@ -17,15 +17,18 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 	var change map[string]any
 	switch err := json.Unmarshal(body, &change); {
 	case !isJSON(request):
-		return answer, resourcemanager.New(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "The content media type is not supported. Only 'application/json' is supported.")
+		return answer, resourcemanager.New(http.StatusUnsupportedMediaType, "UnsupportedMediaType",
+			"The content media type is not supported. Only 'application/json' is supported.")
 	case err != nil || change == nil:
-		return answer, resourcemanager.New(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
+		return answer, resourcemanager.New(http.StatusBadRequest, "InvalidRequestContent",
+			"The request content was invalid and could not be deserialized.")
 	}
 	switch location, _ := change["location"].(string); {
 	case location == "":
 		return answer, resourcemanager.New(http.StatusBadRequest, "LocationRequired", "The location property is required for this definition.")
 	case place(location) != place(a.document["location"].(string)):
-		return answer, resourcemanager.New(http.StatusConflict, "InvalidResourceLocation", "The resource '"+a.document["name"].(string)+"' already exists in another location.")
+		return answer, resourcemanager.New(http.StatusConflict, "InvalidResourceLocation", "The resource '"+a.document["name"].(string)+
+			"' already exists in another location.")
 	case a.state == "InProgress":
 		return answer, inProgress
 	}
@@ -34,7 +37,8 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 		return answer, failed
 	}
 	if properties, _ := change["properties"].(map[string]any); properties["template"] != nil {
-		return answer, resourcemanager.New(http.StatusBadRequest, "NotEmulated", "A change of the template would make a new revision, which is not emulated.")
+		return answer, resourcemanager.New(http.StatusBadRequest, "NotEmulated",
+			"A change of the template would make a new revision, which is not emulated.")
 	}
 	s.changing(a, true)
 	delete(change, "location")
@@ -60,7 +64,8 @@ func (s *Server) update(request *http.Request, a *app, body []byte) (answer wire
 		}
 	})
 	path := strings.Split(a.id, "/")
-	operation := "https://" + request.Host + "/subscriptions/" + path[2] + "/providers/Microsoft.App/locations/" + place(a.document["location"].(string)) +
+	operation := "https://" + request.Host + "/subscriptions/" + path[2] + "/providers/Microsoft.App/locations/" +
+		place(a.document["location"].(string)) +
 		"/containerappOperationResults/" + wire.NewID() + "?api-version=" + request.URL.Query().Get("api-version")
 	return wire.Answer{Status: http.StatusAccepted, Header: http.Header{"Location": {operation}, "Retry-After": {"15"}}}, nil
 }
@@ -84,7 +89,8 @@ func takeSecrets(change map[string]any) (secrets []Secret, given bool, failed *r
 		return nil, true, resourcemanager.New(http.StatusBadRequest, "InvalidRequestContent", "The secrets are no array of objects.")
 	}
 	invalid := func(message string) *resourcemanager.Problem {
-		return resourcemanager.New(http.StatusBadRequest, "ContainerAppSecretInvalid", "Invalid Request: Container app secret(s) with name(s) "+message)
+		return resourcemanager.New(http.StatusBadRequest, "ContainerAppSecretInvalid", "Invalid Request: Container app secret(s) with name(s) "+
+			message)
 	}
 	names := map[string]bool{}
 	for _, secret := range secrets {
@@ -106,7 +112,7 @@ func takeSecrets(change map[string]any) (secrets []Secret, given bool, failed *r
 	return secrets, true, nil
 }
 
-// merge is a JSON merge patch.
+// merge carries out a JSON merge patch.
 func merge(into, change map[string]any) {
 	for name, value := range change {
 		nested, isObject := value.(map[string]any)

@@ -40,7 +40,7 @@ func (s *Server) deploy(sv *service, definition *taskDefinition, reason string) 
 	d.failFirst = s.failFirst(sv)
 	if !sv.movable() {
 		d.hang = true
-		sv.tell("(service %s) was unable to stop or start tasks during a deployment because of the service deployment configuration. "+
+		sv.event("(service %s) was unable to stop or start tasks during a deployment because of the service deployment configuration. "+
 			"Update the minimumHealthyPercent or maximumPercent value and try again.", sv.name)
 	}
 	if !d.hang {
@@ -72,8 +72,8 @@ func (sv *service) configuration() deploymentConfig {
 	return config
 }
 
-// tell adds an event of the service.
-func (sv *service) tell(format string, args ...any) {
+// event adds an event of the service.
+func (sv *service) event(format string, args ...any) {
 	event := wireEvent{ID: awsjson.NewID(), Created: awsjson.TimeOf(time.Now()), Message: fmt.Sprintf(format, args...)}
 	sv.events = append([]wireEvent{event}, sv.events...)
 	sv.events = sv.events[:min(len(sv.events), maxEvents)]
@@ -82,8 +82,7 @@ func (sv *service) tell(format string, args ...any) {
 // maxEvents is how many are described, the newest first.
 const maxEvents = 100
 
-// startTasks starts the tasks that the deployment lacks, and rolls it over if
-// they run.
+// startTasks starts the tasks that the deployment lacks, and rolls it over if they run.
 func (s *Server) startTasks(sv *service, d *deployment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +96,7 @@ func (s *Server) startTasks(sv *service, d *deployment) {
 		if d.failFirst > 0 {
 			d.failFirst--
 			d.failed++
-			sv.tell("(service %s) was unable to place a task. Reason: the image could not be pulled.", sv.name)
+			sv.event("(service %s) was unable to place a task. Reason: the image could not be pulled.", sv.name)
 			s.after(max(s.startDelay(), time.Millisecond), func() { s.startTasks(sv, d) })
 			return
 		}
@@ -126,7 +125,7 @@ func (s *Server) startTasks(sv *service, d *deployment) {
 			continue
 		}
 		d.tasks = append(d.tasks, task)
-		sv.tell("(service %s) has started 1 tasks: (task %s).", sv.name, task.ARN[len(task.ARN)-32:])
+		sv.event("(service %s) has started 1 tasks: (task %s).", sv.name, task.ARN[len(task.ARN)-32:])
 		d.pending = max(0, d.pending-1)
 	}
 	d.pending = 0
@@ -155,9 +154,8 @@ func (s *Server) startTask(sv *service, d *deployment, task *Task) error {
 	return nil
 }
 
-// taskFailed decides what follows a task that did not start, and says whether
-// the caller tries the next one at once. ECS tries again, later and later; the
-// circuit breaker ends that. The caller holds the lock.
+// taskFailed decides what follows a task that did not start, and says whether the caller tries the next one at once. ECS tries
+// again, later and later; the circuit breaker ends that. The caller holds the lock.
 func (s *Server) taskFailed(sv *service, d *deployment) (again bool) {
 	if d != sv.primary() || d.state == "FAILED" || s.closed {
 		d.pending = 0
@@ -199,7 +197,7 @@ func (s *Server) roll(sv *service, d *deployment) {
 		s.after(s.rollDelay(), func() { s.forget(sv, old) })
 	}
 	d.set("COMPLETED", fmt.Sprintf("ECS deployment %s completed.", d.id))
-	sv.tell("(service %s) has reached a steady state.", sv.name)
+	sv.event("(service %s) has reached a steady state.", sv.name)
 	s.mu.Unlock()
 	s.stop(stopped)
 }
@@ -209,7 +207,7 @@ func (s *Server) roll(sv *service, d *deployment) {
 func (s *Server) breakCircuit(sv *service, d *deployment, rollback bool) {
 	d.pending = 0
 	d.set("FAILED", "ECS deployment circuit breaker: tasks failed to start.")
-	sv.tell("(service %s) (deployment %s) deployment failed: tasks failed to start.", sv.name, d.id)
+	sv.event("(service %s) (deployment %s) deployment failed: tasks failed to start.", sv.name, d.id)
 	if !rollback {
 		return
 	}
@@ -227,8 +225,7 @@ func (s *Server) forget(sv *service, d *deployment) {
 	sv.deployments = slices.DeleteFunc(sv.deployments, func(other *deployment) bool { return other == d })
 }
 
-// scale changes the desired count and returns the tasks to stop. The caller
-// holds the lock.
+// scale changes the desired count and returns the tasks to stop. The caller holds the lock.
 func (s *Server) scale(sv *service, n int) (stopped []Task) {
 	sv.desired = n
 	for _, d := range sv.deployments {

@@ -3,7 +3,6 @@ package ecs_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,13 +11,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -27,8 +24,7 @@ const (
 	rollDelay  = time.Minute
 )
 
-// world is a server with a cluster and a task definition, a client of it, and
-// what its tasks see.
+// world is a server with a cluster and a task definition, a client of it, and what its tasks see.
 type world struct {
 	*ecs.Server
 	client     *sdk.Client
@@ -40,8 +36,7 @@ type world struct {
 	log     []string // "start SECRET", "stop SECRET"
 }
 
-// inBubble runs the test with a server whose delays are startDelay and
-// rollDelay.
+// inBubble runs the test with a server whose delays are startDelay and rollDelay.
 func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ecs.Options{StartDelay: startDelay, RollDelay: rollDelay})
@@ -69,13 +64,7 @@ func newWorld(t *testing.T, options ecs.Options) *world {
 		Environment: map[string]string{"AGENT_ID": "agent", "MATILLION_REGION": "eu1"},
 		Secrets:     map[string]string{"OAUTH_CLIENT_SECRET": secretARN + ":client_secret::"},
 	})
-	w.client = sdk.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://ecs.test"),
-		HTTPClient:       &http.Client{Transport: wire.Transport(w.Server)},
-		RetryMaxAttempts: 1,
-	})
+	w.client = sdk.NewFromConfig(awstest.Config("eu-west-1", w.Server))
 	return w
 }
 
@@ -121,7 +110,8 @@ func (w *world) create(edit func(*ecs.ServiceSpec)) string {
 
 func (w *world) describe(t *testing.T) types.Service {
 	t.Helper()
-	out, err := w.client.DescribeServices(t.Context(), &sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: []string{"runner"}})
+	out, err := w.client.DescribeServices(t.Context(),
+		&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: []string{"runner"}})
 	if err != nil || len(out.Services) != 1 || len(out.Failures) != 0 {
 		t.Fatalf("%+v, %v", out, err)
 	}
@@ -164,24 +154,10 @@ func (w *world) want(t *testing.T, want string) {
 	}
 }
 
-// pass lets time pass, and what is due in it happen.
+// pass lets time pass, in which what is due happens.
 func pass(d time.Duration) {
 	time.Sleep(d) // of the bubble
 	synctest.Wait()
-}
-
-func wantError(t *testing.T, err error, code, words string) {
-	t.Helper()
-	if code == "" {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %s with %q", err, code, words)
-	}
 }
 
 func TestDescribeServices(t *testing.T) {
@@ -228,7 +204,7 @@ func TestDescribeServices(t *testing.T) {
 			in.Cluster = &test.cluster
 		}
 		out, err := w.client.DescribeServices(t.Context(), in)
-		wantError(t, err, test.code, "")
+		awstest.WantError(t, err, test.code, "")
 		if err != nil {
 			continue
 		}
@@ -240,8 +216,9 @@ func TestDescribeServices(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, 11} {
-		_, err := w.client.DescribeServices(t.Context(), &sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: slices.Repeat([]string{"runner"}, n)})
-		wantError(t, err, "InvalidParameterException", "")
+		_, err := w.client.DescribeServices(t.Context(),
+			&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: slices.Repeat([]string{"runner"}, n)})
+		awstest.WantError(t, err, "InvalidParameterException", "")
 	}
 }
 
@@ -257,16 +234,17 @@ func TestDescribeTaskDefinition(t *testing.T) {
 	} {
 		out, err := w.client.DescribeTaskDefinition(t.Context(), &sdk.DescribeTaskDefinitionInput{TaskDefinition: &id})
 		if want == "" {
-			wantError(t, err, "ClientException", "Unable to describe task definition.")
+			awstest.WantError(t, err, "ClientException", "Unable to describe task definition.")
 			continue
 		}
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		if *out.TaskDefinition.TaskDefinitionArn != want {
 			t.Errorf("%s is %s", id, *out.TaskDefinition.TaskDefinitionArn)
 		}
 	}
-	out, err := w.client.DescribeTaskDefinition(t.Context(), &sdk.DescribeTaskDefinitionInput{TaskDefinition: aws.String("runner:1"), Include: []types.TaskDefinitionField{"TAGS"}})
-	wantError(t, err, "", "")
+	out, err := w.client.DescribeTaskDefinition(t.Context(),
+		&sdk.DescribeTaskDefinitionInput{TaskDefinition: aws.String("runner:1"), Include: []types.TaskDefinitionField{"TAGS"}})
+	awstest.WantError(t, err, "", "")
 	d := out.TaskDefinition
 	c := d.ContainerDefinitions[0]
 	if *d.Family != "runner" || d.Revision != 1 || d.Status != types.TaskDefinitionStatusActive || *c.Name != "runner" ||
@@ -288,7 +266,7 @@ func TestListServices(t *testing.T) {
 		first := true
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			if size == nil && first && len(page.ServiceArns) != 10 {
 				t.Errorf("a first page of %d", len(page.ServiceArns))
 			}
@@ -302,10 +280,10 @@ func TestListServices(t *testing.T) {
 	for _, in := range []*sdk.ListServicesInput{{MaxResults: aws.Int32(0)}, {MaxResults: aws.Int32(101)}, {NextToken: aws.String("x")}} {
 		in.Cluster = aws.String("runners")
 		_, err := w.client.ListServices(t.Context(), in)
-		wantError(t, err, "InvalidParameterException", "")
+		awstest.WantError(t, err, "InvalidParameterException", "")
 	}
 	_, err := w.client.ListServices(t.Context(), &sdk.ListServicesInput{})
-	wantError(t, err, "ClusterNotFoundException", "Cluster not found.")
+	awstest.WantError(t, err, "ClusterNotFoundException", "Cluster not found.")
 }
 
 func TestDeployment(t *testing.T) {
@@ -353,7 +331,8 @@ func TestDeployment(t *testing.T) {
 
 		snapshot := w.Service("runners", "runner")
 		task := snapshot.Tasks[0]
-		if snapshot.Running != 1 || len(snapshot.Tasks) != 1 || task.Deployment != *d.Id || task.Service != "runner" || task.Cluster != "runners" ||
+		if snapshot.Running != 1 || len(snapshot.Tasks) != 1 || task.Deployment != *d.Id || task.Service != "runner" ||
+			task.Cluster != "runners" ||
 			task.Env["OAUTH_CLIENT_SECRET"] != "v2" || task.Env["AGENT_ID"] != "agent" || !strings.Contains(task.ARN, ":task/runners/") {
 			t.Errorf("snapshot %+v", snapshot)
 		}
@@ -368,7 +347,7 @@ func TestDeploymentSupersedesAnother(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.create(nil)
 		w.mustUpdate(t)
-		pass(startDelay) // its tasks run beside the old ones
+		pass(startDelay) // its tasks run, and so do the old ones
 		w.Deploy("runners", "runner")
 		w.Deploy("runners", "runner") // the one before it never starts a task
 		w.want(t, "PRIMARY/IN_PROGRESS 1/1/0, ACTIVE/IN_PROGRESS 0/0/0, ACTIVE/IN_PROGRESS 1/0/1, ACTIVE/COMPLETED 1/0/1")
@@ -390,32 +369,41 @@ func TestUpdateServiceIsChecked(t *testing.T) {
 		in          sdk.UpdateServiceInput
 		code, words string
 	}{
-		"no cluster":         {sdk.UpdateServiceInput{Cluster: aws.String("absent"), Service: aws.String("runner")}, "ClusterNotFoundException", "Cluster not found."},
-		"no service":         {sdk.UpdateServiceInput{Service: aws.String("absent")}, "ServiceNotFoundException", "Service not found."},
-		"no name":            {sdk.UpdateServiceInput{Service: aws.String("")}, "InvalidParameterException", ""},
-		"draining":           {sdk.UpdateServiceInput{Service: aws.String("draining")}, "ServiceNotActiveException", ""},
-		"CodeDeploy":         {sdk.UpdateServiceInput{Service: aws.String("codedeploy"), ForceNewDeployment: true}, "InvalidParameterException", "Cannot force a new deployment on services with a CODE_DEPLOY deployment controller."},
-		"external":           {sdk.UpdateServiceInput{Service: aws.String("external"), ForceNewDeployment: true}, "InvalidParameterException", "Cannot force a new deployment on services with a EXTERNAL deployment controller."},
-		"no task definition": {sdk.UpdateServiceInput{Service: aws.String("runner"), TaskDefinition: aws.String("runner:9")}, "ClientException", "TaskDefinition not found."},
-		"negative count":     {sdk.UpdateServiceInput{Service: aws.String("runner"), DesiredCount: aws.Int32(-1)}, "InvalidParameterException", "desiredCount"},
-		"not emulated":       {sdk.UpdateServiceInput{Service: aws.String("runner"), PlatformVersion: aws.String("LATEST")}, "ValidationException", "platformVersion"},
-		"nothing":            {sdk.UpdateServiceInput{Service: aws.String("runner")}, "", ""},
+		"no cluster": {sdk.UpdateServiceInput{Cluster: aws.String("absent"), Service: aws.String("runner")}, "ClusterNotFoundException",
+			"Cluster not found."},
+		"no service": {sdk.UpdateServiceInput{Service: aws.String("absent")}, "ServiceNotFoundException", "Service not found."},
+		"no name":    {sdk.UpdateServiceInput{Service: aws.String("")}, "InvalidParameterException", ""},
+		"draining":   {sdk.UpdateServiceInput{Service: aws.String("draining")}, "ServiceNotActiveException", ""},
+		"CodeDeploy": {sdk.UpdateServiceInput{Service: aws.String("codedeploy"), ForceNewDeployment: true}, "InvalidParameterException",
+			"Cannot force a new deployment on services with a CODE_DEPLOY deployment controller."},
+		"external": {sdk.UpdateServiceInput{Service: aws.String("external"), ForceNewDeployment: true}, "InvalidParameterException",
+			"Cannot force a new deployment on services with a EXTERNAL deployment controller."},
+		"no task definition": {sdk.UpdateServiceInput{Service: aws.String("runner"), TaskDefinition: aws.String("runner:9")}, "ClientException",
+			"TaskDefinition not found."},
+		"negative count": {sdk.UpdateServiceInput{Service: aws.String("runner"), DesiredCount: aws.Int32(-1)}, "InvalidParameterException",
+			"desiredCount"},
+		"not emulated": {sdk.UpdateServiceInput{Service: aws.String("runner"), PlatformVersion: aws.String("LATEST")}, "ValidationException",
+			"platformVersion"},
+		"nothing": {sdk.UpdateServiceInput{Service: aws.String("runner")}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.in.Cluster == nil {
 				test.in.Cluster = aws.String("runners")
 			}
 			_, err := w.client.UpdateService(t.Context(), &test.in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 			w.want(t, "PRIMARY/COMPLETED 1/0/1") // no deployment
 		})
 	}
 	w.RegisterTaskDefinition("runner", ecs.Container{Name: "plain"})
-	_, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("codedeploy"), TaskDefinition: aws.String("runner")})
-	wantError(t, err, "InvalidParameterException", "Unable to update task definition")
-	out, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner")})
-	wantError(t, err, "", "")
-	if !strings.HasSuffix(*out.Service.TaskDefinition, "runner:2") || len(out.Service.Deployments) != 2 || *out.Service.Deployments[1].TaskDefinition != w.definition {
+	_, err := w.client.UpdateService(t.Context(),
+		&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("codedeploy"), TaskDefinition: aws.String("runner")})
+	awstest.WantError(t, err, "InvalidParameterException", "Unable to update task definition")
+	out, err := w.client.UpdateService(t.Context(),
+		&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner")})
+	awstest.WantError(t, err, "", "")
+	if !strings.HasSuffix(*out.Service.TaskDefinition, "runner:2") || len(out.Service.Deployments) != 2 ||
+		*out.Service.Deployments[1].TaskDefinition != w.definition {
 		t.Errorf("service %+v", out.Service)
 	}
 }
@@ -466,14 +454,16 @@ func TestRolledBackDeployment(t *testing.T) {
 		w.create(nil)
 		w.FailNextDeployment("runners", "runner", true)
 		w.RegisterTaskDefinition("runner", ecs.Container{Name: "plain"})
-		out, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner:2")})
-		wantError(t, err, "", "")
+		out, err := w.client.UpdateService(t.Context(),
+			&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), TaskDefinition: aws.String("runner:2")})
+		awstest.WantError(t, err, "", "")
 		failed, former := *out.Service.Deployments[0].Id, *out.Service.Deployments[1].Id
 		w.set("v2")
 		pass(startDelay + rollDelay)
 		w.want(t, "PRIMARY/IN_PROGRESS 1/1/0, ACTIVE/FAILED 0/0/0, ACTIVE/COMPLETED 1/0/1")
 		s := w.describe(t)
-		if d := s.Deployments[0]; *d.TaskDefinition != w.definition || *d.RolloutStateReason != "ECS deployment circuit breaker: rolling back to deploymentId "+former+"." || *s.Deployments[1].Id != failed || *s.TaskDefinition != w.definition {
+		if d := s.Deployments[0]; *d.TaskDefinition != w.definition || *d.RolloutStateReason != "ECS deployment circuit breaker: rolling back "+
+			"to deploymentId "+former+"." || *s.Deployments[1].Id != failed || *s.TaskDefinition != w.definition {
 			t.Errorf("service %+v", s)
 		}
 		pass(startDelay + rollDelay)
@@ -564,8 +554,9 @@ func TestScaling(t *testing.T) {
 		w.want(t, "PRIMARY/COMPLETED 3/2/1")
 		pass(startDelay)
 		w.want(t, "PRIMARY/COMPLETED 3/0/3")
-		_, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), DesiredCount: aws.Int32(1)})
-		wantError(t, err, "", "")
+		_, err := w.client.UpdateService(t.Context(),
+			&sdk.UpdateServiceInput{Cluster: aws.String("runners"), Service: aws.String("runner"), DesiredCount: aws.Int32(1)})
+		awstest.WantError(t, err, "", "")
 		w.want(t, "PRIMARY/COMPLETED 1/0/1")
 		w.ScaleTo("runners", "runner", 0)
 		w.want(t, "PRIMARY/COMPLETED 0/0/0")

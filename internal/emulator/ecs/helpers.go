@@ -50,8 +50,7 @@ type ServiceSpec struct {
 	Strategy                              string
 }
 
-// CreateService creates a service with its tasks already started and its first
-// deployment completed, and returns its ARN.
+// CreateService creates a service with its tasks already started and its first deployment completed, and returns its ARN.
 func (s *Server) CreateService(spec ServiceSpec) (arn string) {
 	if spec.Status == "" {
 		spec.Status = "ACTIVE"
@@ -84,9 +83,8 @@ func (s *Server) Deploy(cluster, name string) (id string) {
 	return s.deploy(sv, sv.definition, "").id
 }
 
-// FailNextDeployment makes the next deployment of the service end as FAILED
-// with none of its tasks started. With rollback, the circuit breaker then
-// deploys the former task definition again.
+// FailNextDeployment makes the next deployment of the service end as FAILED with none of its tasks started. With rollback, the
+// circuit breaker then deploys the former task definition again.
 func (s *Server) FailNextDeployment(cluster, name string, rollback bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,8 +92,7 @@ func (s *Server) FailNextDeployment(cluster, name string, rollback bool) {
 	sv.failNext, sv.failRollback = true, rollback
 }
 
-// HangNextDeployment makes the next deployment of the service stay IN_PROGRESS
-// for ever, with none of its tasks started.
+// HangNextDeployment makes the next deployment of the service stay IN_PROGRESS for ever, with none of its tasks started.
 func (s *Server) HangNextDeployment(cluster, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

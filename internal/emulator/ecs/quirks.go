@@ -23,18 +23,24 @@ func Quirks() []quirk.Quirk {
 		{Name: "rollout-1s", Behaviour: "a rollout takes a second", Source: undocumented},
 		{Name: "rollout-9m", Behaviour: "tasks start after 3 minutes, and old ones stop 6 minutes later", Source: slowRollouts},
 		{Name: "rollout-60m", Behaviour: "tasks start after 20 minutes, and old ones stop 40 minutes later", Source: slowRollouts},
-		{Name: "protected-tasks", Behaviour: "old tasks run on for two hours by scale-in protection", Source: "ECS documentation, task scale-in protection"},
+		{Name: "protected-tasks", Behaviour: "old tasks run on for two hours by scale-in protection",
+			Source: "ECS documentation, task scale-in protection"},
 		{Name: "lag-5s", Behaviour: "DescribeServices shows the service as before UpdateService for 5 s", Source: laggingReads},
 		{Name: "lag-30s", Behaviour: "the same for 30 s", Source: laggingReads},
 		{Name: "lag-back", Behaviour: "the new deployment shows, then once more the service as before, then the new one", Source: undocumented},
-		{Name: "cannot-move", Behaviour: "maximumPercent 100 and minimumHealthyPercent 100: no deployment moves", Source: "aws/containers-roadmap 333 and 485", Refused: cannotMove},
+		{Name: "cannot-move", Behaviour: "maximumPercent 100 and minimumHealthyPercent 100: no deployment moves",
+			Source: "aws/containers-roadmap 333 and 485", Refused: cannotMove},
 		{Name: "cannot-move-daemon", Behaviour: "a daemon service with minimumHealthyPercent 100", Source: pageDeployment, Refused: cannotMove},
-		{Name: "blue-green", Behaviour: "the strategy is BLUE_GREEN, with old tasks kept while it bakes", Source: pageDeployment, Refused: strategy},
+		{Name: "blue-green", Behaviour: "the strategy is BLUE_GREEN, with old tasks kept while it bakes", Source: pageDeployment,
+			Refused: strategy},
 		{Name: "canary", Behaviour: "the strategy is CANARY", Source: pageDeployment, Refused: strategy},
-		{Name: "short-of-tasks", Behaviour: "rolloutState stays COMPLETED while a task that is wanted does not run", Source: "ECS documentation, rolloutState", Refused: "failed, deployment"},
+		{Name: "short-of-tasks", Behaviour: "rolloutState stays COMPLETED while a task that is wanted does not run",
+			Source: "ECS documentation, rolloutState", Refused: "failed, deployment"},
 		{Name: "tasks-fail-first", Behaviour: "the first two tasks of each deployment fail, then others run", Source: undocumented},
-		{Name: "breaker-once", Behaviour: "the first deployment that is ordered ends as FAILED", Source: "ECS documentation, deployment circuit breaker"},
-		{Name: "sibling-fails", Behaviour: "of several services of a task definition, the first refuses its first four orders", Source: undocumented},
+		{Name: "breaker-once", Behaviour: "the first deployment that is ordered ends as FAILED",
+			Source: "ECS documentation, deployment circuit breaker"},
+		{Name: "sibling-fails", Behaviour: "of several services of a task definition, the first refuses its first four orders",
+			Source: undocumented},
 		{Name: "draining-sibling", Behaviour: "a service of the same task definition is being deleted", Source: "Nextdoor/kingpin 403 and 493"},
 		{Name: "throttled", Behaviour: "two of five calls are refused with ThrottlingException", Source: "ECS documentation, API throttling"},
 		{Name: "slow-answers", Behaviour: "each seventh call is carried out and answered after 25 s", Source: undocumented},
@@ -43,20 +49,15 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on. Services that were created are there already.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("ecs: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("ecs: %w", err)
 	}
+	s.PlayAnswers(names...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
 		s.played[name] = true
 		switch name {
-		case "throttled":
-			s.Vary(awsjson.Throttled)
-		case "slow-answers":
-			s.Vary(awsjson.Slowly)
 		case "breaker-once":
 			s.each(func(sv *service) { sv.failNext, sv.failRollback = true, sv.spec.Rollback })
 		case "cannot-move":
@@ -90,17 +91,17 @@ func (s *Server) each(f func(*service)) {
 	}
 }
 
-// addDraining adds a service that is being deleted beside another one.
-func (s *Server) addDraining(concurrent *service) {
-	spec := concurrent.spec
-	spec.Name, spec.Status, spec.DesiredCount = concurrent.name+"-old", "DRAINING", 0
+// addDraining adds a service that is being deleted, with the same task definition as another one.
+func (s *Server) addDraining(sibling *service) {
+	spec := sibling.spec
+	spec.Name, spec.Status, spec.DesiredCount = sibling.name+"-old", "DRAINING", 0
 	now := time.Now()
-	d := &deployment{id: fmt.Sprintf("ecs-svc/%d", s.nextID()), status: "PRIMARY", definition: concurrent.definition, created: now}
+	d := &deployment{id: fmt.Sprintf("ecs-svc/%d", s.nextID()), status: "PRIMARY", definition: sibling.definition, created: now}
 	d.set("COMPLETED", fmt.Sprintf("ECS deployment %s completed.", d.id))
-	c := concurrent.cluster
+	c := sibling.cluster
 	c.services = append(c.services, &service{
 		spec: spec, cluster: c, name: spec.Name, arn: s.serviceARN(c.name, spec.Name), created: now,
-		definition: concurrent.definition, deployments: []*deployment{d},
+		definition: sibling.definition, deployments: []*deployment{d},
 	})
 }
 

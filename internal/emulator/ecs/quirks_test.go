@@ -9,6 +9,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/ecs"
 )
 
@@ -100,12 +101,12 @@ func quirkTests() map[string]func(t *testing.T, w *world) {
 			w.create(func(spec *ecs.ServiceSpec) { spec.Name = "runner-b" })
 			for range 4 {
 				_, err := w.update(t)
-				wantError(t, err, "InvalidParameterException", "cannot be updated")
+				awstest.WantError(t, err, "InvalidParameterException", "cannot be updated")
 			}
 			_, err := w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{
 				Cluster: aws.String("runners"), Service: aws.String("runner-b"), ForceNewDeployment: true,
 			})
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			w.mustUpdate(t)
 		},
 		"draining-sibling": func(t *testing.T, w *world) {
@@ -113,22 +114,23 @@ func quirkTests() map[string]func(t *testing.T, w *world) {
 			if err != nil || len(out.ServiceArns) != 2 || !strings.HasSuffix(out.ServiceArns[1], "/runner-old") {
 				t.Fatalf("%v, %v", out.ServiceArns, err)
 			}
-			described, err := w.client.DescribeServices(t.Context(), &sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: out.ServiceArns[1:]})
+			described, err := w.client.DescribeServices(t.Context(),
+				&sdk.DescribeServicesInput{Cluster: aws.String("runners"), Services: out.ServiceArns[1:]})
 			if err != nil || aws.ToString(described.Services[0].Status) != "DRAINING" || described.Services[0].DesiredCount != 0 {
 				t.Errorf("%+v, %v", described, err)
 			}
 			_, err = w.client.UpdateService(t.Context(), &sdk.UpdateServiceInput{
 				Cluster: aws.String("runners"), Service: &out.ServiceArns[1], ForceNewDeployment: true,
 			})
-			wantError(t, err, "ServiceNotActiveException", "")
+			awstest.WantError(t, err, "ServiceNotActiveException", "")
 		},
 		"throttled": func(t *testing.T, w *world) {
 			for n := range 20 {
 				_, err := w.client.ListServices(t.Context(), &sdk.ListServicesInput{Cluster: aws.String("runners")})
 				if throttled := n%5 < 2; throttled {
-					wantError(t, err, "ThrottlingException", "")
+					awstest.WantError(t, err, "ThrottlingException", "")
 				} else {
-					wantError(t, err, "", "")
+					awstest.WantError(t, err, "", "")
 				}
 			}
 		},
@@ -136,7 +138,7 @@ func quirkTests() map[string]func(t *testing.T, w *world) {
 			for n := range 14 {
 				began := time.Now()
 				_, err := w.client.ListServices(t.Context(), &sdk.ListServicesInput{Cluster: aws.String("runners")})
-				wantError(t, err, "", "")
+				awstest.WantError(t, err, "", "")
 				if took := time.Since(began); (took == 25*time.Second) != (n%7 == 6) {
 					t.Errorf("call %d took %s", n, took)
 				}

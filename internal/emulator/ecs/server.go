@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,15 +20,13 @@ type Options struct {
 	StartDelay time.Duration
 	RollDelay  time.Duration
 
-	// SecretValue reads a secret for a task that starts. Stage and version id
-	// are those of the valueFrom, and may be empty. An error keeps the task from
-	// starting.
+	// SecretValue reads a secret for a task that starts. Stage and version id are those of the valueFrom, and may be empty. An error
+	// keeps the task from starting.
 	SecretValue func(arn, versionStage, versionID string) (string, error)
 
-	// StartTask is called with every task that starts, and StopTask with every
-	// one that stops, at the latest in Close. An error means that the runner in
-	// it could not log in: the task runs on, unless [ServiceSpec.ExitOnError].
-	// Both may take their time and may call the server.
+	// StartTask is called with every task that starts, and StopTask with every one that stops, at the latest in Close. An error
+	// means that the runner in it could not log in: the task runs on, unless [ServiceSpec.ExitOnError]. Both may take their time and
+	// may call the server.
 	StartTask func(Task) error
 	StopTask  func(Task)
 }
@@ -63,12 +62,8 @@ type cluster struct {
 
 // New returns a service without clusters. It must be closed.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
 	s := &Server{
 		Handler: awsjson.New(awsjson.Config{
 			SigningName:     "ecs",
@@ -91,8 +86,7 @@ func New(options Options) *Server {
 	return s
 }
 
-// Close ends all deployments where they are, waits for the tasks that are just
-// starting, and stops all tasks.
+// Close ends all deployments where they are, waits for the tasks that are just starting, and stops all tasks.
 func (s *Server) Close() {
 	s.Handler.Close()
 	s.mu.Lock()

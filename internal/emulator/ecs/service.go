@@ -7,11 +7,10 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// breakerThreshold is how many tasks of a deployment must fail to start before
-// the circuit breaker makes it FAILED.
+// breakerThreshold is how many tasks of a deployment must fail to start before the circuit breaker makes it FAILED.
 const breakerThreshold = 3
 
-// service is one service. The server's lock guards it.
+// service is guarded by the server's lock.
 type service struct {
 	spec        ServiceSpec
 	cluster     *cluster
@@ -33,7 +32,6 @@ type service struct {
 
 func (sv *service) primary() *deployment { return sv.deployments[0] }
 
-// deployment is one deployment of a service.
 type deployment struct {
 	id               string
 	status           string // PRIMARY, ACTIVE, INACTIVE
@@ -158,7 +156,7 @@ func (s *Server) wire(sv *service) wireService {
 	return out
 }
 
-// rolling says whether ECS itself deploys the service.
+// rolling reports whether ECS itself deploys the service.
 func (sv *service) rolling() bool {
 	return sv.spec.DeploymentController == "" || sv.spec.DeploymentController == "ECS"
 }
@@ -237,7 +235,8 @@ func (s *Server) checkUpdate(in *updateInput) (*service, *taskDefinition, error)
 			what = "Unable to update task definition"
 		}
 		if what != "" {
-			return nil, nil, awsjson.Errorf("InvalidParameterException", "%s on services with a %s deployment controller. %s", what, sv.spec.DeploymentController, hint)
+			return nil, nil, awsjson.Errorf("InvalidParameterException", "%s on services with a %s deployment controller. %s", what,
+				sv.spec.DeploymentController, hint)
 		}
 	}
 	return sv, definition, nil

@@ -84,8 +84,7 @@ func (s *Server) describeTaskDefinition(in *describeDefinitionInput) (*describeD
 	return out, nil
 }
 
-// findDefinition returns the task definition of that ARN, family:revision, or
-// family (its latest revision), or nil.
+// findDefinition returns the task definition of that ARN, family:revision, or family (its latest revision), or nil.
 func (s *Server) findDefinition(id string) *taskDefinition {
 	id = strings.TrimPrefix(id, s.arn("task-definition", ""))
 	for _, d := range slices.Backward(s.definitions) {
@@ -96,8 +95,7 @@ func (s *Server) findDefinition(id string) *taskDefinition {
 	return nil
 }
 
-// environment resolves the environment of a task's containers, as the agent
-// does when the task starts.
+// environment resolves the environment of a task's containers, as the agent does when the task starts.
 func (s *Server) environment(d *taskDefinition) (map[string]string, error) {
 	env := map[string]string{}
 	for _, c := range d.containers {
@@ -113,8 +111,7 @@ func (s *Server) environment(d *taskDefinition) (map[string]string, error) {
 	return env, nil
 }
 
-// resolve reads what a valueFrom names: ARN, or
-// ARN:json-key:version-stage:version-id where each of the three may be empty.
+// resolve reads what a valueFrom names: ARN, or ARN:json-key:version-stage:version-id where each of the three may be empty.
 func (s *Server) resolve(valueFrom string) (string, error) {
 	if s.options.SecretValue == nil {
 		return "", fmt.Errorf("ecs: no Options.SecretValue")

@@ -1,5 +1,5 @@
-// Package eventbridge is Amazon EventBridge as whoever looks for the schedule
-// of a function meets it: rules and their targets.
+// Package eventbridge emulates the part of Amazon EventBridge in which the
+// schedule of a function is found: rules and their targets.
 //
 //	server := eventbridge.New(eventbridge.Options{})
 //	defer server.Close()
@@ -9,12 +9,10 @@
 //	})
 //	http.ListenAndServe(address, server) // the AWS SDK talks to it
 //
-// Emulated: ListRuleNamesByTarget, DescribeRule and ListTargetsByRule, on the
-// default bus and others.
+// Emulated: ListRuleNamesByTarget, DescribeRule and ListTargetsByRule, on the default bus and others.
 //
-// Strict where the service is: a target is found by its exact ARN; a rule is
-// found only on its own bus; names, limits and ARNs must have their form. A
-// rule that EventBridge would not have can not be added.
+// Strict where the service is: a target is found by its exact ARN; a rule is found only on its own bus; names, limits and ARNs
+// must have their form. A rule that EventBridge would not have can not be added.
 //
 // Left out: events, and so that a rule is ever due; a target's role, retries
 // and transformations. The patterns of events are only checked to be JSON.

@@ -3,7 +3,6 @@ package eventbridge_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -13,11 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/eventbridge"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -26,39 +24,21 @@ const (
 	busARN   = "arn:aws:events:eu-west-1:123456789012:event-bus/"
 )
 
-// newServer returns a server with rules, and an SDK client of it, without a
-// network and without retries.
+// newServer returns a server with rules, and an SDK client of it.
 func newServer(t *testing.T) (*eventbridge.Server, *sdk.Client) {
 	t.Helper()
 	server := eventbridge.New(eventbridge.Options{})
 	t.Cleanup(server.Close)
 	server.AddRule(eventbridge.Rule{
 		Name: "heal", ScheduleExpression: "rate(1 hour)", Description: "heals",
-		Targets: []eventbridge.Target{{ID: "a", ARN: function, Input: `{"Step":"heal"}`}, {ID: "b", ARN: function}, {ID: "c", ARN: function + ":live"}},
+		Targets: []eventbridge.Target{{ID: "a", ARN: function, Input: `{"Step":"heal"}`}, {ID: "b", ARN: function},
+			{ID: "c", ARN: function + ":live"}},
 	})
-	server.AddRule(eventbridge.Rule{Name: "events", EventPattern: pattern, State: "DISABLED", Targets: []eventbridge.Target{{ID: "a", ARN: function}}})
-	server.AddRule(eventbridge.Rule{Name: "heal", EventBusName: "ours", EventPattern: pattern, Targets: []eventbridge.Target{{ID: "x", ARN: function}}})
-	return server, sdk.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://events.test"),
-		HTTPClient:       &http.Client{Transport: wire.Transport(server)},
-		RetryMaxAttempts: 1,
-	})
-}
-
-func wantError(t *testing.T, err error, code, words string) {
-	t.Helper()
-	if code == "" {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %s with %q", err, code, words)
-	}
+	server.AddRule(eventbridge.Rule{Name: "events", EventPattern: pattern, State: "DISABLED",
+		Targets: []eventbridge.Target{{ID: "a", ARN: function}}})
+	server.AddRule(eventbridge.Rule{Name: "heal", EventBusName: "ours", EventPattern: pattern,
+		Targets: []eventbridge.Target{{ID: "x", ARN: function}}})
+	return server, sdk.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 // pointer is nil for "": the member is left out.
@@ -87,20 +67,23 @@ func TestListRuleNamesByTarget(t *testing.T) {
 		{target: function, bus: busARN + "ours", want: []string{"heal"}},
 		{target: function + ":live", bus: "ours"},
 		{target: function, bus: "absent", code: "ResourceNotFoundException", words: "Event bus absent does not exist."},
-		{target: function, bus: strings.Replace(busARN, "eu-west-1", "us-east-1", 1) + "ours", code: "ResourceNotFoundException", words: "does not exist"},
+		{target: function, bus: strings.Replace(busARN, "eu-west-1", "us-east-1", 1) + "ours", code: "ResourceNotFoundException",
+			words: "does not exist"},
 		{target: function, bus: "a b", code: "ValidationException", words: "eventBusName"},
 		{target: strings.Repeat("a", 1601), code: "ValidationException", words: "targetArn"},
 	} {
-		out, err := c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: &test.target, EventBusName: pointer(test.bus)})
-		wantError(t, err, test.code, test.words)
+		out, err := c.ListRuleNamesByTarget(t.Context(),
+			&sdk.ListRuleNamesByTargetInput{TargetArn: &test.target, EventBusName: pointer(test.bus)})
+		awstest.WantError(t, err, test.code, test.words)
 		if err == nil && (!slices.Equal(out.RuleNames, test.want) || out.NextToken != nil) {
 			t.Errorf("%s on %q: %v, want %v", test.target, test.bus, out.RuleNames, test.want)
 		}
 	}
 	_, err := c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: aws.String("")})
-	wantError(t, err, "ValidationException", "targetArn")
-	_, err = c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: aws.String(function), EventBusName: aws.String("")})
-	wantError(t, err, "ValidationException", "eventBusName")
+	awstest.WantError(t, err, "ValidationException", "targetArn")
+	_, err = c.ListRuleNamesByTarget(t.Context(),
+		&sdk.ListRuleNamesByTargetInput{TargetArn: aws.String(function), EventBusName: aws.String("")})
+	awstest.WantError(t, err, "ValidationException", "eventBusName")
 }
 
 func TestDescribeRule(t *testing.T) {
@@ -109,34 +92,35 @@ func TestDescribeRule(t *testing.T) {
 		return c.DescribeRule(t.Context(), &sdk.DescribeRuleInput{Name: &name, EventBusName: pointer(bus)})
 	}
 	out, err := describe("heal", "")
-	wantError(t, err, "", "")
-	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/heal" || *out.Name != "heal" || *out.EventBusName != "default" || *out.ScheduleExpression != "rate(1 hour)" ||
+	awstest.WantError(t, err, "", "")
+	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/heal" || *out.Name != "heal" || *out.EventBusName != "default" ||
+		*out.ScheduleExpression != "rate(1 hour)" ||
 		*out.Description != "heals" || out.State != types.RuleStateEnabled || *out.CreatedBy != "123456789012" || out.EventPattern != nil {
 		t.Errorf("out = %+v", out)
 	}
 	out, err = describe("events", "")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.State != types.RuleStateDisabled || *out.EventPattern != pattern || out.ScheduleExpression != nil || out.Description != nil {
 		t.Errorf("out = %+v", out)
 	}
 	out, err = describe("heal", busARN+"ours")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *out.Arn != "arn:aws:events:eu-west-1:123456789012:rule/ours/heal" || *out.EventBusName != "ours" {
 		t.Errorf("out = %+v", out)
 	}
 	_, err = describe("absent", "")
-	wantError(t, err, "ResourceNotFoundException", "Rule absent does not exist on EventBus default.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Rule absent does not exist on EventBus default.")
 	var notFound *types.ResourceNotFoundException
 	if !errors.As(err, &notFound) {
 		t.Errorf("err = %v", err)
 	}
 	_, err = describe("events", "ours")
-	wantError(t, err, "ResourceNotFoundException", "Rule events does not exist on EventBus ours.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Rule events does not exist on EventBus ours.")
 	_, err = describe("heal", "absent")
-	wantError(t, err, "ResourceNotFoundException", "Event bus absent does not exist.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Event bus absent does not exist.")
 	for _, name := range []string{"rule/heal", "", strings.Repeat("a", 65)} {
 		_, err = describe(name, "")
-		wantError(t, err, "ValidationException", "'name'")
+		awstest.WantError(t, err, "ValidationException", "'name'")
 	}
 }
 
@@ -160,7 +144,7 @@ func TestListTargetsByRule(t *testing.T) {
 		{rule: "rule/heal", code: "ValidationException", words: "'rule'"},
 	} {
 		got, err := list(test.rule, test.bus)
-		wantError(t, err, test.code, test.words)
+		awstest.WantError(t, err, test.code, test.words)
 		if got != test.want {
 			t.Errorf("%s on %q: %q, want %q", test.rule, test.bus, got, test.want)
 		}
@@ -171,13 +155,14 @@ func TestPaging(t *testing.T) {
 	server, c := newServer(t)
 	target := function + ":many"
 	for i := range 101 {
-		server.AddRule(eventbridge.Rule{Name: fmt.Sprintf("r%03d", 100-i), EventPattern: "{}", Targets: []eventbridge.Target{{ID: "a", ARN: target}}})
+		server.AddRule(eventbridge.Rule{Name: fmt.Sprintf("r%03d", 100-i), EventPattern: "{}",
+			Targets: []eventbridge.Target{{ID: "a", ARN: target}}})
 	}
 	list := func(limit *int32) (sizes []int, names []string) {
 		in := &sdk.ListRuleNamesByTargetInput{TargetArn: &target, Limit: limit}
 		for {
 			out, err := c.ListRuleNamesByTarget(t.Context(), in)
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			sizes, names = append(sizes, len(out.RuleNames)), append(names, out.RuleNames...)
 			if in.NextToken = out.NextToken; in.NextToken == nil {
 				return sizes, names
@@ -192,24 +177,25 @@ func TestPaging(t *testing.T) {
 		t.Errorf("pages of %v", sizes)
 	}
 	out, err := c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2)})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if len(out.Targets) != 2 || out.NextToken == nil {
 		t.Fatalf("out = %+v", out)
 	}
-	out, err = c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2), NextToken: out.NextToken})
-	wantError(t, err, "", "")
+	out, err = c.ListTargetsByRule(t.Context(),
+		&sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: aws.Int32(2), NextToken: out.NextToken})
+	awstest.WantError(t, err, "", "")
 	if len(out.Targets) != 1 || *out.Targets[0].Id != "c" || out.NextToken != nil {
 		t.Errorf("out = %+v", out)
 	}
 	for _, limit := range []int32{0, 101} {
 		_, err = c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal"), Limit: &limit})
-		wantError(t, err, "ValidationException", "limit")
+		awstest.WantError(t, err, "ValidationException", "limit")
 		_, err = c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: &target, Limit: &limit})
-		wantError(t, err, "ValidationException", "limit")
+		awstest.WantError(t, err, "ValidationException", "limit")
 	}
 	for _, token := range []string{"x", "", "-1"} {
 		_, err = c.ListRuleNamesByTarget(t.Context(), &sdk.ListRuleNamesByTargetInput{TargetArn: &target, NextToken: &token})
-		wantError(t, err, "InvalidToken", "")
+		awstest.WantError(t, err, "InvalidToken", "")
 	}
 }
 
@@ -254,7 +240,7 @@ func TestRefusedRules(t *testing.T) {
 	}
 }
 
-// What the handler of all services does, with the names of this one.
+// The handler that all services share, with the names of this one.
 func TestOverLoopback(t *testing.T) {
 	server, _ := newServer(t)
 	loopback := httptest.NewServer(server)
@@ -267,18 +253,19 @@ func TestOverLoopback(t *testing.T) {
 		_, err := c.DescribeRule(t.Context(), &sdk.DescribeRuleInput{Name: aws.String("heal")})
 		return err
 	}
-	wantError(t, do(), "", "")
+	awstest.WantError(t, do(), "", "")
 	allow := server.Inject(awsjson.Fault{Operation: "DescribeRule", Kind: awsjson.AccessDenied})
 	for range 2 {
-		wantError(t, do(), "AccessDeniedException", "events:DescribeRule on resource: heal")
+		awstest.WantError(t, do(), "AccessDeniedException", "events:DescribeRule on resource: heal")
 	}
 	_, err := c.ListTargetsByRule(t.Context(), &sdk.ListTargetsByRuleInput{Rule: aws.String("heal")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	allow()
-	wantError(t, do(), "", "")
+	awstest.WantError(t, do(), "", "")
 	server.Inject(awsjson.Fault{Kind: awsjson.Status5xx})
-	wantError(t, do(), "InternalException", "")
-	if calls := server.Calls(); len(calls) != 6 || calls[0].Service != "events" || calls[0].Resource != "heal" || calls[0].Operation != "DescribeRule" {
+	awstest.WantError(t, do(), "InternalException", "")
+	if calls := server.Calls(); len(calls) != 6 || calls[0].Service != "events" || calls[0].Resource != "heal" ||
+		calls[0].Operation != "DescribeRule" {
 		t.Errorf("calls %+v", calls)
 	}
 }

@@ -21,7 +21,7 @@ type listRulesOutput struct {
 
 func (s *Server) listRuleNamesByTarget(in *listRulesInput) (*listRulesOutput, error) {
 	if n := len(in.TargetArn); n < 1 || n > 1600 {
-		return nil, invalid("targetArn", in.TargetArn, "Member must have length between 1 and 1600")
+		return nil, awsjson.Invalid("'"+in.TargetArn+"' at 'targetArn'", "have length between 1 and 1600")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func page[T any](all []T, limit *int, token *string) (part []T, next string, err
 		n = *limit
 	}
 	if n < 1 || n > 100 {
-		return nil, "", invalid("limit", strconv.Itoa(n), "Member must be between 1 and 100")
+		return nil, "", awsjson.Invalid("'"+strconv.Itoa(n)+"' at 'limit'", "be between 1 and 100")
 	}
 	start := 0
 	if token != nil {

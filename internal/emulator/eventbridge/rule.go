@@ -39,8 +39,7 @@ var (
 // maxTargets is how many targets a rule may have.
 const maxTargets = 5
 
-// AddRule adds a rule and returns its ARN. It panics if EventBridge would
-// refuse it.
+// AddRule adds a rule and returns its ARN. It panics if EventBridge would refuse it.
 func (s *Server) AddRule(r Rule) (arn string) {
 	if r.EventBusName == "" {
 		r.EventBusName = defaultBus

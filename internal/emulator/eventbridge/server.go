@@ -1,6 +1,7 @@
 package eventbridge
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,12 +30,8 @@ type Server struct {
 
 // New returns a service with the default bus, without rules. It must be closed.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
 	s := &Server{
 		Handler: awsjson.New(awsjson.Config{
 			SigningName:     "events",
@@ -60,7 +57,8 @@ func (s *Server) findBus(id *string) (string, error) {
 		return defaultBus, nil
 	}
 	if !validBus.MatchString(*id) || len(*id) > 1600 {
-		return "", invalid("eventBusName", *id, "Member must satisfy regular expression pattern: (arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+")
+		return "", awsjson.Invalid("'"+*id+"' at 'eventBusName'", "satisfy regular expression pattern: "+
+			"(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+")
 	}
 	name := strings.TrimPrefix(*id, s.arn("event-bus", ""))
 	if _, ok := s.buses[name]; !ok {
@@ -72,7 +70,8 @@ func (s *Server) findBus(id *string) (string, error) {
 // find returns a rule, and the name of its bus.
 func (s *Server) find(name string, busID *string, member string) (Rule, error) {
 	if !validName.MatchString(name) {
-		return Rule{}, invalid(member, name, "Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ and have length between 1 and 64")
+		return Rule{}, awsjson.Invalid("'"+name+"' at '"+member+"'",
+			"satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ and have length between 1 and 64")
 	}
 	bus, err := s.findBus(busID)
 	if err != nil {
@@ -83,10 +82,6 @@ func (s *Server) find(name string, busID *string, member string) (Rule, error) {
 		return Rule{}, awsjson.Errorf("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", name, bus)
 	}
 	return s.buses[bus][i], nil
-}
-
-func invalid(member, value, constraint string) error {
-	return awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value, member, constraint)
 }
 
 func (s *Server) arn(kind, rest string) string {

@@ -85,7 +85,8 @@ func readFunction(file string, settings map[string]string) (function, error) {
 	if err := readJSON(file, &document); err != nil {
 		return function{}, err
 	}
-	if len(document.Bindings) != 1 || document.Bindings[0].Type != "timerTrigger" || document.Bindings[0].Direction != "in" || document.Bindings[0].Name == "" {
+	if len(document.Bindings) != 1 || document.Bindings[0].Type != "timerTrigger" || document.Bindings[0].Direction != "in" ||
+		document.Bindings[0].Name == "" {
 		return function{}, errors.New("its bindings are not one timerTrigger with a name")
 	}
 	timer := document.Bindings[0]

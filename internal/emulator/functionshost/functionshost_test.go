@@ -40,7 +40,8 @@ func run(m *testing.M) int {
 
 const (
 	hostJSON     = `{"version":"2.0","functionTimeout":"00:10:00","customHandler":{"description":{"defaultExecutablePath":"handler"}}}`
-	functionJSON = `{"bindings":[{"type":"timerTrigger","direction":"in","name":"timer","schedule":"%SCHEDULE%","useMonitor":true,"runOnStartup":false}],
+	functionJSON = `{"bindings":[{"type":"timerTrigger","direction":"in","name":"timer","schedule":"%SCHEDULE%",` +
+		`"useMonitor":true,"runOnStartup":false}],
 		"retry":{"strategy":"fixedDelay","maxRetryCount":2,"delayInterval":"00:05:00"}}`
 )
 
@@ -124,7 +125,8 @@ func TestInvocation(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"X-Azure-Functions-Invocationid": "^" + result.InvocationID + "$", "X-Azure-Functions-Hostversion": `^4\.[0-9.]+$`,
-		"User-Agent": `^Azure-Functions-Host/4\.[0-9.]+$`, "Traceparent": `^00-[0-9a-f]{32}-[0-9a-f]{16}-00$`, "Content-Type": `^application/json; charset=utf-8$`,
+		"User-Agent": `^Azure-Functions-Host/4\.[0-9.]+$`, "Traceparent": `^00-[0-9a-f]{32}-[0-9a-f]{16}-00$`,
+		"Content-Type": `^application/json; charset=utf-8$`,
 	} {
 		if values := got.Header[name]; len(values) != 1 || !regexp.MustCompile(want).MatchString(values[0]) {
 			t.Errorf("%s is %q", name, values)
@@ -133,9 +135,11 @@ func TestInvocation(t *testing.T) {
 	if len(got.Header) != 5 {
 		t.Errorf("the header is %v", got.Header)
 	}
-	if !slices.Contains(got.Env, "OWN=value") || strings.Contains(strings.Join(got.Env, " "), "leaked") || !slices.ContainsFunc(got.Env, func(v string) bool {
-		return strings.HasPrefix(v, "FUNCTIONS_CUSTOMHANDLER_PORT=") && strings.Contains(host.URL(), ":"+strings.TrimPrefix(v, "FUNCTIONS_CUSTOMHANDLER_PORT=")+"/")
-	}) {
+	if !slices.Contains(got.Env, "OWN=value") || strings.Contains(strings.Join(got.Env, " "), "leaked") ||
+		!slices.ContainsFunc(got.Env, func(v string) bool {
+			return strings.HasPrefix(v, "FUNCTIONS_CUSTOMHANDLER_PORT=") && strings.Contains(host.URL(),
+				":"+strings.TrimPrefix(v, "FUNCTIONS_CUSTOMHANDLER_PORT=")+"/")
+		}) {
 		t.Errorf("the environment is %q", got.Env)
 	}
 	if got.PID != host.PID() || echoed(t, invoke(t, host, functionshost.Timer{})).PID != got.PID || host.Starts() != 1 {
@@ -161,10 +165,12 @@ func TestBodies(t *testing.T) {
 	variable := regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"|"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`)
 	for want, timer := range map[string]functionshost.Timer{
 		`{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":null,"IsPastDue":false}},"Metadata":{` + sys + `}}`: {},
-		`{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2026-11-28T06:00:00.0089+00:00","Next":"no time","LastUpdated":""},"IsPastDue":true}},"Metadata":{` + sys + `}}`: {
+		`{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2026-11-28T06:00:00.0089+00:00",` +
+			`"Next":"no time","LastUpdated":""},"IsPastDue":true}},"Metadata":{` + sys + `}}`: {
 			PastDue: true, Status: status,
 		},
-		`{"Data":{"timer":"{\"Schedule\":{\"AdjustForDST\":true},\"ScheduleStatus\":null,\"IsPastDue\":true}"},"Metadata":{` + sys + `}}`: {PastDue: true, Encoded: true},
+		`{"Data":{"timer":"{\"Schedule\":{\"AdjustForDST\":true},\"ScheduleStatus\":null,\"IsPastDue\":true}"},"Metadata":{` + sys +
+			`}}`: {PastDue: true, Encoded: true},
 		`null`: {Body: []byte("null")},
 		``:     {Body: []byte{}},
 	} {
@@ -196,13 +202,14 @@ func TestRetries(t *testing.T) {
 		}
 		for i, result := range results {
 			if want := []string{fmt.Sprint("before ", i), fmt.Sprint("after ", i, result.Failure != "")}; !slices.Equal(reported[2*i:2*i+2], want) {
-				t.Errorf("told is %q, expected %q", reported, want)
+				t.Errorf("reported is %q, expected %q", reported, want)
 			}
 			body := echoed(t, result).Body
 			if want := fmt.Sprintf(`,"RetryContext":{"RetryCount":%d,"MaxRetryCount":2}}}`, i); strings.HasSuffix(body, want) != (i > 0) {
 				t.Errorf("try %d has %s", i, body)
 			}
-			if result.Failure != "" && (result.Failure != "Response status code does not indicate success: 500 (Internal Server Error)." || result.Logs != nil) {
+			if result.Failure != "" && (result.Failure != "Response status code does not indicate success: 500 (Internal Server Error)." ||
+				result.Logs != nil) {
 				t.Errorf("the failure is %+v", result)
 			}
 		}
@@ -215,7 +222,8 @@ func TestAnswersThatHang(t *testing.T) {
 	for i, answer := range []string{`"Code":200,"Answer":""`, `"Code":200,"Answer":" null "`, `"Code":204`, `"Code":202,"Type":"text/plain"`} {
 		before := host.PID()
 		result, err := host.Invoke(t.Context(), "Fn", order(`{"Do":"answer",%s}`, answer))
-		if err != nil || !result.Hung || !result.TimedOut || result.Failure != "Timeout value of 500ms exceeded by function: Functions.Fn" || result.Duration < 200*time.Millisecond {
+		if err != nil || !result.Hung || !result.TimedOut || result.Failure != "Timeout value of 500ms exceeded by function: Functions.Fn" ||
+			result.Duration < 200*time.Millisecond {
 			t.Errorf("%s: %+v, %v", answer, result, err)
 		}
 		if i == 2 { // the third exit in a row
@@ -278,7 +286,8 @@ func TestKeepFunctionTimeout(t *testing.T) {
 	}
 	t.Cleanup(host.Close)
 	host.KeepFunctionTimeout()
-	if result, err := host.Invoke(t.Context(), "Fn", order(`{"Do":"hang"}`)); err != nil || !result.TimedOut || !strings.Contains(result.Failure, "Timeout value of 1s exceeded") {
+	if result, err := host.Invoke(t.Context(), "Fn", order(`{"Do":"hang"}`)); err != nil || !result.TimedOut ||
+		!strings.Contains(result.Failure, "Timeout value of 1s exceeded") {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
@@ -358,7 +367,8 @@ func TestExitsWithoutAnError(t *testing.T) {
 	if err != nil || !result.Exited {
 		t.Errorf("%+v, %v", result, err)
 	}
-	if _, err := host.Invoke(t.Context(), "Fn", functionshost.Timer{}); err == nil || !strings.Contains(err.Error(), "has left with 0") || host.Starts() != 1 {
+	if _, err := host.Invoke(t.Context(), "Fn", functionshost.Timer{}); err == nil || !strings.Contains(err.Error(), "has left with 0") ||
+		host.Starts() != 1 {
 		t.Errorf("%d starts, %v", host.Starts(), err)
 	}
 }
@@ -437,22 +447,29 @@ func TestApps(t *testing.T) {
 		mode           os.FileMode
 		want           string
 	}{
-		"no host.json":         {function: functionJSON, want: "host.json: no such file"},
-		"a broken host.json":   {host: "{", function: functionJSON, want: "host.json: unexpected end"},
-		"an old host.json":     {host: replace(hostJSON, "2.0", "1.0"), function: functionJSON, want: `the version "1.0", expected 2.0`},
-		"a bad timeout":        {host: replace(hostJSON, "00:10:00", "10m"), function: functionJSON, want: `functionTimeout in host.json is "10m"`},
-		"no handler is named":  {host: replace(hostJSON, "defaultExecutablePath", "path"), function: functionJSON, want: "no customHandler.description.defaultExecutablePath"},
-		"no handler":           {host: replace(hostJSON, `"handler"`, `"other"`), function: functionJSON, want: "the handler: "},
-		"a lost x-bit":         {host: hostJSON, function: functionJSON, mode: 0o644, want: "the handler handler cannot be executed: its mode is -rw-r--r--"},
-		"no functions":         {host: hostJSON, want: "no job functions found"},
-		"another trigger":      {host: hostJSON, function: replace(functionJSON, "timerTrigger", "httpTrigger"), want: "not one timerTrigger"},
-		"no direction":         {host: hostJSON, function: replace(functionJSON, `"direction":"in",`, ""), want: "not one timerTrigger"},
-		"no such setting":      {host: hostJSON, function: replace(functionJSON, "SCHEDULE", "OTHER"), want: "function Fn: '%OTHER%' does not resolve to a value"},
-		"five fields":          {host: hostJSON, function: replace(functionJSON, "%SCHEDULE%", "*/30 * * * *"), want: `"*/30 * * * *" is no NCRONTAB expression of six fields`},
-		"an unknown retry":     {host: hostJSON, function: replace(functionJSON, "fixedDelay", "linear"), want: "retry policy"},
-		"a bad retry interval": {host: hostJSON, function: replace(functionJSON, "00:05:00", "5m"), want: `delayInterval of its retry policy is "5m"`},
-		"a reserved setting":   {host: hostJSON, function: functionJSON, settings: []string{"FUNCTIONS_CUSTOMHANDLER_PORT=80"}, want: "no name of an app setting"},
-		"no setting":           {host: hostJSON, function: functionJSON, settings: []string{"A"}, want: `"A" is no name of an app setting`},
+		"no host.json":       {function: functionJSON, want: "host.json: no such file"},
+		"a broken host.json": {host: "{", function: functionJSON, want: "host.json: unexpected end"},
+		"an old host.json":   {host: replace(hostJSON, "2.0", "1.0"), function: functionJSON, want: `the version "1.0", expected 2.0`},
+		"a bad timeout": {host: replace(hostJSON, "00:10:00", "10m"), function: functionJSON,
+			want: `functionTimeout in host.json is "10m"`},
+		"no handler is named": {host: replace(hostJSON, "defaultExecutablePath", "path"), function: functionJSON,
+			want: "no customHandler.description.defaultExecutablePath"},
+		"no handler": {host: replace(hostJSON, `"handler"`, `"other"`), function: functionJSON, want: "the handler: "},
+		"a lost x-bit": {host: hostJSON, function: functionJSON, mode: 0o644,
+			want: "the handler handler cannot be executed: its mode is -rw-r--r--"},
+		"no functions":    {host: hostJSON, want: "no job functions found"},
+		"another trigger": {host: hostJSON, function: replace(functionJSON, "timerTrigger", "httpTrigger"), want: "not one timerTrigger"},
+		"no direction":    {host: hostJSON, function: replace(functionJSON, `"direction":"in",`, ""), want: "not one timerTrigger"},
+		"no such setting": {host: hostJSON, function: replace(functionJSON, "SCHEDULE", "OTHER"),
+			want: "function Fn: '%OTHER%' does not resolve to a value"},
+		"five fields": {host: hostJSON, function: replace(functionJSON, "%SCHEDULE%", "*/30 * * * *"),
+			want: `"*/30 * * * *" is no NCRONTAB expression of six fields`},
+		"an unknown retry": {host: hostJSON, function: replace(functionJSON, "fixedDelay", "linear"), want: "retry policy"},
+		"a bad retry interval": {host: hostJSON, function: replace(functionJSON, "00:05:00", "5m"),
+			want: `delayInterval of its retry policy is "5m"`},
+		"a reserved setting": {host: hostJSON, function: functionJSON, settings: []string{"FUNCTIONS_CUSTOMHANDLER_PORT=80"},
+			want: "no name of an app setting"},
+		"no setting": {host: hostJSON, function: functionJSON, settings: []string{"A"}, want: `"A" is no name of an app setting`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := unpacked(t, test.host, test.function)

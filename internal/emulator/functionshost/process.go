@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
+	"github.com/maia-rotate/maia-rotate/internal/freeport"
 )
 
 // hostVersion is that of a host of 2026.
@@ -45,7 +46,7 @@ type process struct {
 
 // launch starts a process on a port of its own.
 func (h *Host) launch() (*process, error) {
-	port, err := freePort()
+	port, err := freeport.Find()
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,8 @@ func (p *process) post(ctx context.Context, name string, body []byte, result *Re
 		return
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		result.Failure = fmt.Sprintf("Response status code does not indicate success: %d (%s).", response.StatusCode, http.StatusText(response.StatusCode))
+		result.Failure = fmt.Sprintf("Response status code does not indicate success: %d (%s).", response.StatusCode,
+			http.StatusText(response.StatusCode))
 		return
 	}
 	result.read(response.Header.Get("Content-Type"))
@@ -192,7 +194,8 @@ func (r *Result) read(contentType string) {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil || media != "application/json" && media != "text/json" {
-		r.Failure = fmt.Sprintf("Invalid HttpResponseMessage: no MediaTypeFormatter is available to read an object from content with media type '%s'", contentType)
+		r.Failure = fmt.Sprintf("Invalid HttpResponseMessage: no MediaTypeFormatter is available to read an object from content with media "+
+			"type '%s'", contentType)
 		return
 	}
 	if err := json.Unmarshal(text, &document); err != nil {

@@ -37,10 +37,8 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("googleapis: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("googleapis: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +64,7 @@ func (s *Server) first(path string) bool {
 	return !before
 }
 
-// delay waits as the quirks say, and reports whether there is anybody left to answer.
+// delay waits as the quirks say, and reports whether the caller still waits.
 func (s *Server) delay(request *http.Request) bool {
 	first := s.first(request.URL.Path)
 	if s.plays("google-hangs-once") && first {

@@ -37,7 +37,7 @@ type Server struct {
 	asked   map[string]bool // paths, since quirks are played
 }
 
-// Unknown are the requests that it does not know: those that change something among them.
+// Unknown are the requests that it does not know, among them all that would change something.
 func (s *Server) Unknown() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		s.mu.Unlock()
 		refuse(writer, http.StatusNotFound, "NOT_FOUND", "Not Found")
 	case slices.Contains(s.Denied, permission):
-		refuse(writer, http.StatusForbidden, "PERMISSION_DENIED", fmt.Sprintf("Permission '%s' denied on resource '%s' (or it may not exist).", permission, name))
+		refuse(writer, http.StatusForbidden, "PERMISSION_DENIED",
+			fmt.Sprintf("Permission '%s' denied on resource '%s' (or it may not exist).", permission, name))
 	case found == nil:
 		refuse(writer, http.StatusNotFound, "NOT_FOUND", fmt.Sprintf("Resource '%s' was not found", name))
 	default:

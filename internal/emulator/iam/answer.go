@@ -9,8 +9,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// success is the answer of an operation. Both its element and that of its
-// result are called after the operation.
+// success is the answer of an operation. Both its element and that of its result are called after the operation.
 type success struct {
 	XMLName   xml.Name
 	Namespace string `xml:"xmlns,attr"`

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// form is the parameters of a request. What was not asked for in the end is
-// unknown; see [form.rest].
+// form is the parameters of a request. Those that were never asked for are unknown in the end; see [form.rest].
 type form struct {
 	values url.Values
 	asked  map[string]bool
@@ -38,8 +37,7 @@ func (f form) number(name string, otherwise, from, to int) (int, error) {
 
 var listItem = regexp.MustCompile(`^\.member\.([1-9][0-9]*)(?:\.|$)`)
 
-// list returns the prefixes of a list's items, "{name}.member.1" and so on. An
-// empty list is sent as "{name}=".
+// list returns the prefixes of a list's items, "{name}.member.1" and so on. An empty list is sent as "{name}=".
 func (f form) list(name string) ([]string, error) {
 	if f.value(name) != "" {
 		return nil, validation(name, "Member must be a list")

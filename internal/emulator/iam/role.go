@@ -17,9 +17,8 @@ var (
 	entityARN = regexp.MustCompile(`^arn:aws[a-zA-Z-]*:iam::(\d{12}):(user|group|role)/(.+)$`)
 )
 
-// AddRole adds a role with the policy documents and returns its ARN. The name
-// may begin with a path, such as "service-role/rotate". It panics if IAM would
-// refuse the role or a document, or if package iampolicy cannot evaluate it.
+// AddRole adds a role with the policy documents and returns its ARN. The name may begin with a path, such as
+// "service-role/rotate". It panics if IAM would refuse the role or a document, or if package iampolicy cannot evaluate it.
 func (s *Server) AddRole(name string, documents ...string) (arn string) {
 	if !validRole.MatchString(name) {
 		panic(fmt.Sprintf("iam: invalid role name %q", name))

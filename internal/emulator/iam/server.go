@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -8,11 +9,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
@@ -22,7 +23,6 @@ const (
 	// globalRegion is where IAM of the commercial partition lives.
 	globalRegion = "us-east-1"
 
-	// maxRequest is the largest request body in bytes.
 	maxRequest = 1 << 20
 )
 
@@ -30,9 +30,8 @@ const (
 type Options struct {
 	Account string // "123456789012" if empty
 
-	// Region is another region that requests may be signed for; "eu-west-1" if
-	// empty. The service's own is us-east-1, but an SDK that is given an endpoint
-	// signs for the region that it is configured for.
+	// Region is another region that requests may be signed for; "eu-west-1" if empty. The service's own is us-east-1, but an SDK
+	// that is given an endpoint signs for the region that it is configured for.
 	Region string
 
 	// ResultsByAction answers the simulator's results as the API reference has
@@ -44,55 +43,37 @@ type Options struct {
 type Server struct {
 	options Options
 
-	mu     sync.Mutex
-	roles  map[string]*role // by ARN
-	denied map[string]bool  // operations
-	calls  []awsjson.Call
+	traffic wire.Traffic
+
+	mu    sync.Mutex
+	roles map[string]*role // by ARN
 }
 
 // New returns a service without roles.
 func New(options Options) *Server {
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	return &Server{options: options, roles: map[string]*role{}, denied: map[string]bool{}}
+	options.Account = cmp.Or(options.Account, "123456789012")
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	return &Server{options: options, roles: map[string]*role{}}
 }
 
-// operation does one operation; its answer is the content of the element
-// {name}Result.
+// operation does one operation; its answer is the content of the element {name}Result.
 type operation func(*Server, form) (any, error)
 
 var operations = map[string]operation{
 	"SimulatePrincipalPolicy": (*Server).simulatePrincipalPolicy,
 }
 
-// Deny has all calls of an operation answered with AccessDenied, as if the
-// caller's role did not allow it, until allow is called. It panics if the
-// operation is none of this emulator.
+// Deny has all calls of an operation answered with AccessDenied, as if the caller's role did not allow it, until allow is called.
+// It panics if the operation is none of this emulator.
 func (s *Server) Deny(name string) (allow func()) {
 	if operations[name] == nil {
 		panic("iam: no operation " + name)
 	}
-	s.setDenied(name, true)
-	return func() { s.setDenied(name, false) }
+	return s.traffic.Inject(wire.Fault{Operation: name, Kind: wire.AccessDenied})
 }
 
-func (s *Server) setDenied(name string, denied bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.denied[name] = denied
-}
-
-// Calls returns all calls so far, the oldest first. A call's Resource is the
-// PolicySourceArn.
-func (s *Server) Calls() []awsjson.Call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
+// Calls returns all calls so far, the oldest first. A call's Resource is the PolicySourceArn.
+func (s *Server) Calls() []awsjson.Call { return s.traffic.Calls() }
 
 // ServeHTTP serves one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -112,10 +93,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if failed != nil {
 		panic(fmt.Sprintf("iam: %s answers what has no XML: %v", call.Operation, failed))
 	}
-	// In this order: who has the answer finds the call recorded.
-	s.mu.Lock()
-	s.calls = append(s.calls, call)
-	s.mu.Unlock()
+	s.traffic.Record(call) // first: who has the answer finds the call recorded
 	w.Header().Set("Content-Type", "text/xml")
 	w.Header().Set("X-Amzn-Requestid", call.RequestID)
 	w.WriteHeader(call.Status)
@@ -152,12 +130,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, call *awsjson.Cal
 	if err := s.checkSignature(r); err != nil {
 		return nil, err
 	}
+	if s.traffic.Match(action, nil).Kind == wire.AccessDenied {
+		message := awsjson.Unauthorized(s.options.Account, "caller", "iam:"+action, call.Resource)
+		return nil, &awsjson.Error{Code: "AccessDenied", Message: message, Status: http.StatusForbidden}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.denied[action] {
-		return nil, failure(http.StatusForbidden, "AccessDenied",
-			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: iam:%s on resource: %s because no identity-based policy allows the iam:%[2]s action",
-			s.options.Account, action, call.Resource)
-	}
 	return do(s, f)
 }

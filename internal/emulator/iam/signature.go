@@ -7,8 +7,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// checkSignature is the check of package awsjson, with the codes and statuses
-// of this service.
+// checkSignature is that of package awsjson, with the codes and statuses of this service.
 func (s *Server) checkSignature(r *http.Request) error {
 	refused := awsjson.CheckSignature(r, "iam", globalRegion, s.options.Region)
 	if refused == nil {

@@ -87,8 +87,7 @@ func (s *Server) simulatePrincipalPolicy(f form) (any, error) {
 	return out, nil
 }
 
-// byAction sums up the results of an action: its decision is the most
-// restrictive one.
+// byAction sums up the results of an action: its decision is the most restrictive one.
 func byAction(action string, results []resourceResult) evaluationResult {
 	sum := evaluationResult{EvalActionName: action, EvalResourceName: template(action), EvalDecision: allowed}
 	for _, decision := range []string{implicitDeny, explicitDeny} {
@@ -112,8 +111,7 @@ func byAction(action string, results []resourceResult) evaluationResult {
 	return sum
 }
 
-// templates of the ARNs of services that have one type of resource that matters
-// here, from the service authorization reference.
+// templates of the ARNs of services that have one type of resource that matters here, from the service authorization reference.
 var templates = map[string]string{
 	"secretsmanager": "arn:${Partition}:secretsmanager:${Region}:${Account}:secret:${SecretId}",
 	"lambda":         "arn:${Partition}:lambda:${Region}:${Account}:function:${FunctionName}",
@@ -246,7 +244,8 @@ func readContext(f form) (map[string]string, error) {
 			return nil, validation(entry+".contextKeyName", "Member must have length between 5 and 256")
 		}
 		if !contextType.MatchString(kind) {
-			return nil, validation(entry+".contextKeyType", "Member must satisfy enum value set: [string, stringList, numeric, numericList, boolean, booleanList, ip, ipList, binary, binaryList, date, dateList]")
+			return nil, validation(entry+".contextKeyType", "Member must satisfy enum value set: [string, stringList, numeric, numericList, "+
+				"boolean, booleanList, ip, ipList, binary, binaryList, date, dateList]")
 		}
 		values, err := f.texts(entry+".ContextKeyValues", 0, 2048)
 		if err != nil {

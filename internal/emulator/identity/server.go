@@ -1,5 +1,4 @@
-// Package identity emulates the endpoint from which a function in Azure's App Service gets the tokens of its managed
-// identity.
+// Package identity emulates the endpoint from which a function in Azure's App Service gets the tokens of its managed identity.
 //
 //	server := identity.New(identity.Options{Header: "secret", Tokens: map[string]string{"https://management.azure.com": "token"}})
 //	// IDENTITY_ENDPOINT=http://127.0.0.1:PORT/msi/token IDENTITY_HEADER=secret
@@ -53,7 +52,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	call := wire.Call{Time: time.Now(), Service: "identity", Operation: "token", Resource: request.URL.Query().Get("resource"), RequestID: wire.NewID()}
+	call := wire.Call{Time: time.Now(), Service: "identity", Operation: "token", Resource: request.URL.Query().Get("resource"),
+		RequestID: wire.NewID()}
 	s.Serve(writer, call, body, refusal, func() wire.Answer { return s.serve(request) })
 }
 
@@ -61,7 +61,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 func refusal(fault wire.Fault) wire.Answer {
 	switch fault.Kind {
 	case wire.BadRequest:
-		return failure(http.StatusBadRequest, "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
+		return failure(http.StatusBadRequest,
+			"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
 	case wire.AccessDenied:
 		return failure(http.StatusForbidden, "Forbidden")
 	case wire.Throttle:
@@ -86,7 +87,8 @@ func (s *Server) serve(request *http.Request) wire.Answer {
 	case query.Get("api-version") != apiVersion:
 		return failure(http.StatusBadRequest, "The api-version is missing or not supported.")
 	case query.Has("client_id") || query.Has("principal_id") || query.Has("mi_res_id"):
-		return failure(http.StatusBadRequest, "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
+		return failure(http.StatusBadRequest,
+			"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.")
 	case !known:
 		return failure(http.StatusBadRequest, "The resource is missing or unknown.")
 	}

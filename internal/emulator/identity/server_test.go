@@ -26,7 +26,8 @@ const (
 func fresh() string { return "https://" + strings.ToLower(rand.Text()) + ".example" }
 
 // newCredential is the SDK's own, in the environment of a function app.
-func newCredential(t *testing.T, header string, tokens map[string]string, options azidentity.ManagedIdentityCredentialOptions) (*identity.Server, *azidentity.ManagedIdentityCredential) {
+func newCredential(t *testing.T, header string, tokens map[string]string, options azidentity.ManagedIdentityCredentialOptions) (
+	*identity.Server, *azidentity.ManagedIdentityCredential) {
 	server := identity.New(identity.Options{Header: "header-of-the-process", Tokens: tokens})
 	web := httptest.NewServer(server)
 	t.Cleanup(web.Close)
@@ -58,7 +59,8 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	calls := server.Calls()
-	if len(calls) != 2 || calls[0].Operation != "token" || calls[0].Service != "identity" || calls[0].Status != http.StatusOK || calls[0].Resource == "" {
+	if len(calls) != 2 || calls[0].Operation != "token" || calls[0].Service != "identity" || calls[0].Status != http.StatusOK ||
+		calls[0].Resource == "" {
 		t.Errorf("calls %+v", calls)
 	}
 }
@@ -72,9 +74,10 @@ func TestRefusals(t *testing.T) {
 		status  int
 		asked   int // how often
 	}{
-		"another header":          {"another", false, azidentity.ManagedIdentityCredentialOptions{}, 0, 401, 1},
-		"an unknown resource":     {header, true, azidentity.ManagedIdentityCredentialOptions{}, 0, 400, 1},
-		"a user-assigned one":     {header, false, azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID("00000000-0000-0000-0000-000000000001")}, 0, 400, 1},
+		"another header":      {"another", false, azidentity.ManagedIdentityCredentialOptions{}, 0, 401, 1},
+		"an unknown resource": {header, true, azidentity.ManagedIdentityCredentialOptions{}, 0, 400, 1},
+		"a user-assigned one": {header, false,
+			azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID("00000000-0000-0000-0000-000000000001")}, 0, 400, 1},
 		"no identity":             {header, false, azidentity.ManagedIdentityCredentialOptions{}, wire.BadRequest, 400, 1},
 		"forbidden":               {header, false, azidentity.ManagedIdentityCredentialOptions{}, wire.AccessDenied, 403, 1},
 		"an error of the service": {header, false, azidentity.ManagedIdentityCredentialOptions{}, wire.Status5xx, 500, 2},
@@ -122,7 +125,7 @@ func TestAnEndpointThatIsRepairedIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What the SDK does not get wrong.
+// Requests that the SDK does not send.
 func TestRequestsThatAreNoneOfTheSDKs(t *testing.T) {
 	const good = identity.Path + "?api-version=2019-08-01&resource=" + arm
 	for name, test := range map[string]struct {

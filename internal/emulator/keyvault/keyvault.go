@@ -36,7 +36,8 @@ func (s *Server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	call := wire.Call{Time: time.Now(), Service: "key vault", Operation: "get", Action: getSecret, Resource: request.URL.Path, RequestID: wire.NewID()}
+	call := wire.Call{Time: time.Now(), Service: "key vault", Operation: "get", Action: getSecret, Resource: request.URL.Path,
+		RequestID: wire.NewID()}
 	if request.Method != http.MethodGet {
 		call.Operation, call.Action = request.Method, ""
 	}
@@ -54,7 +55,8 @@ func (s *Server) serve(request *http.Request) wire.Answer {
 	switch {
 	case request.Header.Get("Authorization") != "Bearer "+s.token:
 		answer := problem(http.StatusUnauthorized, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
-		answer.Header.Set("Www-Authenticate", `Bearer authorization="https://login.microsoftonline.example/tenant", resource="https://vault.azure.net"`)
+		answer.Header.Set("Www-Authenticate",
+			`Bearer authorization="https://login.microsoftonline.example/tenant", resource="https://vault.azure.net"`)
 		return answer
 	case request.URL.Query().Get("api-version") != "7.4":
 		return problem(http.StatusBadRequest, "BadParameter", "The api-version is missing, or not emulated.")

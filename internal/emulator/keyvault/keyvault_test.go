@@ -30,7 +30,8 @@ func TestServer(t *testing.T) {
 			request.Header.Set("Authorization", "Bearer "+test.token)
 			writer := httptest.NewRecorder()
 			keyvault.New("token", map[string]string{"name": "the-value"}).ServeHTTP(writer, request)
-			if writer.Code != test.status || !strings.Contains(writer.Body.String(), test.words) || test.status != 200 && strings.Contains(writer.Body.String(), "the-value") {
+			if writer.Code != test.status || !strings.Contains(writer.Body.String(), test.words) || test.status != 200 &&
+				strings.Contains(writer.Body.String(), "the-value") {
 				t.Errorf("got %d %s, want %d %s", writer.Code, writer.Body, test.status, test.words)
 			}
 		})
@@ -44,7 +45,8 @@ func TestDenied(t *testing.T) {
 	request.Header.Set("Authorization", "Bearer token")
 	writer := httptest.NewRecorder()
 	server.ServeHTTP(writer, request)
-	if calls := server.Calls(); writer.Code != 403 || len(calls) != 1 || calls[0].Code != "Forbidden" || calls[0].Action != "Microsoft.KeyVault/vaults/secrets/getSecret/action" {
+	if calls := server.Calls(); writer.Code != 403 || len(calls) != 1 || calls[0].Code != "Forbidden" ||
+		calls[0].Action != "Microsoft.KeyVault/vaults/secrets/getSecret/action" {
 		t.Errorf("got %d, recorded %+v", writer.Code, calls)
 	}
 }

@@ -150,7 +150,8 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("no %s in %q", want, env)
 		}
 	}
-	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:", "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SESSION_TOKEN=", "_X_AMZN_TRACE_ID=Root=1-"} {
+	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:", "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SESSION_TOKEN=",
+		"_X_AMZN_TRACE_ID=Root=1-"} {
 		if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, name) }) {
 			t.Errorf("no %s in %q", name, env)
 		}
@@ -187,7 +188,8 @@ func TestFunctionPanics(t *testing.T) {
 func TestProcessExits(t *testing.T) {
 	f := newFunction(t, lambda.Options{})
 	before := invoke(t, f, "", "").PID
-	for text, words := range map[string]string{"": "Runtime exited without providing a reason", "12": "Runtime exited with error: exit status 2"} {
+	for text, words := range map[string]string{"": "Runtime exited without providing a reason",
+		"12": "Runtime exited with error: exit status 2"} {
 		if result := fail(t, f, "exit", text, "Runtime.ExitError", words); !result.Exited || result.TimedOut {
 			t.Errorf("result %+v", result)
 		}
@@ -225,7 +227,7 @@ func hanging(t *testing.T, ctx context.Context, f *lambda.Function, running *wat
 	return done
 }
 
-// watcher tells when the function has printed that it hangs.
+// watcher shows when the function has printed that it hangs.
 type watcher struct{ seen chan struct{} }
 
 func (w *watcher) Write(p []byte) (int, error) {

@@ -126,8 +126,9 @@ func (p *process) handle(ctx context.Context, payload []byte) (Result, error) {
 		return Result{
 			FunctionError: unhandled,
 			TimedOut:      true,
-			Payload:       errorPayload("Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, initTimeout.Seconds())),
-			Duration:      initTimeout,
+			Payload: errorPayload("Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id,
+				initTimeout.Seconds())),
+			Duration: initTimeout,
 		}, nil
 	case <-ctx.Done():
 		p.end()
@@ -160,7 +161,8 @@ func (p *process) handle(ctx context.Context, payload []byte) (Result, error) {
 	p.end()
 	switch {
 	case result.TimedOut:
-		result.Payload = errorPayload("Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, p.function.options.Timeout.Seconds()))
+		result.Payload = errorPayload("Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id,
+			p.function.options.Timeout.Seconds()))
 	default:
 		result.Exited = true
 		result.Payload = errorPayload("Runtime.ExitError", p.exitMessage(inv.id))

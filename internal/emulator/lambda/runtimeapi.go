@@ -71,7 +71,8 @@ func (p *process) serveAnswer(w http.ResponseWriter, r *http.Request, failed boo
 		refuse(w, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
 		return
 	case tooLarge != nil:
-		inv.answer, inv.failed = errorPayload("Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size ("+strconv.Itoa(maxBody)+" bytes)."), true
+		inv.answer, inv.failed = errorPayload("Function.ResponseSizeTooLarge",
+			"Response payload size exceeded maximum allowed payload size ("+strconv.Itoa(maxBody)+" bytes)."), true
 		close(inv.answered)
 		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "the response is too large")
 		return

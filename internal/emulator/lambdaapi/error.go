@@ -29,9 +29,8 @@ func toError(err error) *awsjson.Error {
 	return failure(http.StatusInternalServerError, "ServiceException", "%v", err)
 }
 
-// errorBody is what the body of an error says beside the header. The service
-// spells the message's member in two ways, and its clients know which error has
-// which.
+// errorBody is the body of an error; its code is in a header. The service spells the message's member in two ways, and its
+// clients know which error has which.
 func errorBody(e *awsjson.Error) map[string]string {
 	kind, member := "User", "Message"
 	if e.Status >= http.StatusInternalServerError {

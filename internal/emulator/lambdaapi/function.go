@@ -33,17 +33,15 @@ type Function struct {
 	ReservedConcurrency *int   // nil if none is reserved
 	Policy              string // resource policy (JSON); none if empty
 
-	// Aliases are the aliases and published versions that a qualifier may name,
-	// each with the resource policy of its own, or "". They have the function's
-	// configuration.
+	// Aliases are the aliases and published versions that a qualifier may name, each with the resource policy of its own, or "".
+	// They have the function's configuration.
 	Aliases map[string]string
 
 	modified time.Time
 	revision string
 }
 
-// AddFunction adds a function and returns its ARN. It panics if Lambda would
-// refuse the function.
+// AddFunction adds a function and returns its ARN. It panics if Lambda would refuse the function.
 func (s *Server) AddFunction(f Function) (arn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,24 +11,23 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/lambdaapi"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 const (
 	role   = "arn:aws:iam::123456789012:role/service-role/rotate"
 	arn    = "arn:aws:lambda:eu-west-1:123456789012:function:rotate"
-	policy = `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"sm","Effect":"Allow","Principal":{"Service":"secretsmanager.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"` + arn + `","Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"}}}]}`
+	policy = `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"sm","Effect":"Allow",` +
+		`"Principal":{"Service":"secretsmanager.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"` + arn + `",` +
+		`"Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"}}}]}`
 )
 
-// newServer returns a server with the function "rotate", and an SDK client of
-// it, without a network and without retries.
+// newServer returns a server with the function "rotate", and an SDK client of it.
 func newServer(t *testing.T) (*lambdaapi.Server, *sdk.Client) {
 	t.Helper()
 	server := lambdaapi.New(lambdaapi.Options{})
@@ -39,57 +38,31 @@ func newServer(t *testing.T) (*lambdaapi.Server, *sdk.Client) {
 	}); got != arn {
 		t.Fatalf("added as %s", got)
 	}
-	return server, client(wire.Transport(server))
-}
-
-func client(transport http.RoundTripper) *sdk.Client {
-	return sdk.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://lambda.test"),
-		HTTPClient:       &http.Client{Transport: transport},
-		RetryMaxAttempts: 1,
-	})
-}
-
-// wantError checks the status, the code and a part of the words of an error; 0
-// is no error.
-func wantError(t *testing.T, err error, status int, code, words string) {
-	t.Helper()
-	if status == 0 {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	var response *awshttp.ResponseError
-	if !errors.As(err, &api) || !errors.As(err, &response) {
-		t.Fatalf("err = %v, want %s", err, code)
-	}
-	if api.ErrorCode() != code || response.HTTPStatusCode() != status || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %d %s with %q", err, status, code, words)
-	}
+	return server, sdk.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 func TestGetFunctionConfiguration(t *testing.T) {
 	server, c := newServer(t)
 	get := func() *sdk.GetFunctionConfigurationOutput {
 		out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("rotate")})
-		wantError(t, err, 0, "", "")
+		awstest.WantStatus(t, err, 0, "", "")
 		return out
 	}
 	out := get()
-	if *out.FunctionName != "rotate" || *out.FunctionArn != arn || *out.Role != role || *out.Handler != "bootstrap" || *out.Version != "$LATEST" {
+	if *out.FunctionName != "rotate" || *out.FunctionArn != arn || *out.Role != role || *out.Handler != "bootstrap" ||
+		*out.Version != "$LATEST" {
 		t.Errorf("out = %+v", out)
 	}
-	if out.Runtime != types.RuntimeProvidedal2023 || !slices.Equal(out.Architectures, []types.Architecture{types.ArchitectureArm64}) || out.PackageType != types.PackageTypeZip {
+	if out.Runtime != types.RuntimeProvidedal2023 || !slices.Equal(out.Architectures, []types.Architecture{types.ArchitectureArm64}) ||
+		out.PackageType != types.PackageTypeZip {
 		t.Errorf("out = %+v", out)
 	}
-	if *out.Timeout != 900 || *out.MemorySize != 256 || out.State != types.StateActive || out.LastUpdateStatus != types.LastUpdateStatusSuccessful {
+	if *out.Timeout != 900 || *out.MemorySize != 256 || out.State != types.StateActive ||
+		out.LastUpdateStatus != types.LastUpdateStatusSuccessful {
 		t.Errorf("out = %+v", out)
 	}
-	if !maps.Equal(out.Environment.Variables, map[string]string{"MAIA_REGION": "eu1"}) || out.LoggingConfig.LogFormat != types.LogFormatJson || *out.LoggingConfig.LogGroup != "/aws/lambda/rotate" {
+	if !maps.Equal(out.Environment.Variables, map[string]string{"MAIA_REGION": "eu1"}) || out.LoggingConfig.LogFormat != types.LogFormatJson ||
+		*out.LoggingConfig.LogGroup != "/aws/lambda/rotate" {
 		t.Errorf("out = %+v", out)
 	}
 	if out.VpcConfig != nil || out.KMSKeyArn != nil {
@@ -105,7 +78,8 @@ func TestGetFunctionConfiguration(t *testing.T) {
 		f.Environment["MAIA_REGION"] = "us1"
 	})
 	changed := get()
-	if changed.VpcConfig == nil || *changed.VpcConfig.VpcId == "" || *changed.KMSKeyArn != key || changed.State != types.StatePending || changed.LastUpdateStatus != types.LastUpdateStatusInProgress {
+	if changed.VpcConfig == nil || *changed.VpcConfig.VpcId == "" || *changed.KMSKeyArn != key || changed.State != types.StatePending ||
+		changed.LastUpdateStatus != types.LastUpdateStatusInProgress {
 		t.Errorf("changed = %+v", changed)
 	}
 	if changed.Environment.Variables["MAIA_REGION"] != "us1" || *changed.RevisionId == *out.RevisionId || *changed.Timeout != 900 {
@@ -117,8 +91,9 @@ func TestDefaults(t *testing.T) {
 	server, c := newServer(t)
 	server.AddFunction(lambdaapi.Function{Name: "plain", Role: role})
 	out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("plain")})
-	wantError(t, err, 0, "", "")
-	if *out.Timeout != 3 || *out.MemorySize != 128 || out.Architectures[0] != types.ArchitectureX8664 || out.LoggingConfig.LogFormat != types.LogFormatText || out.Environment != nil {
+	awstest.WantStatus(t, err, 0, "", "")
+	if *out.Timeout != 3 || *out.MemorySize != 128 || out.Architectures[0] != types.ArchitectureX8664 ||
+		out.LoggingConfig.LogFormat != types.LogFormatText || out.Environment != nil {
 		t.Errorf("out = %+v", out)
 	}
 }
@@ -146,10 +121,13 @@ func TestFunctionName(t *testing.T) {
 		{name: "rotate", qualifier: "no way", status: 400, code: "ValidationException", words: "qualifier"},
 		{name: "rotate", qualifier: "next", status: 404, code: "ResourceNotFoundException", words: "Function not found: " + arn + ":next"},
 		{name: "rotate:8", status: 404, code: "ResourceNotFoundException", words: arn + ":8"},
-		{name: "other", status: 404, code: "ResourceNotFoundException", words: "Function not found: " + strings.TrimSuffix(arn, "rotate") + "other"},
+		{name: "other", status: 404, code: "ResourceNotFoundException", words: "Function not found: " + strings.TrimSuffix(arn, "rotate") +
+			"other"},
 		{name: "Rotate", status: 404, code: "ResourceNotFoundException"},
-		{name: strings.Replace(arn, "eu-west-1", "us-east-1", 1), status: 404, code: "ResourceNotFoundException", words: "Functions from 'us-east-1' are not reachable in this region ('eu-west-1')"},
-		{name: strings.Replace(arn, "123456789012", "123456789013", 1), status: 403, code: "AccessDeniedException", words: "lambda:GetFunctionConfiguration on resource: " + strings.Replace(arn, "123456789012", "123456789013", 1)},
+		{name: strings.Replace(arn, "eu-west-1", "us-east-1", 1), status: 404, code: "ResourceNotFoundException",
+			words: "Functions from 'us-east-1' are not reachable in this region ('eu-west-1')"},
+		{name: strings.Replace(arn, "123456789012", "123456789013", 1), status: 403, code: "AccessDeniedException",
+			words: "lambda:GetFunctionConfiguration on resource: " + strings.Replace(arn, "123456789012", "123456789013", 1)},
 		{name: "a/b", status: 400, code: "ValidationException", words: "functionName"},
 		{name: "a b", status: 400, code: "ValidationException", words: "functionName"},
 		{name: "rotate:live:7", status: 400, code: "ValidationException", words: "functionName"},
@@ -161,7 +139,7 @@ func TestFunctionName(t *testing.T) {
 			in.Qualifier = &test.qualifier
 		}
 		out, err := c.GetFunctionConfiguration(t.Context(), in)
-		wantError(t, err, test.status, test.code, test.words)
+		awstest.WantStatus(t, err, test.status, test.code, test.words)
 		if err == nil && (*out.FunctionArn != test.arn || *out.Version != test.version || *out.FunctionName != "rotate") {
 			t.Errorf("%s, %s: %s, version %s", test.name, test.qualifier, *out.FunctionArn, *out.Version)
 		}
@@ -172,7 +150,8 @@ func TestErrorIsTyped(t *testing.T) {
 	_, c := newServer(t)
 	_, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("other")})
 	var notFound *types.ResourceNotFoundException
-	if !errors.As(err, &notFound) || aws.ToString(notFound.Type) != "User" || !strings.HasPrefix(notFound.ErrorMessage(), "Function not found") {
+	if !errors.As(err, &notFound) || aws.ToString(notFound.Type) != "User" ||
+		!strings.HasPrefix(notFound.ErrorMessage(), "Function not found") {
 		t.Errorf("err = %#v", err)
 	}
 	_, err = c.GetFunctionConcurrency(t.Context(), &sdk.GetFunctionConcurrencyInput{FunctionName: aws.String("rotate:live")})
@@ -182,8 +161,7 @@ func TestErrorIsTyped(t *testing.T) {
 	}
 }
 
-// A change that is refused changes nothing, and what a caller keeps of the
-// function that it gave is not the server's.
+// A refused change changes nothing, and the server keeps a copy of the function that its caller gave.
 func TestFunctionIsCopied(t *testing.T) {
 	server, c := newServer(t)
 	variables := map[string]string{"AB": "1"}
@@ -198,7 +176,7 @@ func TestFunctionIsCopied(t *testing.T) {
 		server.UpdateFunction("other", func(f *lambdaapi.Function) { f.Environment["AB"], f.Timeout = "3", -1 })
 	}()
 	out, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("other")})
-	wantError(t, err, 0, "", "")
+	awstest.WantStatus(t, err, 0, "", "")
 	if out.Environment.Variables["AB"] != "1" || *out.Timeout != 3 {
 		t.Errorf("out = %+v, variables %v", out, out.Environment.Variables)
 	}
@@ -223,9 +201,9 @@ func TestGetFunctionConcurrency(t *testing.T) {
 		}
 	}
 	_, err := get("rotate:$LATEST")
-	wantError(t, err, 400, "InvalidParameterValueException", "permitted on Lambda functions only")
+	awstest.WantStatus(t, err, 400, "InvalidParameterValueException", "permitted on Lambda functions only")
 	_, err = get("other")
-	wantError(t, err, 404, "ResourceNotFoundException", "")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "")
 }
 
 func TestGetPolicy(t *testing.T) {
@@ -245,19 +223,19 @@ func TestGetPolicy(t *testing.T) {
 		}
 		out, err := c.GetPolicy(t.Context(), in)
 		if test.want == "" {
-			wantError(t, err, 404, "ResourceNotFoundException", "The resource you requested does not exist.")
+			awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "The resource you requested does not exist.")
 			continue
 		}
-		wantError(t, err, 0, "", "")
+		awstest.WantStatus(t, err, 0, "", "")
 		if *out.Policy != test.want || *out.RevisionId == "" {
 			t.Errorf("%s, %s: %+v", test.name, test.qualifier, out)
 		}
 	}
 	_, err := c.GetPolicy(t.Context(), &sdk.GetPolicyInput{FunctionName: aws.String("other")})
-	wantError(t, err, 404, "ResourceNotFoundException", "Function not found")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "Function not found")
 	server.UpdateFunction("rotate", func(f *lambdaapi.Function) { f.Policy = "" })
 	_, err = c.GetPolicy(t.Context(), &sdk.GetPolicyInput{FunctionName: aws.String("rotate")})
-	wantError(t, err, 404, "ResourceNotFoundException", "does not exist")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "does not exist")
 }
 
 func TestDeny(t *testing.T) {
@@ -282,14 +260,14 @@ func TestDeny(t *testing.T) {
 		for range 2 {
 			for operation, do := range all {
 				if operation == denied {
-					wantError(t, do(), 403, "AccessDeniedException", "not authorized to perform: lambda:"+denied+" on resource: "+arn)
+					awstest.WantStatus(t, do(), 403, "AccessDeniedException", "not authorized to perform: lambda:"+denied+" on resource: "+arn)
 				} else {
-					wantError(t, do(), 0, "", "")
+					awstest.WantStatus(t, do(), 0, "", "")
 				}
 			}
 		}
 		allow()
-		wantError(t, all[denied](), 0, "", "")
+		awstest.WantStatus(t, all[denied](), 0, "", "")
 	}
 }
 
@@ -349,7 +327,8 @@ func request(edit func(*http.Request)) *http.Request {
 	now := time.Now().UTC()
 	r := httptest.NewRequest(http.MethodGet, "http://lambda.test/2015-03-31/functions/rotate/configuration", nil)
 	r.Header.Set("X-Amz-Date", now.Format("20060102T150405Z"))
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+"/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature="+strings.Repeat("0", 64))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+now.Format("20060102")+
+		"/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature="+strings.Repeat("0", 64))
 	if edit != nil {
 		edit(r)
 	}
@@ -421,7 +400,8 @@ func TestProtocol(t *testing.T) {
 			if w.Header().Get("X-Amzn-Requestid") == "" || w.Header().Get("Content-Type") != "application/json" {
 				t.Errorf("headers %v", w.Header())
 			}
-			if calls := server.Calls(); len(calls) != 1 || calls[0].Code != test.code || calls[0].Status != test.status || calls[0].Service != "lambda" {
+			if calls := server.Calls(); len(calls) != 1 || calls[0].Code != test.code || calls[0].Status != test.status ||
+				calls[0].Service != "lambda" {
 				t.Errorf("calls %+v", calls)
 			}
 		})
@@ -439,7 +419,7 @@ func TestCallsOverLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.GetFunctionConcurrency(t.Context(), &sdk.GetFunctionConcurrencyInput{FunctionName: aws.String("other")})
-	wantError(t, err, 404, "ResourceNotFoundException", "")
+	awstest.WantStatus(t, err, 404, "ResourceNotFoundException", "")
 	var got []string
 	for _, call := range server.Calls() {
 		got = append(got, call.Operation+" "+call.Resource+" "+call.Code)

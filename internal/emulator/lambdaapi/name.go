@@ -1,7 +1,6 @@
 package lambdaapi
 
 import (
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -18,26 +17,26 @@ type reference struct {
 	qualifier     string // of a version or alias; "" if the caller gave none
 }
 
-// namePattern is that of the API reference. Its groups are the region, the
-// account, the name and the qualifier.
-var namePattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2}(?:-[a-z]+)+-\d):)?(?:(\d{12}):)?(?:function:)?([a-zA-Z0-9-_.]+)(?::(\$LATEST|[a-zA-Z0-9-_]+))?$`)
+// namePattern is that of the API reference. Its groups are the region, the account, the name and the qualifier.
+var namePattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2}(?:-[a-z]+)+-\d):)?(?:(\d{12}):)?(?:function:)?` +
+	`([a-zA-Z0-9-_.]+)(?::(\$LATEST|[a-zA-Z0-9-_]+))?$`)
 
 var qualifierPattern = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_]{1,128})$`)
 
-// resolve reads a FunctionName with the parameters beside it.
+// resolve reads a FunctionName and the query parameters.
 func (s *Server) resolve(name string, query url.Values, op operation) (reference, *awsjson.Error) {
 	m := namePattern.FindStringSubmatch(name)
 	if m == nil || len(name) > 170 {
-		return reference{}, failure(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?", name)
+		return reference{}, awsjson.Invalid("'"+name+"' at 'functionName'", "satisfy regular expression pattern: "+
+			`(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?`+
+			`([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?`)
 	}
 	region, ref := m[1], reference{account: m[2], name: m[3], qualifier: m[4]}
 	if ref.account == "" {
 		ref.account = s.options.Account
 	}
 	if len(ref.name) > 64 {
-		return reference{}, failure(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 64")
+		return reference{}, awsjson.Invalid("at 'functionName'", "have length less than or equal to 64")
 	}
 	for parameter, values := range query {
 		if parameter != "Qualifier" || !op.qualified || len(values) != 1 {
@@ -46,8 +45,7 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 	}
 	if given := query.Get("Qualifier"); query.Has("Qualifier") {
 		if !qualifierPattern.MatchString(given) {
-			return reference{}, failure(http.StatusBadRequest, "ValidationException",
-				"1 validation error detected: Value '%s' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)", given)
+			return reference{}, awsjson.Invalid("'"+given+"' at 'qualifier'", "satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)")
 		}
 		if ref.qualifier != "" && ref.qualifier != given {
 			return reference{}, invalid("The derived qualifier from the function name does not match the specified qualifier.")
@@ -55,7 +53,8 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 		ref.qualifier = given
 	}
 	if ref.qualifier != "" && !op.qualified {
-		return reference{}, invalid("This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.")
+		return reference{}, invalid("This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. " +
+			"Please specify either a function name or an unqualified function ARN.")
 	}
 	if region != "" && region != s.options.Region {
 		return reference{}, notFound("Functions from '%s' are not reachable in this region ('%s')", region, s.options.Region)
@@ -63,8 +62,7 @@ func (s *Server) resolve(name string, query url.Values, op operation) (reference
 	return ref, nil
 }
 
-// find returns the function that is named, with the alias if one is. The caller
-// holds the lock.
+// find returns the function that is named, with the alias if one is. The caller holds the lock.
 func (s *Server) find(ref reference) (*Function, error) {
 	f := s.functions[ref.name]
 	if f == nil || !slices.Contains([]string{"", latest}, ref.qualifier) && !f.has(ref.qualifier) {

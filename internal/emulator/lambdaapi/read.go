@@ -2,7 +2,7 @@ package lambdaapi
 
 import "regexp"
 
-// isVersion tells a version from an alias, which is no number.
+// isVersion matches versions, and no aliases, which are not numbers.
 var isVersion = regexp.MustCompile(`^[0-9]+$`)
 
 // configuration is a function's configuration as the API answers it.

@@ -1,16 +1,17 @@
 package lambdaapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
 // Options are the settings of a [Server]. All may be left out.
@@ -23,25 +24,20 @@ type Options struct {
 type Server struct {
 	options Options
 
+	traffic wire.Traffic
+
 	mu        sync.Mutex
 	functions map[string]*Function // by name
-	denied    map[string]bool      // operations
-	calls     []awsjson.Call
 }
 
 // New returns a service without functions.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
-	return &Server{options: options, functions: map[string]*Function{}, denied: map[string]bool{}}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
+	return &Server{options: options, functions: map[string]*Function{}}
 }
 
-// operation is one operation: a GET of
-// /{version}/functions/{FunctionName}/{name}.
+// operation is one operation: a GET of /{version}/functions/{FunctionName}/{name}.
 type operation struct {
 	name      string
 	qualified bool // has the parameter Qualifier
@@ -55,9 +51,8 @@ var operations = map[[2]string]operation{
 	{"2019-09-30", "concurrency"}:   {"GetFunctionConcurrency", false, (*Server).getFunctionConcurrency},
 }
 
-// Deny has all calls of an operation answered with AccessDeniedException, as if
-// the caller's role did not allow it, until allow is called. It panics if the
-// operation is none of this service.
+// Deny has all calls of an operation answered with AccessDeniedException, as if the caller's role did not allow it, until allow
+// is called. It panics if the operation is none of this service.
 func (s *Server) Deny(name string) (allow func()) {
 	known := false
 	for _, op := range operations {
@@ -66,23 +61,11 @@ func (s *Server) Deny(name string) (allow func()) {
 	if !known {
 		panic("lambdaapi: no operation " + name)
 	}
-	s.setDenied(name, true)
-	return func() { s.setDenied(name, false) }
+	return s.traffic.Inject(wire.Fault{Operation: name, Kind: wire.AccessDenied})
 }
 
-func (s *Server) setDenied(name string, denied bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.denied[name] = denied
-}
-
-// Calls returns all calls so far, the oldest first. A call's Resource is the
-// FunctionName as the caller gave it.
-func (s *Server) Calls() []awsjson.Call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
+// Calls returns all calls so far, the oldest first. A call's Resource is the FunctionName as the caller gave it.
+func (s *Server) Calls() []awsjson.Call { return s.traffic.Calls() }
 
 // ServeHTTP serves one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -100,10 +83,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if failed != nil {
 		panic(fmt.Sprintf("lambdaapi: %s answers what has no JSON: %v", call.Operation, failed))
 	}
-	// In this order: who has the answer finds the call recorded.
-	s.mu.Lock()
-	s.calls = append(s.calls, call)
-	s.mu.Unlock()
+	s.traffic.Record(call) // first: who has the answer finds the call recorded
 	w.WriteHeader(call.Status)
 	_, _ = w.Write(body) // the caller may be gone: that is its own business
 }
@@ -122,14 +102,13 @@ func (s *Server) serve(r *http.Request, call *awsjson.Call) (any, *awsjson.Error
 	if err != nil {
 		return nil, err
 	}
+	// Another account's function is refused as if the caller had no right to it.
+	if s.traffic.Match(op.name, nil).Kind == wire.AccessDenied || ref.account != s.options.Account {
+		message := awsjson.Unauthorized(s.options.Account, "caller", "lambda:"+op.name, s.arn(ref))
+		return nil, &awsjson.Error{Code: "AccessDeniedException", Message: message, Status: http.StatusForbidden}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Of another account's function nothing is told.
-	if s.denied[op.name] || ref.account != s.options.Account {
-		return nil, failure(http.StatusForbidden, "AccessDeniedException",
-			"User: arn:aws:sts::%s:assumed-role/caller/session is not authorized to perform: lambda:%s on resource: %s because no identity-based policy allows the lambda:%[2]s action",
-			s.options.Account, op.name, s.arn(ref))
-	}
 	out, failed := op.do(s, ref)
 	if failed != nil {
 		return nil, toError(failed)

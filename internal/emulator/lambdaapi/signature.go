@@ -6,8 +6,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// checkSignature is the check of package awsjson, with the status of this
-// service.
+// checkSignature is the check of package awsjson, with the status of this service.
 func checkSignature(r *http.Request, region string) *awsjson.Error {
 	refused := awsjson.CheckSignature(r, "lambda", region)
 	if refused != nil {

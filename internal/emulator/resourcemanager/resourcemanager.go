@@ -43,12 +43,14 @@ func JSON(status int, document any) wire.Answer {
 }
 
 // Unauthenticated is the problem of a request without the token that is accepted.
-var Unauthenticated = New(http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing or invalid.")
+var Unauthenticated = New(http.StatusUnauthorized, "AuthenticationFailed",
+	"Authentication failed. The 'Authorization' header is missing or invalid.")
 
 // Denied is the problem of a caller who may not do something.
 func Denied(action, scope string) *Problem {
 	return &Problem{http.StatusForbidden, "AuthorizationFailed", fmt.Sprintf(
-		"The client '00000000-0000-0000-0000-00000000000c' with object id '00000000-0000-0000-0000-00000000000d' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+		"The client '00000000-0000-0000-0000-00000000000c' with object id '00000000-0000-0000-0000-00000000000d' does not have authorization "+
+			"to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
 		action, scope)}
 }
 
@@ -71,11 +73,12 @@ func Refusal(fault wire.Fault, action, scope string) wire.Answer {
 
 var version = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// CheckVersion looks at the version that a request asks for.
+// CheckVersion checks the API version that a request asks for.
 func CheckVersion(request *http.Request) *Problem {
 	switch asked := request.URL.Query().Get("api-version"); {
 	case asked == "":
-		return New(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
+		return New(http.StatusBadRequest, "MissingApiVersionParameter",
+			"The api-version query parameter (?api-version=) is required for all requests.")
 	case !version.MatchString(asked):
 		return New(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '"+asked+"' is invalid.")
 	}
@@ -97,7 +100,8 @@ func Page(request *http.Request, all []any, size int) (answer wire.Answer, faile
 	if until < len(all) {
 		query.Set("$skipToken", strconv.Itoa(until))
 		next := url.URL{Scheme: "https", Host: request.Host, Path: request.URL.Path, RawQuery: query.Encode()}
-		if host, _, err := net.SplitHostPort(request.Host); err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback()) && request.TLS == nil {
+		if host, _, err := net.SplitHostPort(request.Host); err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback()) &&
+			request.TLS == nil {
 			next.Scheme = "http"
 		}
 		document["nextLink"] = next.String()

@@ -8,9 +8,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// The functions below are for the program that runs the server: they set it up
-// and do what a person or the schedule does. They panic if what they name does
-// not exist, or if AWS would refuse it.
+// The functions below are for the program that runs the server: they set it up and do what a person or the schedule does. They
+// panic if what they name does not exist, or if AWS would refuse it.
 
 // AddSecret adds a secret with a value and returns its ARN.
 func (s *Server) AddSecret(name, text string) (arn string) {
@@ -47,8 +46,7 @@ func (s *Server) mustCreate(name string) *secret {
 	return s.create(name)
 }
 
-// EnableRotation configures rotation with the function, as if long ago: it
-// rotates nothing.
+// EnableRotation configures rotation with the function, as if long ago: it rotates nothing.
 func (s *Server) EnableRotation(arn, functionARN string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,16 +68,14 @@ func (s *Server) SetSchedule(arn, expression, duration string) {
 	sec.rules, sec.scheduled = rules, time.Now()
 }
 
-// SetKMSKey has the secret told to be encrypted with a key of one's own, "" for
-// the one that AWS manages.
+// SetKMSKey has the service say that a secret is encrypted with this key; "" is the one that AWS manages.
 func (s *Server) SetKMSKey(arn, keyID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustFind(arn).kmsKeyID = keyID
 }
 
-// SetResourcePolicy attaches a resource policy (JSON), or removes it if it is
-// empty. It is told of but decides nothing.
+// SetResourcePolicy attaches a resource policy (JSON), or removes it if it is empty. It is shown, and decides nothing.
 func (s *Server) SetResourcePolicy(arn, document string) {
 	if document != "" {
 		must(checkResourcePolicy(document))
@@ -96,9 +92,8 @@ func (s *Server) MarkForDeletion(arn string) {
 	s.mustFind(arn).deleted = time.Now()
 }
 
-// Rotate does what the schedule does when it comes due and returns the
-// rotation's token: a new one, or that of the rotation that is unfinished. It
-// returns "" and does nothing if rotation is not enabled or there is no value.
+// Rotate does what the schedule does when it comes due and returns the rotation's token: a new one, or that of the rotation that
+// is unfinished. It returns "" and does nothing if rotation is not enabled or there is no value.
 func (s *Server) Rotate(arn string) (token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,8 +109,7 @@ func (s *Server) Rotate(arn string) (token string) {
 	return sec.rotation.token
 }
 
-// Put stores a value as the current one under a fresh token, as a person in
-// the console or Terraform does, and returns the token.
+// Put stores a value as the current one under a fresh token, as a person in the console or Terraform does, and returns the token.
 func (s *Server) Put(arn, text string) (token string) {
 	val := value{text: &text}
 	must(val.check())

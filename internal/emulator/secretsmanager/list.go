@@ -2,6 +2,7 @@ package secretsmanager
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -37,10 +38,10 @@ func (s *Server) listSecrets(in *listInput) (*listOutput, error) {
 		page = *in.MaxResults
 	}
 	if page < 1 || page > 100 {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100")
+		return nil, awsjson.Invalid("at 'maxResults'", "be between 1 and 100")
 	}
 	if len(in.Filters) > maxFilters {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'filters' failed to satisfy constraint: Member must have length less than or equal to %d", maxFilters)
+		return nil, awsjson.Invalid("at 'filters'", fmt.Sprint("have length less than or equal to ", maxFilters))
 	}
 	for i, f := range in.Filters {
 		if err := f.check(i + 1); err != nil {
@@ -76,8 +77,7 @@ func (s *Server) listSecrets(in *listInput) (*listOutput, error) {
 	return out, nil
 }
 
-// order returns how the secrets are to be sorted: by their creation if nothing
-// else is asked for, the oldest first.
+// order returns how the secrets are to be sorted: by their creation if nothing else is asked for, the oldest first.
 func (in *listInput) order() (func(a, b *secret) int, error) {
 	by := map[string]func(a, b *secret) int{
 		"created-date":      func(a, b *secret) int { return a.created.Compare(b.created) },
@@ -95,7 +95,8 @@ func (in *listInput) order() (func(a, b *secret) int, error) {
 	}
 	compare, known := by[key]
 	if !known {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortBy' failed to satisfy constraint: Member must satisfy enum value set: [created-date, last-accessed-date, last-changed-date, name]", key)
+		return nil, awsjson.Invalid("'"+key+"' at 'sortBy'",
+			"satisfy enum value set: [created-date, last-accessed-date, last-changed-date, name]")
 	}
 	sign := 1
 	switch direction {
@@ -103,7 +104,7 @@ func (in *listInput) order() (func(a, b *secret) int, error) {
 	case "desc":
 		sign = -1
 	default:
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'sortOrder' failed to satisfy constraint: Member must satisfy enum value set: [asc, desc]", direction)
+		return nil, awsjson.Invalid("'"+direction+"' at 'sortOrder'", "satisfy enum value set: [asc, desc]")
 	}
 	return func(a, b *secret) int { return sign * cmp.Or(compare(a, b), strings.Compare(a.name, b.name)) }, nil
 }
@@ -127,7 +128,7 @@ var (
 
 func (f filter) check(n int) error {
 	invalid := func(member, constraint string) error {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'filters.%d.member.%s' failed to satisfy constraint: Member must %s", n, member, constraint)
+		return awsjson.Invalid(fmt.Sprintf("at 'filters.%d.member.%s'", n, member), constraint)
 	}
 	if f.Key == "" {
 		return awsjson.Errorf("InvalidParameterException", "You must specify a filter key.")
@@ -140,7 +141,8 @@ func (f filter) check(n int) error {
 	}
 	for _, v := range f.Values {
 		if !filterValue.MatchString(v) || len(v) > 512 {
-			return invalid("values", "have length less than or equal to 512 and satisfy regular expression pattern: ^\\!?[a-zA-Z0-9 :_@\\/\\+\\=\\.\\-\\!]*$")
+			return invalid("values",
+				"have length less than or equal to 512 and satisfy regular expression pattern: ^\\!?[a-zA-Z0-9 :_@\\/\\+\\=\\.\\-\\!]*$")
 		}
 	}
 	return nil
@@ -161,7 +163,7 @@ func (f filter) matches(s *secret) bool {
 	return wanted || !positive
 }
 
-// hasAttribute says whether the attribute begins with the text. There are no
+// hasAttribute reports whether the attribute begins with the text. There are no
 // tags, no replicas and no secrets of other services here.
 func (s *secret) hasAttribute(key, text string) bool {
 	switch key {
@@ -176,9 +178,8 @@ func (s *secret) hasAttribute(key, text string) bool {
 	return false
 }
 
-// words splits a text into words without their case: at everything that is no
-// letter or digit, between letters and digits, and before a capital letter that
-// follows a small one.
+// words splits a text into words without their case: at everything that is no letter or digit, between letters and digits, and
+// before a capital letter that follows a small one.
 func words(text string) (all []string) {
 	var word []rune
 	end := func() {

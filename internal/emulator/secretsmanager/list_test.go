@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
@@ -25,7 +26,7 @@ import (
 func list(t *testing.T, c *sm.Client, in sm.ListSecretsInput) []types.SecretListEntry {
 	t.Helper()
 	out, err := c.ListSecrets(t.Context(), &in)
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.NextToken != nil {
 		t.Errorf("more than one page")
 	}
@@ -40,7 +41,7 @@ func names(all []types.SecretListEntry) string {
 	return strings.Join(list, " ")
 }
 
-// ListSecrets and DescribeSecret tell the same of every secret.
+// wantSameDescription checks that ListSecrets and DescribeSecret show the same of every secret.
 func wantSameDescription(t *testing.T, c *sm.Client, listed types.SecretListEntry) {
 	t.Helper()
 	d := describe(t, c, *listed.ARN)
@@ -71,15 +72,18 @@ func TestListSecrets(t *testing.T) {
 		for _, s := range all {
 			wantSameDescription(t, f.client, s)
 			if *s.ARN == empty {
-				if s.RotationEnabled != nil || s.RotationRules != nil || s.KmsKeyId != nil || s.LastRotatedDate != nil || s.NextRotationDate != nil || len(s.SecretVersionsToStages) != 0 || !s.CreatedDate.Equal(start) {
+				if s.RotationEnabled != nil || s.RotationRules != nil || s.KmsKeyId != nil || s.LastRotatedDate != nil || s.NextRotationDate != nil ||
+					len(s.SecretVersionsToStages) != 0 || !s.CreatedDate.Equal(start) {
 					t.Errorf("empty: %+v", s)
 				}
 				continue
 			}
-			if !*s.RotationEnabled || *s.RotationLambdaARN != functionARN || *s.RotationRules.ScheduleExpression != "rate(10 days)" || *s.RotationRules.Duration != "3h" || *s.KmsKeyId != "alias/ours" {
+			if !*s.RotationEnabled || *s.RotationLambdaARN != functionARN || *s.RotationRules.ScheduleExpression != "rate(10 days)" ||
+				*s.RotationRules.Duration != "3h" || *s.KmsKeyId != "alias/ours" {
 				t.Errorf("runner: %+v", s)
 			}
-			if rotated := start.Add(time.Minute); !s.LastRotatedDate.Equal(rotated) || !s.LastChangedDate.Equal(rotated) || len(s.SecretVersionsToStages) != 2 {
+			if rotated := start.Add(time.Minute); !s.LastRotatedDate.Equal(rotated) || !s.LastChangedDate.Equal(rotated) ||
+				len(s.SecretVersionsToStages) != 2 {
 				t.Errorf("runner: %+v", s)
 			}
 			if want := start.UTC().Truncate(24*time.Hour).AddDate(0, 0, 10).Add(3*time.Hour - time.Second); !s.NextRotationDate.Equal(want) {
@@ -106,7 +110,8 @@ func TestNextRotationDate(t *testing.T) {
 			}
 		}
 		check("no rules", -1)
-		if err := rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(10)}}); err != nil {
+		if err := rotate(t, f.client,
+			sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(10)}}); err != nil {
 			t.Fatal(err)
 		}
 		wait(t, server, arn, secretsmanager.RotationSucceeded)
@@ -147,7 +152,7 @@ func TestListSecretsPages(t *testing.T) {
 		p := sm.NewListSecretsPaginator(c, &sm.ListSecretsInput{MaxResults: size, SortBy: types.SortByTypeName})
 		for p.HasMorePages() {
 			page, err := p.NextPage(t.Context())
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			sizes = append(sizes, len(page.SecretList))
 			for _, s := range page.SecretList {
 				found = append(found, *s.Name)
@@ -201,8 +206,9 @@ func TestListSecretsFilters(t *testing.T) {
 	server.AddSecret("app/runner", "value")
 	server.AddSecret("app/api", "value")
 	server.AddSecret("App/other", "value")
-	_, err := c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("plain"), Description: aws.String("Credentials of the runner")})
-	wantError(t, err, "", "")
+	_, err := c.CreateSecret(t.Context(),
+		&sm.CreateSecretInput{Name: aws.String("plain"), Description: aws.String("Credentials of the runner")})
+	awstest.WantError(t, err, "", "")
 	one := func(key string, values ...string) []types.Filter {
 		return []types.Filter{{Key: types.FilterNameStringType(key), Values: values}}
 	}
@@ -232,7 +238,8 @@ func TestListSecretsFilters(t *testing.T) {
 		{one("owning-service", "x"), ""},
 		{slices.Concat(one("name", "app/", "plain"), one("all", "runner"), one("description", "!c")), "app/runner"},
 	} {
-		if got := names(list(t, c, sm.ListSecretsInput{Filters: test.filters, SortBy: "name", IncludePlannedDeletion: aws.Bool(true)})); got != test.want {
+		if got := names(list(t, c,
+			sm.ListSecretsInput{Filters: test.filters, SortBy: "name", IncludePlannedDeletion: aws.Bool(true)})); got != test.want {
 			t.Errorf("%v: %q, want %q", test.filters, got, test.want)
 		}
 	}
@@ -240,31 +247,35 @@ func TestListSecretsFilters(t *testing.T) {
 		in          sm.ListSecretsInput
 		code, words string
 	}{
-		"ten values":        {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 10)...)}, "", ""},
-		"eleven values":     {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 11)...)}, "ValidationException", "filters.1.member.values"},
-		"no values":         {sm.ListSecretsInput{Filters: one("name")}, "ValidationException", "filters.1.member.values"},
-		"characters":        {sm.ListSecretsInput{Filters: one("name", "a*")}, "ValidationException", "filters.1.member.values"},
-		"512 characters":    {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 512))}, "", ""},
-		"513 characters":    {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 513))}, "ValidationException", "filters.1.member.values"},
-		"513 with the mark": {sm.ListSecretsInput{Filters: one("name", "!"+strings.Repeat("a", 512))}, "ValidationException", "filters.1.member.values"},
-		"key":               {sm.ListSecretsInput{Filters: slices.Concat(one("name", "a"), one("Name", "a"))}, "ValidationException", "filters.2.member.key"},
-		"no key":            {sm.ListSecretsInput{Filters: []types.Filter{{Values: []string{"a"}}}}, "InvalidParameterException", "key"},
-		"ten filters":       {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 10)}, "", ""},
-		"eleven filters":    {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 11)}, "ValidationException", "filters"},
-		"no results":        {sm.ListSecretsInput{MaxResults: aws.Int32(0)}, "ValidationException", "maxResults"},
-		"101 results":       {sm.ListSecretsInput{MaxResults: aws.Int32(101)}, "ValidationException", "maxResults"},
-		"token":             {sm.ListSecretsInput{NextToken: aws.String("x")}, "InvalidNextTokenException", ""},
-		"order":             {sm.ListSecretsInput{SortOrder: "up"}, "ValidationException", "sortOrder"},
-		"sort":              {sm.ListSecretsInput{SortBy: "arn"}, "ValidationException", "sortBy"},
+		"ten values": {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 10)...)}, "", ""},
+		"eleven values": {sm.ListSecretsInput{Filters: one("name", slices.Repeat([]string{"a"}, 11)...)}, "ValidationException",
+			"filters.1.member.values"},
+		"no values":      {sm.ListSecretsInput{Filters: one("name")}, "ValidationException", "filters.1.member.values"},
+		"characters":     {sm.ListSecretsInput{Filters: one("name", "a*")}, "ValidationException", "filters.1.member.values"},
+		"512 characters": {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 512))}, "", ""},
+		"513 characters": {sm.ListSecretsInput{Filters: one("name", strings.Repeat("a", 513))}, "ValidationException",
+			"filters.1.member.values"},
+		"513 with the mark": {sm.ListSecretsInput{Filters: one("name", "!"+strings.Repeat("a", 512))}, "ValidationException",
+			"filters.1.member.values"},
+		"key": {sm.ListSecretsInput{Filters: slices.Concat(one("name", "a"), one("Name", "a"))}, "ValidationException",
+			"filters.2.member.key"},
+		"no key":         {sm.ListSecretsInput{Filters: []types.Filter{{Values: []string{"a"}}}}, "InvalidParameterException", "key"},
+		"ten filters":    {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 10)}, "", ""},
+		"eleven filters": {sm.ListSecretsInput{Filters: slices.Repeat(one("name", "a"), 11)}, "ValidationException", "filters"},
+		"no results":     {sm.ListSecretsInput{MaxResults: aws.Int32(0)}, "ValidationException", "maxResults"},
+		"101 results":    {sm.ListSecretsInput{MaxResults: aws.Int32(101)}, "ValidationException", "maxResults"},
+		"token":          {sm.ListSecretsInput{NextToken: aws.String("x")}, "InvalidNextTokenException", ""},
+		"order":          {sm.ListSecretsInput{SortOrder: "up"}, "ValidationException", "sortOrder"},
+		"sort":           {sm.ListSecretsInput{SortBy: "arn"}, "ValidationException", "sortBy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.ListSecrets(t.Context(), &test.in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 		})
 	}
 }
 
-// Neither operation tells a value, or has a member that AWS does not have.
+// Neither operation shows a value, or has a member that AWS does not have.
 func TestNoValueIsListed(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
 	arn := server.AddSecret("runner", "hidden-value")
@@ -277,9 +288,9 @@ func TestNoValueIsListed(t *testing.T) {
 		o.HTTPClient = &http.Client{Transport: spy{wire.Transport(server), &answers}}
 	}
 	_, err := c.ListSecrets(t.Context(), &sm.ListSecretsInput{}, options)
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	_, err = c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: &arn}, options)
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	for i, answer := range answers {
 		if strings.Contains(answer, "hidden-value") || strings.Contains(answer, "aGlkZGVu") {
 			t.Errorf("answer %s", answer)
@@ -299,8 +310,7 @@ func TestNoValueIsListed(t *testing.T) {
 	}
 }
 
-// strictEntry and strictDescription have the members of the API's model that
-// the emulator may answer, with the types that they have on the wire.
+// The strict types have the members of the API's model that the emulator may answer, with their types on the wire.
 type strictMetadata struct {
 	ARN, Name, Description, KmsKeyId, RotationLambdaARN                               string
 	RotationEnabled                                                                   bool
@@ -337,19 +347,20 @@ func (s spy) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestKMSKey(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
-	out, err := c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("runner"), SecretString: aws.String("value"), KmsKeyId: aws.String("one")})
-	wantError(t, err, "", "")
+	out, err := c.CreateSecret(t.Context(),
+		&sm.CreateSecretInput{Name: aws.String("runner"), SecretString: aws.String("value"), KmsKeyId: aws.String("one")})
+	awstest.WantError(t, err, "", "")
 	key := func() string { return aws.ToString(describe(t, c, *out.ARN).KmsKeyId) }
 	if key() != "one" {
 		t.Errorf("created with key %q", key())
 	}
 	_, err = c.UpdateSecret(t.Context(), &sm.UpdateSecretInput{SecretId: out.ARN, Description: aws.String("text")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if key() != "one" {
 		t.Errorf("another update left the key %q", key())
 	}
 	_, err = c.UpdateSecret(t.Context(), &sm.UpdateSecretInput{SecretId: out.ARN, KmsKeyId: aws.String("two")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if key() != "two" || len(server.Versions(*out.ARN)) != 1 {
 		t.Errorf("updated to key %q, %d versions", key(), len(server.Versions(*out.ARN)))
 	}
@@ -370,14 +381,14 @@ func TestGetResourcePolicy(t *testing.T) {
 		server.SetResourcePolicy(arn, want)
 		for _, id := range []string{arn, "runner"} {
 			out, err := get(id)
-			wantError(t, err, "", "")
+			awstest.WantError(t, err, "", "")
 			if *out.ARN != arn || *out.Name != "runner" || (out.ResourcePolicy == nil) != (want == "") || aws.ToString(out.ResourcePolicy) != want {
 				t.Errorf("out = %+v, want %q", out, want)
 			}
 		}
 	}
 	_, err := get("absent")
-	wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 // The new operations can be denied for all calls, one by one.
@@ -391,11 +402,11 @@ func TestDenied(t *testing.T) {
 	}
 	allow := server.Inject(awsjson.Fault{Operation: "ListSecrets", Kind: awsjson.AccessDenied})
 	for range 3 {
-		wantError(t, list(), "AccessDeniedException", "not authorized to perform: secretsmanager:ListSecrets")
-		wantError(t, policy(), "", "")
+		awstest.WantError(t, list(), "AccessDeniedException", "not authorized to perform: secretsmanager:ListSecrets")
+		awstest.WantError(t, policy(), "", "")
 	}
 	allow()
-	wantError(t, list(), "", "")
+	awstest.WantError(t, list(), "", "")
 }
 
 func TestNewHelpersRefuse(t *testing.T) {

@@ -9,10 +9,9 @@ import (
 
 const day = 24 * time.Hour
 
-// nextRotation returns the end of the window in which the next rotation is due,
-// or no time if there is none or the schedule is one that is not understood
-// here (L, W and # in a cron expression). It may be in the past: then the
-// rotation that was due has not succeeded.
+// nextRotation returns the end of the window in which the next rotation is due, or no time if there is none or the schedule is
+// one that is not understood here (L, W and # in a cron expression). It may be in the past: then the rotation that was due has
+// not succeeded.
 func (s *secret) nextRotation() time.Time {
 	if !s.enabled || s.rules == nil {
 		return time.Time{}
@@ -69,8 +68,7 @@ var (
 	weekdays = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
 )
 
-// nextCron returns the first time after another that the six fields name.
-// Hourly is true if they name several hours of a day.
+// nextCron returns the first time after another that the six fields name. Hourly is true if they name several hours of a day.
 func nextCron(fields []string, after time.Time) (next time.Time, hourly bool) {
 	anyDay := func(field string) string {
 		if field == "?" {

@@ -2,7 +2,6 @@ package secretsmanager
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
@@ -15,10 +14,13 @@ const labelsLag = 2500 * time.Millisecond
 // Quirks are the ways in which Secrets Manager may behave that [Server.Play] knows. Those that are about a secret hold for each.
 func Quirks() []quirk.Quirk {
 	return []quirk.Quirk{
-		{Name: "pending-stays", Behaviour: "after a rotation AWSPENDING stays on the version that is AWSCURRENT", Source: "aws-samples/aws-secrets-manager-rotation-lambdas 168"},
-		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: somebody tags the secret all the time", Source: "Secrets Manager documentation, TagResource"},
+		{Name: "pending-stays", Behaviour: "after a rotation AWSPENDING stays on the version that is AWSCURRENT",
+			Source: "aws-samples/aws-secrets-manager-rotation-lambdas 168"},
+		{Name: "changed-by-tags", Behaviour: "LastChangedDate is of a moment ago: another writer tags the secret all the time",
+			Source: "Secrets Manager documentation, TagResource"},
 		{Name: "labels-lag", Behaviour: "DescribeSecret shows the labels from before a change for 2.5 s", Source: "not documented"},
-		{Name: "replicas-stuck", Behaviour: "a replica in another region has failed and follows no more", Source: "square/password-rotation-lambda 12"},
+		{Name: "replicas-stuck", Behaviour: "a replica in another region has failed and follows no more",
+			Source: "square/password-rotation-lambda 12"},
 		{Name: "throttled", Behaviour: "two of five calls are refused with ThrottlingException", Source: "Secrets Manager documentation, quotas"},
 		{Name: "slow-answers", Behaviour: "each seventh call is carried out and answered after 25 s", Source: "not documented"},
 	}
@@ -26,26 +28,19 @@ func Quirks() []quirk.Quirk {
 
 // Play has the server behave as the quirks of these names say, from now on.
 func (s *Server) Play(names ...string) error {
-	for _, name := range names {
-		if !slices.ContainsFunc(Quirks(), func(q quirk.Quirk) bool { return q.Name == name }) {
-			return fmt.Errorf("secretsmanager: there is no quirk %q", name)
-		}
+	if err := quirk.Known(Quirks(), names); err != nil {
+		return fmt.Errorf("secretsmanager: %w", err)
 	}
+	s.PlayAnswers(names...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
 		s.played[name] = true
-		switch name {
-		case "throttled":
-			s.Vary(awsjson.Throttled)
-		case "slow-answers":
-			s.Vary(awsjson.Slowly)
-		}
 	}
 	return nil
 }
 
-// described is what DescribeSecret showed before a change, which was at that time.
+// described is what DescribeSecret showed until a change, and the time of the change.
 type described struct {
 	until time.Time
 	stagesShown
@@ -79,7 +74,8 @@ func (s *Server) show(sec *secret) *describeOutput {
 	if s.played["replicas-stuck"] {
 		out.PrimaryRegion = s.options.Region
 		out.ReplicationStatus = []replication{{
-			Region: "eu-central-1", Status: "Failed", StatusMessage: "Replication failed: Secret name simultaneously already exists in destination region",
+			Region: "eu-central-1", Status: "Failed",
+			StatusMessage: "Replication failed: Secret name simultaneously already exists in destination region",
 		}}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 )
 
@@ -45,7 +46,8 @@ func quirkTests() map[string]func(t *testing.T, server *secretsmanager.Server, c
 			}
 		},
 		"replicas-stuck": func(t *testing.T, _ *secretsmanager.Server, c *sm.Client, arn string) {
-			if d := describe(t, c, arn); aws.ToString(d.PrimaryRegion) != "eu-west-1" || len(d.ReplicationStatus) != 1 || d.ReplicationStatus[0].Status != "Failed" {
+			if d := describe(t, c, arn); aws.ToString(d.PrimaryRegion) != "eu-west-1" || len(d.ReplicationStatus) != 1 ||
+				d.ReplicationStatus[0].Status != "Failed" {
 				t.Errorf("described as %+v", d)
 			}
 		},
@@ -53,9 +55,9 @@ func quirkTests() map[string]func(t *testing.T, server *secretsmanager.Server, c
 			for n := range 20 {
 				_, err := c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: &arn})
 				if n%5 < 2 {
-					wantError(t, err, "ThrottlingException", "")
+					awstest.WantError(t, err, "ThrottlingException", "")
 				} else {
-					wantError(t, err, "", "")
+					awstest.WantError(t, err, "", "")
 				}
 			}
 		},
@@ -112,10 +114,10 @@ func TestASecretThatIsMarkedForDeletion(t *testing.T) {
 		t.Error("it is described without the date")
 	}
 	_, err := c.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: &arn})
-	wantError(t, err, "InvalidRequestException", "marked for deletion")
-	wantError(t, put(t, c, arn, "two", "value"), "InvalidRequestException", "marked for deletion")
+	awstest.WantError(t, err, "InvalidRequestException", "marked for deletion")
+	awstest.WantError(t, put(t, c, arn, "two", "value"), "InvalidRequestException", "marked for deletion")
 	_, err = c.UpdateSecretVersionStage(t.Context(), &sm.UpdateSecretVersionStageInput{
 		SecretId: &arn, VersionStage: aws.String("ours"), MoveToVersionId: aws.String(server.Versions(arn)[0].ID),
 	})
-	wantError(t, err, "InvalidRequestException", "marked for deletion")
+	awstest.WantError(t, err, "InvalidRequestException", "marked for deletion")
 }

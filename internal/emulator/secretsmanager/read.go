@@ -19,7 +19,7 @@ type describeOutput struct {
 	ReplicationStatus  []replication       `json:",omitempty"`
 }
 
-// metadata is what DescribeSecret and ListSecrets tell of a secret alike.
+// metadata is what both DescribeSecret and ListSecrets show of a secret.
 type metadata struct {
 	ARN               string
 	Name              string
@@ -108,8 +108,7 @@ func (s *Server) getSecretValue(in *getInput) (*getOutput, error) {
 	}, nil
 }
 
-// read returns the version with a value that the id and the label name; both
-// may be empty.
+// read returns the version with a value that the id and the label name; both may be empty.
 func (s *secret) read(id, stage string) (*version, error) {
 	if id == "" && stage == "" {
 		stage = current
@@ -161,7 +160,7 @@ func (s *Server) listSecretVersionIds(in *listVersionsInput) (*listVersionsOutpu
 		page = *in.MaxResults
 	}
 	if page < 1 || page > 100 {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100")
+		return nil, awsjson.Invalid("at 'maxResults'", "be between 1 and 100")
 	}
 	start := 0
 	if in.NextToken != "" {

@@ -46,7 +46,8 @@ func (s *Server) rotateSecret(in *rotateInput) (*versionOutput, error) {
 		return nil, awsjson.Errorf("InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
 	}
 	if v := sec.version(in.ClientRequestToken); v != nil {
-		return nil, awsjson.Errorf("InvalidRequestException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", v.id, sec.arn)
+		return nil, awsjson.Errorf("InvalidRequestException",
+			"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", v.id, sec.arn)
 	}
 	if in.RotationLambdaARN != "" {
 		sec.functionARN = in.RotationLambdaARN
@@ -66,8 +67,7 @@ func (s *Server) rotateSecret(in *rotateInput) (*versionOutput, error) {
 	return out, nil
 }
 
-// canRotate says why the secret cannot be rotated with the function, or with
-// the one it has if functionARN is empty.
+// canRotate says why the secret cannot be rotated with the function, or with the one it has if functionARN is empty.
 func (s *secret) canRotate(functionARN string) error {
 	if s.holder(current) == nil {
 		return awsjson.Errorf("InvalidRequestException", "You can't rotate a secret that has no value.")
@@ -78,7 +78,7 @@ func (s *secret) canRotate(functionARN string) error {
 	return nil
 }
 
-// unfinished says whether a rotation runs, or failed and left its AWSPENDING.
+// unfinished reports whether a rotation runs, or failed and left its AWSPENDING.
 func (s *secret) unfinished() bool {
 	if s.rotation != nil && s.rotation.running() {
 		return true

@@ -11,8 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// The names of events, as CloudTrail has them. "Test" ones are of
-// RotateImmediately=false.
+// The names of events, as CloudTrail has them. "Test" ones are of RotateImmediately=false.
 const (
 	RotationStarted       = "RotationStarted"
 	RotationSucceeded     = "RotationSucceeded"
@@ -23,8 +22,7 @@ const (
 	TestRotationFailed    = "TestRotationFailed"
 )
 
-// Event is what Secrets Manager tells of a rotation: its start, and once, after
-// the last attempt, its end.
+// Event is what Secrets Manager reports of a rotation: its start, and once, after the last attempt, its end.
 type Event struct {
 	Time     time.Time
 	Name     string // RotationStarted, …
@@ -68,8 +66,7 @@ func (r *rotation) abandon() {
 	}
 }
 
-// abandonFor abandons the rotation that runs because another version than its
-// own became the current one.
+// abandonFor abandons the rotation that runs because another version than its own became the current one.
 func (s *secret) abandonFor(id string) {
 	r := s.rotation
 	if r == nil || !r.running() || r.token == id {
@@ -114,8 +111,7 @@ func (s *Server) startTest(sec *secret, token string) {
 	s.start(sec, &rotation{token: token, test: true})
 }
 
-// reattempt starts the unfinished rotation again, with its token, unless it is
-// running.
+// reattempt starts the unfinished rotation again, with its token, unless it is running.
 func (s *Server) reattempt(sec *secret) {
 	if sec.rotation == nil || !sec.rotation.running() {
 		s.start(sec, &rotation{token: sec.holder(pending).id})
@@ -212,8 +208,7 @@ func (s *Server) attempt(sec *secret, r *rotation) error {
 		invokeErr := s.options.Invoke(s.ctx, r.functionARN, payload)
 
 		s.mu.Lock()
-		// The label tells whether the version is still the one that is rotated;
-		// the function must not take it away either.
+		// The version is being rotated as long as it has the label, which the function must not take away either.
 		if !sec.version(r.token).has(pending) {
 			r.abandon()
 		}
@@ -265,8 +260,7 @@ func (s *Server) Events() []Event {
 	return slices.Clone(s.events)
 }
 
-// WaitRotation waits for the end of the secret's rotation and returns it; if
-// none is running it returns the end of the last one.
+// WaitRotation waits for the end of the secret's rotation and returns it; if none is running it returns the end of the last one.
 func (s *Server) WaitRotation(ctx context.Context, arn string) (Event, error) {
 	s.mu.Lock()
 	sec, err := s.find(arn)

@@ -16,6 +16,7 @@ import (
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
 )
 
@@ -102,9 +103,8 @@ func failing(n int, work func(context.Context, event) error) func(context.Contex
 
 func nothing(context.Context, event) error { return nil }
 
-// rotating runs the test in a bubble, with a secret that has a value and
-// rotation enabled.
-func rotating(t *testing.T, options secretsmanager.Options, test func(t *testing.T, server *secretsmanager.Server, f *function, arn string)) {
+// rotating runs the test in a bubble, with a secret that has a value and rotation enabled.
+func rotating(t *testing.T, options secretsmanager.Options, test func(*testing.T, *secretsmanager.Server, *function, string)) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &function{do: map[string]func(context.Context, event) error{}}
 		options.Invoke = f.invoke
@@ -152,13 +152,14 @@ func TestRotation(t *testing.T) {
 				t.Errorf("version %+v", v)
 			}
 			_, err := f.client.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: &arn, VersionId: id, VersionStage: aws.String("AWSPENDING")})
-			wantError(t, err, "ResourceNotFoundException", "secret value for VersionId: "+*id)
+			awstest.WantError(t, err, "ResourceNotFoundException", "secret value for VersionId: "+*id)
 			_, err = f.client.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: &arn, VersionStage: aws.String("AWSPENDING")})
-			wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: AWSPENDING")
+			awstest.WantError(t, err, "ResourceNotFoundException",
+				"Secrets Manager can't find the specified secret value for staging label: AWSPENDING")
 			_, err = f.client.UpdateSecretVersionStage(ctx, &sm.UpdateSecretVersionStageInput{
 				SecretId: &arn, VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: id, RemoveFromVersionId: &server.Versions(arn)[0].ID,
 			})
-			wantError(t, err, "InvalidRequestException", "has no value")
+			awstest.WantError(t, err, "InvalidRequestException", "has no value")
 			return f.create(ctx, e)
 		}
 		f.do["finishSecret"] = func(ctx context.Context, e event) error {
@@ -170,7 +171,7 @@ func TestRotation(t *testing.T) {
 			return nil
 		}
 		out, err := f.client.RotateSecret(t.Context(), &sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: id})
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		if *out.VersionId != *id || *out.ARN != arn {
 			t.Errorf("out = %+v", out)
 		}
@@ -194,7 +195,7 @@ func TestRotation(t *testing.T) {
 			t.Errorf("events %v", names)
 		}
 		// The same request once more is the same rotation.
-		wantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: id}), "", "")
+		awstest.WantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: id}), "", "")
 		if f.seen() != allSteps {
 			t.Errorf("steps %s", f.seen())
 		}
@@ -258,7 +259,7 @@ func TestRotationFailsAfterItsLastAttempt(t *testing.T) {
 
 		// A new rotation is refused, and the old one tried again.
 		err := rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: aws.String(token("new"))})
-		wantError(t, err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
+		awstest.WantError(t, err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
 		if e := wait(t, server, arn, secretsmanager.RotationSucceeded); e.Token != id || e.Attempts != 2 {
 			t.Errorf("event %+v", e)
 		}
@@ -280,7 +281,7 @@ func TestScheduleReattemptsTheUnfinishedRotation(t *testing.T) {
 	})
 }
 
-// AWSPENDING beside AWSCURRENT is no unfinished rotation.
+// A version with both AWSPENDING and AWSCURRENT is no unfinished rotation.
 func TestNewRotationAfterFinishFailed(t *testing.T) {
 	rotating(t, secretsmanager.Options{Attempts: 1}, func(t *testing.T, server *secretsmanager.Server, f *function, arn string) {
 		f.do["finishSecret"] = func(ctx context.Context, e event) error {
@@ -313,8 +314,8 @@ func TestRotateSecretWhileOneRuns(t *testing.T) {
 		id := server.Rotate(arn)
 		synctest.Wait() // it waits for its second attempt
 		err := rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn})
-		wantError(t, err, "InvalidRequestException", "A previous rotation isn't complete")
-		wantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &id}), "", "") // itself
+		awstest.WantError(t, err, "InvalidRequestException", "A previous rotation isn't complete")
+		awstest.WantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &id}), "", "") // itself
 		wait(t, server, arn, secretsmanager.RotationSucceeded)
 		if want := "createSecret setSecret " + allSteps; f.seen() != want {
 			t.Errorf("steps %s", f.seen())
@@ -392,7 +393,7 @@ func TestCancelRotateSecret(t *testing.T) {
 		id := server.Rotate(arn)
 		synctest.Wait()
 		out, err := f.client.CancelRotateSecret(t.Context(), &sm.CancelRotateSecretInput{SecretId: &arn})
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 		if *out.VersionId != id {
 			t.Errorf("out = %+v", out)
 		}
@@ -406,7 +407,7 @@ func TestCancelRotateSecret(t *testing.T) {
 		}
 		other := server.AddSecret("other", "value")
 		_, err = f.client.CancelRotateSecret(t.Context(), &sm.CancelRotateSecretInput{SecretId: &other})
-		wantError(t, err, "InvalidRequestException", "")
+		awstest.WantError(t, err, "InvalidRequestException", "")
 	})
 }
 
@@ -419,17 +420,23 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			in          sm.RotateSecretInput
 			code, words string
 		}{
-			"no value":         {sm.RotateSecretInput{SecretId: &empty, RotationLambdaARN: aws.String(functionARN)}, "InvalidRequestException", "no value"},
-			"no function":      {sm.RotateSecretInput{SecretId: &plain}, "InvalidRequestException", "No Lambda rotation function ARN is associated with this secret."},
-			"no ARN":           {sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String("rotation")}, "InvalidParameterException", "ARN"},
-			"short token":      {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: aws.String("short")}, "InvalidParameterException", "32-64"},
+			"no value": {sm.RotateSecretInput{SecretId: &empty, RotationLambdaARN: aws.String(functionARN)}, "InvalidRequestException",
+				"no value"},
+			"no function": {sm.RotateSecretInput{SecretId: &plain}, "InvalidRequestException",
+				"No Lambda rotation function ARN is associated with this secret."},
+			"no ARN": {sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String("rotation")}, "InvalidParameterException",
+				"ARN"},
+			"short token": {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: aws.String("short")}, "InvalidParameterException",
+				"32-64"},
 			"token of another": {sm.RotateSecretInput{SecretId: &arn, ClientRequestToken: &used}, "InvalidRequestException", "already in use"},
-			"schedule":         {sm.RotateSecretInput{SecretId: &arn, RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(1 hour)")}}, "InvalidParameterException", "ScheduleExpression"},
+			"schedule": {sm.RotateSecretInput{SecretId: &arn,
+				RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(1 hour)")}},
+				"InvalidParameterException", "ScheduleExpression"},
 		} {
 			if t.Failed() {
 				t.Logf("before %s", name) // no subtests in a bubble
 			}
-			wantError(t, rotate(t, f.client, test.in), test.code, test.words)
+			awstest.WantError(t, rotate(t, f.client, test.in), test.code, test.words)
 		}
 		if len(server.Events()) != 0 || describe(t, f.client, plain).RotationEnabled != nil {
 			t.Error("a refused request had an effect")
@@ -438,7 +445,8 @@ func TestRotateSecretIsChecked(t *testing.T) {
 			t.Error("the schedule rotates a secret without rotation")
 		}
 		rules := &types.RotationRulesType{ScheduleExpression: aws.String("rate(4 hours)"), Duration: aws.String("2h")}
-		wantError(t, rotate(t, f.client, sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String(functionARN), RotationRules: rules}), "", "")
+		awstest.WantError(t,
+			rotate(t, f.client, sm.RotateSecretInput{SecretId: &plain, RotationLambdaARN: aws.String(functionARN), RotationRules: rules}), "", "")
 		if d := describe(t, f.client, plain); !*d.RotationEnabled || *d.RotationRules.ScheduleExpression != "rate(4 hours)" {
 			t.Errorf("described as %+v", d)
 		}
@@ -472,7 +480,7 @@ func TestRotateLater(t *testing.T) {
 							}
 							return nil
 						}
-						wantError(t, rotate(t, client, sm.RotateSecretInput{
+						awstest.WantError(t, rotate(t, client, sm.RotateSecretInput{
 							SecretId: &arn, ClientRequestToken: aws.String(token("new")),
 							RotationLambdaARN: aws.String(functionARN), RotateImmediately: aws.Bool(false),
 						}), "", "")
@@ -498,8 +506,8 @@ func TestRotationToken(t *testing.T) {
 			}
 			without, other := e, e
 			without.RotationToken, other.RotationToken = "", token("other")
-			wantError(t, f.create(ctx, without), "AccessDeniedException", "RotationToken")
-			wantError(t, f.create(ctx, other), "AccessDeniedException", "RotationToken")
+			awstest.WantError(t, f.create(ctx, without), "AccessDeniedException", "RotationToken")
+			awstest.WantError(t, f.create(ctx, other), "AccessDeniedException", "RotationToken")
 			return f.create(ctx, e)
 		}
 		server.Rotate(arn)
@@ -520,11 +528,11 @@ func TestReadLag(t *testing.T) {
 		}
 		check := func(code string) {
 			t.Helper()
-			wantError(t, get(aws.String(token("new")), nil), code, "")
-			wantError(t, get(nil, aws.String("AWSPENDING")), code, "")
-			wantError(t, get(aws.String(token("new")), aws.String("AWSPENDING")), code, "")
-			wantError(t, get(nil, nil), "", "")
-			wantError(t, get(&first, nil), "", "")
+			awstest.WantError(t, get(aws.String(token("new")), nil), code, "")
+			awstest.WantError(t, get(nil, aws.String("AWSPENDING")), code, "")
+			awstest.WantError(t, get(aws.String(token("new")), aws.String("AWSPENDING")), code, "")
+			awstest.WantError(t, get(nil, nil), "", "")
+			awstest.WantError(t, get(&first, nil), "", "")
 			if len(describe(t, c, arn).VersionIdsToStages) != 2 {
 				t.Error("DescribeSecret lags")
 			}

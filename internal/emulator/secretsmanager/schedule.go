@@ -42,7 +42,8 @@ func (r *rotationRules) check() error {
 	every := 24 // hours between two rotations, at least
 	if e := r.ScheduleExpression; e != "" {
 		if every = hoursBetween(e); every < minHours {
-			return invalid("ScheduleExpression must be a rate() of 4 hours or more, or a cron() of six fields with minute 0, year * and hours at least 4 apart")
+			return invalid("ScheduleExpression must be a rate() of 4 hours or more, or a cron() of six fields with minute 0, year * and hours at " +
+				"least 4 apart")
 		}
 	}
 	if r.Duration != "" {
@@ -57,8 +58,7 @@ func (r *rotationRules) check() error {
 	return nil
 }
 
-// hoursBetween returns the fewest hours between two rotations of the schedule,
-// or 0 if it is not a valid one.
+// hoursBetween returns the fewest hours between two rotations of the schedule, or 0 if it is not a valid one.
 func hoursBetween(expression string) int {
 	if m := rateExpression.FindStringSubmatch(expression); m != nil {
 		n, _ := strconv.Atoi(m[1])
@@ -138,8 +138,7 @@ func cronValues(field string, low, high int, names []string) []int {
 	return slices.Compact(values)
 }
 
-// hourGap returns the shortest way between two of the hours, around midnight
-// too.
+// hourGap returns the shortest way between two of the hours, around midnight too.
 func hourGap(hours []int) int {
 	if len(hours) == 0 {
 		return 0

@@ -70,17 +70,18 @@ func (v value) check() error {
 	case v.empty():
 		return awsjson.Errorf("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 	case v.text != nil && v.binary != nil:
-		return awsjson.Errorf("InvalidParameterException", "You can't specify both a binary secret value and a string secret value in the same secret.")
+		return awsjson.Errorf("InvalidParameterException",
+			"You can't specify both a binary secret value and a string secret value in the same secret.")
 	}
 	member, n := "secretBinary", len(v.binary)
 	if v.text != nil {
 		member, n = "secretString", len(*v.text)
 	}
 	if n < 1 {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1", member)
+		return awsjson.Invalid("at '"+member+"'", "have length greater than or equal to 1")
 	}
 	if n > 65536 {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to 65536", member)
+		return awsjson.Invalid("at '"+member+"'", "have length less than or equal to 65536")
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (s *secret) holder(label string) *version {
 
 func (v *version) has(label string) bool { return v != nil && slices.Contains(v.stages, label) }
 
-// stagesByVersion are the labels of the versions that have any.
+// stagesByVersion are the labels of the versions, without versions that have none.
 func (s *secret) stagesByVersion() map[string][]string {
 	all := map[string][]string{}
 	for _, v := range s.versions {
@@ -118,8 +119,7 @@ func (s *secret) stagesByVersion() map[string][]string {
 	return all
 }
 
-// label moves the label to the version, from wherever it is. AWSPREVIOUS goes
-// to the version that AWSCURRENT comes from.
+// label moves the label to the version, from wherever it is. AWSPREVIOUS goes to the version that AWSCURRENT comes from.
 func (s *secret) label(to *version, label string) {
 	from := s.holder(label)
 	if from == to {

@@ -1,56 +1,28 @@
 package secretsmanager_test
 
 import (
-	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/smithy-go"
 
+	"github.com/maia-rotate/maia-rotate/internal/emulator/awstest"
 	"github.com/maia-rotate/maia-rotate/internal/emulator/secretsmanager"
-	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 )
 
-// newServer returns a server and an SDK client of it, without a network and
-// without retries.
 func newServer(t *testing.T, options secretsmanager.Options) (*secretsmanager.Server, *sm.Client) {
 	t.Helper()
 	server := secretsmanager.New(options)
 	t.Cleanup(server.Close)
-	return server, sm.NewFromConfig(aws.Config{
-		Region:           "eu-west-1",
-		Credentials:      credentials.NewStaticCredentialsProvider("AKID", "SECRET", "TOKEN"),
-		BaseEndpoint:     aws.String("http://secretsmanager.test"),
-		HTTPClient:       &http.Client{Transport: wire.Transport(server)},
-		RetryMaxAttempts: 1,
-	})
+	return server, sm.NewFromConfig(awstest.Config("eu-west-1", server))
 }
 
 // token returns a ClientRequestToken that starts with the name.
 func token(name string) string { return name + strings.Repeat("0", 36-len(name)) }
 
-// wantError checks the code of an error, "" for none, and a part of its words.
-func wantError(t *testing.T, err error, code, words string) {
-	t.Helper()
-	if code == "" {
-		if err != nil {
-			t.Fatalf("err = %v", err)
-		}
-		return
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), words) {
-		t.Fatalf("err = %v, want %s with %q", err, code, words)
-	}
-}
-
-// labels returns the labels of the versions that have any, as "id:A+B", in the
-// order of their creation. Random ids are left out.
+// labels returns the labels of the versions that have any, as "id:A+B", in the order of their creation. Random ids are left out.
 func labels(server *secretsmanager.Server, arn string) string {
 	var all []string
 	for _, v := range server.Versions(arn) {
@@ -105,8 +77,9 @@ func TestCreateSecret(t *testing.T) {
 		})
 	}
 	out, err := create("app/runner", "one", "value")
-	wantError(t, err, "", "")
-	if !strings.HasPrefix(*out.ARN, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/runner-") || len(*out.ARN)-strings.LastIndex(*out.ARN, "-") != 7 || *out.VersionId != token("one") {
+	awstest.WantError(t, err, "", "")
+	if !strings.HasPrefix(*out.ARN, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/runner-") ||
+		len(*out.ARN)-strings.LastIndex(*out.ARN, "-") != 7 || *out.VersionId != token("one") {
 		t.Errorf("out = %+v", out)
 	}
 	wantLabels(t, server, *out.ARN, "one:AWSCURRENT")
@@ -114,23 +87,23 @@ func TestCreateSecret(t *testing.T) {
 		t.Errorf("described as %+v", d)
 	}
 	again, err := create("app/runner", "one", "value")
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *again.ARN != *out.ARN {
 		t.Error("a repeated request made another secret")
 	}
 	_, err = create("app/runner", "one", "other")
-	wantError(t, err, "ResourceExistsException", "already exists")
+	awstest.WantError(t, err, "ResourceExistsException", "already exists")
 	_, err = create("app/runner", "two", "value")
-	wantError(t, err, "ResourceExistsException", "already exists")
+	awstest.WantError(t, err, "ResourceExistsException", "already exists")
 	_, err = create("no spaces", "one", "value")
-	wantError(t, err, "ValidationException", "Invalid name")
+	awstest.WantError(t, err, "ValidationException", "Invalid name")
 	_, err = create("empty", "one", "")
-	wantError(t, err, "ValidationException", "greater than or equal to 1")
+	awstest.WantError(t, err, "ValidationException", "greater than or equal to 1")
 
 	_, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty"), ClientRequestToken: aws.String("short")})
-	wantError(t, err, "InvalidParameterException", "32-64")
+	awstest.WantError(t, err, "InvalidParameterException", "32-64")
 	out, err = c.CreateSecret(t.Context(), &sm.CreateSecretInput{Name: aws.String("empty")})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.VersionId != nil || len(server.Versions(*out.ARN)) != 0 {
 		t.Errorf("out = %+v", out)
 	}
@@ -152,10 +125,10 @@ func TestSecretID(t *testing.T) {
 		"":                                                "ValidationException",
 	} {
 		_, err := c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: &id})
-		wantError(t, err, code, "")
+		awstest.WantError(t, err, code, "")
 	}
 	_, err := c.DescribeSecret(t.Context(), &sm.DescribeSecretInput{SecretId: aws.String("absent")})
-	wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	awstest.WantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 // Every operation says it of a secret that does not exist.
@@ -167,12 +140,13 @@ func TestSecretNotFound(t *testing.T) {
 	do(c.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: id}))
 	do(c.PutSecretValue(ctx, &sm.PutSecretValueInput{SecretId: id, SecretString: id}))
 	do(c.UpdateSecret(ctx, &sm.UpdateSecretInput{SecretId: id, SecretString: id}))
-	do(c.UpdateSecretVersionStage(ctx, &sm.UpdateSecretVersionStageInput{SecretId: id, VersionStage: id, MoveToVersionId: aws.String(token("one"))}))
+	do(c.UpdateSecretVersionStage(ctx,
+		&sm.UpdateSecretVersionStageInput{SecretId: id, VersionStage: id, MoveToVersionId: aws.String(token("one"))}))
 	do(c.ListSecretVersionIds(ctx, &sm.ListSecretVersionIdsInput{SecretId: id}))
 	do(c.RotateSecret(ctx, &sm.RotateSecretInput{SecretId: id}))
 	do(c.CancelRotateSecret(ctx, &sm.CancelRotateSecretInput{SecretId: id}))
 	for _, err := range errs {
-		wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+		awstest.WantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 	}
 }
 
@@ -190,7 +164,8 @@ func TestGetSecretValue(t *testing.T) {
 		return c.GetSecretValue(t.Context(), in)
 	}
 	_, err := get("", "")
-	wantError(t, err, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT")
+	awstest.WantError(t, err, "ResourceNotFoundException",
+		"Secrets Manager can't find the specified secret value for staging label: AWSCURRENT")
 
 	mustPut(t, c, arn, "one", "first")
 	mustPut(t, c, arn, "two", "second", "AWSPENDING", "ours")
@@ -207,7 +182,7 @@ func TestGetSecretValue(t *testing.T) {
 		{"short", "", "", "InvalidParameterException", "32-64"},
 	} {
 		out, err := get(test.id, test.stage)
-		wantError(t, err, test.code, test.words)
+		awstest.WantError(t, err, test.code, test.words)
 		if err == nil && (*out.SecretString != test.want || *out.ARN != arn || *out.Name != "runner" || out.CreatedDate == nil) {
 			t.Errorf("out = %+v, want %s", out, test.want)
 		}
@@ -222,18 +197,18 @@ func TestBinary(t *testing.T) {
 	server, c := newServer(t, secretsmanager.Options{})
 	arn := server.AddBinarySecret("runner", []byte{0, 1})
 	out, err := c.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: &arn})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if out.SecretString != nil || !slices.Equal(out.SecretBinary, []byte{0, 1}) || server.Versions(arn)[0].Value != "\x00\x01" {
 		t.Errorf("out = %+v", out)
 	}
 	in := &sm.PutSecretValueInput{SecretId: &arn, ClientRequestToken: aws.String(token("two")), SecretBinary: []byte{2}}
 	for range 2 {
 		_, err = c.PutSecretValue(t.Context(), in)
-		wantError(t, err, "", "")
+		awstest.WantError(t, err, "", "")
 	}
 	in.SecretBinary, in.SecretString = nil, aws.String("\x02")
 	_, err = c.PutSecretValue(t.Context(), in)
-	wantError(t, err, "ResourceExistsException", "")
+	awstest.WantError(t, err, "ResourceExistsException", "")
 }
 
 func TestPutSecretValueIsChecked(t *testing.T) {
@@ -245,33 +220,46 @@ func TestPutSecretValueIsChecked(t *testing.T) {
 		edit        func(*sm.PutSecretValueInput)
 		code, words string
 	}{
-		"good":                         {func(*sm.PutSecretValueInput) {}, "", ""},
-		"short token":                  {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:31]) }, "InvalidParameterException", "32-64"},
-		"long token":                   {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:65]) }, "InvalidParameterException", "32-64"},
-		"32 characters":                {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:32]) }, "", ""},
-		"64 characters":                {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:64]) }, "", ""},
-		"no token":                     {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String("") }, "InvalidRequestException", "You must provide a ClientRequestToken"},
-		"no value":                     {func(in *sm.PutSecretValueInput) { in.SecretString = nil }, "InvalidRequestException", "either SecretString or SecretBinary"},
-		"two values":                   {func(in *sm.PutSecretValueInput) { in.SecretBinary = []byte("v") }, "InvalidParameterException", "both"},
-		"empty":                        {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String("") }, "ValidationException", "secretString"},
-		"65536 bytes":                  {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65536)) }, "", ""},
-		"65537 bytes":                  {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65537)) }, "ValidationException", "65536"},
-		"65538 in runes":               {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("é", 32769)) }, "ValidationException", "65536"},
-		"large binary":                 {func(in *sm.PutSecretValueInput) { in.SecretString, in.SecretBinary = nil, make([]byte, 65537) }, "ValidationException", "secretBinary"},
-		"no labels":                    {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{} }, "ValidationException", "versionStages"},
-		"many labels":                  {func(in *sm.PutSecretValueInput) { in.VersionStages = many }, "ValidationException", "versionStages"},
-		"empty label":                  {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{""} }, "ValidationException", "versionStage"},
-		"long label":                   {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{long} }, "ValidationException", "versionStage"},
-		"label twice":                  {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{"a", "a"} }, "", ""},
-		"rotation token that is short": {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String("") }, "ValidationException", "rotationToken"},
-		"rotation token of none":       {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String(token("x")) }, "AccessDeniedException", "RotationToken"},
+		"good": {func(*sm.PutSecretValueInput) {}, "", ""},
+		"short token": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:31]) },
+			"InvalidParameterException", "32-64"},
+		"long token": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:65]) },
+			"InvalidParameterException", "32-64"},
+		"32 characters": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:32]) }, "", ""},
+		"64 characters": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String(long[:64]) }, "", ""},
+		"no token": {func(in *sm.PutSecretValueInput) { in.ClientRequestToken = aws.String("") }, "InvalidRequestException",
+			"You must provide a ClientRequestToken"},
+		"no value": {func(in *sm.PutSecretValueInput) { in.SecretString = nil }, "InvalidRequestException",
+			"either SecretString or SecretBinary"},
+		"two values": {func(in *sm.PutSecretValueInput) { in.SecretBinary = []byte("v") }, "InvalidParameterException", "both"},
+		"empty": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String("") }, "ValidationException",
+			"secretString"},
+		"65536 bytes": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65536)) }, "", ""},
+		"65537 bytes": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("a", 65537)) },
+			"ValidationException", "65536"},
+		"65538 in runes": {func(in *sm.PutSecretValueInput) { in.SecretString = aws.String(strings.Repeat("é", 32769)) },
+			"ValidationException", "65536"},
+		"large binary": {func(in *sm.PutSecretValueInput) { in.SecretString, in.SecretBinary = nil, make([]byte, 65537) },
+			"ValidationException", "secretBinary"},
+		"no labels": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{} }, "ValidationException",
+			"versionStages"},
+		"many labels": {func(in *sm.PutSecretValueInput) { in.VersionStages = many }, "ValidationException", "versionStages"},
+		"empty label": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{""} }, "ValidationException",
+			"versionStage"},
+		"long label": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{long} }, "ValidationException",
+			"versionStage"},
+		"label twice": {func(in *sm.PutSecretValueInput) { in.VersionStages = []string{"a", "a"} }, "", ""},
+		"rotation token that is short": {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String("") }, "ValidationException",
+			"rotationToken"},
+		"rotation token of none": {func(in *sm.PutSecretValueInput) { in.RotationToken = aws.String(token("x")) }, "AccessDeniedException",
+			"RotationToken"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(server.Versions(arn))
 			in := &sm.PutSecretValueInput{SecretId: &arn, SecretString: aws.String("v")}
 			test.edit(in)
 			_, err := c.PutSecretValue(t.Context(), in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 			if added := len(server.Versions(arn)) - before; (added == 1) != (err == nil) {
 				t.Errorf("%d versions added", added)
 			}
@@ -297,7 +285,7 @@ func TestPutSecretValueMovesLabels(t *testing.T) {
 		t.Errorf("described %v", got)
 	}
 	out, err := c.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: &arn, VersionId: aws.String(token("one"))})
-	wantError(t, err, "", "")
+	awstest.WantError(t, err, "", "")
 	if *out.SecretString != "1" {
 		t.Error(*out.SecretString)
 	}
@@ -314,7 +302,7 @@ func TestPutSecretValueIsIdempotent(t *testing.T) {
 	if !describe(t, c, arn).LastChangedDate.Equal(*changed) {
 		t.Error("a repeated request changed LastChangedDate")
 	}
-	wantError(t, put(t, c, arn, "one", "2", "AWSPENDING"), "ResourceExistsException",
+	awstest.WantError(t, put(t, c, arn, "one", "2", "AWSPENDING"), "ResourceExistsException",
 		"You can't use ClientRequestToken "+token("one")+" because that value is already in use for a version of secret "+arn)
 }
 
@@ -326,12 +314,12 @@ func TestLabelLimit(t *testing.T) {
 		many = append(many, "label"+string(rune('a'+i)))
 	}
 	mustPut(t, c, arn, "one", "1", many...)
-	wantError(t, put(t, c, arn, "two", "2", "more"), "LimitExceededException", "20")
-	wantError(t, put(t, c, arn, "two", "2", many[0]), "", "")
+	awstest.WantError(t, put(t, c, arn, "two", "2", "more"), "LimitExceededException", "20")
+	awstest.WantError(t, put(t, c, arn, "two", "2", many[0]), "", "")
 	_, err := c.UpdateSecretVersionStage(t.Context(), &sm.UpdateSecretVersionStageInput{
 		SecretId: &arn, VersionStage: aws.String("more"), MoveToVersionId: aws.String(token("one")),
 	})
-	wantError(t, err, "LimitExceededException", "20")
+	awstest.WantError(t, err, "LimitExceededException", "20")
 }
 
 func TestUpdateSecretVersionStage(t *testing.T) {
@@ -342,17 +330,20 @@ func TestUpdateSecretVersionStage(t *testing.T) {
 		code, words     string
 		want            string // "" is unchanged
 	}{
-		"finish a rotation":          {"AWSCURRENT", three, two, "", "", "two:AWSPREVIOUS three:AWSCURRENT+AWSPENDING+ours"},
-		"back to the one before":     {"AWSCURRENT", one, two, "", "", "one:AWSCURRENT two:AWSPREVIOUS three:AWSPENDING+ours"},
-		"new label":                  {"new", one, "", "", "", "one:AWSPREVIOUS+new two:AWSCURRENT three:AWSPENDING+ours"},
-		"move a label":               {"ours", one, three, "", "", "one:AWSPREVIOUS+ours two:AWSCURRENT three:AWSPENDING"},
-		"remove a label":             {"ours", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:AWSPENDING"},
-		"remove AWSPENDING":          {"AWSPENDING", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:ours"},
-		"already there":              {"AWSCURRENT", two, "", "", "", ""},
-		"already there, named":       {"AWSCURRENT", two, two, "", "", ""},
-		"current holder not named":   {"AWSCURRENT", three, "", "InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label AWSCURRENT is currently attached to version " + two + ", so you must explicitly reference that version in RemoveFromVersionId.", ""},
-		"holder of ours not named":   {"ours", two, "", "InvalidParameterException", "can't be empty", ""},
-		"another holder named":       {"AWSCURRENT", three, one, "InvalidParameterException", "it must be set to the version that currently has the staging label AWSCURRENT", ""},
+		"finish a rotation":      {"AWSCURRENT", three, two, "", "", "two:AWSPREVIOUS three:AWSCURRENT+AWSPENDING+ours"},
+		"back to the one before": {"AWSCURRENT", one, two, "", "", "one:AWSCURRENT two:AWSPREVIOUS three:AWSPENDING+ours"},
+		"new label":              {"new", one, "", "", "", "one:AWSPREVIOUS+new two:AWSCURRENT three:AWSPENDING+ours"},
+		"move a label":           {"ours", one, three, "", "", "one:AWSPREVIOUS+ours two:AWSCURRENT three:AWSPENDING"},
+		"remove a label":         {"ours", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:AWSPENDING"},
+		"remove AWSPENDING":      {"AWSPENDING", "", three, "", "", "one:AWSPREVIOUS two:AWSCURRENT three:ours"},
+		"already there":          {"AWSCURRENT", two, "", "", "", ""},
+		"already there, named":   {"AWSCURRENT", two, two, "", "", ""},
+		"current holder not named": {"AWSCURRENT", three, "", "InvalidParameterException", "The parameter RemoveFromVersionId can't be " +
+			"empty. Staging label AWSCURRENT is currently attached to version " + two +
+			", so you must explicitly reference that version in RemoveFromVersionId.", ""},
+		"holder of ours not named": {"ours", two, "", "InvalidParameterException", "can't be empty", ""},
+		"another holder named": {"AWSCURRENT", three, one, "InvalidParameterException",
+			"it must be set to the version that currently has the staging label AWSCURRENT", ""},
 		"removed from another":       {"ours", "", one, "InvalidParameterException", "not attached", ""},
 		"removed, attached nowhere":  {"new", "", one, "InvalidParameterException", "not attached", ""},
 		"moved, attached nowhere":    {"new", two, one, "InvalidParameterException", "not attached", ""},
@@ -380,7 +371,7 @@ func TestUpdateSecretVersionStage(t *testing.T) {
 				in.RemoveFromVersionId = &test.from
 			}
 			out, err := c.UpdateSecretVersionStage(t.Context(), in)
-			wantError(t, err, test.code, test.words)
+			awstest.WantError(t, err, test.code, test.words)
 			if err == nil && (*out.ARN != arn || *out.Name != "runner") {
 				t.Errorf("out = %+v", out)
 			}
@@ -400,12 +391,14 @@ func TestUpdateSecret(t *testing.T) {
 		_, err := c.UpdateSecret(t.Context(), &in)
 		return err
 	}
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("1"), ClientRequestToken: aws.String(token("one"))}), "", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("1"), ClientRequestToken: aws.String(token("one"))}), "", "")
 	wantLabels(t, server, arn, "?:AWSPREVIOUS one:AWSCURRENT")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String(token("one"))}), "ResourceExistsException", "")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("")}), "ValidationException", "")
-	wantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String("short")}), "InvalidParameterException", "")
-	wantError(t, update(sm.UpdateSecretInput{Description: aws.String("text")}), "", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String(token("one"))}),
+		"ResourceExistsException", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("")}), "ValidationException", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{SecretString: aws.String("2"), ClientRequestToken: aws.String("short")}),
+		"InvalidParameterException", "")
+	awstest.WantError(t, update(sm.UpdateSecretInput{Description: aws.String("text")}), "", "")
 	if *describe(t, c, arn).Description != "text" || len(server.Versions(arn)) != 2 {
 		t.Error("a new description alone was not stored alone")
 	}
@@ -418,7 +411,8 @@ func TestListSecretVersionIds(t *testing.T) {
 		mustPut(t, c, arn, name, name)
 	}
 	list := func(deprecated bool, size int32) (ids []string) {
-		pages := sm.NewListSecretVersionIdsPaginator(c, &sm.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: &deprecated, MaxResults: &size})
+		pages := sm.NewListSecretVersionIdsPaginator(c,
+			&sm.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: &deprecated, MaxResults: &size})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
 			if err != nil {
@@ -440,9 +434,9 @@ func TestListSecretVersionIds(t *testing.T) {
 		t.Errorf("all: %v", got)
 	}
 	_, err := c.ListSecretVersionIds(t.Context(), &sm.ListSecretVersionIdsInput{SecretId: &arn, MaxResults: aws.Int32(101)})
-	wantError(t, err, "ValidationException", "maxResults")
+	awstest.WantError(t, err, "ValidationException", "maxResults")
 	_, err = c.ListSecretVersionIds(t.Context(), &sm.ListSecretVersionIdsInput{SecretId: &arn, NextToken: aws.String("x")})
-	wantError(t, err, "InvalidNextTokenException", "")
+	awstest.WantError(t, err, "InvalidNextTokenException", "")
 }
 
 func TestHelpers(t *testing.T) {

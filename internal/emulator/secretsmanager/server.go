@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -11,8 +12,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/emulator/awsjson"
 )
 
-// Options are the settings of a [Server]. All may be left out, but rotations
-// need Invoke.
+// Options are the settings of a [Server]. All may be left out, but rotations need Invoke.
 type Options struct {
 	Region  string // "eu-west-1" if empty
 	Account string // "123456789012" if empty
@@ -20,22 +20,19 @@ type Options struct {
 	// Invoke invokes the rotation function with an event and waits for it. An
 	// error means that the step failed. Its context ends with the server.
 	Invoke func(ctx context.Context, functionARN string, payload []byte) error
-	// Attempts is how often a rotation that fails is tried in all, 3 if zero;
-	// RetryDelay passes between them.
+	// Attempts is how often a rotation that fails is tried in all, 3 if zero; RetryDelay passes between them.
 	Attempts   int
 	RetryDelay time.Duration
 
-	// ReadLag is how long after PutSecretValue the new version is not yet found
-	// by its id or as AWSPENDING.
+	// ReadLag is how long after PutSecretValue the new version is not yet found by its id or as AWSPENDING.
 	ReadLag time.Duration
 
 	// RotationToken sends one in every event, as the service does where the
 	// function works across accounts; PutSecretValue then requires it.
 	RotationToken bool
 
-	// The two things that are not documented of RotateImmediately=false:
-	// whether the temporary AWSPENDING version has a copy of the current value,
-	// and whether the function is called before RotationEnabled is seen as true.
+	// The two things that are not documented of RotateImmediately=false: whether the temporary AWSPENDING version has a copy of the
+	// current value, and whether the function is called before RotationEnabled is seen as true.
 	TestCopiesValue   bool
 	TestBeforeEnabled bool
 }
@@ -56,15 +53,9 @@ type Server struct {
 
 // New returns a service without secrets. It must be closed.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "eu-west-1"
-	}
-	if options.Account == "" {
-		options.Account = "123456789012"
-	}
-	if options.Attempts == 0 {
-		options.Attempts = 3
-	}
+	options.Region = cmp.Or(options.Region, "eu-west-1")
+	options.Account = cmp.Or(options.Account, "123456789012")
+	options.Attempts = cmp.Or(options.Attempts, 3)
 	s := &Server{
 		Handler: awsjson.New(awsjson.Config{
 			SigningName:     "secretsmanager",
@@ -94,8 +85,7 @@ func New(options Options) *Server {
 	return s
 }
 
-// Close ends the rotations, in the middle of a step if need be, and waits for
-// them.
+// Close ends the rotations, in the middle of a step if need be, and waits for them.
 func (s *Server) Close() {
 	s.Handler.Close()
 	s.mu.Lock()
@@ -104,11 +94,12 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// findUsable is find for what is not done with a secret that is marked for deletion.
+// findUsable is find for operations that are refused for a secret that is marked for deletion.
 func (s *Server) findUsable(id string) (*secret, error) {
 	sec, err := s.find(id)
 	if err == nil && !sec.deleted.IsZero() {
-		return nil, awsjson.Errorf("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+		return nil, awsjson.Errorf("InvalidRequestException",
+			"You can't perform this operation on the secret because it was marked for deletion.")
 	}
 	return sec, err
 }
@@ -117,11 +108,10 @@ func (s *Server) arn(name, suffix string) string {
 	return fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:%s-%s", s.options.Region, s.options.Account, name, suffix)
 }
 
-// find returns the secret that id names: its ARN, its ARN without the random
-// suffix, or its name. The caller holds the lock.
+// find returns the secret that id names: its ARN, its ARN without the random suffix, or its name. The caller holds the lock.
 func (s *Server) find(id string) (*secret, error) {
 	if id == "" || len(id) > 2048 {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must have length between 1 and 2048")
+		return nil, awsjson.Invalid("at 'secretId'", "have length between 1 and 2048")
 	}
 	if found, ok := s.secrets[id]; ok {
 		return found, nil

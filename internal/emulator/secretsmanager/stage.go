@@ -52,20 +52,23 @@ func (s *secret) moveLabel(label, toID, fromID string) error {
 		case from == nil:
 			return awsjson.Errorf("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", fromID)
 		case from != holder && holder != nil && to != nil:
-			return awsjson.Errorf("InvalidParameterException", "When you move staging label %s, if you specify RemoveFromVersionId, it must be set to the version that currently has the staging label %[1]s.", label)
+			return awsjson.Errorf("InvalidParameterException", "When you move staging label %s, if you specify RemoveFromVersionId, it must be "+
+				"set to the version that currently has the staging label %[1]s.", label)
 		case from != holder:
 			return awsjson.Errorf("InvalidParameterException", "Staging label %s is not attached to version %s.", label, fromID)
 		}
 	}
 	switch {
 	case to == nil && label == current:
-		return awsjson.Errorf("InvalidParameterException", "You can only move staging label AWSCURRENT to a different secret version. It can’t be completely removed.")
+		return awsjson.Errorf("InvalidParameterException",
+			"You can only move staging label AWSCURRENT to a different secret version. It can’t be completely removed.")
 	case to == nil:
 		s.unlabel(holder, label)
 	case to == holder:
 		return nil // nothing changes, LastChangedDate neither
 	case holder != nil && fromID == "":
-		return awsjson.Errorf("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", label, holder.id)
+		return awsjson.Errorf("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently "+
+			"attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", label, holder.id)
 	case label == current && to.value.empty():
 		return awsjson.Errorf("InvalidRequestException", "You can't move staging label AWSCURRENT to version %s because it has no value.", toID)
 	default:

@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"time"
@@ -10,8 +11,7 @@ import (
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
 
-// checkToken checks a ClientRequestToken or VersionId. The SDKs make one up if
-// their caller has none; the wire requires it.
+// checkToken checks a ClientRequestToken or VersionId. The SDKs make one up if their caller has none; the wire requires it.
 func checkToken(token string) error {
 	switch {
 	case token == "":
@@ -24,7 +24,7 @@ func checkToken(token string) error {
 
 func checkLabel(label string) error {
 	if len(label) < 1 || len(label) > 256 {
-		return awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'versionStage' failed to satisfy constraint: Member must have length between 1 and 256")
+		return awsjson.Invalid("at 'versionStage'", "have length between 1 and 256")
 	}
 	return nil
 }
@@ -47,7 +47,8 @@ type createInput struct {
 
 func (s *Server) createSecret(in *createInput) (*versionOutput, error) {
 	if !validName.MatchString(in.Name) {
-		return nil, awsjson.Errorf("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return nil, awsjson.Errorf("ValidationException",
+			"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	val := value{in.SecretString, in.SecretBinary}
 	if err := checkToken(in.ClientRequestToken); err != nil {
@@ -107,7 +108,7 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 	if in.VersionStages != nil {
 		stages = slices.Clone(*in.VersionStages)
 		if len(stages) < 1 || len(stages) > maxLabels {
-			return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'versionStages' failed to satisfy constraint: Member must have length between 1 and %d", maxLabels)
+			return nil, awsjson.Invalid("at 'versionStages'", fmt.Sprint("have length between 1 and ", maxLabels))
 		}
 		for _, label := range stages {
 			if err := checkLabel(label); err != nil {
@@ -116,7 +117,7 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 		}
 	}
 	if t := in.RotationToken; t != nil && (len(*t) < 36 || len(*t) > 256) {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'rotationToken' failed to satisfy constraint: Member must have length between 36 and 256")
+		return nil, awsjson.Invalid("at 'rotationToken'", "have length between 36 and 256")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,8 +136,7 @@ func (s *Server) putSecretValue(in *putInput) (*versionOutput, error) {
 	return &versionOutput{ARN: sec.arn, Name: sec.name, VersionId: v.id, VersionStages: slices.Clone(v.stages)}, nil
 }
 
-// put stores a value under the token and attaches the labels, AWSCURRENT if
-// there are none. The caller holds the lock.
+// put stores a value under the token and attaches the labels, AWSCURRENT if there are none. The caller holds the lock.
 func (s *Server) put(sec *secret, token string, val value, stages []string) (*version, error) {
 	v := sec.version(token)
 	if v != nil && !v.value.empty() {
@@ -144,7 +144,8 @@ func (s *Server) put(sec *secret, token string, val value, stages []string) (*ve
 		if v.value.equal(val) {
 			return v, nil
 		}
-		return nil, awsjson.Errorf("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, sec.arn)
+		return nil, awsjson.Errorf("ResourceExistsException",
+			"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, sec.arn)
 	}
 	if len(stages) == 0 {
 		stages = []string{current}

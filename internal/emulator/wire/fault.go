@@ -8,8 +8,7 @@ import (
 // Kind is a kind of fault.
 type Kind int
 
-// The kinds of faults. In those named "after" the operation is done and only
-// its answer is lost.
+// The kinds of faults. In those named "after" the operation is done and only its answer is lost.
 const (
 	NoFault        Kind = iota // only the hooks of the fault are called
 	DropBefore                 // the connection is closed, nothing is done
@@ -28,7 +27,7 @@ func (k Kind) String() string {
 	return names[k]
 }
 
-// Refuses says that the operation is not done, and an error answered.
+// Refuses reports whether the operation is not done, and an error answered.
 func (k Kind) Refuses() bool {
 	switch k {
 	case Status5xx, Throttle, AccessDenied, Conflict, BadRequest:
@@ -40,11 +39,10 @@ func (k Kind) Refuses() bool {
 // Fault is something that goes wrong with some of the calls.
 type Fault struct {
 	Operation string                // "" is any
-	Match     func(raw []byte) bool // looks at the request's body; nil takes every one
+	Match     func(raw []byte) bool // reports whether a request's body is meant; nil: every one is
 
-	// The first call that goes wrong, counted from 1 among the calls that match
-	// from now on, and how many do. Nth 0 starts at once, and then Times 0 is
-	// without end; with Nth, Times 0 is that one call.
+	// The first call that goes wrong, counted from 1 among the calls that match from now on, and how many do. Nth 0 starts at once,
+	// and then Times 0 is without end; with Nth, Times 0 is that one call.
 	Nth, Times int
 
 	Kind       Kind
@@ -70,13 +68,13 @@ func (t *Traffic) Inject(f Fault) (remove func()) {
 	}
 }
 
-// Hit is a fault that a call meets.
+// Hit is a fault that is injected into a call.
 type Hit struct {
 	Fault
 	seen int
 }
 
-// hits says whether the n-th matching call, from 1, goes wrong.
+// hits reports whether the n-th matching call, from 1, goes wrong.
 func (f *Hit) hits(n int) bool {
 	switch {
 	case f.Nth == 0:
@@ -86,22 +84,19 @@ func (f *Hit) hits(n int) bool {
 	}
 }
 
-// Begin calls the hook before the operation.
 func (f *Hit) Begin() {
 	if f.Before != nil {
 		f.Before()
 	}
 }
 
-// End calls the hook after the operation.
 func (f *Hit) End() {
 	if f.After != nil {
 		f.After()
 	}
 }
 
-// Match counts the call for every fault that it matches and returns the one to
-// carry out, or one that does nothing.
+// Match counts the call for every fault that it matches and returns the one to carry out, or one that does nothing.
 func (t *Traffic) Match(operation string, raw []byte) *Hit {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -68,8 +68,7 @@ func (t *Traffic) Record(call Call) {
 	}
 }
 
-// End ends the waits of slow calls. From then on [Traffic.Ended] is true, and every connection is to be closed without an
-// answer.
+// End ends the waits of slow calls. From then on [Traffic.Ended] is true, and every connection is to be closed without an answer.
 func (t *Traffic) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,7 +78,7 @@ func (t *Traffic) End() {
 	}
 }
 
-// Ended says that End was called.
+// Ended reports whether End was called.
 func (t *Traffic) Ended() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,8 +93,7 @@ func (t *Traffic) closing() chan struct{} {
 	return t.closed
 }
 
-// Wait waits for d, whether the caller still waits or not: a request that is carried out late, after its caller gave up,
-// is a fault worth having.
+// Wait waits for d, whether the caller still waits or not, so that a request can be carried out after its caller gave up.
 func (t *Traffic) Wait(d time.Duration) {
 	t.mu.Lock()
 	closed := t.closing()
@@ -116,8 +114,7 @@ type Answer struct {
 	Body   []byte
 }
 
-// Serve answers one call: with what do returns, unless a fault is to happen to it; the service's errors for the kinds that
-// refuse a call are refusal's.
+// Serve answers one call: with what do returns, or, if a fault is injected that refuses the call, with refusal's answer.
 func (t *Traffic) Serve(writer http.ResponseWriter, call Call, raw []byte, refusal func(Fault) Answer, do func() Answer) {
 	if t.Ended() {
 		panic(http.ErrAbortHandler)

@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// Transport returns a RoundTripper that serves every request with the handler,
-// whatever host it names, without a network. A handler that panics with
-// [http.ErrAbortHandler] is a connection reset.
+// Transport returns a RoundTripper that serves every request with the handler, whatever host it names, without a network. A
+// handler that panics with [http.ErrAbortHandler] is a connection reset.
 func Transport(handler http.Handler) http.RoundTripper { return &transport{handler} }
 
 type transport struct{ handler http.Handler }

@@ -33,7 +33,8 @@ func TestTransport(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusTeapot || string(got) != "text" || resp.Header.Get("X-Host") != "host.test" || resp.Header.Get("X-Late") != "" {
+	if resp.StatusCode != http.StatusTeapot || string(got) != "text" || resp.Header.Get("X-Host") != "host.test" ||
+		resp.Header.Get("X-Late") != "" {
 		t.Errorf("%v, body %q", resp, got)
 	}
 	if resp, err = c.Get("http://host.test/empty"); err != nil || resp.StatusCode != http.StatusOK {

@@ -266,7 +266,7 @@ func (a *agent) connectionChanged() {
 	a.connections = append(a.connections, change{len(a.instances) > 0, time.Now()})
 }
 
-// connected tells the connection as it shows. A world that is made by a test has its first connection long since.
+// connected is the connection as it shows. A world that is made by a test has its first connection long since.
 func (a *agent) connected(o *options) bool {
 	lag := max(o.connectedLag, o.behaviour.agentLag)
 	connected := false

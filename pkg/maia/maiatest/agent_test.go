@@ -20,7 +20,8 @@ func want(t testing.TB, s *maiatest.Server, status maia.AgentStatus, connected b
 		t.Fatal(err)
 	}
 	if got.Status != status || got.Connected != connected || !got.PausedUntil.Equal(pausedUntil) {
-		t.Errorf("got %s, connected %v, paused until %v; want %s, %v, %v", got.Status, got.Connected, got.PausedUntil, status, connected, pausedUntil)
+		t.Errorf("got %s, connected %v, paused until %v; want %s, %v, %v", got.Status, got.Connected, got.PausedUntil, status, connected,
+			pausedUntil)
 	}
 }
 
@@ -48,7 +49,8 @@ func TestRefreshRevokesAndDisconnects(t *testing.T) {
 	s.SetRunningTasks(id, 3)
 
 	fresh := refresh(t, s)
-	if one.Connected() || two.Connected() || s.Accepts(id, "client", secret) || !s.Accepts(id, "client", fresh) || s.Accepts(id, "other", fresh) {
+	if one.Connected() || two.Connected() || s.Accepts(id, "client", secret) || !s.Accepts(id, "client", fresh) ||
+		s.Accepts(id, "other", fresh) {
 		t.Error("the old secret is not revoked")
 	}
 	if s.LiveSecret(id) != fresh || !slices.Equal(s.Revoked(id), []string{secret}) || s.Refreshes(id) != 1 || s.Lost(id) != 3 {

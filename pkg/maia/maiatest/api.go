@@ -15,7 +15,7 @@ import (
 // pageSize of a listing, as the real API has it.
 const pageSize = 25
 
-// route tells which call a request is, and about which agent.
+// route is which call a request is, and about which agent.
 func route(r *http.Request, body []byte) (Name, string) {
 	if r.URL.Path == tokenPath {
 		return Token, ""
@@ -47,7 +47,8 @@ func route(r *http.Request, body []byte) (Name, string) {
 	return Unknown, agentID
 }
 
-// splitPath takes /dpc/v1/agents, /dpc/v1/agents/{agentID} or /dpc/v1/agents/{agentID}/{below} apart. Other paths, and other things below an
+// splitPath takes /dpc/v1/agents, /dpc/v1/agents/{agentID} or /dpc/v1/agents/{agentID}/{below} apart. Other paths, and other things below
+// an
 // agent than credentials and commands, are not ok.
 func splitPath(path string) (agentID, below string, ok bool) {
 	rest, ok := strings.CutPrefix(path, basePath+"/v1/agents")

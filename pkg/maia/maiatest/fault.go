@@ -11,7 +11,8 @@ import (
 // Kind is what goes wrong.
 type Kind int
 
-// The kinds of faults. Those in the first group leave the call undone, those in the second carry it out (if it is one that the fake accepts).
+// The kinds of faults. Those in the first group leave the call undone, those in the second carry it out (if it is one that the fake
+// accepts).
 const (
 	NoFault     Kind = iota // only the callbacks of the Fault
 	DropBefore              // the connection is dropped
@@ -48,13 +49,13 @@ type Fault struct {
 	After  func() // called when the request has been carried out, before it is answered; not called if it is not carried out
 }
 
-// pendingFault counts the calls that a fault may strike.
+// pendingFault counts the calls into which a fault may be injected.
 type pendingFault struct {
 	Fault
 	seen int
 }
 
-// Inject adds a fault. Of several that would strike one call, the first added does.
+// Inject adds a fault. Of several that fit one call, the first added counts.
 func (s *Server) Inject(fault Fault) {
 	switch fault.Call {
 	case "", Token, ListAgents, GetAgent, GetCredentials, RefreshCredentials, Pause, Resume, Restart, Unknown:
@@ -66,7 +67,7 @@ func (s *Server) Inject(fault Fault) {
 	s.faults = append(s.faults, &pendingFault{Fault: fault})
 }
 
-// takeFault returns the fault that strikes this call, or what a quirk does to it; the zero Fault if there is neither.
+// takeFault returns the fault of this call, or what a quirk does to it; the zero Fault if there is neither.
 func (s *Server) takeFault(call Call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 
 const refreshPath = "/v1/agents/" + id + "/credentials"
 
-// Each fault looks the same in memory and over TCP.
+// Each fault is the same in memory and over TCP.
 func TestFaults(t *testing.T) {
 	dropped := func(a answer) bool { return errors.Is(a.err, io.EOF) && a.status == 0 }
 	for _, tt := range []struct {
@@ -37,12 +37,18 @@ func TestFaults(t *testing.T) {
 		{"5xx", maiatest.Fault{Kind: maiatest.Status5xx, RetryAfter: "3"}, 0, 503, func(a answer) bool {
 			return a.header.Get("Retry-After") == "3" && a.body["title"] == "Service Unavailable"
 		}},
-		{"another status", maiatest.Fault{Kind: maiatest.Status5xx, Status: 403}, 0, 403, func(a answer) bool { return a.body["title"] == "Forbidden" }},
-		{"5xx after", maiatest.Fault{Kind: maiatest.Status5xxAfter, Status: 502}, 1, 502, func(a answer) bool { return a.body["title"] == "Bad Gateway" }},
-		{"rate limited", maiatest.Fault{Kind: maiatest.RateLimited, RetryAfter: "9"}, 0, 429, func(a answer) bool { return a.header.Get("Retry-After") == "9" }},
-		{"rate limited without a time", maiatest.Fault{Kind: maiatest.RateLimited}, 0, 429, func(a answer) bool { return a.header["Retry-After"] == nil }},
-		{"redirect", maiatest.Fault{Kind: maiatest.Redirect, Location: "https://x.test/"}, 0, 307, func(a answer) bool { return a.header.Get("Location") == "https://x.test/" }},
-		{"slow", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Millisecond}, 1, 200, func(a answer) bool { return a.body["clientId"] == "client" }},
+		{"another status", maiatest.Fault{Kind: maiatest.Status5xx, Status: 403}, 0, 403,
+			func(a answer) bool { return a.body["title"] == "Forbidden" }},
+		{"5xx after", maiatest.Fault{Kind: maiatest.Status5xxAfter, Status: 502}, 1, 502,
+			func(a answer) bool { return a.body["title"] == "Bad Gateway" }},
+		{"rate limited", maiatest.Fault{Kind: maiatest.RateLimited, RetryAfter: "9"}, 0, 429,
+			func(a answer) bool { return a.header.Get("Retry-After") == "9" }},
+		{"rate limited without a time", maiatest.Fault{Kind: maiatest.RateLimited}, 0, 429,
+			func(a answer) bool { return a.header["Retry-After"] == nil }},
+		{"redirect", maiatest.Fault{Kind: maiatest.Redirect, Location: "https://x.test/"}, 0, 307,
+			func(a answer) bool { return a.header.Get("Location") == "https://x.test/" }},
+		{"slow", maiatest.Fault{Kind: maiatest.Slow, Delay: time.Millisecond}, 1, 200,
+			func(a answer) bool { return a.body["clientId"] == "client" }},
 		{"garbage", maiatest.Fault{Kind: maiatest.Garbage}, 1, 200, func(a answer) bool {
 			return a.body == nil && strings.Contains(a.raw, "clientSecret")
 		}},
@@ -59,9 +65,10 @@ func TestFaults(t *testing.T) {
 		{"wrong agent", maiatest.Fault{Kind: maiatest.WrongAgent}, 1, 200, func(a answer) bool {
 			return a.body["clientId"] == "another-client" && a.body["agentId"] == nil
 		}},
-		{"custom", maiatest.Fault{Kind: maiatest.CustomBody, Body: []byte("x"), ContentType: "text/plain", Status: 201}, 1, 201, func(a answer) bool {
-			return a.raw == "x" && a.header.Get("Content-Type") == "text/plain"
-		}},
+		{"custom", maiatest.Fault{Kind: maiatest.CustomBody, Body: []byte("x"), ContentType: "text/plain", Status: 201}, 1, 201,
+			func(a answer) bool {
+				return a.raw == "x" && a.header.Get("Content-Type") == "text/plain"
+			}},
 		{"custom by default", maiatest.Fault{Kind: maiatest.CustomBody}, 1, 200, func(a answer) bool {
 			return a.raw == "" && a.header.Get("Content-Type") == "application/json"
 		}},
@@ -90,7 +97,8 @@ func TestFaults(t *testing.T) {
 				}
 				calls := s.Calls()
 				last := calls[len(calls)-1]
-				if last.Name != maiatest.RefreshCredentials || last.Method != "POST" || last.Path != "/dpc"+refreshPath || last.AgentID != id || last.Status != tt.status {
+				if last.Name != maiatest.RefreshCredentials || last.Method != "POST" || last.Path != "/dpc"+refreshPath || last.AgentID != id ||
+					last.Status != tt.status {
 					t.Errorf("%+v", last)
 				}
 			})

@@ -64,7 +64,7 @@ func send(t testing.TB, transport http.RoundTripper, method, target, body string
 	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
 	a := answer{status: response.StatusCode, header: response.Header, raw: string(content), err: err}
-	_ = json.Unmarshal(content, &a.body) // nil is what the callers look for
+	_ = json.Unmarshal(content, &a.body) // nil is what the callers expect
 	return a
 }
 

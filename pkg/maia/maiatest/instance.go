@@ -11,7 +11,8 @@ type Instance struct {
 	agentID string
 }
 
-// Connect logs an instance of a runner in. It is refused with ErrLoginRefused unless the credentials are the live ones. A pause of the agent
+// Connect logs an instance of a runner in. It is refused with ErrLoginRefused unless the credentials are the live ones. A pause of the
+// agent
 // goes on. The agent is connected while it has at least one instance.
 func (s *Server) Connect(agentID, clientID, secret string) (*Instance, error) {
 	instance := &Instance{server: s, agentID: agentID}

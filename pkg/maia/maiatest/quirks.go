@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Quirk is a way in which the real service may behave where its reference is silent. A server plays those that it is told to, see
+// Quirk is a way in which the real service may behave where its reference is silent. A server plays those that it is given, see
 // WithQuirk.
 type Quirk struct {
 	Name      string // as in a test's name, for example "paused-until-moves"

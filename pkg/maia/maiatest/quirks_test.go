@@ -82,7 +82,7 @@ func (w wire) secret() string {
 	return text
 }
 
-// took makes a call and tells how long it took.
+// took makes a call and returns how long it took.
 func (w wire) took(do func() answer) time.Duration {
 	w.t.Helper()
 	began := time.Now()
@@ -103,7 +103,7 @@ func until(t testing.TB, layout string, value any) time.Time {
 	return at
 }
 
-// onTheWire is what each quirk looks like to a client.
+// onTheWire is what a client sees of each quirk.
 func onTheWire() map[string]func(testing.TB, wire) {
 	standsStill := func(layout string) func(testing.TB, wire) {
 		return func(t testing.TB, w wire) {
@@ -301,7 +301,7 @@ func TestQuirks(t *testing.T) {
 		check := checks[quirk.Name]
 		delete(checks, quirk.Name)
 		if check == nil || quirk.Behaviour == "" || quirk.Source == "" {
-			t.Errorf("%+v is not told or not tested", quirk)
+			t.Errorf("%+v is not documented or not tested", quirk)
 			continue
 		}
 		for _, how := range []string{"from the start", "from now on"} {

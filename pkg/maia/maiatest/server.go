@@ -21,7 +21,7 @@ const (
 // maxRequest bounds the body of a request.
 const maxRequest = 1 << 16
 
-// Name tells the calls apart.
+// Name distinguishes the calls.
 type Name string
 
 // The calls that the fake knows.
@@ -170,7 +170,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := Call{Method: r.Method, Path: r.URL.Path, Time: time.Now()}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
-		// The sender broke off: there is nothing to carry out and nobody to tell.
+		// The sender broke off: there is nothing to carry out and nobody to answer.
 		panic(http.ErrAbortHandler)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -186,7 +186,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.write(w)
 }
 
-// record remembers the call and tells the hooks.
+// record remembers the call and calls the hooks.
 func (s *Server) record(call Call) {
 	s.mu.Lock()
 	s.calls = append(s.calls, call)

@@ -14,7 +14,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/containerapp"
 )
 
-// variable is one of the runner's container; one without a value and a reference is taken out.
+// variable sets a variable of the runner's container; without a value or a reference it takes the variable out.
 func variable(name string, entries ...string) func(*containerapps.Spec) {
 	return func(spec *containerapps.Spec) {
 		container := spec.Containers[0].(map[string]any)
@@ -26,7 +26,7 @@ func variable(name string, entries ...string) func(*containerapps.Spec) {
 	}
 }
 
-// secret replaces one of the app's, or takes it out if it is nil.
+// secret replaces a secret of the app, or takes it out if one is nil.
 func secret(name string, one *containerapps.Secret) func(*containerapps.Spec) {
 	return func(spec *containerapps.Spec) {
 		spec.Secrets = slices.DeleteFunc(spec.Secrets, func(secret containerapps.Secret) bool { return secret.Name == name })
@@ -297,7 +297,7 @@ func TestReplicasOfWhichAzureDoesNotSayWhenTheyWereCreated(t *testing.T) {
 	})
 }
 
-// A revision without replicas is not scaled to zero while those start that were ordered, by this run or by an operator.
+// A revision without replicas does not count as scaled to zero while ordered ones start, whoever ordered them.
 func TestNoReplicaForAMomentIsNotScaledToZero(t *testing.T) {
 	for name, change := range map[string]func(revision map[string]any){
 		"no template":            func(revision map[string]any) { delete(revision, "template") },

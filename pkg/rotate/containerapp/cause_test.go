@@ -19,7 +19,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestErrorsNameTheCause: one status, several causes, each with its own kind and advice.
+// TestErrorsNameTheCause: one status has several causes, each with its own kind and hint.
 func TestErrorsNameTheCause(t *testing.T) {
 	for _, test := range []struct {
 		status int
@@ -59,7 +59,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 	}
 }
 
-// TestNoTextOfTheSDKIsPassedOn: it may quote an answer.
+// TestNoTextOfTheSDKIsPassedOn, because it may quote an answer.
 func TestNoTextOfTheSDKIsPassedOn(t *testing.T) {
 	const quoted = "the-secret-of-another"
 	malformed := json.Unmarshal([]byte(`{"a":`+quoted+`}`), new(any))
@@ -80,7 +80,7 @@ func TestNoTextOfTheSDKIsPassedOn(t *testing.T) {
 	}
 }
 
-// TestTheLastRealAnswerIsNamed: not that the request was canceled while the SDK waited for its next try.
+// TestTheLastRealAnswerIsNamed, and not that the request was canceled while the SDK waited for its next try.
 func TestTheLastRealAnswerIsNamed(t *testing.T) {
 	busy := &azcore.ResponseError{StatusCode: http.StatusTooManyRequests, ErrorCode: "TooManyRequests"}
 	err := failure("read app runner", actionRead, &tooLate{context.DeadlineExceeded, busy})
@@ -95,7 +95,7 @@ func TestTheLastRealAnswerIsNamed(t *testing.T) {
 	}
 }
 
-// TestOrdersAreReadAsTheyWereWritten: in whatever form, an ID that is not understood says nothing.
+// TestOrdersAreReadAsTheyWereWritten: an ID in any other form says nothing.
 func TestOrdersAreReadAsTheyWereWritten(t *testing.T) {
 	at := time.Date(2026, 11, 28, 19, 17, 57, 123_000_000, time.UTC)
 	for _, one := range []order{

@@ -52,7 +52,7 @@ func (v *view) strayedError() error {
 		WithHint("deactivate the revision: az containerapp revision deactivate; if it is another runner's, give each an app of its own")
 }
 
-// What is asked for below cannot be done, whoever asks.
+// The requests below ask for what cannot be done, whoever asks.
 const (
 	unusable   = "not JSON: asks only whether the app may be changed"
 	noRevision = "asks-only-whether-one-may-be-restarted" // a revision's name begins with the app's and two hyphens
@@ -61,10 +61,11 @@ const (
 // apiVersion is that of the requests below: the one that the SDK's clients use.
 const apiVersion = "2025-01-01"
 
-// question is a change that alters nothing: when the app was changed last before it, and what Azure shows of that after it.
+// question is a change that alters nothing: when the app was last changed before it, and when after it, as Azure shows it.
 type question struct{ before, shown time.Time }
 
-// past is when the app was changed last, our own question aside: replicas that are older than that one have read the same value.
+// past is when the app was changed last, not counting our own question: replicas that are older than the question have read the
+// same value.
 func (q question) past(modified time.Time) time.Time {
 	if !modified.IsZero() && modified.Equal(q.shown) {
 		return q.before
@@ -98,11 +99,12 @@ func (r *Runner) askForChange(ctx context.Context) error {
 	}
 }
 
-// askTries is how often a question is sent that was one of too many, or ended as failed: neither is under way any more.
+// askTries is how often a question is sent if it was one of too many, or ended as failed: in both cases none is under way any
+// more.
 const askTries = 3
 
-// errFailed is wrapped by the error of a question that Azure accepted and did not carry out. It leaves the app as one whose last
-// change has failed, so that it is sent again.
+// errFailed is wrapped by the error of a question that Azure accepted and did not carry out. The app's last change then counts as
+// failed, so the question is sent again.
 var errFailed = errors.New("the change has failed")
 
 // askOnce sends the secrets as they are listed now. The error may be the SDK's.
@@ -144,7 +146,7 @@ func (r *Runner) changedMeanwhile() *rotate.Error {
 		WithHint("nothing: the next run reads it again")
 }
 
-// refusal is the error of a question. One that may be carried out late is not ready, so that it cannot arrive after a refresh.
+// refusal is the error of a question. If Azure may still carry it out, the error is NotReady, so that no refresh comes before it.
 func (r *Runner) refusal(err error) error {
 	if err == nil {
 		return nil
@@ -168,7 +170,7 @@ func (r *Runner) askDry(ctx context.Context) error {
 }
 
 // ask asks for something that cannot be done. Azure first checks whether the caller may, and whether the app is locked; any other
-// answer is no objection.
+// answer means that neither is in the way.
 func (r *Runner) ask(ctx context.Context, method, path, body, what, action string) error {
 	retry := r.config.client().Retry
 	retry.MaxRetries, retry.StatusCodes = -1, []int{} // an answer is one, and none is as good
@@ -188,7 +190,8 @@ func (r *Runner) ask(ctx context.Context, method, path, body, what, action strin
 	case ctx.Err() != nil, errors.As(err, new(*rotate.Error)):
 		return failure(what, action, err)
 	case err != nil:
-		r.log.WarnContext(ctx, "whether the function may do this could not be asked", "action", action, rotate.LogError(failure(what, action, err)))
+		r.log.WarnContext(ctx, "whether the function may do this could not be asked", "action", action,
+			rotate.LogError(failure(what, action, err)))
 		return nil
 	}
 	defer runtime.Drain(answer)

@@ -121,7 +121,6 @@ func nameOf(request *http.Request) string {
 	return strings.TrimSpace(request.Method + " app " + segments[len(segments)-1])
 }
 
-// Runner implements rotatetest.Platform.
 func (h *azurePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	config := configuration(func(server http.Handler) http.RoundTripper { return process.Transport(wire.Transport(server), nameOf) },
 		h.apps, h.state)
@@ -148,16 +147,13 @@ func configuration(transport func(http.Handler) http.RoundTripper, apps, state h
 	return containerapp.Config{Credential: identity{}, Client: arm.ClientOptions{ClientOptions: options(apps)}, App: appID, State: client}
 }
 
-// Stored implements rotatetest.Platform.
 func (h *azurePlatform) Stored() maia.Credentials {
 	return maia.Credentials{ClientID: h.apps.Secret(appID, "matillion-client-id").Value,
 		ClientSecret: maia.NewSecret(h.apps.Secret(appID, clientSecret).Value)}
 }
 
-// Put implements rotatetest.Platform.
 func (h *azurePlatform) Put(secret string) { h.apps.SetSecret(appID, clientSecret, secret) }
 
-// Replace implements rotatetest.Platform.
 func (h *azurePlatform) Replace() { h.apps.RestartAll(appID) }
 
 // BreakRestarts implements rotatetest.Platform: of both revisions.
@@ -169,8 +165,8 @@ func (h *azurePlatform) Wish(wishes rotate.Wishes) error {
 		func(present *rotate.Wishes) { *present = wishes })
 }
 
-// Kept implements rotatetest.Platform. When the app was changed last is not kept: the question before a refresh is a change that
-// alters nothing. Neither is a blob that is empty: it is only the lock.
+// Kept implements rotatetest.Platform. It leaves out when the app was changed last, because the question before a refresh is a
+// change that alters nothing, and empty blobs, which are only locks.
 func (h *azurePlatform) Kept() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")
@@ -180,7 +176,6 @@ func (h *azurePlatform) Kept() string {
 	return fmt.Sprint(document, kept)
 }
 
-// Foreign implements rotatetest.Platform.
 func (h *azurePlatform) Foreign() string {
 	document := h.apps.Shown(appID)
 	delete(document, "systemData")

@@ -42,7 +42,7 @@ const (
 	revisionNotFound = "RevisionNotFound"
 )
 
-// cause is what is behind an answer whose status alone would mislead.
+// cause is the reason for an answer whose status alone would mislead.
 type cause struct {
 	code string // of Azure's; a part of it where it ends in "…"
 	kind rotate.Kind
@@ -74,10 +74,10 @@ var causes = []cause{
 
 // causeOf is the cause of an answer; nil if its status says all.
 func causeOf(answered *azcore.ResponseError) *cause {
-	for i, one := range causes {
+	for _, one := range causes {
 		part, isPart := strings.CutSuffix(one.code, "…")
 		if one.code == answered.ErrorCode || isPart && strings.Contains(strings.ToLower(answered.ErrorCode), strings.ToLower(part)) {
-			return &causes[i]
+			return &one
 		}
 	}
 	return nil
@@ -170,8 +170,8 @@ func notAnswered(what string, err error) error {
 	return failed
 }
 
-// connectionText is what may be said of an error without an answer: nothing that may quote what a server has sent. It reports
-// whether the network is in the way.
+// connectionText is the part of an error without an answer that may be shown: nothing that may quote a server. It reports whether
+// the network is in the way.
 func connectionText(err error) (text string, network bool) {
 	var (
 		dns     *net.DNSError

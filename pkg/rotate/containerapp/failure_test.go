@@ -150,7 +150,7 @@ func TestAChangeOfAnotherWriterBeforeTheRefreshIsLeftToEnd(t *testing.T) {
 	})
 }
 
-// Another writer's change of another secret survives, whenever it comes during ours, or is refused.
+// Another writer's change of another secret, whenever it comes during ours, survives or is refused.
 func TestPromise8AnotherSecretThatIsChangedMeanwhileSurvives(t *testing.T) {
 	theirs := func(w *world) {
 		w.apps.SetSecret(appID, "other", "a newer one")
@@ -236,7 +236,7 @@ func TestAnOperationThatFailsAfterItWasAccepted(t *testing.T) {
 	})
 }
 
-// The SDK takes some successes only, and of those only answers that it can poll with.
+// Of the successes the SDK accepts only some, and only if it can poll by their answers.
 func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
 	for name, test := range map[string]struct {
 		call   string
@@ -269,7 +269,7 @@ func TestSuccessesThatTheSDKDoesNotKnow(t *testing.T) {
 	}
 }
 
-// Such a change is sent once more, so that it takes effect; however that ends, the runner is brought back.
+// A change that failed but took effect is sent once more; however that ends, the runner is brought back.
 func TestAnOperationThatFailsAndChangesTheSecretAllTheSame(t *testing.T) {
 	for fails, name := range map[int]string{1: "once", 1000: "for ever"} {
 		t.Run(name, func(t *testing.T) {

@@ -55,8 +55,8 @@ const fuzzSecrets = `{"value":[{"name":"matillion-client-id","value":"client"},{
 	fuzzSecret + `"},{"name":"vault","keyVaultUrl":"https://v.vault.azure.net/secrets/x","identity":"system"},` +
 	`{"name":"other","value":"of another\u0000"}]}`
 
-// FuzzApp: whatever Azure says of an app and its secrets, it is a runner's, with credentials, of which all other secrets are sent as they
-// are; or an error with a kind, in which there is no secret.
+// FuzzApp: whatever Azure answers, it is a runner's app with credentials, whose other secrets are all sent as they are; or else
+// an error with a kind and without a secret.
 func FuzzApp(f *testing.F) {
 	f.Add([]byte(fuzzSample), []byte(fuzzSecrets))
 	f.Add([]byte(strings.Replace(fuzzSample, `"secretRef":"matillion-client-secret"`, `"value":"`+fuzzSecret+`"`, 1)), []byte(fuzzSecrets))
@@ -131,8 +131,8 @@ func FuzzApp(f *testing.F) {
 	})
 }
 
-// FuzzBlob: a blob holds the note and the runner's app as they will be written, or is refused; nothing that it holds is lost by the next
-// write.
+// FuzzBlob: a blob is refused, or holds a note and the runner's app in the form in which they will be written, so that the next
+// write loses nothing.
 func FuzzBlob(f *testing.F) {
 	const note = `{"app":"` + fuzzApp + `","applied":"0123456789ab",` +
 		`"intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},` +
@@ -160,7 +160,7 @@ func FuzzBlob(f *testing.F) {
 	})
 }
 
-// FuzzResourceID: what is taken for an app's ID is one, and puts nothing else into the path of a request.
+// FuzzResourceID: what is accepted as an app's ID is one, and puts nothing else into the path of a request.
 func FuzzResourceID(f *testing.F) {
 	for _, sample := range []string{
 		fuzzApp, strings.ToUpper(fuzzApp), fuzzApp + "/", fuzzApp + "/revisions/x",

@@ -10,21 +10,20 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// LastAnswers has a client remember what went wrong with the last try of a request. By itself the SDK says only
-// that a request was canceled whose time is up while it waits for the next try. Clients of the [Config]'s options have it already.
+// LastAnswers has a client remember the error of the last try of a request. If the time is up while it waits for the next try,
+// the SDK itself says only that the request was canceled. The clients that use [Config]'s options have it already.
 func LastAnswers(options azcore.ClientOptions) azcore.ClientOptions {
 	options.PerCallPolicies = append(options.PerCallPolicies[:len(options.PerCallPolicies):len(options.PerCallPolicies)], callPolicy{})
 	options.PerRetryPolicies = append(options.PerRetryPolicies[:len(options.PerRetryPolicies):len(options.PerRetryPolicies)], tryPolicy{})
 	return options
 }
 
-// tries is what is remembered of a request's.
+// tries is what is remembered of the tries of a request.
 type tries struct{ last error }
 
 // tooLate is the error of a request whose time was up between two tries.
 type tooLate struct{ err, last error }
 
-// Error implements error.
 func (t *tooLate) Error() string { return t.err.Error() }
 
 // Unwrap gives both causes: why it ended, and what went wrong before.

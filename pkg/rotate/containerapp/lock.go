@@ -137,7 +137,6 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	return l.lease.Enough(d)
 }
 
-// Renew implements [lease.Backend].
 func (l *lock) Renew(ctx context.Context) (since time.Time, err error) {
 	bounded, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
@@ -148,7 +147,6 @@ func (l *lock) Renew(ctx context.Context) (since time.Time, err error) {
 	return since, err
 }
 
-// Release implements [lease.Backend].
 func (l *lock) Release(ctx context.Context) { _, _ = l.leases.ReleaseLease(ctx, nil) }
 
 // lost reports whether an error means that the lease is no longer this run's.

@@ -93,7 +93,7 @@ func TestALeaseThatIsHeld(t *testing.T) {
 	}
 }
 
-// No run is ever at work on such a runner, and none must be reported.
+// Such a lease belongs to no run, and none must be reported.
 func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.state.Put(stateName, blobName, "{}")
@@ -118,7 +118,7 @@ func TestALeaseWithoutAnEndIsAFailureOfEveryCall(t *testing.T) {
 	})
 }
 
-// What happens to the lease between the note of the intent and the refresh: nothing is refreshed then.
+// Whatever happens to the lease between the note of the intent and the refresh, nothing is refreshed then.
 func TestPromise2NoRefreshWithoutTheLease(t *testing.T) {
 	for name, happens := range map[string]func(w *world){
 		"broken":     func(w *world) { w.state.Break(stateName, blobName) },
@@ -202,7 +202,7 @@ func TestABlobThatIsDeletedMeanwhile(t *testing.T) {
 	})
 }
 
-// Between the function and its account may be what takes codes and ETags off the answers.
+// A proxy between the function and its account may strip codes and ETags.
 func TestAnswersOfTheAccountWithoutACodeOrAnETag(t *testing.T) {
 	for name, change := range map[string]func(answer *http.Response){
 		"no code": func(answer *http.Response) {
@@ -306,7 +306,7 @@ func TestPromise1TheRunnerComesBackThoughTheAccountIsDown(t *testing.T) {
 	}
 }
 
-// A lock that another run has is that run's, whether the runner is down or not.
+// Another run's lock is respected, whether the runner is down or not.
 func TestNothingIsRestartedDuringAConcurrentRun(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		runner := w.runner()
@@ -323,8 +323,7 @@ func TestNothingIsRestartedDuringAConcurrentRun(t *testing.T) {
 	})
 }
 
-// A run that has listed the secrets and then hangs, until another has taken over and people have gone on, must not send what
-// it listed.
+// A run lists the secrets and then hangs; another run takes over, and people go on. It must not send what it listed.
 func TestPromise8NothingIsStoredDuringAConcurrentRun(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		hung := false
@@ -417,7 +416,7 @@ func TestABlobThatIsNoNote(t *testing.T) {
 	}
 }
 
-// An app that names the agent of another one, which is not served any more, has nothing healed into it.
+// Nothing is healed into an app that names the agent of another app, even if that one is not served any more.
 func TestPromise8TheRunnerOfAnotherApp(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.mustRotate()

@@ -66,7 +66,7 @@ func (l *lock) download(ctx context.Context) (blob.DownloadStreamResponse, error
 		return found, rotate.Errorf(rotate.Configuration, "the blob %s in %s cannot be read: %w", l.name, l.container.URL(), err).
 			WithHint("find out who has changed it; if the runner is connected and its app holds what Maia does, delete the blob")
 	case held.App != "" && !strings.EqualFold(held.App, l.app):
-		// Whoever names another runner's agent in an app of theirs would have its live secret healed into it.
+		// Otherwise whoever names another runner's agent in an app of theirs would have its live secret healed into that app.
 		return found, rotate.Errorf(rotate.Configuration, "the blob %s in %s says that the runner is app %s, not %s",
 			l.name, l.container.URL(), held.App, l.app).
 			WithHint("if the runner has moved, delete the blob; if not, find out who names its agent in another app")

@@ -11,7 +11,7 @@ import (
 )
 
 // once has the SDK send a request a single time. By itself it repeats a change that got no answer, or was one of too many, after
-// up to a minute: what was built from an older read would undo what another writer, or the next holder of the lock, has done
+// up to a minute: built from an older read, the change would undo what another writer, or the next holder of the lock, has done
 // since. Here each new try begins with a fresh read, under the lock.
 func (r *Runner) once(ctx context.Context) context.Context {
 	retry := r.config.client().Retry
@@ -32,8 +32,8 @@ func (r *Runner) patch(ctx context.Context, change armappcontainers.ContainerApp
 	return err
 }
 
-// restart orders the restart of a revision, once. It returns when it was asked for, by Azure's clock; zero if Azure does not say.
-// An answer may take its time, and replicas be replaced meanwhile.
+// restart orders the restart of a revision, once. It returns when the restart was asked for, by Azure's clock; zero if Azure does
+// not say. The answer may take long, and replicas may be replaced meanwhile.
 func (r *Runner) restart(ctx context.Context, revision string) (at time.Time, err error) {
 	var answer *http.Response
 	ctx = policy.WithCaptureResponse(r.once(ctx), &answer)

@@ -12,8 +12,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// order is a restart of a revision that was ordered: what was seen before, and when it was, by Azure's clock; zero if Azure
-// did not say.
+// order is a restart of a revision that was ordered: what was seen before it, and when it was ordered, by Azure's clock; zero if
+// Azure did not say.
 type order struct {
 	before map[string]replica
 	at     time.Time
@@ -24,13 +24,13 @@ const (
 	dateMargin = 5 * time.Second
 	// slowest is how long Azure may take to begin a restart. After that the order counts as lost.
 	slowest = 90 * time.Minute
-	// wedged is how old a restart is with which a runner that runs may be taken for one that does not come back.
+	// wedged is the age of a restart from which on its replicas may be restarted once more, if the runner is still not back.
 	wedged = 30 * time.Minute
 	// maxNamed is how many replicas of a revision an order's ID names. The others are recognised by their times.
 	maxNamed = 20
 )
 
-// same reports whether a replica was there before the restart, itself and not only another one of its name.
+// same reports whether a replica was there before the restart, and is not just another one with its name.
 func (o order) same(name string, one replica) bool {
 	before, was := o.before[name]
 	return was && !one.created.After(before.created)
@@ -45,7 +45,7 @@ func (o order) old(name string, one replica) bool {
 	return !o.at.IsZero() && !one.created.IsZero() && one.created.Before(o.at.Add(-dateMargin)) && one.restarts == 0
 }
 
-// crashed reports whether a replica that is not ready has been restarted more often than a restart does it.
+// crashed reports whether a replica that is not ready was restarted more often than by the ordered restart.
 func (o order) crashed(name string, one replica) bool {
 	if o.same(name, one) {
 		one.restarts -= o.before[name].restarts
@@ -89,7 +89,7 @@ func parseOrder(id string) (revision string, read order, ok bool) {
 	return revision, read, true
 }
 
-// unsaid stands for a time that Azure did not say.
+// unsaid stands for an unknown time.
 const unsaid = "-"
 
 func timeText(at time.Time) string {
@@ -107,7 +107,7 @@ func parseTime(text string, ok bool) (time.Time, bool) {
 	return at, err == nil
 }
 
-// recall takes the restarts that a note has, if they stand for what the app holds: not those that were ordered before this Runner
+// recall takes over the restarts in a note that stand for what the app holds: not those that were ordered before this Runner
 // stored it.
 func (r *Runner) recall(note rotate.Note, store maia.Credentials) {
 	r.noted = map[string]order{}

@@ -152,7 +152,7 @@ func TestNothingOldIsSentAgain(t *testing.T) {
 	}
 }
 
-// TestRestartsAreSentOnce: the SDK repeats none; and what Azure asks to wait is waited.
+// TestRestartsAreSentOnce: the SDK repeats none, and the time that Azure asks to wait is waited.
 func TestRestartsAreSentOnce(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.apps.Inject(wire.Fault{Operation: "revisions/restart/action", Match: func([]byte) bool { return w.maia.Refreshes(agentID) > 0 },
@@ -192,7 +192,7 @@ func TestACallAfterAFailedOneWaitsForNobody(t *testing.T) {
 	})
 }
 
-// TestFree: a lock that another run holds is not, and one that this run holds is.
+// TestFree: the runner is free if this run holds its lock, and not if another does.
 func TestFree(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		mustBeFree := func(runner *containerapp.Runner, want bool) {

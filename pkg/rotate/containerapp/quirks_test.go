@@ -13,8 +13,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// In every way in which Azure may behave the runner is rotated with one refresh and one restart of each revision, or refused with
-// the cause before anything has changed.
+// Under each quirk the runner is rotated with one refresh and one restart of each revision, or is refused with the cause before
+// anything has changed.
 func TestEveryQuirk(t *testing.T) {
 	for _, q := range containerapps.Quirks() {
 		t.Run(q.Name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRolloutsThatAreSlowAreOneRestart(t *testing.T) {
 	}
 }
 
-// TestThreeConnectedRevisionsWithUnknownReferencesAreNotStopped: what a revision shows in place of a reference is not believed.
+// TestThreeConnectedRevisionsWithUnknownReferencesAreNotStopped: a revision may show something else in place of a reference.
 func TestThreeConnectedRevisionsWithUnknownReferencesAreNotStopped(t *testing.T) {
 	inWorld(t, func(spec *containerapps.Spec) { spec.Revisions = []string{"runner--1", "runner--2", "runner--3"} }, func(w *world) {
 		if err := w.apps.Play("capp-references"); err != nil {

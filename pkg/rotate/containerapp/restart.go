@@ -17,7 +17,7 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 		if !r.restartDue || errors.Is(err, lease.ErrOtherRun) {
 			return nil, err
 		}
-		// The runner is down, or will be: it is not to wait for the storage account.
+		// The runner is down, or will be: it must not wait for the storage account.
 		r.log.WarnContext(ctx, "the lock could not be taken; instances are restarted without it", rotate.LogError(err))
 	}
 	if len(r.running()) == 0 {
@@ -52,8 +52,8 @@ func (r *Runner) nothingToRestart() error {
 		WithHint("activate one: az containerapp revision activate; it reads what the store holds when it starts")
 }
 
-// joined is one error that names each that failed. Its kind and its advice are those of the worst: what a person must do comes
-// before what passes by itself.
+// joined is one error that names each that failed. Its kind and its hint are those of the worst: what a person must put right
+// comes before what passes by itself.
 func joined(failed []*rotate.Error, of int) error {
 	switch len(failed) {
 	case 0:

@@ -23,7 +23,7 @@ type revision struct {
 	replicas map[string]replica
 }
 
-// stray is an active revision that has its client secret from elsewhere than the app's template.
+// stray is an active revision that has its client secret from elsewhere than the app's template has.
 type stray struct{ revision, secret string }
 
 // replica is one as last seen.
@@ -86,8 +86,8 @@ func notThere(err error) bool {
 	return errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound
 }
 
-// used reports whether a revision reads the secret. One that does not show its template is taken for one that does, and so is
-// one whose reference names no secret of the app: Azure may show "capp-" and the app's name in its place.
+// used reports whether a revision reads the secret. If it does not show its template, it counts as one that does; likewise if its
+// reference names no secret of the app, for Azure may show "capp-" and the app's name in its place.
 func (v *view) used(template *armappcontainers.Template) bool {
 	return template == nil || len(template.Containers) == 0 ||
 		slices.ContainsFunc(variablesOf(template), func(variable *armappcontainers.EnvironmentVar) bool {
@@ -99,7 +99,7 @@ func (v *view) used(template *armappcontainers.Template) bool {
 // unknown reports whether a reference names no secret of the app: only the app's template shows what it stands for.
 func (v *view) unknown(reference string) bool { return reference != "" && v.find(reference) == nil }
 
-// other is where a revision certainly has its client secret from, if not from the app's secret.
+// other is where a revision has its client secret from, if that is certainly not the app's secret.
 func (v *view) other(template *armappcontainers.Template) string {
 	for _, variable := range variablesOf(template) {
 		reference := value(variable.SecretRef)
@@ -214,7 +214,7 @@ func (r revision) up() bool {
 	return false
 }
 
-// worse is the state of which more is to be said.
+// worse is the worse of two states.
 func worse(a, b rotate.InstanceState) rotate.InstanceState {
 	for _, state := range []rotate.InstanceState{rotate.Failed, rotate.Stopped, rotate.Failing, rotate.Rolling} {
 		if a == state || b == state {
@@ -224,7 +224,8 @@ func worse(a, b rotate.InstanceState) rotate.InstanceState {
 	return rotate.Steady
 }
 
-// startTime is how long a replica is given before Azure's word counts that its revision has failed: it may be of the one before.
+// startTime is how long after a replica's creation Azure's report that its revision has failed does not count: it may be about
+// the replica before it.
 const startTime = 2 * time.Minute
 
 // count is the replicas of a revision, sorted by an order.
@@ -258,7 +259,7 @@ func (r revision) counted(ordered order) (n count) {
 	return n
 }
 
-// minimum is how many replicas a revision is to have.
+// minimumOf is how many replicas a revision is to have.
 func (v *view) minimumOf(found revision) int {
 	if template := found.seen.Template; template != nil && template.Scale != nil {
 		return int(value(template.Scale.MinReplicas))
@@ -273,7 +274,7 @@ func (r revision) failed() bool {
 		value(r.seen.ProvisioningState) == armappcontainers.RevisionProvisioningStateFailed
 }
 
-// unwell reports whether Azure says of a revision something else than that it is well, or on the way to.
+// unwell reports whether Azure says that a revision is neither well nor on the way to be.
 func (r revision) unwell() bool {
 	running := value(r.seen.RunningState)
 	return r.failed() || value(r.seen.HealthState) == armappcontainers.RevisionHealthStateUnhealthy ||
@@ -293,7 +294,7 @@ func (v *view) idle(found revision) bool {
 	return v.minimumOf(found) == 0 && !found.failed()
 }
 
-// stateOf is the state of a revision, with what is to be known of it.
+// stateOf is the state of a revision, with a detail for a person.
 func (r *Runner) stateOf(found revision) (state rotate.InstanceState, detail string) {
 	ordered, was := r.order(found.name)
 	n := found.counted(ordered)

@@ -151,8 +151,8 @@ func (r *Runner) Revisions() []string {
 	return names
 }
 
-// Busy waits until no other run holds the runner's lock, or until the lease has outlasted its time: then its holder renews
-// it, and is alive.
+// Busy waits until no other run holds the runner's lock, or until the lease has been held for longer than it lasts: then its
+// holder has renewed it, and is alive.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
 	defer r.lock.lease.Use()()
 	free, err := r.lock.lease.Await(ctx)
@@ -207,8 +207,8 @@ func (r *Runner) readWishes(ctx context.Context) error {
 }
 
 // readNote reads the note, and whether no other run holds the lock. Once this Runner has changed what the app runs with, the note
-// as last seen will do: a runner that is down is not to wait for the storage account, and nothing is written over a note that was
-// not seen.
+// as last seen is enough: a runner that is down must not wait for the storage account. A note that was not seen is never
+// overwritten.
 func (r *Runner) readNote(ctx context.Context) (note rotate.Note, free bool, err error) {
 	defer r.lock.lease.Use()()
 	if err := failure("read blob "+r.lock.name, actionReadBlob, r.lock.lease.Read(ctx)); err != nil {

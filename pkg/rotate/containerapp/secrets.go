@@ -189,7 +189,8 @@ func (r *Runner) store(ctx context.Context, credentials maia.Credentials) (done 
 	return holds, nil
 }
 
-// forget forgets the restarts so far, the noted one too: they read an older value than the one that is stored now.
+// forget forgets the restarts so far, also the noted one: their replicas have read an older value than the one that is stored
+// now.
 func (r *Runner) forget() {
 	r.restartDue, r.held = true, time.Time{}
 	clear(r.ordered)
@@ -199,9 +200,9 @@ func (r *Runner) forget() {
 	}
 }
 
-// send sends secrets, as a change of the app of which nothing else but the location is named, waits until Azure has carried it
-// out, and lists them again. It reports whether the app then holds them. A list that shows what the one before the change did
-// may lag, and is asked for again for a while.
+// send sends secrets in a change of the app that names nothing else but the location, waits until Azure has carried it out, and
+// lists them again. It reports whether the app then holds them. A list that still shows the secrets from before the change may
+// lag, and is repeated for a while.
 func (r *Runner) send(ctx context.Context, sent []*armappcontainers.Secret) (holds bool, err error) {
 	before := r.seen.secrets
 	if err := r.patch(ctx, armappcontainers.ContainerApp{
@@ -228,14 +229,16 @@ func (r *Runner) send(ctx context.Context, sent []*armappcontainers.Secret) (hol
 	}
 }
 
-// write is a value of the client secret that was written over another, when, and when the app then was changed last.
+// write is a change of the client secret: the value before and after, when it was written, and when the app then was last
+// changed.
 type write struct {
 	secret, over, value string
 	at, modified        time.Time
 }
 
-// remember shows what was written last in place of what it was written over: a list may lag, or go back to a server that does.
-// If the app was changed since, what is shown is another writer's; and after a while what is shown counts.
+// remember shows the value that was written last where a list shows the one before it: a list may lag, or come from another
+// server that does. If the app was changed since, the list shows another writer's value; and after a while the list counts in any
+// case.
 func (r *Runner) remember(ctx context.Context) error {
 	last := r.wrote
 	shown := r.seen.find(last.secret)
@@ -255,7 +258,7 @@ func (r *Runner) remember(ctx context.Context) error {
 	return nil
 }
 
-// lists reports whether the secrets are the same as in another list.
+// lists reports whether the secrets are those of another list.
 func (v *view) lists(other []*armappcontainers.ContainerAppSecret) bool {
 	return slices.EqualFunc(v.secrets, other, func(a, b *armappcontainers.ContainerAppSecret) bool {
 		return value(a.Name) == value(b.Name) && value(a.Value) == value(b.Value) &&

@@ -10,14 +10,14 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// The tag of an app that is to be found in its resource group.
+// The tag by which an app is found in its resource group.
 const (
 	Tag      = "maia-rotate"
 	TagValue = "enabled"
 )
 
-// Tagged are the resource IDs of the apps in a resource group that have the tag, as Azure lists them. Of the Config only
-// Credential and Client count.
+// Tagged are the resource IDs of the apps in a resource group that have the tag, as Azure lists them. It uses only Credential and
+// Client of the Config.
 func Tagged(ctx context.Context, config Config, resourceGroup string) ([]string, error) {
 	id, err := arm.ParseResourceID(resourceGroup)
 	if err != nil || !strings.EqualFold(id.ResourceType.String(), arm.ResourceGroupResourceType.String()) {

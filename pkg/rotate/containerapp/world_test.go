@@ -47,7 +47,7 @@ type world struct {
 	connectTimeout time.Duration                              // of the policy; 0: the default one
 }
 
-// inWorld is a test in a bubble, in which the runner's app is another than usual.
+// inWorld runs a test in a bubble, with a changed app of the runner.
 func inWorld(t *testing.T, change func(*containerapps.Spec), test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, containerapps.Options{}, change)
@@ -149,7 +149,7 @@ func (w *world) discover(change ...func(*containerapp.Config)) (*containerapp.Ru
 	return containerapp.Discover(w.t.Context(), w.config(change...))
 }
 
-// runner is one that must be there.
+// runner is a discovered runner, which must be there.
 func (w *world) runner() *containerapp.Runner {
 	w.t.Helper()
 	runner, err := w.discover()
@@ -275,12 +275,11 @@ func credentials(secret string) maia.Credentials {
 	return maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(secret)}
 }
 
-// before has something done before every call of an operation.
+// before does something before every call of an operation.
 func before(operation string, do func()) wire.Fault {
 	return wire.Fault{Operation: operation, Before: do}
 }
 
-// changes is a Match for changes of the secrets.
 func changes(raw []byte) bool { return bytes.Contains(raw, []byte(`"secrets"`)) }
 
 // mustHaveOnly reads JSON that has no other members than those of a struct.
@@ -293,13 +292,12 @@ func mustHaveOnly(t *testing.T, text string, into any) {
 	}
 }
 
-// altered has answers arrive otherwise than they were given.
+// altered changes answers on their way.
 type altered struct {
 	http.RoundTripper
 	w *world
 }
 
-// RoundTrip implements http.RoundTripper.
 func (a altered) RoundTrip(request *http.Request) (*http.Response, error) {
 	a.w.mu.Lock()
 	intercept := a.w.intercept
@@ -316,7 +314,7 @@ func (a altered) RoundTrip(request *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// items has every item of a list be altered: of the revisions ("GET app revisions"), or of the replicas.
+// items changes every item of a list: of the revisions ("GET app revisions"), or of the replicas.
 func items(list string, change func(item map[string]any)) func(*http.Request, *http.Response) {
 	return func(request *http.Request, answer *http.Response) {
 		if nameOf(request) != list || answer.StatusCode != http.StatusOK {

@@ -35,9 +35,8 @@ func TestConformance(t *testing.T) {
 // readLag is how long reads of the labels and of new versions lag behind writes.
 const readLag = 900 * time.Millisecond
 
-// awsPlatform is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside
-// of a rotation by Secrets Manager. What is foreign stays: a label, other keys of the document, another
-// service with its own secret.
+// awsPlatform is a runner in the emulated AWS: two services on one secret, one of which is rolled back when it fails, outside of
+// a rotation by Secrets Manager. What is foreign stays: a label, other keys of the document, another service with its own secret.
 type awsPlatform struct {
 	t        *testing.T
 	setup    rotatetest.Setup
@@ -189,7 +188,6 @@ func (h *awsPlatform) stop(task ecsemulator.Task) {
 	}
 }
 
-// Runner implements rotatetest.Platform.
 func (h *awsPlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	operation := func(request *http.Request) string {
 		_, operation, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
@@ -216,7 +214,6 @@ func (h *awsPlatform) document() string {
 	return value
 }
 
-// Stored implements rotatetest.Platform.
 func (h *awsPlatform) Stored() maia.Credentials {
 	document := gjson.Parse(h.document())
 	return maia.Credentials{ClientID: document.Get("client_id").String(), ClientSecret: maia.NewSecret(document.Get("client_secret").String())}
@@ -234,14 +231,12 @@ func (h *awsPlatform) Wish(wishes rotate.Wishes) error {
 	return ecs.SaveHold(h.t.Context(), h.direct, h.arn, wishes.Held)
 }
 
-// Replace implements rotatetest.Platform.
 func (h *awsPlatform) Replace() {
 	for _, name := range runnerServices {
 		h.services.Deploy("matillion", name)
 	}
 }
 
-// BreakRestarts implements rotatetest.Platform.
 func (h *awsPlatform) BreakRestarts(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -250,7 +245,6 @@ func (h *awsPlatform) BreakRestarts(n int) {
 	}
 }
 
-// Kept implements rotatetest.Platform.
 func (h *awsPlatform) Kept() string {
 	var text strings.Builder
 	for _, version := range h.secrets.Versions(h.arn) {
@@ -262,7 +256,6 @@ func (h *awsPlatform) Kept() string {
 	return text.String()
 }
 
-// Foreign implements rotatetest.Platform.
 func (h *awsPlatform) Foreign() string {
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.ReplaceAll(h.document(), h.Stored().ClientSecret.Reveal(), "…"))

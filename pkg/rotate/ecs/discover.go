@@ -20,7 +20,7 @@ const (
 	envRegion       = "MATILLION_REGION"
 )
 
-// Config says where the services of a secret are, and what a runner may do with it.
+// Config says where the services of a secret are, and how the runner works.
 type Config struct {
 	SecretARN string
 	Clusters  []string     // names or ARNs: all their services are read
@@ -175,7 +175,7 @@ func (s *Services) usersIn(described types.Service, ref ServiceRef, secretARN st
 	return found, nil
 }
 
-// usage is what the containers of a service have to do with a secret.
+// usage is how the containers of a service use a secret.
 type usage struct {
 	users     []user
 	elsewhere []string // IDs of agents whose secret is another
@@ -226,8 +226,8 @@ func findServices(ctx context.Context, api ecsAPI, config Config) ([]types.Servi
 	return found, nil
 }
 
-// usesSecret reports whether the container takes a variable from the secret, and refuses one that a rotation would not
-// reach, or whose client ID and client secret would not fit together after it.
+// usesSecret reports whether the container takes a variable from the secret. It is an error if a rotation would not reach the
+// container, or if its client ID and client secret would not fit together afterwards.
 func usesSecret(container types.ContainerDefinition, secretARN string) (bool, error) {
 	uses, elsewhere := false, ""
 	for _, variable := range container.Secrets {
@@ -284,7 +284,8 @@ func checkController(ref ServiceRef, described types.Service) error {
 	return nil
 }
 
-// identify finds which agent the secret belongs to: exactly one, which is named by no service of another secret.
+// identify finds the one agent to which the secret belongs. It is an error if there are several, or if a service of another
+// secret names the same agent.
 func (r *Runner) identify(users []user, others map[string]ServiceRef) error {
 	for _, user := range users {
 		switch {

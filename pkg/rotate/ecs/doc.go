@@ -14,10 +14,9 @@
 //
 // # The note
 //
-// AWS advises against calls that change a secret while it rotates. Staging labels of our own are the least that
-// survives a crash together with the secret, and need no right that a rotation does not need anyway. A secret can have 20
-// labels of 256 characters; of these there are seven at rest, and a few more while they change or where more than ten services
-// are restarted:
+// AWS advises against calls that change a secret while it rotates. Staging labels of our own are the least that survives a crash
+// together with the secret, and need no right that a rotation does not need anyway. A secret can have 20 labels of 256
+// characters; of these there are seven at rest, and a few more while they change or where more than ten services are restarted:
 //
 //	maia-rotate/agent/AGENT             the rest is about this agent
 //	maia-rotate/applied/FINGERPRINT/TIME

@@ -40,7 +40,7 @@ type cloud struct {
 	arn        string
 }
 
-// nobody is a function that cannot be called.
+// nobody is a rotation function that cannot be called.
 func nobody(context.Context, string, []byte) error { return errors.New("nobody is there") }
 
 func newCloud(t *testing.T, options ...smemulator.Options) *cloud {
@@ -388,7 +388,7 @@ func TestPromise8OfTwoRunsAtMostOnePauses(t *testing.T) {
 	})
 }
 
-// Two runs have noted a pause, one of them without learning that it did: what it then takes off is its own.
+// Two runs have noted a pause, one of them without learning that it did. When that one removes a pause, it is its own.
 func TestPromise8ThePauseOfAnotherRunStaysInTheNote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
@@ -460,7 +460,7 @@ func TestStoreOutsideOfARotation(t *testing.T) {
 	})
 }
 
-func TestClocksTellWhatInstancesRead(t *testing.T) {
+func TestClocksShowWhatInstancesRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
 		time.Sleep(time.Hour)

@@ -25,8 +25,8 @@ type callError struct {
 func (e *callError) Error() string { return e.text }
 func (e *callError) Unwrap() error { return e.err }
 
-// Failure gives an error of an AWS call its kind and names the operation and the resource. What AWS or its SDK say is repeated
-// without the secrets that the call may have held, on one line, and not at length.
+// Failure gives an error of an AWS call its kind, and names the operation and the resource. It quotes what AWS or its SDK says on
+// one line, shortened, and without the secrets that the call may have held.
 func Failure(operation, resource string, err error, secrets ...maia.Secret) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -38,8 +38,8 @@ func Failure(operation, resource string, err error, secrets ...maia.Secret) erro
 	return typed
 }
 
-// ErrorText is what AWS said of an error, "CODE: message", or the SDK if AWS did not answer: on one line, not at length, and without
-// these secrets. An answer that cannot be understood is not quoted: it may be the value of a secret.
+// ErrorText is what AWS said of an error, "CODE: message", or the SDK if AWS did not answer: on one line, shortened, and without
+// these secrets. An answer that cannot be understood is not quoted, for it may be the value of a secret.
 func ErrorText(err error, secrets ...maia.Secret) string {
 	var api smithy.APIError
 	var malformed *smithy.DeserializationError
@@ -52,7 +52,7 @@ func ErrorText(err error, secrets ...maia.Secret) string {
 	return redact(err.Error(), secrets)
 }
 
-// cause is what is behind an error of AWS, and what to do about it.
+// cause is why AWS has answered an error, and what to do about it.
 type cause struct {
 	kind rotate.Kind
 	hint string
@@ -131,7 +131,7 @@ func hasCode(err error, code string) bool {
 	return errors.As(err, &api) && api.ErrorCode() == code
 }
 
-// join makes one error of those of several services; its kind is that of what a person must put right, if one is.
+// join makes one error of those of several services. Its kind is that of one which a person must put right, if there is one.
 func join(failed []error) error {
 	if len(failed) < 2 {
 		return errors.Join(failed...)
@@ -159,7 +159,7 @@ func redact(text string, secrets []maia.Secret) string {
 	return printable(maia.Redact(printable(text, 0), secrets...), maxFailure)
 }
 
-// printable drops control and invisible characters, and what is beyond a number of characters; 0 is no limit.
+// printable drops control and invisible characters, and all characters after so many; 0 is no limit.
 func printable(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

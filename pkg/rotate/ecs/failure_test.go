@@ -13,7 +13,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// One code has several causes: kind and advice are the cause's.
+// One code has several causes; kind and hint follow from the cause.
 func TestErrorsOfAWSByTheirCause(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:KMS-runner-AbCdEf"
 	const key = "allow the function's role kms:Decrypt and kms:GenerateDataKey"
@@ -134,7 +134,7 @@ func TestErrorsOfSeveralServicesAreOne(t *testing.T) {
 	}
 }
 
-// Whoever may move labels may put anything into ours.
+// Whoever may move labels may write anything into ours.
 func TestLabelsWithoutFieldsAreNoPauses(t *testing.T) {
 	pause := &rotate.OwnPause{By: "0123abcd"}
 	for _, label := range []string{"maia-rotate/paused", "maia-rotate/pausing", "maia-rotate/paused/", "maia-rotate", "maia-rotate/", ""} {

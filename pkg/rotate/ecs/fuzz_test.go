@@ -14,10 +14,10 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// fuzzSecret is in the samples where the secret is, so that a search finds it in what must not hold it.
+// fuzzSecret is the secret in the samples, so that a search finds it where it must not be.
 const fuzzSecret = "Zq8wN3tVb6Rk1YxLm5Hs0Dj2"
 
-// object is the top of a JSON object, key by key, as encoding/json reads it: another reader than the one that is tested.
+// object is the top of a JSON object, key by key, as encoding/json reads it, which is not the reader that is tested.
 func object(t *testing.T, text string) (keys []string, values map[string]json.RawMessage) {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))
@@ -39,8 +39,8 @@ func object(t *testing.T, text string) (keys []string, values map[string]json.Ra
 	return keys, values
 }
 
-// FuzzDocument: a document that is accepted gives the credentials that are in it, and takes another client_secret, with
-// every other byte the same. One that is not is a Configuration error without anything of it.
+// FuzzDocument: a document gives the credentials that are in it, and takes another client_secret without a change of any other
+// byte; or it is a Configuration error that quotes nothing of it.
 func FuzzDocument(f *testing.F) {
 	for _, sample := range []string{
 		`{"client_id":"c","client_secret":"` + fuzzSecret + `"}`,
@@ -64,7 +64,7 @@ func FuzzDocument(f *testing.F) {
 		}
 		keys, values := object(t, text)
 		var id, secret string
-		if json.Unmarshal(values[keyClientID], &id) != nil || json.Unmarshal(values[keyClientSecret], &secret) != nil {
+		if json.Unmarshal(values["client_id"], &id) != nil || json.Unmarshal(values[keyClientSecret], &secret) != nil {
 			t.Fatalf("accepted without the two")
 		}
 		held := document.Credentials()
@@ -110,7 +110,8 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// FuzzNoteOfLabels: whatever labels a secret has, what is read of them is what is written and read again, in few enough labels.
+// FuzzNoteOfLabels: whatever labels a secret has, the note read from them is the same when it is written and read again, in few
+// enough labels.
 func FuzzNoteOfLabels(f *testing.F) {
 	f.Add("AWSCURRENT maia-rotate/applied/0123456789ab/20260301T100000.000Z "+
 		"maia-rotate/rotated/ab0123456789/0123456789ab/20260301T095900.123Z", "q3k5")
@@ -137,7 +138,7 @@ func FuzzNoteOfLabels(f *testing.F) {
 	})
 }
 
-// FuzzLabelsOfNote: a note of what Maia and the clock say is read as it was written.
+// FuzzLabelsOfNote: a note with what Maia and the clock may say is read as it was written.
 func FuzzLabelsOfNote(f *testing.F) {
 	f.Add("0123456789ab", int64(1_772_000_000_123), "2026-03-01T12:00:00.5+02:00", "q3k5", byte(31))
 	f.Add("none", int64(0), "9999-12-31T23:59:59-01:00", "a", byte(9))
@@ -174,8 +175,8 @@ func FuzzLabelsOfNote(f *testing.F) {
 // sayable reports whether a time has a year of four digits in every time zone.
 func sayable(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 
-// FuzzValueFrom: what a task definition refers to is put together again as it was, and is the secret if and only if the ARN
-// is, with its six characters or without.
+// FuzzValueFrom: a reference of a task definition is put together again as it was, and names the secret if and only if its ARN
+// does, with the six characters or without.
 func FuzzValueFrom(f *testing.F) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:matillion-oauth-credentials-AbCdEf"
 	for _, sample := range []string{arn, arn + ":client_secret::", arn[:len(arn)-7] + ":k:AWSCURRENT:", arn + ":a:b:c:d",

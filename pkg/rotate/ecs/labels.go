@@ -26,9 +26,9 @@ const (
 	labelNext = labelPrefix + "next"
 )
 
-// noteOf reads the note from labels. Where a crash left two of one kind the newer counts; of several intents the one of
-// the run named by own, else the newest; of two pauses of one second the one that is not confirmed, for it may have
-// come after the other.
+// noteOf reads the note from labels. After a crash there may be two of one kind: the newer counts. Of several intents that of the
+// run named by own counts, else the newest. Of two pauses of the same second the one that is not confirmed counts, for it may be
+// the later one.
 func noteOf(labels []string, own string) rotate.Note {
 	var note rotate.Note
 	var applied, rotated, adopted time.Time
@@ -53,7 +53,7 @@ func noteOf(labels []string, own string) rotate.Note {
 				note.Intent = found
 			}
 		case kind == "pausing" && len(fields) == 2:
-			// A process may end between the confirmation and the removal of this label: of one run the confirmation counts.
+			// A process may end before it has removed this label: of one run the confirmation counts.
 			if paused := note.Paused; paused == nil || times[0].After(paused.At) || times[0].Equal(paused.At) && paused.By != fields[1] {
 				note.Paused = &rotate.OwnPause{At: times[0], By: fields[1]}
 			}
@@ -78,8 +78,8 @@ func noteOf(labels []string, own string) rotate.Note {
 	return note
 }
 
-// confirms reports whether a pause that Maia has reported counts more than another that was noted: it is newer, or of the same run
-// and moment.
+// confirms reports whether a pause that Maia has reported counts more than another noted one: it is newer, or of the same run and
+// moment.
 func confirms(found, noted *rotate.OwnPause) bool {
 	switch {
 	case !found.At.Equal(noted.At):
@@ -163,8 +163,8 @@ func splitLabel(label string) (kind string, fields []string) {
 	return parts[0], parts[1:]
 }
 
-// isPauseOfAnother reports whether a label notes another pause than the one that counts: it is another run's, or counts when this
-// one is off. A pause that was taken over is the same.
+// isPauseOfAnother reports whether a label notes another pause than the one that counts: another run's, or one that counts when
+// this one is removed. A pause that was taken over is the same one.
 func isPauseOfAnother(label string, counts *rotate.OwnPause) bool {
 	kind, fields := splitLabel(label)
 	return (kind == "pausing" || kind == "paused") && len(fields) > 0 && counts != nil && fields[len(fields)-1] != counts.By &&

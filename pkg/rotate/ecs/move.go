@@ -9,8 +9,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// CanMove refuses services that a new deployment could not replace, as last described: a runner that was refreshed would stay
-// down until a person changes their deployment configuration.
+// CanMove refuses services whose tasks ECS could not replace, as last described: after a refresh the runner would stay down until
+// a person changes their deployment configuration.
 func (r *Runner) CanMove() error {
 	for _, service := range r.active() {
 		if err := service.canMove(); err != nil {
@@ -20,8 +20,8 @@ func (r *Runner) CanMove() error {
 	return nil
 }
 
-// canMove refuses a deployment configuration by which ECS may neither start a task of a new deployment nor stop one of the old
-// (DeploymentConfiguration in the API reference of ECS), and strategies that do more than to replace tasks.
+// canMove refuses a deployment configuration with which ECS may neither start a task of a new deployment nor stop one of the old
+// (DeploymentConfiguration in the API reference of ECS), and strategies that do more than replace tasks.
 func (s *service) canMove() error {
 	config := s.seen.DeploymentConfiguration
 	if config == nil || s.seen.DesiredCount == 0 {

@@ -14,8 +14,8 @@ import (
 const (
 	// ordersLag is how long DescribeServices may show a service as it was before UpdateService.
 	ordersLag = 2 * time.Minute
-	// orderMargin is how much later than a noted order a deployment must be to be newer for certain: the note has the time of
-	// the function's clock, the deployment that of ECS.
+	// orderMargin is how much later than a noted order a deployment must be to be certainly newer: the note has the time of the
+	// function's clock, the deployment that of ECS.
 	orderMargin = 5 * time.Second
 )
 
@@ -90,8 +90,8 @@ func (o orders) lags(s *service) bool {
 	return ok && !o.covers(s) && s.deployment(ordered.id) == nil && time.Now().Before(ordered.lagUntil)
 }
 
-// failed reports whether ECS has given the restart of a service up and nothing newer has come: a rollback that is a newer
-// deployment reads the secret when it starts, like any other.
+// failed reports whether ECS has given up the restart of a service and nothing newer has come. A rollback that is a newer
+// deployment counts like any other: its tasks read the secret when they start.
 func (o orders) failed(s *service) bool {
 	ordered, ok := o.of(s)
 	if !ok {

@@ -82,7 +82,7 @@ func TestAnOrderIsKnownToALaterProcess(t *testing.T) {
 		if got := c.updates(); got != 2 {
 			t.Errorf("%d restarts were ordered, want one of each service", got)
 		}
-		// Who still asks for a restart has given up the one that was ordered long ago.
+		// A caller that still asks for a restart has given up the one that was ordered long ago.
 		time.Sleep(40 * time.Minute)
 		later, _ := c.runner()
 		if _, err := later.Restart(t.Context()); err != nil || c.updates() != 4 {

@@ -33,10 +33,10 @@ type Runner struct {
 
 var _ rotate.Runner = (*Runner)(nil)
 
-// wedged is how old an order is with whose tasks a runner that is not connected may be restarted.
+// wedged is the age of an order from which on its tasks may be restarted once more, if the runner is still not connected.
 const wedged = time.Hour
 
-// labelLag is how long a read of the labels may lag: two runs at once see each other's intents and pauses after that.
+// labelLag is how long a read of the labels may lag: after it, two concurrent runs see each other's intents and pauses.
 const labelLag = 3 * time.Second
 
 // AgentID is what the task definition's AGENT_ID says.
@@ -144,8 +144,8 @@ func (r *Runner) describeServices(ctx context.Context) error {
 	return nil
 }
 
-// instances sums the services up: as bad as the worst of them. One that is scaled to zero counts only if all are: it reads
-// what is stored when it starts.
+// instances sums the services up: it is as bad as the worst of them. A service that is scaled to zero counts only if all are: it
+// reads what is stored when it starts.
 func (r *Runner) instances(current version) rotate.Instances {
 	states := []rotate.InstanceState{rotate.Steady, rotate.Short, rotate.Rolling, rotate.Failing, rotate.Failed, rotate.Stopped}
 	reads := []rotate.ReadState{rotate.ReadCurrent, rotate.ReadUnknown, rotate.ReadOlder}
@@ -232,9 +232,9 @@ func (r *Runner) largestOrder() rotate.Order {
 	return order
 }
 
-// SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash between
-// leaves both. An intent, and that the runner is about to be paused, stands only if a read after it was written shows no
-// other that was not there before.
+// SaveNote implements [rotate.Runner]: new labels are attached before old ones are removed, so that a crash in between leaves
+// both. An intent, or that the runner is about to be paused, stands only if a read after the write shows no other that was not
+// there before.
 func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	before := r.secret.ours()
 	wanted := labelsOf(note, before)
@@ -312,7 +312,8 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 		return r.secret.move(ctx, awsCurrent, r.secret.labels[awsPending])
 	}
 	if r.vacant != "" && r.ours(credentials) {
-		// What the refresh of a rotation made is that rotation's: were it stored elsewhere, its createSecret would refresh again.
+		// The outcome of a rotation's refresh is stored in that rotation: if it were stored elsewhere, createSecret would refresh
+		// again.
 		if err := r.secret.put(ctx, r.vacant, awsPending, document); err != nil {
 			return err
 		}
@@ -356,9 +357,9 @@ func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	return slices.Compact(ids), join(failed)
 }
 
-// owed are the services that are to be restarted: those without an order that stands, or whose deployment ECS has given up; if there are
-// none, those that an earlier process ordered long ago, and of these the failing ones if there are any. ECS itself starts tasks anew that
-// fail: an order that is younger may yet come up.
+// owed are the services to restart: those without an order that stands, or whose deployment ECS has given up. If there are none:
+// those that an earlier process ordered long ago, and of these the failing ones if there are any. Younger orders may yet come up,
+// as ECS itself starts failed tasks anew.
 func (r *Runner) owed() []*service {
 	var owed, failing, old []*service
 	for _, service := range r.active() {
@@ -391,13 +392,13 @@ func (r *Runner) HasValue() bool {
 	return ok
 }
 
-// deadAfter is how long after it was made a pending value that Maia does not accept counts as nobody's any more: no
-// invocation of a rotation lives that long.
+// deadAfter is the age from which on a pending value that Maia does not accept is taken for a leftover: no invocation of a
+// rotation lives that long.
 const deadAfter = 15 * time.Minute
 
-// ClearDead takes AWSPENDING off a version whose value is not AWSCURRENT's, outside of a rotation whose run has just seen
-// that AWSCURRENT holds what Maia does. Such a value can be neither used nor replaced, and while it is pending Secrets
-// Manager begins no new rotation. It reports whether there was one.
+// ClearDead removes AWSPENDING from a version whose value is not AWSCURRENT's. It is called outside of a rotation, by a run that
+// has just seen that AWSCURRENT holds what Maia does. Such a value can be neither used nor replaced, and Secrets Manager begins
+// no new rotation while it is pending. ClearDead reports whether there was one.
 func (r *Runner) ClearDead(ctx context.Context) (bool, error) {
 	id, current := r.secret.labels[awsPending], r.secret.labels[awsCurrent]
 	pending, read := r.secret.versions[id]
@@ -413,8 +414,8 @@ func (r *Runner) CurrentSince() time.Time {
 	return r.secret.versions[r.secret.labels[awsCurrent]].created
 }
 
-// Abandon takes AWSPENDING off the version of this rotation, whose value Maia no longer accepts, so that the next
-// rotation can begin. It does nothing where that is not so.
+// Abandon removes AWSPENDING from the version of this rotation if Maia no longer accepts its value, so that the next rotation can
+// begin.
 func (r *Runner) Abandon(ctx context.Context) error {
 	if r.secret.labels[awsPending] != r.config.Token || r.Promoted() {
 		return nil

@@ -43,7 +43,7 @@ type version struct {
 	created time.Time
 }
 
-// pendingReads are the waits between tries to read a pending version that must have a value: reads can lag a write.
+// pendingReads are the waits between tries to read a pending version that must have a value, for reads may lag.
 var pendingReads = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}
 
 // describe reads the labels. Our own changes count at once, even where a read lags.
@@ -161,7 +161,7 @@ func (s *secret) put(ctx context.Context, token, stage string, document Document
 	}
 	_, err := s.api.PutSecretValue(ctx, in)
 	if hasCode(err, "ResourceExistsException") {
-		// An earlier try may have come through with these bytes; with others the version is frozen.
+		// An earlier try may have stored these bytes already. If it stored others, the version cannot be changed any more.
 		held, ok, readErr := s.readWritten(ctx, token, stage)
 		if readErr == nil && ok && !held.Equal(document.Secret) {
 			return rotate.Errorf(rotate.Vendor, "version %s of secret %s holds another value already", token, s.arn).
@@ -179,9 +179,9 @@ func (s *secret) put(ctx context.Context, token, stage string, document Document
 	return nil
 }
 
-// putCurrent makes a document AWSCURRENT outside of a rotation: under a label of ours first, and only if AWSCURRENT is where it
-// was then moved to it, so that what another writer stores meanwhile is not overwritten. An earlier try that was cut off in between
-// has left its version under the label.
+// putCurrent makes a document AWSCURRENT outside of a rotation: it puts the document under a label of ours, and moves AWSCURRENT
+// to it only from where it was seen, so that it overwrites nothing that another writer stores meanwhile. An earlier try that was
+// cut off has left its version under the label.
 func (s *secret) putCurrent(ctx context.Context, token string, document Document) error {
 	if left, labelled := s.labels[labelNext]; labelled && left != s.labels[awsCurrent] {
 		if held, ok, err := s.read(ctx, left, labelNext); err == nil && ok && held.Equal(document.Secret) {
@@ -247,7 +247,6 @@ func (s *secret) remove(ctx context.Context, label string) error {
 	return nil
 }
 
-// ours lists our labels.
 func (s *secret) ours() []string {
 	var labels []string
 	for label := range maps.Keys(s.labels) {

@@ -37,8 +37,8 @@ type service struct {
 	order *order        // what this process ordered; nil if nothing, or something else was stored since
 }
 
-// active reports whether ECS keeps tasks of the service running, and takes orders for it. One that was deleted is DRAINING, and
-// can be described as INACTIVE for a while.
+// active reports whether ECS keeps tasks of the service running, and takes orders for it. A deleted service is DRAINING, and for
+// a while INACTIVE.
 func active(described types.Service) bool {
 	status := aws.ToString(described.Status)
 	return status == "" || status == "ACTIVE"
@@ -172,11 +172,11 @@ func (s *service) restart(ctx context.Context, api ecsAPI, reads maia.Fingerprin
 	return nil
 }
 
-// updateTimeout is how long an answer of UpdateService may take. One that is not waited for is asked for again, and each time ECS orders
-// another deployment.
+// updateTimeout is how long an answer of UpdateService may take. An unanswered call is repeated, and each time ECS orders another
+// deployment.
 const updateTimeout = 30 * time.Second
 
-// patient has a client wait for an answer longer than for others.
+// patient has a client wait longer for this answer than for others.
 func patient(options *awsecs.Options) {
 	if client, ok := options.HTTPClient.(*awshttp.BuildableClient); ok {
 		options.HTTPClient = client.WithTimeout(updateTimeout)

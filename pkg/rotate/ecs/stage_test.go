@@ -92,8 +92,8 @@ func TestStageThenFinish(t *testing.T) {
 	})
 }
 
-// A rotation's refresh was carried out and its process killed; a healing run stores what it made. Were it not that rotation's
-// value, its createSecret would refresh once more.
+// A rotation's process was killed after its refresh, and a healing run stores the outcome. It must be stored as that rotation's
+// value: otherwise its createSecret would refresh once more.
 func TestPromise2WhatARotationMadeIsStoredAsItsValue(t *testing.T) {
 	for name, test := range map[string]struct {
 		over     maia.Fingerprint

@@ -82,7 +82,7 @@ func TestAStoreThatWasCutOffIsGoneOnWith(t *testing.T) {
 	})
 }
 
-// A move whose answer is lost and which the SDK repeats has come through.
+// A move whose answer is lost, and which the SDK repeats, is a success.
 func TestAMoveThatHasComeThroughIsASuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)

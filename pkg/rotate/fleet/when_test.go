@@ -65,7 +65,7 @@ func TestRequestsAndHolds(t *testing.T) {
 	})
 }
 
-// A hold that comes after the call has looked at the runner is no failure either.
+// A hold that comes after the call has read the runner is no failure either.
 func TestAHoldThatComesDuringACall(t *testing.T) {
 	in(t, func(t *testing.T) {
 		p := newPlace(t, 1)

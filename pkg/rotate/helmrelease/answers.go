@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// lastAnswer returns an answer that asks for another try later than there is time for. The client would wait until its time is over,
+// lastAnswer returns an answer that asks for another try at a time after the deadline. The client would wait until the deadline,
 // and its error would not say what was answered.
 type lastAnswer struct{ next http.RoundTripper }
 
-// RoundTrip implements http.RoundTripper.
 func (l lastAnswer) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.next.RoundTrip(request)
 	if err != nil {

@@ -65,8 +65,8 @@ func (r *Runner) Check(ctx context.Context) error {
 	return r.dryRun(ctx, trial, objects)
 }
 
-// objects are those of a manifest as Helm finds them: each in its own namespace, or in none. What is done with them is done
-// by the rehearsal, without effect.
+// objects are those of a manifest as Helm finds them: each in its own namespace, or in none. They are bound to the rehearsal, so
+// that what is done with them has no effect.
 func (r *Runner) objects(trial *rehearsal, manifest string) (kube.ResourceList, error) {
 	objects, err := trial.helm.Build(strings.NewReader(manifest), false)
 	if meta.IsNoMatchError(err) {
@@ -86,7 +86,7 @@ func (r *Runner) checkObjects(ctx context.Context, objects kube.ResourceList) er
 			return err
 		}
 		name := nameOf(one)
-		// Not the object's own Get, which would put the live object in the place of what the release says.
+		// Not by the object's own Get, which would replace what the release says with the live object.
 		if _, err := resource.NewHelper(one.Client, one.Mapping).Get(one.Namespace, one.Name); apierrors.IsNotFound(err) {
 			return rotate.Errorf(rotate.Configuration, "%s of release %s is gone from the cluster", name, r.config.Release).
 				WithHint("bring it back with helm upgrade --reuse-values; if it is not wanted, have the chart leave it out")
@@ -106,7 +106,7 @@ func nameOf(object *resource.Info) string {
 	return name
 }
 
-// checkOtherReaders refuses what reads the Secret and would not be restarted.
+// checkOtherReaders refuses a release in which something reads the Secret and would not be restarted.
 func (r *Runner) checkOtherReaders() error {
 	for _, one := range r.seen.manifest {
 		if !slices.Contains([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}, one.Kind) {
@@ -143,7 +143,8 @@ func (r *Runner) dryRunPatches(ctx context.Context) error {
 	return nil
 }
 
-// dryRunFailure is of what would fail without a dry run too: what the cluster or the chart says is to be put right.
+// dryRunFailure is the error of a dry run. The rotation itself would fail likewise, so what the cluster or the chart says must be
+// put right.
 func (r *Runner) dryRunFailure(what string, err error) error {
 	failed := r.failure(what, err)
 	var typed *rotate.Error
@@ -211,7 +212,7 @@ func (r *Runner) checkRights(ctx context.Context, objects kube.ResourceList) err
 	return nil
 }
 
-// secretHolding is the Secret of the manifest whose client_secret is this one; empty if there is none.
+// secretHolding is the name of the Secret in the manifest whose client_secret is this one; empty if there is none.
 func (m manifest) secretHolding(secret maia.Secret) (string, error) {
 	deployments, err := all[appsv1.Deployment](m, "Deployment")
 	if err != nil {

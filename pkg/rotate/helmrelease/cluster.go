@@ -54,20 +54,17 @@ func newCluster(config *rest.Config, namespace string, fence *fence) (*cluster, 
 // ToRESTConfig implements genericclioptions.RESTClientGetter. Its callers change what they get.
 func (c *cluster) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(c.config), nil }
 
-// ToDiscoveryClient implements genericclioptions.RESTClientGetter.
 func (c *cluster) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
 	return c.discovery, nil
 }
 
-// ToRESTMapper implements genericclioptions.RESTClientGetter.
 func (c *cluster) ToRESTMapper() (meta.RESTMapper, error) { return c.mapper, nil }
 
-// ToRawKubeConfigLoader implements genericclioptions.RESTClientGetter.
 func (c *cluster) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	return clientcmd.NewDefaultClientConfig(*api.NewConfig(), &clientcmd.ConfigOverrides{Context: api.Context{Namespace: c.namespace}})
 }
 
-// helm is the configuration of Helm's actions. What Helm would log may quote what it renders: it logs nothing.
+// helm is the configuration of Helm's actions. It logs nothing, for Helm's log may quote what it renders.
 func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	silent := func(string, ...any) {}
 	client := kube.New(c)
@@ -79,8 +76,8 @@ func (c *cluster) helm(clients *kubernetes.Clientset) *action.Configuration {
 	return &action.Configuration{RESTClientGetter: c, KubeClient: client, Releases: stored, Log: silent}
 }
 
-// rehearsal is a client of Helm's without effect: it lets reads through, and patches as dry runs, which the server tries and
-// does not keep; nothing else. The objects that it builds are bound to it.
+// rehearsal is a client of Helm's without effect. It lets only reads through, and patches as dry runs, which the server tries and
+// does not keep. The objects that it builds are bound to it.
 type rehearsal struct {
 	helm *kube.Client
 	lost error // of the last call that got no answer; Helm makes a text of it
@@ -100,7 +97,6 @@ type withoutEffect struct {
 	next      http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (w withoutEffect) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch request.Method {
 	case http.MethodGet:

@@ -123,7 +123,7 @@ func (r *rig) run(ctx context.Context, mode rotate.Mode, connect time.Duration, 
 	return rotator.Run(ctx, runner, mode)
 }
 
-// healed is a healing that must go well, and find something to do; the release then fits together.
+// healed heals, which must succeed and find something to do; the release then fits together.
 func (r *rig) healed() {
 	r.t.Helper()
 	if report, err := r.run(r.t.Context(), rotate.Heal, time.Minute); err != nil || report.Outcome != rotate.Healed {
@@ -142,7 +142,7 @@ func (r *rig) whole() {
 	}
 }
 
-// rotated is a rotation that must go well.
+// rotated rotates, which must succeed.
 func (r *rig) rotated() {
 	r.t.Helper()
 	r.connect()
@@ -181,7 +181,7 @@ func (r *rig) state() string {
 	return text.String()
 }
 
-// refused is a rotation that must be refused before anything is changed, with all of these words.
+// refused rotates, which must be refused before anything is changed, with all of these words.
 func (r *rig) refused(kind rotate.Kind, words []string, change ...func(*helmrelease.Config)) {
 	r.t.Helper()
 	before := r.state()

@@ -127,8 +127,8 @@ func TestRolloutRestartAtTheRefresh(t *testing.T) {
 	}
 }
 
-// TestUpgradeAtTheRefresh has an operator upgrade the release, with another chart, in the moment before the secret is
-// revoked: it is gone on from there.
+// TestUpgradeAtTheRefresh has an operator upgrade the release, with another chart, in the moment before the secret is revoked:
+// the rotation goes on from that revision.
 func TestUpgradeAtTheRefresh(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -160,9 +160,9 @@ func TestUpgradeAtTheRefresh(t *testing.T) {
 	}
 }
 
-// TestObjectThatGoesAtTheRefresh has an operator delete an object of the release in the moment before the secret is revoked: the
-// upgrade cannot be done until it is back, which is said, when the runner is. The upgrade that brings the object back puts the revoked
-// secret back as well, which is seen.
+// TestObjectThatGoesAtTheRefresh has an operator delete an object of the release in the moment before the secret is revoked. The
+// runner comes back, and the run reports that the upgrade is impossible until the object is back. The operator's upgrade that
+// brings it back also restores the revoked secret, which is noticed.
 func TestObjectThatGoesAtTheRefresh(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -190,8 +190,8 @@ func (h *gkePlatform) must(do func() error) {
 	}
 }
 
-// follow waits until the cluster has done what it does by itself, and has the runners of new pods log in, those of gone
-// ones stop.
+// follow waits until the cluster has done what it does by itself. The runners of new pods log in then, and those of deleted pods
+// stop.
 func (h *gkePlatform) follow(after time.Duration) {
 	h.turn <- struct{}{}
 	defer func() { <-h.turn }()
@@ -245,7 +245,6 @@ type following struct {
 	next http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (f following) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := f.next.RoundTrip(request)
 	switch name := nameOf(request); name {
@@ -255,7 +254,6 @@ func (f following) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// Runner implements rotatetest.Platform.
 func (h *gkePlatform) Runner(ctx context.Context, process *rotatetest.Process) (rotate.Runner, error) {
 	return h.runner(ctx, func(next http.RoundTripper) http.RoundTripper { return process.Transport(next, nameOf) })
 }
@@ -280,7 +278,6 @@ func (h *gkePlatform) runner(ctx context.Context, wrap func(http.RoundTripper) h
 	return runner, nil
 }
 
-// Stored implements rotatetest.Platform.
 func (h *gkePlatform) Stored() maia.Credentials {
 	var secret string
 	h.must(func() (err error) { secret, err = h.cluster.secret(); return err })
@@ -306,7 +303,6 @@ func (h *gkePlatform) Replace() {
 	h.follow(loginTime)
 }
 
-// BreakRestarts implements rotatetest.Platform.
 func (h *gkePlatform) BreakRestarts(n int) {
 	h.must(func() error {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"runner.test/break":"%d"}}}`, n)
@@ -325,13 +321,11 @@ func (h *gkePlatform) Wish(wishes rotate.Wishes) (err error) {
 	return err
 }
 
-// Kept implements rotatetest.Platform.
 func (h *gkePlatform) Kept() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.kept(); return err })
 	return text
 }
 
-// Foreign implements rotatetest.Platform.
 func (h *gkePlatform) Foreign() (text string) {
 	h.must(func() (err error) { text, err = h.cluster.foreign(); return err })
 	// What the autoscaler has set is what must be there.

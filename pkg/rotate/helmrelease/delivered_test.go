@@ -39,8 +39,9 @@ func status(request *http.Request, code int, reason, message string) *http.Respo
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(bytes.NewReader(body)), Request: request}
 }
 
-// TestBookkeepingThatFailsAfterTheRefresh has each of Helm's writes of records fail that an upgrade needs: the runner is back, the run says
-// what is missing, nothing is refreshed meanwhile, and when it is repaired the next run completes the release without a restart.
+// TestBookkeepingThatFailsAfterTheRefresh has each write of records fail that an upgrade by Helm needs. The runner is back, the
+// run says what is missing, and nothing is refreshed in that state; when the cause is removed, the next run completes the release
+// without a restart.
 func TestBookkeepingThatFailsAfterTheRefresh(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -310,7 +311,8 @@ func TestScaledAtTheRefresh(t *testing.T) {
 	}
 }
 
-// TestRefusedByWhatTheClusterAllows is refused before anything changes, with the cause: the server is asked without effect.
+// TestRefusedByWhatTheClusterAllows: the rotation is refused with the cause before anything changes, because the server is asked
+// without effect.
 func TestRefusedByWhatTheClusterAllows(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

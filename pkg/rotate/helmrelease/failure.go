@@ -14,8 +14,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// failure gives an error of Kubernetes or Helm its kind. Its text may hold what was sent, and Helm's does not say by its
-// type what failed: the known secrets are taken out, and the error itself is not wrapped.
+// failure gives an error of Kubernetes or Helm its kind. The text may hold what was sent: the known secrets are taken out of it,
+// and the error itself is not wrapped. Helm's errors do not say by their type what failed.
 func (r *Runner) failure(what string, err error) error {
 	var typed *rotate.Error
 	if errors.As(err, &typed) {
@@ -43,8 +43,8 @@ func (r *Runner) failure(what string, err error) error {
 	return failed
 }
 
-// cause is why an API server or Helm does not do something, by the words of its message: a 403 may be a missing right, a quota or a policy,
-// and Helm keeps nothing of an error but its text.
+// cause is why an API server or Helm refuses something, by the words of its message: a 403 may be a missing right, a quota or a
+// policy, and Helm keeps only the text of an error.
 type cause struct {
 	words []string // one of which is in the text
 	kind  rotate.Kind

@@ -9,14 +9,12 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/lease"
 )
 
-// fence lets a change of the cluster begin only while the lock covers it. An upgrade is many requests: a process that is held up
-// between two of them, or that cannot renew its Lease, may go on after others have done its work, and would write an older secret
-// over theirs.
-//
-// The Lease itself is exempt: its writes are compared and swapped.
+// fence lets a change of the cluster begin only while this run holds the lock. An upgrade is many requests. A process that is
+// held up between two of them, or cannot renew its Lease, may go on after other runs have done its work, and would write an older
+// secret over theirs. Writes of the Lease itself pass: they are compared and swapped.
 type fence struct{ lock *lease.Lock } // nil: no change may begin
 
-// fenceMargin is how long before the Lease ends the last change may begin: the time that it takes to be carried out.
+// fenceMargin is how long before the Lease ends the last change may begin, so that it is carried out in time.
 const fenceMargin = 10 * time.Second
 
 var errFenced = errors.New("the lock on the runner has ended, and others may be at work: nothing more is changed")
@@ -31,7 +29,6 @@ type fenced struct {
 	next  http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (f fenced) RoundTrip(request *http.Request) (*http.Response, error) {
 	if changes(request) && !f.fence.open() {
 		if request.Body != nil {

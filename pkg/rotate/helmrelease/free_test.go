@@ -9,8 +9,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// TestObserveTellsWhetherTheLeaseIsFree: it is while there is none, while this Runner holds it, and when it was given back.
-func TestObserveTellsWhetherTheLeaseIsFree(t *testing.T) {
+// TestObserveShowsWhetherTheLeaseIsFree: it is while there is none, while this Runner holds it, and when it was given back.
+func TestObserveShowsWhetherTheLeaseIsFree(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newPlace(t))
 	one, err := r.discover()
@@ -29,7 +29,7 @@ func TestObserveTellsWhetherTheLeaseIsFree(t *testing.T) {
 	is("another", two, false)
 	one.Release(t.Context())
 	is("given back", two, true)
-	// Of a holder that cannot be asked: how long it has been dead is not known.
+	// Another holder that cannot be asked: how long it has been dead is not known.
 	me, seconds, long := "another", int32(45), metav1.NewMicroTime(metav1.Now().AddDate(0, 0, -1))
 	lease, err := r.clients.CoordinationV1().Leases(r.namespace).Get(t.Context(), leaseOfRelease, metav1.GetOptions{})
 	r.must(err)

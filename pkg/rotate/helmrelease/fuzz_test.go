@@ -26,7 +26,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// fuzzSecret is in the samples where a runner's secret is, so that a search finds it in what must not hold it.
+// fuzzSecret is the secret in the samples, so that a search finds it where it must not be.
 const fuzzSecret = "Zq8wN3tVb6Rk1YxLm5Hs0Dj2"
 
 // mustBeConfiguration checks an error of a parser.
@@ -40,7 +40,7 @@ func mustBeConfiguration(t *testing.T, err error) {
 	}
 }
 
-// quietly collects what is written by the standard logger, which Helm uses, and into which it puts values.
+// quietly collects what is written by the standard logger, to which Helm writes values.
 func quietly(t *testing.T) {
 	var said bytes.Buffer
 	before := log.Writer()
@@ -53,8 +53,8 @@ func quietly(t *testing.T) {
 	})
 }
 
-// FuzzValues: of whatever values, the secret is found where the path says, or the error is a Configuration error without
-// it; an upgrade's values hold the new secret there and are else the same.
+// FuzzValues: in any values the secret is found where the path says, or the error is a Configuration error without it. An
+// upgrade's values hold the new secret there, and are otherwise the same.
 func FuzzValues(f *testing.F) {
 	sample, err := json.Marshal(runnerchart.Values("0b5a1a5e-5c1f-4b0a-9a55-0c6f3a1d2e3f", "client", fuzzSecret))
 	if err != nil {
@@ -124,8 +124,8 @@ func orEmpty(values map[string]any) map[string]any {
 	return values
 }
 
-// FuzzDifference: two sets of values are the same but for the secret if setting it makes them equal, and else are not.
-// Neither is changed, and nothing of them is logged.
+// FuzzDifference: two sets of values count as the same but for the secret if and only if setting it makes them equal. Neither is
+// changed, and nothing of them is logged.
 func FuzzDifference(f *testing.F) {
 	f.Add(`{"config":{"oauthClientSecret":"a","oauthClientId":"c"}}`,
 		`{"config":{"oauthClientSecret":"`+fuzzSecret+`","oauthClientId":"c"}}`, defaultSecretPath)
@@ -221,7 +221,7 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// FuzzReplicas: of whatever a chart renders, the numbers of replicas of the named Deployments change and nothing else.
+// FuzzReplicas: whatever a chart renders, the numbers of replicas of the named Deployments change and nothing else.
 func FuzzReplicas(f *testing.F) {
 	for _, sample := range []string{
 		"kind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 2 # next to an HPA\n",
@@ -283,7 +283,7 @@ func documents(t *testing.T, text string) (all []*yaml.Node) {
 	}
 }
 
-// flat is a document with all that is in it but for where it is.
+// flat is the content of a document without positions.
 func flat(node *yaml.Node) string {
 	var out strings.Builder
 	var write func(*yaml.Node)
@@ -307,7 +307,7 @@ func packed(text []byte) []byte {
 	return []byte(base64.StdEncoding.EncodeToString(out.Bytes()))
 }
 
-// FuzzRecord: of whatever is in a release's record, at most a bounded part is unpacked, by us or by Helm.
+// FuzzRecord: whatever is in a release's record, we and Helm unpack at most a bounded part.
 func FuzzRecord(f *testing.F) {
 	f.Add(packed([]byte(`{"name":"runner","apply_method":"ssa"}`)))
 	f.Add(packed(make([]byte, 1<<20)))
@@ -331,8 +331,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// FuzzLeaseNote: whatever the annotations of a Lease say, its note is read as it will be written, or is a Configuration
-// error.
+// FuzzLeaseNote: whatever the annotations of a Lease say, its note is read as it will be written, or is a Configuration error.
 func FuzzLeaseNote(f *testing.F) {
 	f.Add(`{"applied":"0123456789ab","intent":{"at":"2026-03-01T10:00:00.123Z","over":"0123456789ab","by":"q3k5"},`+
 		`"paused":{"at":"2026-03-01T09:59:00Z","by":"q3k5","confirmed":true,"until":"2026-03-01T12:00:00Z"},`+

@@ -28,11 +28,10 @@ func through(do func(request *http.Request, next http.RoundTripper) (*http.Respo
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
-// RoundTrip implements http.RoundTripper.
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
-// TestCancelledInTheMiddleOfTheUpgrade has the caller go when the upgrade changes the Secret: the upgrade is completed, and the
-// restart is ordered.
+// TestCancelledInTheMiddleOfTheUpgrade cancels the caller's context when the upgrade changes the Secret: the upgrade is
+// completed, and the restart is ordered.
 func TestCancelledInTheMiddleOfTheUpgrade(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -7,9 +7,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// warnOfHelm4 logs a warning if the release was last upgraded by Helm 4 with server-side apply: Helm 3, which this is, goes on
-// from there without it and does not keep the mark. It reads the record itself, for Helm 3 does not know the field. What
-// cannot be read is Helm's to complain of.
+// warnOfHelm4 logs a warning if the release was last upgraded by Helm 4 with server-side apply. This is Helm 3, which upgrades
+// without server-side apply, and does not keep the field of the record that says so. The field is read from the record here, for
+// Helm 3 does not know it; a record that cannot be read is reported by Helm.
 func (r *Runner) warnOfHelm4(ctx context.Context) {
 	name := recordName(r.config.Release, r.seen.last.Version)
 	record, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})

@@ -189,7 +189,6 @@ func (i *installed) put(secret string) error {
 
 type replicas int
 
-// Run implements postrender.PostRenderer.
 func (n replicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	return bytes.NewBufferString(strings.ReplaceAll(rendered.String(), "replicas: 2", fmt.Sprintf("replicas: %d", n))), nil
 }

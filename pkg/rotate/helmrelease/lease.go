@@ -80,7 +80,7 @@ func (l *lock) lasts() time.Duration {
 	return time.Duration(value(l.seen.Spec.LeaseDurationSeconds)) * time.Second
 }
 
-// write has a change of the annotations made under the lock, which it takes if it has to. The annotations must be as they were last read.
+// write changes the annotations under the lock, which it takes if it has to. They must be as they were last read.
 func (l *lock) write(ctx context.Context, change func(annotations map[string]string)) error {
 	was := ours(l.seen)
 	annotations := maps.Clone(was)
@@ -88,7 +88,6 @@ func (l *lock) write(ctx context.Context, change func(annotations map[string]str
 	return l.lease.Take(ctx, func(ctx context.Context) (time.Time, error) { return l.swap(ctx, was, annotations) })
 }
 
-// Renew implements [lease.Backend].
 func (l *lock) Renew(ctx context.Context) (since time.Time, err error) {
 	was := ours(l.seen)
 	return l.swap(ctx, was, was)
@@ -115,7 +114,7 @@ func (l *lock) swap(ctx context.Context, was, annotations map[string]string) (si
 	}
 }
 
-// mayRepeat reports whether a read shows what became of a write that failed with an error.
+// mayRepeat reports whether a read can show the outcome of a write that failed with this error.
 func mayRepeat(err error) bool {
 	var network net.Error
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsServerTimeout(err) || apierrors.IsInternalError(err) ||

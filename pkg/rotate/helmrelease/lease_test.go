@@ -69,7 +69,7 @@ func TestALeaseThatIsTakenAgainIsRenewed(t *testing.T) {
 	})
 }
 
-// A Lease that says it is held for years, or from a time to come, keeps nobody waiting for as long: the others have their turn.
+// A Lease that claims to last for years, or from a time in the future, keeps nobody waiting for as long.
 func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 	for name, renewed := range map[string]time.Duration{"now": 0, "in a year": 8766 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +90,8 @@ func TestALeaseThatIsHeldForEverIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// A run that has lost its Lease to another, which has ended by now, may take it again once it has read it: else it would try in
-// vain until its deadline, and calls of the same instance would be turned away meanwhile.
+// A run that has lost its Lease to another, which has ended by now, may take it again once it has read it. Otherwise it would try
+// in vain until its deadline, and calls of the same instance would be turned away.
 func TestALeaseThatAnotherHadIsTakenAgainAfterARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "runners", Name: leaseName("runner"), ResourceVersion: "1"}}

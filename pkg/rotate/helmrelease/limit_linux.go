@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// limitMemory bounds what this process may allocate from now on, in bytes: the kernel refuses more, upon which the process ends.
-// A kernel that does not count what is written to (RLIMIT_DATA) counts what is mapped. Neither may the process compute for
-// longer than it is waited for.
+// limitMemory bounds the memory that this process may allocate from now on, in bytes: the kernel refuses more, and the process
+// then ends. It bounds the time of the processor too. A kernel that does not count what is written to (RLIMIT_DATA) counts what
+// is mapped.
 func limitMemory() error {
 	var pages [7]uint64 // size resident shared text lib data dt
 	text, err := os.ReadFile("/proc/self/statm")

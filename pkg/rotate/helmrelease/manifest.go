@@ -83,7 +83,7 @@ func all[T any](m manifest, kind string) ([]T, error) {
 	return found, nil
 }
 
-// pods are what an object says of pods, wherever its kind says it: as one, or by a template.
+// pods are the pods that an object describes, itself or by a template.
 func (o object) pods() ([]corev1.PodSpec, error) {
 	type templated struct {
 		Template corev1.PodTemplateSpec `json:"template"`
@@ -104,7 +104,7 @@ func (o object) pods() ([]corev1.PodSpec, error) {
 	return []corev1.PodSpec{decoded.Spec.PodSpec, decoded.Spec.Template.Spec, decoded.Spec.JobTemplate.Spec.Template.Spec}, nil
 }
 
-// secretOf is the Secret of the manifest that holds a client_secret, and that one of the Deployments reads.
+// secretOf is the name of the Secret in the manifest that holds a client_secret and that one of the Deployments reads.
 func (m manifest) secretOf(secret maia.Secret, deployments []appsv1.Deployment) (string, error) {
 	secrets, err := all[corev1.Secret](m, "Secret")
 	if err != nil {
@@ -141,8 +141,8 @@ func containers(pod corev1.PodSpec) []corev1.Container {
 	return slices.Concat(pod.InitContainers, pod.Containers)
 }
 
-// overrides is what in a container that reads a Secret gives the variable another value: a variable of its own, or a
-// source of variables that comes later. The latter is a Secret whose keys are not known here.
+// overrides is what gives the variable another value in a container that reads a Secret: a variable of its own, or a later source
+// of variables, which is a Secret whose keys are not known here.
 func overrides(c corev1.Container, secret string) (variable bool, later []string) {
 	for _, e := range c.Env {
 		if e.Name == clientSecretVariable {
@@ -162,8 +162,8 @@ func overrides(c corev1.Container, secret string) (variable bool, later []string
 	return false, later
 }
 
-// withReplicas is a manifest in which Deployments have the given numbers of replicas, if it states any. Nothing else of it
-// changes, not a blank.
+// withReplicas is a manifest in which Deployments that state a number of replicas have the given one. Nothing else changes, not
+// even a blank.
 func withReplicas(text []byte, replicas map[string]int32) ([]byte, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var kept []byte

@@ -26,7 +26,7 @@ type order struct {
 	annotations map[string]string
 }
 
-// newOrder is one that brings pods which read a version of the Secret.
+// newOrder is an order of pods that read this version of the Secret.
 func newOrder(secret maia.Secret, version string, now time.Time) order {
 	o := order{version: version, at: now, restartedAt: now.UTC().Format(time.RFC3339Nano)}
 	o.annotations = map[string]string{
@@ -60,7 +60,7 @@ const orderShows = 2 * time.Minute
 // clockSkew is by how much the clocks of the function and of the cluster may differ.
 const clockSkew = 5 * time.Second
 
-// hidden reports whether a restart was ordered that a read of the Deployment does not show yet. After a while what is shown counts.
+// hidden reports whether a restart was ordered that a read of the Deployment does not show yet. After a while the read counts.
 func (r *Runner) hidden(d *appsv1.Deployment) bool {
 	ordered, ok := r.orderOf(d)
 	return ok && restartOf(d).Before(parseTime(ordered.restartedAt)) && time.Since(ordered.at) < orderShows
@@ -76,8 +76,9 @@ func parseTime(text string) time.Time {
 	return at
 }
 
-// standsFor reports whether the pods of a Deployment's newest template read what the Secret holds, by the mark of the template, and by the
-// order in the note: something else than the value may have changed the Secret since.
+// standsFor reports whether the pods of a Deployment's newest template read what the Secret holds. The template's mark must have
+// the secret's fingerprint, and the Secret's version or, as something else than the value may have changed the Secret since, a
+// time at which the note's order was given.
 func (r *Runner) standsFor(d *appsv1.Deployment) bool {
 	annotations := d.Spec.Template.Annotations
 	if maia.Fingerprint(annotations[markAnnotation]) != r.seen.live.ClientSecret.Fingerprint() {
@@ -91,7 +92,7 @@ func (r *Runner) standsFor(d *appsv1.Deployment) bool {
 	return ok && !shown.IsZero() && !shown.Before(parseTime(ordered.restartedAt)) && !r.seen.valueWritten.After(shown.Add(clockSkew))
 }
 
-// together is one error of several, each of which names what has failed: of the kind that a person must do something about first.
+// together is one error of several, which names each. Its kind is that of the one that a person must put right first.
 func together(failures []error) error {
 	if len(failures) == 0 {
 		return nil

@@ -9,13 +9,12 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
 
-// What handles the errors that client-go cannot return sleeps by the time of the last one, which is the same for all
-// goroutines of the process: one in a bubble, where it is the year 2000, would sleep for decades.
+// client-go's handler of errors that it cannot return sleeps by the time of the last one, which all goroutines of the process
+// share. In a bubble, where it is the year 2000, it would sleep for decades.
 func init() { utilruntime.ErrorHandlers = nil }
 
-// outside does things outside of a bubble of testing/synctest for those in it: what waits for a network there would stop
-// the bubble's clock for ever, and what waits for this here stops it only meanwhile. So a cluster that is real seems to do
-// all that it does in no time.
+// outside does things outside of a bubble of testing/synctest for those in it. Waiting for a network in a bubble would stop its
+// clock for ever; waiting for outside stops it only for that time. So a real cluster seems to do everything in no time.
 type outside struct {
 	work chan *errand
 	free chan *errand
@@ -44,7 +43,7 @@ func newOutside() *outside {
 	return o
 }
 
-// run has something done, and waits for it. It must use no channel, timer or context of a bubble.
+// run does something and waits for it. It must use no channel, timer or context of a bubble.
 func (o *outside) run(do func()) {
 	e := <-o.free
 	e.do = do
@@ -59,7 +58,6 @@ type transport struct {
 	next    http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(request *http.Request) (response *http.Response, err error) {
 	var sent []byte
 	if request.Body != nil {

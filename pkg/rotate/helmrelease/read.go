@@ -130,13 +130,13 @@ func (r *Runner) revisions() (last, base *release.Release, err error) {
 	return last, base, nil
 }
 
-// began reports whether an upgrade of ours was about to make a revision, as the Lease or its description says.
+// began reports whether an upgrade of ours made this revision, as the Lease or the revision's description says.
 func (r *Runner) began(revision *release.Release) bool {
 	return r.lock.revision() == revision.Version || revision.Info.Description == cutOffDescription
 }
 
-// cutOff is the newest revision, if it is one of ours that was not completed; else nil. Ours is one that we had announced
-// and that changes nothing but the secret: its chart, too, is that of the base.
+// cutOff is the newest revision if it is one of ours that was not completed; else nil. A revision is ours if we had announced it
+// and it changes nothing but the secret: its chart, too, is that of the base.
 func (r *Runner) cutOff() *release.Release {
 	last, base := r.seen.last, r.seen.base
 	unfinished := last.Info.Status.IsPending() || last.Info.Status == release.StatusFailed
@@ -218,7 +218,8 @@ func secretIn(found *corev1.Secret) maia.Secret {
 	return maia.NewSecret(string(found.Data[clientSecretVariable]))
 }
 
-// readDeployments reads those of the manifest: the ones that read the Secret, and of the others how many replicas they have.
+// readDeployments reads the Deployments of the manifest: in full those that read the Secret, and of the others the number of
+// replicas.
 func (r *Runner) readDeployments(ctx context.Context, stated []appsv1.Deployment) error {
 	for _, one := range stated {
 		if cmp.Or(one.Namespace, r.config.Namespace) != r.config.Namespace {
@@ -255,7 +256,7 @@ func (r *Runner) deployment(ctx context.Context, name string) (*appsv1.Deploymen
 	return live, nil
 }
 
-// checkOverrides makes sure that the pods get the secret from the Secret.
+// checkOverrides refuses a Deployment whose pods get the secret from elsewhere than the Secret.
 func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error {
 	for _, container := range d.Spec.Template.Spec.Containers {
 		one := corev1.PodSpec{Containers: []corev1.Container{container}}
@@ -283,9 +284,9 @@ func (r *Runner) checkOverrides(ctx context.Context, d *appsv1.Deployment) error
 	return nil
 }
 
-// identity is which runner it is, and its region. The vendor's chart brings both to the pods as variables, from values of
-// their own or from the list env.direct, which leaves those values as placeholders: what the pods get counts. Where
-// the values name an agent too it must be the same. A region that is not there is the caller's to know.
+// identity is the runner's agent ID and region. The vendor's chart brings both to the pods as variables, from values of their own
+// or from the list env.direct; in the latter case those values are placeholders, so that what the pods get counts. If the values
+// name an agent too, it must be the same. The caller decides about a missing region.
 func (r *Runner) identity() (agentID, region string, err error) {
 	if agentID, err = r.variable(agentIDVariable); err != nil {
 		return "", "", err
@@ -315,7 +316,7 @@ func (r *Runner) identity() (agentID, region string, err error) {
 	return agentID, strings.ToLower(region), nil
 }
 
-// variable is what the containers that read the Secret get in clear; empty if nothing.
+// variable is the plain value of a variable in the containers that read the Secret; empty if they have none.
 func (r *Runner) variable(name string) (value string, err error) {
 	for _, d := range r.seen.deployments {
 		for _, c := range d.Spec.Template.Spec.Containers {

@@ -20,8 +20,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// How much of the records of a release is unpacked, in bytes: of one, and of all. A record is at most 1 MiB when it is packed. What
-// Helm packs grows some five times; what another writer packs may grow a thousand times, and take all memory that there is.
+// How much of the records of a release is unpacked, in bytes: of one, and of all. A packed record is at most 1 MiB. What Helm
+// packs grows about fivefold; what another writer packs may grow a thousandfold, and take all memory.
 const (
 	longestRecord  = 16 << 20
 	longestRecords = 64 << 20
@@ -58,10 +58,9 @@ func unpack(record []byte) []byte {
 	return text
 }
 
-// boundedSecrets are the Secrets of which Helm reads its records: none that is too long.
+// boundedSecrets are the Secrets in which Helm finds its records, without those that are too long.
 type boundedSecrets struct{ typedv1.SecretInterface }
 
-// List implements typedv1.SecretInterface.
 func (b boundedSecrets) List(ctx context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
 	list, err := b.SecretInterface.List(ctx, options)
 	if err == nil {
@@ -70,7 +69,6 @@ func (b boundedSecrets) List(ctx context.Context, options metav1.ListOptions) (*
 	return list, err
 }
 
-// Get implements typedv1.SecretInterface.
 func (b boundedSecrets) Get(ctx context.Context, name string, options metav1.GetOptions) (*corev1.Secret, error) {
 	found, err := b.SecretInterface.Get(ctx, name, options)
 	if err == nil {
@@ -98,20 +96,18 @@ func checkLength(records ...corev1.Secret) error {
 // dryRunSecrets are the Secrets as the server would have them: what is written is tried, and not kept.
 type dryRunSecrets struct{ typedv1.SecretInterface }
 
-// Create implements typedv1.SecretInterface.
 func (d dryRunSecrets) Create(ctx context.Context, secret *corev1.Secret, options metav1.CreateOptions) (*corev1.Secret, error) {
 	options.DryRun = []string{metav1.DryRunAll}
 	return d.SecretInterface.Create(ctx, secret, options)
 }
 
-// Update implements typedv1.SecretInterface.
 func (d dryRunSecrets) Update(ctx context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error) {
 	options.DryRun = []string{metav1.DryRunAll}
 	return d.SecretInterface.Update(ctx, secret, options)
 }
 
-// spareOfRecord is what is added to a record that is tried, for all that the true one may be longer by: a secret, which no
-// compression makes shorter, in its values and its manifest.
+// spareOfRecord is added to a record that is tried: the true one may be longer by a secret, which does not compress, in its
+// values and its manifest.
 const spareOfRecord = 1 << 10
 
 // dryRunRecords has the server try the writes of Helm's bookkeeping, with Helm's own code: the record of the next revision, that of the
@@ -127,7 +123,7 @@ func (r *Runner) dryRunRecords(ctx context.Context, next *release.Release) error
 	if len(history) >= maxHistory {
 		oldest := slices.MinFunc(history, func(a, b *release.Release) int { return a.Version - b.Version })
 		name := recordName(r.config.Release, oldest.Version)
-		// Not by the typed client, which would say in the body that it is a dry run: a fence sees the address alone.
+		// Not by the typed client, which says in the body that this is a dry run: a fence sees only the address.
 		removal := r.clients.CoreV1().RESTClient().Delete().Namespace(r.config.Namespace).Resource("secrets").Name(name)
 		if err := removal.Param("dryRun", metav1.DryRunAll).Do(ctx).Error(); err != nil {
 			return r.dryRunFailure("dry run of the removal of Secret "+name+", the oldest record of release "+r.config.Release, err)
@@ -160,8 +156,8 @@ func spareText() string {
 	return base64.StdEncoding.EncodeToString(random)
 }
 
-// checkNextRecord makes sure that nothing is where the record of the next revision goes. Helm reads over a record that it cannot decode,
-// and would find only after the refresh that it cannot make its own.
+// checkNextRecord refuses a release where something already has the name of the next revision's record. Helm skips a record that
+// it cannot decode, and would find only after the refresh that it cannot write its own.
 func (r *Runner) checkNextRecord(ctx context.Context) error {
 	name := recordName(r.config.Release, r.seen.last.Version+1)
 	_, err := r.clients.CoreV1().Secrets(r.config.Namespace).Get(ctx, name, metav1.GetOptions{})

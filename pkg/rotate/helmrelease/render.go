@@ -25,8 +25,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// A chart is a program of whoever may change the release, and Go's templates know no bounds: it is rendered by a process of its own,
-// which ends when it takes too much. The vendor's takes some milliseconds and megabytes.
+// A chart is a program of whoever may change the release, and nothing bounds Go's templates: it is rendered by a process of its
+// own, which ends when it takes too much. The vendor's chart takes some milliseconds and megabytes.
 const (
 	renderTimeout   = 20 * time.Second
 	renderMemory    = 96 << 20 // bytes
@@ -34,13 +34,13 @@ const (
 	longestLookup   = 8 << 20  // bytes, of one
 )
 
-// rendered is a chart which renders the same as another does with these values, and of which the templates do nothing.
+// rendered is a chart whose templates hold, as plain text, what the chart renders to with these values.
 func (r *Runner) rendered(ctx context.Context, c *chart.Chart, last, base *release.Release, changed map[string]any) (*chart.Chart, error) {
 	capabilities, err := r.capabilities()
 	if err != nil {
 		return nil, r.failure("ask the cluster what it can do", err)
 	}
-	// As an upgrade does it that resets to the chart's values, and then reuses the release's.
+	// As in an upgrade that resets to the chart's values, and then reuses the release's.
 	values := chartutil.CoalesceTables(changed, deepCopy(base.Config))
 	files, err := r.render(ctx, rendering{Chart: c, Values: values, Capabilities: capabilities, Release: chartutil.ReleaseOptions{
 		Name: r.config.Release, Namespace: r.config.Namespace, Revision: last.Version + 1, IsUpgrade: true,
@@ -58,7 +58,7 @@ func (r *Runner) rendered(ctx context.Context, c *chart.Chart, last, base *relea
 	return &still, nil
 }
 
-// upgradeRendered runs an upgrade with the base's chart, which was rendered before, so that Helm itself renders nothing.
+// upgradeRendered runs an upgrade with the base's chart, rendered before, so that Helm itself renders nothing.
 func (r *Runner) upgradeRendered(ctx context.Context, upgrade *action.Upgrade, last, base *release.Release,
 	secret maia.Secret) (*release.Release, error) {
 	still, err := r.rendered(ctx, base.Chart, last, base, override(r.config.SecretPath, secret))
@@ -112,12 +112,12 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 	if err := process.Start(); err != nil {
 		return nil, r.failure(what, err)
 	}
-	said, lookedUp, err := r.converse(inTime, job, in, out)
+	said, unread, err := r.converse(inTime, job, in, out)
 	cancel() // it has nothing more to say
 	_ = process.Wait()
 	switch {
-	case lookedUp != nil:
-		return nil, r.failure("read what the chart of release "+r.config.Release+" asks for", lookedUp)
+	case unread != nil:
+		return nil, r.failure("read what the chart of release "+r.config.Release+" asks for", unread)
 	case ctx.Err() != nil:
 		return nil, r.failure(what, ctx.Err())
 	case err != nil:
@@ -137,8 +137,9 @@ func (r *Runner) render(ctx context.Context, job rendering) (map[string]string, 
 	return said.Files, nil
 }
 
-// converse has a renderer render, answers its lookups, and returns its last word. A lookup that fails ends it.
-func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out io.Reader) (last question, lookedUp, err error) {
+// converse has a renderer render, answers its questions about the cluster, and returns its last word. A failed read of the
+// cluster ends it.
+func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out io.Reader) (last question, unread, err error) {
 	asked, answers := json.NewDecoder(io.LimitReader(out, longestRendered)), json.NewEncoder(in)
 	if err := answers.Encode(job); err != nil {
 		return question{}, nil, err
@@ -151,7 +152,7 @@ func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out 
 		if said.Path == "" {
 			return said, nil, nil
 		}
-		found, err := r.lookUp(ctx, said)
+		found, err := r.clusterRead(ctx, said)
 		if err != nil {
 			return question{}, err, nil
 		}
@@ -161,8 +162,8 @@ func (r *Runner) converse(ctx context.Context, job rendering, in io.Writer, out 
 	}
 }
 
-// lookUp asks the cluster for what a chart asks for. That something is not there is an answer.
-func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
+// clusterRead asks the cluster for what a chart asks for. That there is no such thing is an answer.
+func (r *Runner) clusterRead(ctx context.Context, asked question) (reply, error) {
 	address, _, err := rest.DefaultServerUrlFor(r.cluster.config)
 	if err != nil {
 		return reply{}, err
@@ -194,7 +195,7 @@ func (r *Runner) lookUp(ctx context.Context, asked question) (reply, error) {
 	return reply{Status: response.StatusCode, Type: response.Header.Get("Content-Type"), Body: body}, err
 }
 
-// chartPair is the chart of the upgrade at work: as it was rendered, and itself.
+// chartPair is the chart of the current upgrade: as it was rendered, and as the release has it.
 type chartPair struct{ rendered, own *chart.Chart }
 
 // ownCharts are Helm's records, in which a release that was upgraded with a rendered chart has its own one.
@@ -203,7 +204,6 @@ type ownCharts struct {
 	charts *chartPair
 }
 
-// Create implements driver.Driver.
 func (o ownCharts) Create(key string, made *release.Release) error {
 	if o.charts.rendered != nil && made.Chart == o.charts.rendered {
 		made.Chart = o.charts.own

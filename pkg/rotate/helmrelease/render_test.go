@@ -159,7 +159,7 @@ metadata:
 	r.rotated()
 	got, err := r.helm.Releases.Last(releaseName)
 	r.must(err)
-	// What differs is the secret, and what says which revision it is.
+	// The differences are the secret, and the number of the revision.
 	same := func(text string, secrets ...string) string {
 		for _, secret := range secrets {
 			text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(secret)), "…")

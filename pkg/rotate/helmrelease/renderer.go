@@ -38,7 +38,7 @@ type rendering struct {
 	Capabilities *chartutil.Capabilities
 }
 
-// question is what a renderer says: what it asks the cluster for, or, in the end, what it has rendered or where that fails.
+// question is what a renderer says: what it asks the cluster for, or, at its end, what it has rendered or where it has failed.
 type question struct {
 	Path   string `json:",omitempty"` // of what is asked for, with its query
 	Accept string `json:",omitempty"`
@@ -77,7 +77,8 @@ func (j rendering) render(cluster http.RoundTripper) question {
 	if err != nil {
 		return question{Failed: true, Where: place(err, j.Chart)}
 	}
-	// What takes much to be read is not read by the other process, either. Helm's own error of it would quote it.
+	// What is expensive to parse is refused here, so that the other process does not parse it. Helm's own error of it would quote
+	// it.
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if strings.HasSuffix(name, "NOTES.txt") {
 			continue
@@ -91,7 +92,7 @@ func (j rendering) render(cluster http.RoundTripper) question {
 
 var position = regexp.MustCompile(`([^\s():]+):[0-9]+(:[0-9]+)?`)
 
-// place is the template and the line that the error of a rendering names first; empty if it names none.
+// place is the template and line that the error of a rendering names first; empty if it names none.
 func place(err error, c *chart.Chart) string {
 	for _, found := range position.FindAllStringSubmatch(err.Error(), -1) {
 		for _, template := range c.Templates {
@@ -103,14 +104,13 @@ func place(err error, c *chart.Chart) string {
 	return ""
 }
 
-// asking is a transport to the cluster by way of the process that has started this one, which has the credentials, and sees to
-// it that nothing outside the release's namespace is asked for.
+// asking is a transport to the cluster by way of the process that has started this one. That process has the credentials, and
+// refuses requests for anything outside the release's namespace.
 type asking struct {
 	replies   *json.Decoder
 	questions *json.Encoder
 }
 
-// RoundTrip implements http.RoundTripper.
 func (a asking) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method != http.MethodGet {
 		return nil, fmt.Errorf("a chart may only read, not %s", request.Method)

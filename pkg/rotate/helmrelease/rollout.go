@@ -69,8 +69,8 @@ func (r *Runner) instances(ctx context.Context) (rotate.Instances, error) {
 
 func stopped(d *appsv1.Deployment) bool { return d.Spec.Replicas != nil && *d.Spec.Replicas == 0 }
 
-// readOf is which value the pods of the newest template have read when they started: by the mark. Where that is of another
-// value and the pods are newer than what the Secret holds, an operator has restarted them, and the mark says nothing.
+// readOf is which value the pods of the newest template have read when they started, by the mark. If the mark is of another value
+// and the pods are newer than what the Secret holds, an operator has restarted them, and the mark says nothing.
 func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadState, error) {
 	mark := d.Spec.Template.Annotations[markAnnotation]
 	switch {
@@ -91,9 +91,9 @@ func (r *Runner) readOf(ctx context.Context, d *appsv1.Deployment) (rotate.ReadS
 	return rotate.ReadUnknown, nil // an API server of several replicas has several clocks
 }
 
-// stateOf is what kubectl rollout status would say, but that pods which are crashing count at once: Kubernetes goes on trying, also
-// when its deadline for progress has passed. Pods that are Terminating do not count: with a pipeline they are for hours, in which
-// new ones may find no node.
+// stateOf is the state that kubectl rollout status would show, with two differences. Crashing pods count at once: Kubernetes goes
+// on trying, even when its deadline for progress has passed. Terminating pods do not count: with a pipeline they may take hours,
+// in which new ones may find no node.
 func (r *Runner) stateOf(ctx context.Context, d *appsv1.Deployment) (rotate.InstanceState, string, error) {
 	wanted := int32(1)
 	if d.Spec.Replicas != nil {

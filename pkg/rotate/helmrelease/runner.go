@@ -96,8 +96,7 @@ func (r *Runner) Region() string { return r.region }
 // Deployments are the names of those that a rotation restarts.
 func (r *Runner) Deployments() []string { return r.seen.names() }
 
-// Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says
-// who.
+// Busy waits until no other run holds the runner's lock, or until the one that does shows that it is alive: then it says who.
 func (r *Runner) Busy(ctx context.Context) (holder string, busy bool, err error) {
 	defer r.lock.lease.Use()()
 	free, err := r.lock.lease.Await(ctx)
@@ -140,10 +139,10 @@ func (r *Runner) SaveNote(ctx context.Context, note rotate.Note) error {
 	if err != nil {
 		return err
 	}
-	// What Store would else have to write while the runner is down. By this revision an upgrade that was cut off is known.
+	// Store would have to write this while the runner is down. An upgrade that was cut off is recognised by this revision.
 	next := r.seen.last.Version + 1
 	announce := note.Intent != nil && (before.Intent == nil || before.Intent.By != note.Intent.By) && r.cutOff() == nil
-	// Where nothing came of it the next revision is another writer's.
+	// If that upgrade was not carried out, the next revision is another writer's.
 	carriedOut := note.LastRotation != nil && before.Intent != nil && note.LastRotation.Over == before.Intent.Over
 	takeBack := note.Intent == nil && before.Intent != nil && !carriedOut && r.lock.revision() == next
 	return r.writeLease(ctx, func(annotations map[string]string) {
@@ -165,7 +164,7 @@ func (r *Runner) writeLease(ctx context.Context, change func(map[string]string))
 	return nil
 }
 
-// enough of the Lease must be left for changes to begin; it is renewed all the while.
+// enough is the time of the Lease that must be left for a change to begin; the Lease is renewed all the while.
 const enough = fenceMargin + lease.RenewEvery/2
 
 // Hold implements [rotate.Locker].
@@ -180,8 +179,8 @@ func (r *Runner) Hold(ctx context.Context, d time.Duration) error {
 // Release implements [rotate.Locker].
 func (r *Runner) Release(ctx context.Context) { r.lock.lease.Release(ctx) }
 
-// Restart implements [rotate.Runner]: each Deployment gets a new mark, except those whose newest pods read what is stored already.
-// Where all do, those get another that do not come up. A patch that is refused does not keep the others from theirs.
+// Restart implements [rotate.Runner]: each Deployment gets a new mark, except those whose newest pods read what is stored
+// already. If all do, those whose pods do not come up get another. A refused patch does not hold back the others.
 func (r *Runner) Restart(ctx context.Context) ([]string, error) {
 	if err := r.Hold(ctx, enough); err != nil {
 		return nil, err
@@ -220,8 +219,8 @@ func (r *Runner) standing(d *appsv1.Deployment) string {
 	return d.Spec.Template.Annotations[restartedAnnotation]
 }
 
-// owed are the Deployments that are to be restarted: those without a restart that stands; if all have one, those that fail, or else those
-// that run for long after an earlier process ordered them, and with which the runner has not come back.
+// owed are the Deployments to restart: those without a restart that stands; if all have one, those that fail, or else those that
+// an earlier process restarted long ago, because the caller has seen that the runner is not back.
 func (r *Runner) owed() []*appsv1.Deployment {
 	var owed, failing []*appsv1.Deployment
 	for _, d := range r.seen.deployments {
@@ -245,5 +244,5 @@ func (r *Runner) owed() []*appsv1.Deployment {
 	})
 }
 
-// wedged is how old an order is with whose pods a runner that is not connected may be restarted.
+// wedged is the age of an order from which on its pods may be restarted once more, if the runner is still not connected.
 const wedged = 30 * time.Minute

@@ -41,7 +41,7 @@ func inBubble(t *testing.T, play func(*bubble), quirks ...string) {
 	})
 }
 
-// process is a run in a process of its own.
+// process runs in a process of its own.
 func (b *bubble) process(mode rotate.Mode, connect time.Duration, wrap func(http.RoundTripper) http.RoundTripper) (rotate.Report, error) {
 	b.t.Helper()
 	if wrap == nil {
@@ -124,7 +124,7 @@ func TestPodsThatGoOnCrashingAreReported(t *testing.T) {
 	})
 }
 
-// TestReadsOfADeploymentThatLag has the Deployment be read as it was before, for 30 s after the restart.
+// TestReadsOfADeploymentThatLag has reads of the Deployment show it as before for 30 s after the restart.
 func TestReadsOfADeploymentThatLag(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bubble) {

@@ -43,7 +43,7 @@ func (r *Runner) agreement() (rotate.Platform, error) {
 	return platform, nil
 }
 
-// delivered reports whether the Secret holds what a run of ours has brought there.
+// delivered reports whether the Secret holds what a run of ours has put there.
 func (r *Runner) delivered() bool {
 	note, live := r.seen.note, r.seen.live.ClientSecret.Fingerprint()
 	return r.lock.delivered() == live ||
@@ -51,7 +51,7 @@ func (r *Runner) delivered() bool {
 		note.Adopted != nil && note.Adopted.New == live && note.Adopted.Over == r.seen.declared.ClientSecret.Fingerprint()
 }
 
-// declaredBefore reports whether the value of the release was the runner's at some time, as our note says.
+// declaredBefore reports whether the release's value was the runner's once, as our note says.
 func (r *Runner) declaredBefore() bool {
 	note := r.seen.note
 	known := []maia.Fingerprint{note.Applied}
@@ -67,13 +67,13 @@ func (r *Runner) declaredBefore() bool {
 	return slices.Contains(known, r.seen.declared.ClientSecret.Fingerprint())
 }
 
-// lastHolds reports whether the newest revision holds credentials, though it does not count.
+// lastHolds reports whether the newest revision holds credentials, even if it is not the one that counts.
 func (r *Runner) lastHolds(credentials maia.Credentials) bool {
 	held, err := r.credentialsOf(r.seen.last)
 	return err == nil && held.Equal(credentials)
 }
 
-// unrecorded is why the release does not record what the Secret holds.
+// unrecorded says why the release does not record what the Secret holds.
 func (r *Runner) unrecorded() string {
 	if r.notRecorded != "" {
 		return r.notRecorded
@@ -82,8 +82,8 @@ func (r *Runner) unrecorded() string {
 		r.seen.base.Version, r.config.Release, r.config.Namespace, r.seen.secretName)
 }
 
-// Store implements [rotate.Runner]: it upgrades the release, which changes the Secret. Where that fails the Secret is changed all the
-// same, so that the runner comes back: Observe then says that the release does not record it.
+// Store implements [rotate.Runner]: it upgrades the release, which changes the Secret. If that fails, it changes the Secret
+// without an upgrade, so that the runner comes back; Observe then says that the release does not record it.
 func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error {
 	r.known(credentials.ClientSecret)
 	delivered := r.seen.live.Equal(credentials)
@@ -113,9 +113,9 @@ func (r *Runner) Store(ctx context.Context, credentials maia.Credentials) error 
 	return nil
 }
 
-// record upgrades the release, so that its newest revision holds the credentials, as the Secret then does.
+// record upgrades the release, so that its newest revision holds the credentials, and so does the Secret.
 func (r *Runner) record(ctx context.Context, credentials maia.Credentials, recordOnly bool) error {
-	// In this order: by the Lease an upgrade of ours is known.
+	// In this order, for an upgrade of ours is recognised by the Lease.
 	if r.seen.last.Info.Status.IsPending() {
 		if err := r.endCutOff(ctx); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (r *Runner) record(ctx context.Context, credentials maia.Credentials, recor
 	return nil
 }
 
-// deliver changes the Secret itself. By the Lease later runs know that it was us.
+// deliver changes the Secret itself. Later runs know by the Lease that it was us.
 func (r *Runner) deliver(ctx context.Context, credentials maia.Credentials) error {
 	if err := r.Hold(ctx, enough); err != nil {
 		return err
@@ -161,7 +161,7 @@ func secretPatch(secret maia.Secret) []byte {
 	return patch
 }
 
-// forgetDelivered takes back what the Lease says of a delivery that is recorded now. A later run does it if this one cannot.
+// forgetDelivered removes from the Lease a delivery that is recorded now. If this run cannot, a later one does.
 func (r *Runner) forgetDelivered(ctx context.Context) {
 	if r.lock.delivered() == "" {
 		return

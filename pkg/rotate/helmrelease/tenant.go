@@ -13,11 +13,10 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// tenant lets no request leave that is about something outside the release's own namespace. Whoever may change a release decides what
-// its chart asks the cluster for and where its objects are, and the function may have rights in other namespaces, those of other runners
-// for example: one tenant would read and write with the rights of all.
-//
-// What is about no object is let through: which kinds the cluster knows, its version, and what the function itself may do.
+// tenant lets no request pass that is about something outside the release's own namespace. Whoever may change a release decides
+// what its chart reads from the cluster and where its objects are, and the function may have rights in other namespaces, for
+// example those of other runners: one tenant would read and write with the rights of all. What is about no object passes: which
+// kinds the cluster knows, its version, and what the function itself may do.
 type tenant struct {
 	namespace string
 	prefix    string // of the paths of the API server, which may be behind a proxy
@@ -38,7 +37,6 @@ type confined struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper.
 func (c confined) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := c.tenant.admit(request.URL); err != nil {
 		if request.Body != nil {
@@ -52,7 +50,6 @@ func (c confined) RoundTrip(request *http.Request) (*http.Response, error) {
 // outsideError is the refusal of a request that is about something outside the release's namespace.
 type outsideError struct{ what, namespace string }
 
-// Error implements error.
 func (e *outsideError) Error() string {
 	return fmt.Sprintf("%s is outside the release's namespace %s", e.what, e.namespace)
 }

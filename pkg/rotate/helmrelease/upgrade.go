@@ -45,7 +45,7 @@ func (r *Runner) upgrade(ctx context.Context, secret maia.Secret, recordOnly boo
 	return nil
 }
 
-// seeAgain remembers what a change of ours has made of the Secret. Where the value is what it was, so are the pods that have read it.
+// seeAgain remembers the Secret after a change of ours. If its value is the same, the pods that have read it are still current.
 func (r *Runner) seeAgain(changed *corev1.Secret) {
 	was, version := r.seen.live, r.seen.secretVersion
 	r.see(changed)
@@ -57,9 +57,9 @@ func (r *Runner) seeAgain(changed *corev1.Secret) {
 	}
 }
 
-// leaveOneDeployed marks all revisions but one as superseded that say they are deployed: Helm does not report when it could not
-// write this of the revision before, and another writer's upgrade at the same time leaves two. The newest counts, for
-// Helm too, so that a failure here breaks nothing.
+// leaveOneDeployed marks all revisions but one as superseded that are marked as deployed. There may be two after an upgrade by
+// another writer at the same time, or if Helm could not write the mark of the revision before, which it does not report. The
+// newest counts, for Helm too, so that a failure here breaks nothing.
 func (r *Runner) leaveOneDeployed(ctx context.Context) {
 	history, err := r.helm.Releases.History(r.config.Release)
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *Runner) leaveOneDeployed(ctx context.Context) {
 	}
 }
 
-// gone is the error of an object that has gone since the check; nil if there is none.
+// gone is the error of an object that was deleted since the check; nil if there is none.
 func (r *Runner) gone(ctx context.Context) error {
 	objects, err := r.objects(r.cluster.rehearsal(), r.seen.base.Manifest)
 	if err != nil {
@@ -96,14 +96,14 @@ func (r *Runner) gone(ctx context.Context) error {
 // cutOffDescription is that of a revision of ours that was cut off.
 const cutOffDescription = "Cut off; completed by the next revision"
 
-// endCutOff marks the newest revision as failed, if it is an upgrade of ours that was cut off: Helm then goes on from the
-// revision before. It is not rolled back, which would put the revoked secret back.
+// endCutOff marks the newest revision as failed if it is an upgrade of ours that was cut off: Helm then goes on from the revision
+// before. There is no rollback, which would restore the revoked secret.
 func (r *Runner) endCutOff(ctx context.Context) error {
 	last := r.cutOff()
 	if last == nil {
 		return r.busyRelease()
 	}
-	// Nobody else may be at it: its run may be alive still.
+	// Under the lock, for the run that has begun it may be alive still.
 	if err := r.writeLease(ctx, writeRevision(last.Version)); err != nil {
 		return err
 	}
@@ -115,8 +115,8 @@ func (r *Runner) endCutOff(ctx context.Context) error {
 	return nil
 }
 
-// newUpgrade waits for nothing and takes nothing back: after a time-out of Helm's own the revision that counts would be
-// the one with the revoked secret.
+// newUpgrade waits for nothing and rolls nothing back: after a time-out of Helm's own, the revision with the revoked secret would
+// count.
 func (r *Runner) newUpgrade(configuration *action.Configuration) *action.Upgrade {
 	upgrade := action.NewUpgrade(configuration)
 	upgrade.Namespace = r.config.Namespace
@@ -129,9 +129,9 @@ func (r *Runner) newUpgrade(configuration *action.Configuration) *action.Upgrade
 	return upgrade
 }
 
-// runUpgrade does not listen to a cancellation: it would leave the new secret live, the revision failed, and none deployed.
+// runUpgrade ignores a cancellation: it would leave the new secret live, the revision failed, and none deployed.
 func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret maia.Secret) (*release.Release, error) {
-	// Rendering changes the chart: it is read anew for each.
+	// Rendering changes the chart, so that it is read anew each time.
 	last, base, err := r.revisions()
 	if err != nil {
 		return nil, err
@@ -147,7 +147,6 @@ func (r *Runner) runUpgrade(ctx context.Context, upgrade *action.Upgrade, secret
 // keepReplicas is a post-renderer that states the live numbers of replicas.
 type keepReplicas map[string]int32
 
-// Run implements postrender.PostRenderer.
 func (k keepReplicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	kept, err := withReplicas(rendered.Bytes(), k)
 	return bytes.NewBuffer(kept), err
@@ -156,8 +155,8 @@ func (k keepReplicas) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 // placeholder stands for the secret in a dry run.
 var placeholder = maia.NewSecret("placeholder-of-a-dry-run")
 
-// dryRun renders the upgrade as it would be, makes sure that the value reaches the Secret and that no object comes or goes,
-// and has the server try, without effect, each change that the upgrade would make.
+// dryRun renders the upgrade, makes sure that the value reaches the Secret and that no object comes or goes, and has the server
+// try each change of the upgrade without effect.
 func (r *Runner) dryRun(ctx context.Context, trial *rehearsal, objects kube.ResourceList) error {
 	upgrade := r.newUpgrade(r.helm)
 	upgrade.DryRun, upgrade.DryRunOption = true, "server"

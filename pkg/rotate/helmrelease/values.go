@@ -26,7 +26,7 @@ type values struct {
 	release string
 }
 
-// valuesOf copies: what Helm coalesces it may also change.
+// valuesOf copies the values, because Helm may change what it coalesces.
 func valuesOf(r *release.Release) (values, error) {
 	coalesced, err := chartutil.CoalesceValues(r.Chart, deepCopy(r.Config))
 	if err != nil {
@@ -92,14 +92,14 @@ func checkPath(path string) error {
 	return nil
 }
 
-// differOnlyIn reports whether two sets of values are the same but for the one at a path. Helm's own functions are not used: they log
-// values that do not fit together.
+// differOnlyIn reports whether two sets of values are the same but for the one at a path. Helm's own functions would log values
+// that do not fit together.
 func differOnlyIn(path string, a, b map[string]any) bool {
 	a, b = deepCopy(a), deepCopy(b)
 	return without(path, a) && without(path, b) && reflect.DeepEqual(a, b)
 }
 
-// without empties the value at a path; where the path is no path of tables, it cannot.
+// without empties the value at a path, and reports whether it could: every part of the path but the last must be a table.
 func without(path string, values map[string]any) bool {
 	keys := strings.Split(path, ".")
 	for _, key := range keys[:len(keys)-1] {

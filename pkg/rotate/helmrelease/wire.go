@@ -49,7 +49,6 @@ type wired struct {
 
 var objectPath = regexp.MustCompile(`^/(?:api|apis/[^/]+)/[^/]+/namespaces/([^/]+)/([^/]+)/([^/]+)$`)
 
-// RoundTrip implements http.RoundTripper.
 func (w *wired) RoundTrip(request *http.Request) (*http.Response, error) {
 	parts := objectPath.FindStringSubmatch(request.URL.Path)
 	if request.Method != http.MethodPatch || parts == nil || parts[1] != w.wire.runner.config.Namespace {

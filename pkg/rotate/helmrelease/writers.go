@@ -12,9 +12,8 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Who else writes the Secret: External Secrets and its like do so again and again, and would put an older value over ours.
-
-// checkWriters refuses a Secret that belongs to another owner, or whose client_secret another writer manages.
+// checkWriters refuses a Secret that belongs to another owner, or whose client_secret another writer manages: External Secrets,
+// for example, would write an older value over ours again and again.
 func (r *Runner) checkWriters() error {
 	if owners := r.seen.secretMeta.OwnerReferences; len(owners) > 0 {
 		return rotate.Errorf(rotate.Configuration, "Secret %s of release %s in namespace %s belongs to %s %s, which may write it again",
@@ -30,7 +29,7 @@ func (r *Runner) checkWriters() error {
 	return nil
 }
 
-// otherWriter is the error of a Secret that holds something else than the release, for which no rotation is the reason.
+// otherWriter is the error of a Secret that holds something else than the release without a rotation as the reason.
 func (r *Runner) otherWriter() error {
 	return rotate.Errorf(rotate.Configuration,
 		"the values of release %s in namespace %s hold another client_secret than Secret %s, which no rotation explains%s",
@@ -53,8 +52,8 @@ func (r *Runner) lastManagers() string {
 	return " (its last writers: " + strings.Join(names, ", ") + ")"
 }
 
-// otherManagers are those that manage the client_secret and are neither Helm, nor us, nor a person. A Helm inside of another program has
-// that program's name: it is known by the annotations that only Helm writes.
+// otherManagers are those that manage the client_secret and are neither Helm, nor us, nor a person. A Helm inside another program
+// has that program's name, and is recognised by the annotations that only Helm writes.
 func (r *Runner) otherManagers() (names []string) {
 	for _, managed := range r.seen.secretMeta.ManagedFields {
 		ours := managed.Manager == kube.ManagedFieldsManager || managed.Manager == fieldManager

@@ -14,7 +14,7 @@ const (
 	poll       = 2 * time.Second
 )
 
-// ByPlatform is how long a lease lasts that the platform itself ends: our clock never does.
+// ByPlatform is how long a lease lasts whose end the platform itself decides: by our clock it never ends.
 const ByPlatform = time.Duration(math.MaxInt64) - Margin
 
 // Owner says whose a lock is.
@@ -36,11 +36,11 @@ type State struct {
 	Endless error         // of a lock that is held for longer than any run does; nil if it is not
 }
 
-// same reports whether two states are of one owner, who has not renewed the lock in between.
+// same reports whether two states have the same owner, who has not renewed the lock in between.
 func (s State) same(other State) bool { return s.Owner == other.Owner && s.Renewal == other.Renewal }
 
-// Backend is the object on the platform that is the lock. Its methods are called one at a time. It changes the object only as it was read
-// or written last, so that what another run has written since is never overwritten.
+// Backend is the object on the platform that is the lock. Its methods are called one at a time. It changes the object only if it
+// is as it was read or written last, so that it never overwrites what another run has written since.
 type Backend interface {
 	// Read reads the object. Where the platform does not show whose a lease is, held says whether it is this run's.
 	Read(ctx context.Context, held bool) (State, error)

@@ -184,7 +184,7 @@ func TestALockOfADeadRunIsTakenAfterItsTime(t *testing.T) {
 	})
 }
 
-// A clock that is hours ahead or behind says nothing where the runs end each other's leases.
+// The holder's clock does not count where the runs end each other's leases: it may be hours ahead or behind.
 func TestTheClockOfTheHolderSaysNothing(t *testing.T) {
 	for _, ahead := range []time.Duration{-3 * time.Hour, 0, 3 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestALockThatCannotBeRenewedIsLostAndTakenAgain(t *testing.T) {
 	})
 }
 
-// Another run has taken over meanwhile. What this one does from then on is by what it reads.
+// Another run has taken over meanwhile. From then on this one goes by what it reads.
 func TestALockThatWasTakenOver(t *testing.T) {
 	onBoth(t, func(t *testing.T, o *object) {
 		one, two := o.run("one"), o.run("two")

@@ -15,7 +15,8 @@ var ErrOtherRun = errors.New("another run")
 // ErrTaken is what an attempt to take the lock returns if another run holds it now: its end is waited for.
 var ErrTaken = errors.New("the lock is held")
 
-// Lock is the lock of one runner, for one run at a time. Whoever calls its methods has the turn, by [Lock.Use]; Left and Release need none.
+// Lock is the lock of one runner, for one run at a time. Its methods, except Left and Release, are called only by whoever has the
+// turn, which [Lock.Use] gives.
 type Lock struct {
 	backend Backend
 	turn    chan struct{}                      // holds one token, which is that of whoever uses the lock
@@ -40,7 +41,7 @@ func (l *Lock) Use() (done func()) {
 	return func() { l.turn <- struct{}{} }
 }
 
-// Left is for how long the lock is this run's still. Two clocks count: the one on the wall may be set back, and the other stands still
+// Left is how long the lock is still this run's. Two clocks count: the wall clock may be set back, and the other stands still
 // while a machine sleeps.
 func (l *Lock) Left() time.Duration {
 	till := l.till.Load()
@@ -53,7 +54,7 @@ func (l *Lock) Left() time.Duration {
 // Held reports whether the lock is this run's.
 func (l *Lock) Held() bool { return l.Left() > 0 }
 
-// Claimed reports whether this run has taken the lock and not learned since that it lost it. Its time may be over.
+// Claimed reports whether this run has taken the lock and has not learned since that it is lost. Its time may be over.
 func (l *Lock) Claimed() bool { return l.till.Load() != nil }
 
 // Free reports whether no other run is at work, as last read.
@@ -61,8 +62,8 @@ func (l *Lock) Free() bool {
 	return l.seen.Owner != OtherRun || time.Since(l.from) >= l.seen.Lasts+Margin
 }
 
-// Read reads whose the lock is. One whose time is over is lost if it is not shown as this run's: what is done from then on is by what was
-// read, under a lock that is taken anew.
+// Read reads whose the lock is. If this run's time is over and the lock is not shown as its own, the lock is lost: what is done
+// from then on is based on this read, under a lock that is taken anew.
 func (l *Lock) Read(ctx context.Context) error {
 	held := l.Held()
 	state, err := l.backend.Read(ctx, held)
@@ -79,8 +80,8 @@ func (l *Lock) Read(ctx context.Context) error {
 	return nil
 }
 
-// Await reads the lock until it is free, or its holder is seen to be alive: it renews the lock. One that is held for longer than any run
-// does is an error.
+// Await reads the lock until it is free, or until its holder renews it and so shows that it is alive. It is an error if the lock
+// is held for longer than any run does.
 func (l *Lock) Await(ctx context.Context) (free bool, err error) {
 	if err := l.Read(ctx); err != nil {
 		return false, err
@@ -102,7 +103,8 @@ func (l *Lock) Await(ctx context.Context) (free bool, err error) {
 	return true, nil
 }
 
-// Take makes the lock this run's, or renews it, by an attempt that returns since when it is. Another run is waited for, as by [Lock.Await].
+// Take makes the lock this run's, or renews it, by an attempt that returns since when it is this run's. It waits for another run
+// as [Lock.Await] does.
 func (l *Lock) Take(ctx context.Context, attempt func(context.Context) (since time.Time, err error)) error {
 	for began := time.Now(); ; {
 		if !l.Claimed() && !l.Free() {

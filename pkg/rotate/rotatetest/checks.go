@@ -71,15 +71,16 @@ func (w *world) check(r *run) {
 	}
 }
 
-// looked says that the run has read all that matters after what somebody else did meanwhile: what happens after the
-// last look of a run is the next one's to find.
+// reread reports whether the run has read all that matters after what another writer did meanwhile: what happens after the
+// last read of a run is the next one's to find.
 func (r *run) observed() bool {
 	f := r.process.fault
 	if f == nil || !f.foreign || f.injected == 0 {
 		return true
 	}
 	calls := r.process.made()
-	return r.lastObservation >= f.at && slices.ContainsFunc(calls[r.lastObservation:], func(c Call) bool { return c.Name == maiaGetCredentials })
+	return r.lastObservation >= f.at && slices.ContainsFunc(calls[r.lastObservation:],
+		func(c Call) bool { return c.Name == maiaGetCredentials })
 }
 
 // checkReport: what counts as a rotation was one, and a refresh is reported.
@@ -124,7 +125,7 @@ func (w *world) checkBack(r *run, now snapshot) {
 		w.checkPause(5, "no error, but ", now.agent)
 	}
 	if r.report.DownSince != nil {
-		w.broken(4, "no error, but the report says that the runner is dark since %s", r.report.DownSince)
+		w.broken(4, "no error, but the report says that the runner is down since %s", r.report.DownSince)
 	}
 }
 
@@ -161,7 +162,7 @@ func (w *world) checkPause(promise int, but string, agent maia.Agent) {
 	}
 }
 
-// beside says that the run is one that heals and may leave a pause of ours alone: for as long as a rotation can take it
+// concurrent reports whether the run is one that heals and may leave a pause of ours alone: for as long as a rotation can take it
 // cannot know whether the run that paused is still at work.
 func (w *world) concurrent(r *run) bool {
 	p := policy()
@@ -169,7 +170,7 @@ func (w *world) concurrent(r *run) bool {
 	return r.mode == rotate.Heal && r.note.Paused != nil && r.ended.Before(r.note.Paused.At.Add(rotation))
 }
 
-// checkDowntime: the reported dark time lasts from the sending of the refresh until the run saw the runner back. It is no
+// checkDowntime: the reported downtime lasts from the sending of the refresh until the run saw the runner back. It is no
 // shorter than it was for Maia: from the call to the first instance that logged in. And no longer than until the
 // connection showed there and the runner's own instances were steady, and one polling interval more; if another run
 // noted the intent, it counts from that note; if calls failed in between, until the end of the run.
@@ -194,10 +195,10 @@ func (w *world) checkDowntime(r *run) {
 		until = r.ended
 	}
 	if !r.report.Refreshed {
-		from = sent.Add(-time.Minute) // no home takes longer to note an intent
+		from = sent.Add(-time.Minute) // no platform takes longer to note an intent
 	}
 	if low, high := back.Sub(sent), until.Sub(from)+time.Second; downtime < low || downtime > high {
-		w.broken(4, "the reported dark time is %s, measured were %s, and it may be %s at most", downtime, low, high)
+		w.broken(4, "the reported downtime is %s, measured were %s, and it may be %s at most", downtime, low, high)
 	}
 }
 
@@ -265,7 +266,7 @@ func describe(note rotate.Note) string {
 	return text
 }
 
-// checkLeaks searches all that left the processes, and what the home keeps, for every secret that there ever was: the
+// checkLeaks searches all that left the processes, and what the platform keeps, for every secret that there ever was: the
 // beginning and the end of it, in clear and as Base64.
 func (w *world) checkLeaks() {
 	kept := w.platform.Kept()
@@ -277,7 +278,7 @@ func (w *world) checkLeaks() {
 	}
 	for _, searched := range []struct{ where, text string }{
 		{"a log, error, report or detail of the instances", w.texts.String()},
-		{"what the home keeps apart from the store", kept},
+		{"what the platform keeps apart from the store", kept},
 	} {
 		if slices.ContainsFunc(secrets, func(secret string) bool { return shows(searched.text, secret) }) {
 			w.failures = append(w.failures, fmt.Sprintf("promise 7 (%s): a secret is in %s", promises[7], searched.where))

@@ -11,14 +11,14 @@ type Option func(*choice)
 
 // choice is which calls are made to fail.
 type choice struct {
-	reads    func(Call) bool // nil: none is told apart
+	reads    func(Call) bool // nil: none is distinguished
 	quirks   bool
 	platform []Quirk
 	part     int // of the scenarios with a fault or a quirk, one in so many is played; 0: all
 }
 
 // OnceEach has calls that change nothing fail once for each name, method of the Runner, and phase of a rotation (up to the
-// pause, to the refresh, to the resume, after it), in fewer ways. It is for a home whose calls are many and slow; say by
+// pause, to the refresh, to the resume, after it), in fewer ways. It is for a platform whose calls are many and slow; say by
 // reads which they are.
 func OnceEach(reads func(Call) bool) Option {
 	return func(c *choice) { c.reads = reads }
@@ -46,7 +46,7 @@ func (c choice) plays(s scenario) bool {
 // maxPolls is how many calls of one kind are made to fail while a run waits. The next ones would meet it in the same state.
 const maxPolls = 8
 
-// fold leaves out the calls of a run that waits beyond the first few of each name, and what OnceEach says, and tells how
+// fold leaves out the calls of a run that waits beyond the first few of each name, and what OnceEach says, and returns how
 // many these are.
 func (c choice) fold(calls []Call) (kept []Call, folded int) {
 	type read struct {

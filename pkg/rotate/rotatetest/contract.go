@@ -29,7 +29,7 @@ func (w *world) runner() (rotate.Runner, rotate.Platform) {
 	time.Sleep(soon)
 	runner, err := w.platform.Runner(w.t.Context(), newProcess(nil))
 	if err != nil {
-		w.t.Fatalf("Home.Runner: %v", err) // nothing can follow
+		w.t.Fatalf("Platform.Runner: %v", err) // nothing can follow
 	}
 	w.t.Cleanup(func() { w.release(runner) })
 	return runner, w.observe(runner)
@@ -61,7 +61,8 @@ func (w *world) mustRestart(runner rotate.Runner) {
 	ids, err := runner.Restart(w.t.Context())
 	w.must("Restart", err)
 	platform := w.observe(runner)
-	platform.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: platform.Stored.ClientSecret.Fingerprint(), IDs: ids}
+	platform.Note.Ordered = &rotate.Order{At: time.Now().UTC().Truncate(time.Millisecond), For: platform.Stored.ClientSecret.Fingerprint(),
+		IDs: ids}
 	w.must("SaveNote", runner.SaveNote(w.t.Context(), platform.Note))
 }
 
@@ -74,7 +75,7 @@ func contractSaveNote(w *world) {
 	intent := rotate.Intent{At: at.Add(time.Minute), Over: "aaaaaaaaaaaa", By: "0123abcd"}
 	runner, platform := w.runner()
 	if !platform.Note.Equal(rotate.Note{}) {
-		w.failf("the note of a home that was never touched is not the zero Note: %s", describe(platform.Note))
+		w.failf("the note of a platform that was never touched is not the zero Note: %s", describe(platform.Note))
 	}
 	for _, note := range []rotate.Note{
 		{Applied: "aaaaaaaaaaaa"},
@@ -85,7 +86,8 @@ func contractSaveNote(w *world) {
 		{Applied: "bbbbbbbbbbbb", LastRotation: &rotate.Rotation{At: at, Over: "aaaaaaaaaaaa", New: "bbbbbbbbbbbb"}},
 		{Applied: "cccccccccccc", LastRotation: &rotate.Rotation{At: at.Add(time.Hour), Over: "bbbbbbbbbbbb", New: "cccccccccccc"}},
 		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "cccccccccccc", IDs: []string{"one", "two-2"}}, Paused: &stands},
-		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"}, Adopted: &rotate.Adoption{At: at, Over: "cccccccccccc", New: "dddddddddddd"}},
+		{Applied: "cccccccccccc", Ordered: &rotate.Order{At: at, For: "dddddddddddd"},
+			Adopted: &rotate.Adoption{At: at, Over: "cccccccccccc", New: "dddddddddddd"}},
 		{},
 	} {
 		w.must("SaveNote", runner.SaveNote(w.t.Context(), note))
@@ -115,7 +117,8 @@ func contractTwoIntents(w *world) {
 	two, _ := w.runner()
 	w.must("SaveNote", save(one, platform, "one"))
 	if err := save(two, platform, "two"); rotate.KindOf(err) != rotate.NotReady || err == nil {
-		w.broken(2, "SaveNote of an intent beside that of another run, which had not been observed: error %v, want one of kind %q", err, rotate.NotReady)
+		w.broken(2, "SaveNote of an intent next to that of another run, which had not been observed: error %v, want one of kind %q", err,
+			rotate.NotReady)
 	}
 	if by := standing(); by != "one" {
 		w.broken(2, "the intent that stands is that of %q, want that of the first run", by)
@@ -137,18 +140,19 @@ func contractTwoIntents(w *world) {
 	if err := <-first; err == nil && fifth == nil {
 		w.broken(2, "two runs have both noted an intent at the same time")
 	} else if by := standing(); err == nil && by != "four" || fifth == nil && by != "five" {
-		w.broken(2, "the intent that stands is that of %q, though SaveNote told another run that its own does", by)
+		w.broken(2, "the intent that stands is that of %q, though SaveNote confirmed to another run that its own does", by)
 	}
 }
 
-// contractObserve: looking and proving change nothing.
+// contractObserve: reading and proving change nothing.
 func contractObserve(w *world) {
 	was, kept := w.read(), w.platform.Kept()
 	runner, platform := w.runner()
 	w.must("Check", runner.Check(w.t.Context()))
 	again := w.observe(runner)
 	time.Sleep(rollout) // what was ordered would show
-	if now := w.read(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.platform.Kept() != kept || w.platform.Foreign() != w.foreign {
+	if now := w.read(); !now.stored.Equal(was.stored) || now.instances != was.instances || w.platform.Kept() != kept ||
+		w.platform.Foreign() != w.foreign {
 		w.broken(3, "Observe or Check has changed something")
 	}
 	if runner.AgentID() != agentID {
@@ -189,7 +193,8 @@ func contractStore(w *world) {
 	if took := time.Since(ordered); took > time.Minute {
 		w.broken(4, "Restart took %s: it orders, and does not wait", took)
 	}
-	if platform := w.observe(runner); platform.Instances.State == rotate.Failed || platform.Instances.State == rotate.Stopped || platform.Instances.Read != rotate.ReadCurrent {
+	if platform := w.observe(runner); platform.Instances.State == rotate.Failed || platform.Instances.State == rotate.Stopped ||
+		platform.Instances.Read != rotate.ReadCurrent {
 		w.failf("Observe right after Restart says %+v, want instances on their way that read what is stored", platform.Instances)
 	}
 	time.Sleep(rollout)
@@ -206,7 +211,7 @@ func contractStore(w *world) {
 	w.checkLeaks()
 }
 
-// contractRestartFails: instances that do not come up are not steady, whatever runs beside them.
+// contractRestartFails: instances that do not come up are not steady, whatever runs next to them.
 func contractRestartFails(w *world) {
 	w.platform.BreakRestarts(9)
 	runner, _ := w.runner()
@@ -248,11 +253,11 @@ func contractRestartedMeanwhile(w *world) {
 	}
 }
 
-// contractErrors: a method whose calls do not get through says so, and tells no secret.
+// contractErrors: a method whose calls do not get through says so, and shows no secret.
 func contractErrors(w *world) {
 	process := newProcess(nil)
 	runner, err := w.platform.Runner(w.t.Context(), process)
-	w.must("Home.Runner", err)
+	w.must("Platform.Runner", err)
 	w.t.Cleanup(func() { w.release(runner) })
 	note := w.observe(runner).Note
 	note.Applied = "aaaaaaaaaaaa"
@@ -270,7 +275,7 @@ func contractErrors(w *world) {
 		{"Restart", func() error { _, err := runner.Restart(w.t.Context()); return err }},
 	} {
 		if err := method.call(); err != nil {
-			w.tell(err.Error())
+			w.published(err.Error())
 		} else {
 			w.broken(9, "%s succeeded, though none of its calls got through", method.name)
 		}
@@ -283,11 +288,11 @@ func contractErrors(w *world) {
 	w.checkLeaks()
 }
 
-// contractLock: of a home with a lock, one Runner at a time changes something.
+// contractLock: of a platform with a lock, one Runner at a time changes something.
 func contractLock(w *world) {
 	process := newProcess(nil)
 	one, err := w.platform.Runner(w.t.Context(), process)
-	w.must("Home.Runner", err)
+	w.must("Platform.Runner", err)
 	locker, ok := one.(rotate.Locker)
 	if !ok {
 		return
@@ -300,11 +305,11 @@ func contractLock(w *world) {
 	w.must("Hold", locker.Hold(w.t.Context(), maia.RefreshTimeout))
 	other := maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(otherSecret)}
 	if err := two.Store(w.t.Context(), other); rotate.KindOf(err) != rotate.NotReady || err == nil {
-		w.broken(2, "Store beside the holder of the lock: error %v, want one of kind %q", err, rotate.NotReady)
+		w.broken(2, "Store next to the holder of the lock: error %v, want one of kind %q", err, rotate.NotReady)
 	}
 	time.Sleep(rollout) // the holder lives, and so does its lock
 	if err := two.Store(w.t.Context(), other); rotate.KindOf(err) != rotate.NotReady || err == nil {
-		w.broken(2, "Store beside the holder of the lock, %s later: error %v, want one of kind %q", rollout, err, rotate.NotReady)
+		w.broken(2, "Store next to the holder of the lock, %s later: error %v, want one of kind %q", rollout, err, rotate.NotReady)
 	}
 	process.kill()
 	if err := locker.Hold(w.t.Context(), 24*time.Hour); err == nil {
@@ -320,7 +325,7 @@ func contractLock(w *world) {
 		w.broken(4, "a lock that was given back was waited for, %s", waited)
 	}
 	if !w.platform.Stored().Equal(maia.Credentials{ClientID: clientID, ClientSecret: maia.NewSecret(firstSecret)}) {
-		w.broken(2, "something was stored beside the holder of the lock")
+		w.broken(2, "something was stored next to the holder of the lock")
 	}
 }
 

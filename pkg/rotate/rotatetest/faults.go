@@ -109,7 +109,7 @@ func (v variant) play(call Call) func(*world) {
 	}
 }
 
-// drainedCalls are those between the pause and the refresh, as long as the agent is looked at once more in between: what an
+// drainedCalls are those between the pause and the refresh, as long as the agent is read once more in between: what an
 // operator does there must be seen.
 func drainedCalls(calls []Call) map[int]bool {
 	drained, pending := map[int]bool{}, []int(nil)
@@ -144,7 +144,7 @@ func (w *world) operatorResumes() {
 // event is something that happens right before a call.
 type event struct {
 	name    string
-	foreign bool // somebody else does it, see fault
+	foreign bool // another writer does it, see fault
 	happen  func(w *world)
 }
 
@@ -166,7 +166,8 @@ func events(call Call) []event {
 	for _, answer := range []struct {
 		name string
 		kind maiatest.Kind
-	}{{"5xx", maiatest.Status5xx}, {"5xx-after", maiatest.Status5xxAfter}, {"429", maiatest.RateLimited}, {"garbage", maiatest.Garbage}, {"truncated", maiatest.Truncated}} {
+	}{{"5xx", maiatest.Status5xx}, {"5xx-after", maiatest.Status5xxAfter}, {"429", maiatest.RateLimited}, {"garbage", maiatest.Garbage},
+		{"truncated", maiatest.Truncated}} {
 		list = append(list, event{answer.name, false, func(w *world) {
 			w.maia.Inject(maiatest.Fault{Call: maiatest.Name(name), Nth: 1, Kind: answer.kind})
 		}})
@@ -174,7 +175,7 @@ func events(call Call) []event {
 	return list
 }
 
-// strike is a rotation that a fault strikes.
+// injection is a rotation with a fault.
 func (w *world) injection(f *fault) {
 	w.busy(taskDuration)
 	w.injectIn(rotate.Rotate, f)
@@ -184,11 +185,11 @@ func (w *world) injectIn(mode rotate.Mode, f *fault) {
 	time.Sleep(soon)
 	w.wait(w.start(mode, f))
 	if f.injected == 0 {
-		w.failf("the fault did not strike: there was no call %d of %s; %s", f.nth, f.call, w.runs[len(w.runs)-1])
+		w.failf("the fault was not injected: there was no call %d of %s; %s", f.nth, f.call, w.runs[len(w.runs)-1])
 	}
 }
 
-// sweepHealing is a smaller choice for runs that mend what others did, and only that. prepare brings their work about.
+// sweepHealing is a smaller choice for runs that repair what others did, and only that. prepare brings their work about.
 func sweepHealing(calls []Call, what string, prepare func(w *world)) []scenario {
 	var list []scenario
 	for _, call := range calls {
@@ -216,7 +217,7 @@ func sweepHealing(calls []Call, what string, prepare func(w *world)) []scenario 
 	return list
 }
 
-// revertedStore is a runner at work with a secret that a person has made, whose store somebody has reverted.
+// revertedStore is a runner at work with a secret that a person has made, whose store another writer has reverted.
 func (w *world) revertedStore() {
 	w.consoleRefresh()
 	w.mustEnd(w.run(rotate.Heal), 6, rotate.Healed)
@@ -231,7 +232,7 @@ func (w *world) refreshedInConsole() {
 	w.consoleRefresh()
 }
 
-// sweepAgain is a smaller choice for a home that was rotated before, whose note is full: the calls that write.
+// sweepAgain is a smaller choice for a platform that was rotated before, whose note is full: the calls that write.
 func sweepAgain(calls []Call) []scenario {
 	var list []scenario
 	for _, call := range calls {
@@ -265,7 +266,7 @@ func nameOf(call Call, what string) string {
 }
 
 // DownCalls counts, in the calls of one rotation, those from a refresh's answer to the store's, and from there to the
-// order of the restart: of what lies there, the runner's dark time is made. It is -1 where other calls are in between,
+// order of the restart: of what lies there, the runner's downtime is made. It is -1 where other calls are in between,
 // or where there is no such rotation.
 func DownCalls(calls []Call) (toStored, toRestarted int) {
 	rest := calls

@@ -34,8 +34,8 @@ func (w *world) client(p *Process) *maia.Client {
 	return client
 }
 
-// nameable is the request in a form from which it can be told which command it is. Only the body of a command is touched:
-// whether that of a refresh was sent is what the client tells its outcome by.
+// nameable is the request in a form from which can be seen which command it is. Only the body of a command is touched:
+// whether that of a refresh was sent is what the client decides the outcome by.
 func nameable(request *http.Request) *http.Request {
 	if request.Body == nil || !strings.HasSuffix(request.URL.Path, "/commands") {
 		return request

@@ -11,7 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// memory is a home in memory, as small as one can be: a store, one instance, and a note with a version.
+// memory is a platform in memory, as small as one can be: a store, one instance, and a note with a version.
 type memory struct {
 	setup Setup
 	bend  func(*memoryRunner) rotate.Runner // what is wrong with the Runner; nil: nothing
@@ -30,7 +30,7 @@ type memory struct {
 	kept    string
 }
 
-// homes makes memories whose Runners are bent.
+// memories makes memories whose Runners are bent.
 func platforms(bend func(*memoryRunner) rotate.Runner) func(*testing.T, Setup) Platform {
 	return func(t *testing.T, setup Setup) Platform {
 		h := &memory{setup: setup, bend: bend, secret: setup.Secret, stored: time.Now(), state: rotate.Steady, read: time.Now()}

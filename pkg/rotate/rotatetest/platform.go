@@ -7,24 +7,24 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Home is one runner in its home, and the hands of everybody else who touches it. It outlives the processes that work on
+// Platform is one runner on its platform, and the hands of whoever else touches it. It outlives the processes that work on
 // it. Its methods are called by one goroutine, but at the same time as those of its Runners.
 //
-// Clean up with t.Cleanup. All that the home does must be in memory and end by then, for it lives in a bubble of
+// Clean up with t.Cleanup. All that the platform does must be in memory and end by then, for it lives in a bubble of
 // testing/synctest: an idle network connection would stop its clock.
 type Platform interface {
 	// Runner makes the Runner anew, clients and all, as a new process does. Every call that it makes to its cloud, now
-	// or later, goes through process. What a Runner knows must come from such calls, not from the Home's memory.
+	// or later, goes through process. What a Runner knows must come from such calls, not from the Platform's memory.
 	Runner(ctx context.Context, process *Process) (rotate.Runner, error)
 
 	// Stored is what an instance that starts now would read.
 	Stored() maia.Credentials
-	// Put has somebody else, Terraform or a person, write another client_secret into the store, as they would, and
+	// Put has another writer, Terraform or a person, write another client_secret into the store, as they would, and
 	// nothing else.
 	Put(secret string)
-	// Replace has somebody else, a person or the cloud, replace all instances. The new ones read the store.
+	// Replace has another writer, a person or the cloud, replace all instances. The new ones read the store.
 	Replace()
-	// BreakRestarts makes the next n replacements of the instances fail: the new ones do not come up. 0 mends that.
+	// BreakRestarts makes the next n replacements of the instances fail: the new ones do not come up. 0 repairs that.
 	BreakRestarts(n int)
 
 	// Wish has an operator write what is wished, in place of what was, as the command line does: also while a run holds the lock. A
@@ -39,24 +39,24 @@ type Platform interface {
 	Foreign() string
 }
 
-// Whole is what a Home implements too whose store has several places that must agree. It says what is wrong with them in the
+// Whole is what a Platform implements too whose store has several places that must agree. It says what is wrong with them in the
 // end; empty if nothing is.
 type Whole interface{ Whole() string }
 
-// Setup is what a Home is made for.
+// Setup is what a Platform is made for.
 type Setup struct {
 	AgentID  string
 	ClientID string // that the store must hold …
 	Secret   string // … with this
-	// Quirks names those of its table that the home is to play, see [WithQuirks].
+	// Quirks names those of its table that the platform is to play, see [WithQuirks].
 	Quirks []string
 
 	world *world
 }
 
-// Start logs an instance in that has started with what it read from the store. Every instance of the home calls it, the
-// first one before newPlatform returns. Err says that Maia refuses it; what the instance does then is the home's business.
-// stop ends the instance, logged in or not: call it when the instance stops or is told to.
+// Start logs an instance in that has started with what it read from the store. Every instance of the platform calls it, the
+// first one before newPlatform returns. Err says that Maia refuses it; what the instance does then is the platform's business.
+// stop ends the instance, logged in or not: call it when the instance stops or is to stop.
 func (s Setup) Start(clientID, secret string) (stop func(), err error) {
 	return s.world.startInstance(clientID, secret)
 }

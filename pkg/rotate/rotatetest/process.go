@@ -12,7 +12,7 @@ import (
 )
 
 // Process is one process of a function, from its start to its end. Every call that its runner makes to its cloud goes
-// over its wire, where the suite counts it, and has it fail or the process end there. A home that calls over HTTP uses
+// over its wire, where the suite counts it, and has it fail or the process end there. A platform that calls over HTTP uses
 // [Process.Transport], any other [Process.Do].
 type Process struct {
 	started time.Time
@@ -23,13 +23,13 @@ type Process struct {
 	counts map[string]int
 	during string // the method of the Runner that is at work
 	fault  *fault // nil: none
-	row    bool   // the last call was struck
+	row    bool   // a fault was injected into the last call
 	dead   bool
 }
 
 // Call is one call of a process.
 type Call struct {
-	Name   string        // as the home names it; the engine's own are "maia GetAgent" and so on, after maiatest's names
+	Name   string        // as the platform names it; the engine's own are "maia GetAgent" and so on, after maiatest's names
 	Nth    int           // among the calls of this name, from 1
 	During string        // which method of the Runner made it, see the constants; "" for a call of the engine's to Maia
 	At     time.Duration // since the process started
@@ -40,7 +40,7 @@ type Call struct {
 
 // What a call was made in.
 const (
-	DuringStart    = "start" // Home.Runner
+	DuringStart    = "start" // Platform.Runner
 	DuringObserve  = "observe"
 	DuringCheck    = "check"
 	DuringSaveNote = "save note"
@@ -83,7 +83,7 @@ type fault struct {
 	foreign bool   // and changes what the runner lives with
 
 	injected int // how often
-	at       int // how many calls there had been, the last one struck included
+	at       int // how many calls there had been, with the last one
 }
 
 // latency is what every call takes, so that what follows one another does not happen at one instant.
@@ -96,7 +96,7 @@ func newProcess(f *fault) *Process {
 	return &Process{started: time.Now(), cut: make(chan struct{}), counts: map[string]int{}, fault: f}
 }
 
-// Transport is next behind the process's wire. name tells what kind of call a request is, without reading its body:
+// Transport is next behind the process's wire. name says what kind of call a request is, without reading its body:
 // "DescribeSecret", "PATCH app".
 func (p *Process) Transport(next http.RoundTripper, name func(*http.Request) string) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (response *http.Response, err error) {
@@ -128,7 +128,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip implements http.RoundTripper.
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-// Do makes one call, of a home that does not call over HTTP. It returns call's error, or that of the wire; then call
+// Do makes one call, of a platform that does not call over HTTP. It returns call's error, or that of the wire; then call
 // may have been carried out or not.
 func (p *Process) Do(name string, call func() error) error {
 	return p.do(name, func() {}, call)
@@ -165,7 +165,7 @@ func (p *Process) do(name string, discard func(), send func() error) error {
 	return err
 }
 
-// arrive counts a call and tells what happens to it; nil is nothing.
+// arrive counts a call and returns what happens to it; nil is nothing.
 func (p *Process) arrive(name string) (*fault, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -78,7 +78,7 @@ func TestProcessFaults(t *testing.T) {
 	}
 }
 
-// A caller can tell by its request's body whether anything was sent.
+// A caller can see by its request's body whether anything was sent.
 func TestProcessReadsWhatIsLostOnItsWay(t *testing.T) {
 	for early, read := range map[bool]bool{false: true, true: false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -116,14 +116,14 @@ func TestCallsHaveMaiasNames(t *testing.T) {
 
 func TestDownCalls(t *testing.T) {
 	call := func(name, during string) Call { return Call{Name: name, During: during} }
-	refresh, put, order, read := call(maiaRefresh, ""), call("put", DuringStore), call("order", DuringRestart), call("look", DuringObserve)
+	refresh, put, order, read := call(maiaRefresh, ""), call("put", DuringStore), call("order", DuringRestart), call("read", DuringObserve)
 	tests := map[string]struct {
 		calls                 []Call
 		toStored, toRestarted int
 	}{
 		"as it should be": {[]Call{read, refresh, put, put, order, read}, 2, 1},
-		"a look before":   {[]Call{refresh, read, put, order}, -1, -1},
-		"a look between":  {[]Call{refresh, put, read, order}, 1, -1},
+		"a read before":   {[]Call{refresh, read, put, order}, -1, -1},
+		"a read between":  {[]Call{refresh, put, read, order}, 1, -1},
 		"no rotation":     {[]Call{read}, -1, -1},
 	}
 	for name, test := range tests {
@@ -134,8 +134,9 @@ func TestDownCalls(t *testing.T) {
 }
 
 func TestFold(t *testing.T) {
-	read, save := Call{Name: "look", During: DuringObserve}, Call{Name: "save", During: DuringSaveNote}
-	calls := slices.Concat(slices.Repeat([]Call{read}, maxPolls+3), []Call{save}, slices.Repeat([]Call{read}, maxPolls+1), slices.Repeat([]Call{save}, 20))
+	read, save := Call{Name: "read", During: DuringObserve}, Call{Name: "save", During: DuringSaveNote}
+	calls := slices.Concat(slices.Repeat([]Call{read}, maxPolls+3), []Call{save}, slices.Repeat([]Call{read}, maxPolls+1),
+		slices.Repeat([]Call{save}, 20))
 	if kept, folded := (choice{}).fold(calls); folded != 4 || len(kept) != 2*maxPolls+21 {
 		t.Errorf("%d are kept and %d folded", len(kept), folded)
 	}
@@ -157,7 +158,7 @@ func TestAFaultThatIsNotInjectedIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := Call{Name: "nothing", Nth: 1}
 		failures, _ := play(t, platforms(nil), scenario{play: variants()[0].play(call)})
-		if len(failures) != 1 || !strings.Contains(failures[0], "the fault did not strike: there was no call 1 of nothing") {
+		if len(failures) != 1 || !strings.Contains(failures[0], "the fault was not injected: there was no call 1 of nothing") {
 			t.Errorf("failures %q", failures)
 		}
 	})

@@ -24,7 +24,7 @@ type Quirk struct {
 }
 
 // WithQuirks has the suite play a rotation, healing and a sample of faults under each of the platform's quirks and each of Maia's,
-// and a rotation under a sample of their pairs. The home plays those that [Setup].Quirks names.
+// and a rotation under a sample of their pairs. The platform plays those that [Setup].Quirks names.
 func WithQuirks(platform []Quirk) Option {
 	return func(c *choice) { c.platform, c.quirks = platform, true }
 }
@@ -63,7 +63,7 @@ type setting struct {
 
 func (s setting) all() []Quirk { return slices.Concat(s.platform, s.maia) }
 
-// namesOf is what the home, or Maia, is told to play.
+// namesOf is what the platform, or Maia, is to play.
 func namesOf(quirks []Quirk) (names []string) {
 	for _, q := range quirks {
 		names = append(names, q.Name)
@@ -81,7 +81,7 @@ func (s setting) refused() string {
 	return ""
 }
 
-// unclearPauses reports whether the end of a pause may tell nothing, so that a run has to leave a pause to a person.
+// unclearPauses reports whether the end of a pause may show nothing, so that a run has to leave a pause to a person.
 func (s setting) unclearPauses() bool {
 	return slices.ContainsFunc(s.maia, func(q Quirk) bool { return strings.HasPrefix(q.Name, "paused-until") })
 }

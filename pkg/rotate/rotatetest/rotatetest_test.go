@@ -60,7 +60,7 @@ func (b bent) Restart(ctx context.Context) ([]string, error) {
 	return b.Runner.Restart(ctx)
 }
 
-// locked changes the home.
+// locked changes the platform.
 func (r *memoryRunner) locked(change func(h *memory)) {
 	r.platform.mu.Lock()
 	defer r.platform.mu.Unlock()
@@ -115,7 +115,8 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.SaveNote(ctx, note)
 				}}
 			},
-			found: map[string]string{"contract-SaveNote-of-two-runs": "promise 2 (at most one refresh): SaveNote of an intent beside that of another run"},
+			found: map[string]string{"contract-SaveNote-of-two-runs": "promise 2 (at most one refresh): SaveNote of an intent next to that of " +
+				"another run"},
 		},
 		"stores in the wrong place": {
 			bend: func(r *memoryRunner) rotate.Runner {
@@ -183,7 +184,7 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.Restart(ctx)
 				}}
 			},
-			found: map[string]string{"contract-Store-and-Restart": "promise 4 (short dark time): Restart took 2m"},
+			found: map[string]string{"contract-Store-and-Restart": "promise 4 (short downtime): Restart took 2m"},
 		},
 		"calls always steady what may not be": {
 			bend: func(r *memoryRunner) rotate.Runner {
@@ -202,9 +203,9 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return r.Store(ctx, credentials)
 				}}
 			},
-			found: map[string]string{"rotation": "promise 7 (nothing leaks): a secret is in what the home keeps apart from the store"},
+			found: map[string]string{"rotation": "promise 7 (nothing leaks): a secret is in what the platform keeps apart from the store"},
 		},
-		"tells the secret in an error": {
+		"shows the secret in an error": {
 			bend: func(r *memoryRunner) rotate.Runner {
 				return bent{Runner: r, store: func(ctx context.Context, credentials maia.Credentials) error {
 					if err := r.Store(ctx, credentials); err != nil {
@@ -213,7 +214,8 @@ func TestBadRunnersAreFound(t *testing.T) {
 					return nil
 				}}
 			},
-			found: map[string]string{"store-01-fail-before": "promise 7 (nothing leaks): a secret is in a log, error, report or detail of the instances"},
+			found: map[string]string{"store-01-fail-before": "promise 7 (nothing leaks): a secret is in a log, error, report or detail of the " +
+				"instances"},
 		},
 		"changes what is not its own": {
 			bend: func(r *memoryRunner) rotate.Runner {

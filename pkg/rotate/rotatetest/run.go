@@ -14,7 +14,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// Run runs the suite: every scenario is a subtest, in a fresh home, in a bubble of testing/synctest of its own, beside
+// Run runs the suite: every scenario is a subtest, in a fresh platform, in a bubble of testing/synctest of its own, next to
 // others. newPlatform is called in the bubble.
 func Run(t *testing.T, newPlatform func(t *testing.T, setup Setup) Platform, options ...Option) {
 	t.Helper()
@@ -82,7 +82,7 @@ func scenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, o cho
 	for _, healing := range []struct {
 		what    string
 		prepare func(*world)
-	}{{"mending-a-reverted-store", (*world).revertedStore}, {"adopting", (*world).refreshedInConsole}} {
+	}{{"repairing-a-reverted-store", (*world).revertedStore}, {"adopting", (*world).refreshedInConsole}} {
 		calls, more := o.fold(record(t, newPlatform, rotate.Heal, healing.prepare))
 		list, folded = append(list, sweepHealing(calls, healing.what, healing.prepare)...), folded+more
 	}
@@ -93,8 +93,9 @@ func scenarios(t *testing.T, newPlatform func(*testing.T, Setup) Platform, o cho
 	leftOut := all - len(list)
 	list = slices.Concat(stories(), contract(), list)
 	toStored, toRestarted := DownCalls(calls)
-	return list, fmt.Sprintf("%d scenarios (%d are left out of this run), under %s; %d calls in a rotation, %d of them from the refresh to the "+
-		"store and %d to the restart; %d calls were not made to fail: %s", len(list), leftOut, quirks, len(calls), toStored, toRestarted, folded, o)
+	return list, fmt.Sprintf("%d scenarios (%d are left out of this run), under %s; %d calls in a rotation, %d of them from the "+
+		"refresh to the store and %d to the restart; %d calls were not made to fail: %s", len(list), leftOut, quirks, len(calls),
+		toStored, toRestarted, folded, o)
 }
 
 // repeat is the command that runs one test again.

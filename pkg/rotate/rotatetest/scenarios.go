@@ -11,7 +11,7 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
-// scenario is one story of a home. It is played in a bubble of its own.
+// scenario is one story of a platform. It is played in a bubble of its own.
 type scenario struct {
 	name         string
 	maia         []maiatest.Option
@@ -45,7 +45,7 @@ func (w *world) rotate(change ...func(*run)) *run {
 	r := w.run(rotate.Rotate, change...)
 	w.mustEnd(r, 5, rotate.Rotated)
 	if r.err == nil && r.report.Downtime == 0 {
-		w.broken(4, "a rotation from end to end reports no dark time")
+		w.broken(4, "a rotation from end to end reports no downtime")
 	}
 	return r
 }
@@ -282,7 +282,7 @@ func stories() []scenario {
 	return list
 }
 
-// revert has somebody put the first secret back while the runner is connected, and a run mend that.
+// revert has another writer put the first secret back while the runner is connected, and a run repair that.
 func (w *world) revert(mode rotate.Mode) {
 	w.platform.Put(firstSecret)
 	started := w.started()

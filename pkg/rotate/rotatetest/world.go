@@ -24,7 +24,7 @@ const (
 	runTimeout   = 15 * time.Minute        // of a process, as of a Lambda
 	soon         = 1100 * time.Millisecond // until the next process, if it follows at once
 	later        = 30*time.Minute + 300*time.Millisecond
-	rollout      = 3*time.Minute + 700*time.Millisecond // in which a home's instances are replaced
+	rollout      = 3*time.Minute + 700*time.Millisecond // in which a platform's instances are replaced
 	long         = 2*time.Hour + 500*time.Millisecond   // after which a rotation is due again
 )
 
@@ -35,7 +35,7 @@ func policy() rotate.Policy {
 	return p
 }
 
-// world is one scenario: a home, Maia, and what happened so far. It lives in a bubble.
+// world is one scenario: a platform, Maia, and what happened so far. It lives in a bubble.
 type world struct {
 	t        *testing.T
 	maia     *maiatest.Server
@@ -83,7 +83,7 @@ const (
 	otherSecret = "Bd5eJ8mA1rGz7uXoC3iFp9Lk"
 )
 
-// newWorld makes the home, an hour before anything happens to it.
+// newWorld makes the platform, an hour before anything happens to it.
 func newWorld(t *testing.T, newPlatform func(*testing.T, Setup) Platform, s scenario) *world {
 	options := append([]maiatest.Option{maiatest.WithAPICredential("api-client", apiSecret)}, s.maia...)
 	w := &world{t: t, maia: maiatest.New(options...), secrets: map[string]bool{apiSecret: true}, lag: s.connectedLag, due: 1, quirks: s.quirks}
@@ -112,7 +112,7 @@ func newWorld(t *testing.T, newPlatform func(*testing.T, Setup) Platform, s scen
 	w.platform = newPlatform(t, w.setup)
 	time.Sleep(time.Hour + 500*time.Millisecond)
 	if len(w.running()) == 0 {
-		w.failf("the home has no instance: its first one calls Setup.Start before newHome returns")
+		w.failf("the platform has no instance: its first one calls Setup.Start before newPlatform returns")
 	}
 	w.foreign, w.wanted = w.platform.Foreign(), len(w.running())
 	return w
@@ -167,8 +167,8 @@ func (w *world) keepSecret(secret string) {
 	w.secrets[secret] = true
 }
 
-// tell keeps text that left a process.
-func (w *world) tell(text string) {
+// published keeps text that left a process.
+func (w *world) published(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.texts.WriteString(text + "\n")
@@ -181,7 +181,7 @@ func (w *world) Write(line []byte) (int, error) {
 	return w.texts.Write(line)
 }
 
-// failf reports what is wrong with the home, or with the scenario itself.
+// failf reports what is wrong with the platform, or with the scenario itself.
 func (w *world) failf(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,7 +194,7 @@ func (w *world) broken(promise int, format string, args ...any) {
 }
 
 var promises = []string{
-	1: "never lost", 2: "at most one refresh", 3: "nothing before the way is clear", 4: "short dark time", 5: "success means back",
+	1: "never lost", 2: "at most one refresh", 3: "nothing before the way is clear", 4: "short downtime", 5: "success means back",
 	6: "heals gently", 7: "nothing leaks", 8: "only ours", 9: "no failure is swallowed",
 }
 
@@ -240,9 +240,9 @@ func (w *world) start(mode rotate.Mode, f *fault, change ...func(*run)) *run {
 		}
 		r.ended = time.Now()
 		document, _ := json.Marshal(r.report)
-		w.tell(string(document))
+		w.published(string(document))
 		if r.err != nil {
-			w.tell(r.err.Error())
+			w.published(r.err.Error())
 		}
 	}()
 	return r
@@ -259,7 +259,7 @@ func (w *world) wait(r *run) *run {
 	return r
 }
 
-// run is one process without a fault, a moment after whatever came before: a home's reads may lag by less than that.
+// run is one process without a fault, a moment after whatever came before: a platform's reads may lag by less than that.
 func (w *world) run(mode rotate.Mode, change ...func(*run)) *run {
 	time.Sleep(soon)
 	return w.wait(w.start(mode, nil, change...))
@@ -274,7 +274,7 @@ func asksToResume(err error) bool {
 // pause is: our note of it was never confirmed.
 func (w *world) resumeAsReported(r *run) {
 	if own := r.note.Paused; own == nil || own.Confirmed && !w.quirks.unclearPauses() {
-		w.broken(5, "the run left the runner paused, though its note tells whose the pause is: %v", r.err)
+		w.broken(5, "the run left the runner paused, though its note says whose the pause is: %v", r.err)
 	}
 	w.maia.ConsoleResume(agentID)
 }
@@ -309,7 +309,7 @@ func (o *watched) Observe(ctx context.Context) (rotate.Platform, error) {
 	o.r.lastObservation = len(o.r.process.made())
 	platform, err := o.Runner.Observe(ctx)
 	if err == nil {
-		o.w.tell(platform.Instances.Detail)
+		o.w.published(platform.Instances.Detail)
 		o.r.note = platform.Note
 		if platform.Instances.State == rotate.Steady && o.r.settled.IsZero() && o.r.ordered() {
 			o.r.settled = time.Now()

@@ -41,13 +41,17 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 	}
 	shared := informers.NewSharedInformerFactory(clients, 0)
 	metadataShared := metadatainformer.NewSharedInformerFactory(metadatas, 0)
-	deployments, err := deployment.NewDeploymentController(ctx, shared.Apps().V1().Deployments(), shared.Apps().V1().ReplicaSets(), shared.Core().V1().Pods(), clients)
+	deployments, err := deployment.NewDeploymentController(ctx, shared.Apps().V1().Deployments(), shared.Apps().V1().ReplicaSets(),
+		shared.Core().V1().Pods(), clients)
 	if err != nil {
 		return err
 	}
-	replicaSets := replicaset.NewReplicaSetController(ctx, shared.Apps().V1().ReplicaSets(), shared.Core().V1().Pods(), clients, replicaset.BurstReplicas)
-	namespaces := namespace.NewNamespaceController(ctx, clients, metadatas, clients.Discovery().ServerPreferredNamespacedResources, shared.Core().V1().Namespaces(), 5*time.Minute, corev1.FinalizerKubernetes)
-	accounts, err := serviceaccount.NewServiceAccountsController(klog.FromContext(ctx), shared.Core().V1().ServiceAccounts(), shared.Core().V1().Namespaces(), clients, serviceaccount.DefaultServiceAccountsControllerOptions())
+	replicaSets := replicaset.NewReplicaSetController(ctx, shared.Apps().V1().ReplicaSets(), shared.Core().V1().Pods(), clients,
+		replicaset.BurstReplicas)
+	namespaces := namespace.NewNamespaceController(ctx, clients, metadatas, clients.Discovery().ServerPreferredNamespacedResources,
+		shared.Core().V1().Namespaces(), 5*time.Minute, corev1.FinalizerKubernetes)
+	accounts, err := serviceaccount.NewServiceAccountsController(klog.FromContext(ctx), shared.Core().V1().ServiceAccounts(),
+		shared.Core().V1().Namespaces(), clients, serviceaccount.DefaultServiceAccountsControllerOptions())
 	if err != nil {
 		return err
 	}
@@ -59,7 +63,8 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 	}
 	started := make(chan struct{})
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(clients.Discovery()))
-	garbage, err := garbagecollector.NewGarbageCollector(ctx, clients, metadatas, mapper, ignored, informerfactory.NewInformerFactory(shared, metadataShared), started)
+	garbage, err := garbagecollector.NewGarbageCollector(ctx, clients, metadatas, mapper, ignored,
+		informerfactory.NewInformerFactory(shared, metadataShared), started)
 	if err != nil {
 		return err
 	}
@@ -91,15 +96,17 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 
 // quotaController counts what a ResourceQuota is for, without which the API server refuses everything under it.
 func quotaController(
-	ctx context.Context, clients *kubernetes.Clientset, shared informers.SharedInformerFactory, all informerfactory.InformerFactory, started chan struct{},
+	ctx context.Context, clients *kubernetes.Clientset, shared informers.SharedInformerFactory, all informerfactory.InformerFactory,
+	started chan struct{},
 ) (*resourcequota.Controller, error) {
 	configuration, err := install.NewQuotaConfigurationForControllers(generic.ListerFuncForResourceFunc(shared.ForResource), shared)
 	if err != nil {
 		return nil, err
 	}
 	return resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
-		QuotaClient: clients.CoreV1(), ResourceQuotaInformer: shared.Core().V1().ResourceQuotas(), InformerFactory: all, InformersStarted: started,
-		ResyncPeriod: func() time.Duration { return time.Minute }, ReplenishmentResyncPeriod: func() time.Duration { return time.Minute },
+		QuotaClient: clients.CoreV1(), ResourceQuotaInformer: shared.Core().V1().ResourceQuotas(), InformerFactory: all,
+		InformersStarted: started,
+		ResyncPeriod:     func() time.Duration { return time.Minute }, ReplenishmentResyncPeriod: func() time.Duration { return time.Minute },
 		DiscoveryFunc: clients.Discovery().ServerPreferredNamespacedResources, IgnoredResourcesFunc: configuration.IgnoredResources,
 		Registry: generic.NewRegistry(configuration.Evaluators()), UpdateFilter: install.DefaultUpdateFilter(),
 	})

@@ -3,7 +3,7 @@
 //
 //	plane, err := controlplane.Start(ctx, dir)
 //	kubeconfig := plane.Kubeconfig()           // of an administrator
-//	kubeconfig, err = plane.AddUser("somebody") // who may do nothing yet
+//	kubeconfig, err = plane.AddUser("operator") // who may do nothing yet
 //
 // It listens on loopback only and keeps its state in a folder that is its caller's to remove.
 package controlplane

@@ -62,10 +62,12 @@ type podState struct {
 }
 
 func startKubelet(ctx context.Context, clients *kubernetes.Clientset, shared informers.SharedInformerFactory) error {
-	capacity := corev1.ResourceList{"cpu": resource.MustParse("1000"), "memory": resource.MustParse("4000Gi"), "pods": resource.MustParse("100000")}
+	capacity := corev1.ResourceList{"cpu": resource.MustParse("1000"), "memory": resource.MustParse("4000Gi"),
+		"pods": resource.MustParse("100000")}
 	_, err := clients.CoreV1().Nodes().Create(ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node},
-		Status:     corev1.NodeStatus{Allocatable: capacity, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+		Status: corev1.NodeStatus{Allocatable: capacity,
+			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
@@ -117,7 +119,7 @@ func (s *podState) end() {
 // retryAfter is when a step that failed is tried again.
 const retryAfter = 100 * time.Millisecond
 
-// see does the next thing for a pod, as it is now: what is told of it may be old, and may be told twice.
+// see does the next thing for a pod, as it is now: what is reported of it may be old, and may be reported twice.
 func (k *kubelet) see(ctx context.Context, o any) {
 	seen, ok := o.(*corev1.Pod)
 	if !ok {
@@ -141,7 +143,7 @@ func (k *kubelet) see(ctx context.Context, o any) {
 	}()
 }
 
-// again looks at a pod once more, later.
+// again reads a pod once more, later.
 func (k *kubelet) again(ctx context.Context, pod *corev1.Pod, after time.Duration) {
 	time.AfterFunc(after, func() { k.see(ctx, pod) })
 }
@@ -162,7 +164,8 @@ func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) er
 			return k.unschedulable(ctx, pod)
 		}
 		target := corev1.ObjectReference{Kind: "Node", Name: node}
-		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, UID: pod.UID}, Target: target}, metav1.CreateOptions{})
+		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, UID: pod.UID}, Target: target},
+			metav1.CreateOptions{})
 	case pod.Status.Phase == corev1.PodPending:
 		settings, broken, err := k.breaks(ctx, pod)
 		if err != nil {
@@ -267,5 +270,6 @@ func (k *kubelet) terminate(ctx context.Context, pod *corev1.Pod, state *podStat
 		return nil
 	}
 	now := int64(0)
-	return k.clients.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
+	return k.clients.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name,
+		metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
 }

@@ -37,7 +37,8 @@ const (
 
 // login is the program of a runner. It ends with ctx, which is its pod.
 func login(ctx context.Context, url string, pod *corev1.Pod, variables map[string]string) {
-	says := Login{Namespace: pod.Namespace, Pod: pod.Name, AgentID: variables[agentID], ClientID: variables[clientID], ClientSecret: variables[clientSecret]}
+	says := Login{Namespace: pod.Namespace, Pod: pod.Name, AgentID: variables[agentID], ClientID: variables[clientID],
+		ClientSecret: variables[clientSecret]}
 	client := &http.Client{Timeout: 5 * time.Second}
 	post := func(ctx context.Context, event string) bool {
 		says.Event = event

@@ -25,7 +25,8 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, state *podState, l
 		k.again(ctx, pod, 300*time.Millisecond)
 		return k.wait(ctx, pod, "CreateContainerConfigError", fmt.Sprintf("secret %q not found", missing), 0)
 	}
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q,%q:%q}}}`, SecretSHA256, sum(variables[clientSecret]), EnvironmentSHA256, sumOf(variables))
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q,%q:%q}}}`, SecretSHA256, sum(variables[clientSecret]), EnvironmentSHA256,
+		sumOf(variables))
 	marked, err := k.clients.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil || marked.DeletionTimestamp != nil {
 		return err

@@ -2,7 +2,7 @@
 // whoever has started it. When it is ready it prints a line of JSON, and then one for each command that it reads:
 //
 //	{"kubeconfig":"…"}            it is ready; the kubeconfig is an administrator's
-//	{"addUser":"somebody"}    →   {"kubeconfig":"…"}, of a user without any right
+//	{"addUser":"operator"}    →   {"kubeconfig":"…"}, of a user without any right
 package main
 
 import (

@@ -50,7 +50,7 @@ type plane struct {
 	ctx     context.Context       // ends when nothing that is waited for will come any more
 }
 
-// waitLimit is many times what the whole test takes, so that what never comes is told instead of waited for.
+// waitLimit is many times what the whole test takes, so that what never comes is reported instead of waited for.
 const waitLimit = 5 * time.Minute
 
 func start(t *testing.T) *plane {
@@ -135,7 +135,8 @@ func (p *plane) pods(namespace, what string, are func([]corev1.Pod) bool) []core
 // shown is what a reader needs to know of pods that are not as they should be.
 func shown(pods []corev1.Pod) (text string) {
 	for _, p := range pods {
-		text += fmt.Sprintf("\n%s: node %q, deleted %v, %s, containers %v, secret %s", p.Name, p.Spec.NodeName, p.DeletionTimestamp, p.Status.Phase, p.Status.ContainerStatuses, p.Annotations[controlplane.SecretSHA256])
+		text += fmt.Sprintf("\n%s: node %q, deleted %v, %s, containers %v, secret %s", p.Name, p.Spec.NodeName, p.DeletionTimestamp,
+			p.Status.Phase, p.Status.ContainerStatuses, p.Annotations[controlplane.SecretSHA256])
 	}
 	return text
 }
@@ -148,7 +149,8 @@ func (p *plane) annotate(name string, value any) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if _, err := p.clients.CoreV1().Namespaces().Patch(p.t.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := p.clients.CoreV1().Namespaces().Patch(p.t.Context(), namespace, types.MergePatchType, patch,
+		metav1.PatchOptions{}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -159,7 +161,8 @@ func (p *plane) setSecret(value string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if _, err := p.clients.CoreV1().Secrets(namespace).Patch(p.t.Context(), "config", types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := p.clients.CoreV1().Secrets(namespace).Patch(p.t.Context(), "config", types.StrategicMergePatchType, patch,
+		metav1.PatchOptions{}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -168,7 +171,8 @@ func (p *plane) setSecret(value string) {
 func (p *plane) restart(mark string) {
 	p.t.Helper()
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"mark":%q}}}}}`, mark)
-	if _, err := p.clients.AppsV1().Deployments(namespace).Patch(p.t.Context(), "runner", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+	if _, err := p.clients.AppsV1().Deployments(namespace).Patch(p.t.Context(), "runner", types.StrategicMergePatchType, []byte(patch),
+		metav1.PatchOptions{}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -193,8 +197,10 @@ func (p *plane) install() {
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{Containers: []corev1.Container{{
 					Name: "runner", Image: "registry.test/runner:current",
-					Env:     []corev1.EnvVar{{Name: "AGENT_ID", Value: "an-agent"}},
-					EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}}}},
+					Env: []corev1.EnvVar{{Name: "AGENT_ID", Value: "an-agent"}},
+					EnvFrom: []corev1.EnvFromSource{{
+						SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}},
+					}},
 				}}},
 			},
 		},
@@ -209,7 +215,8 @@ func run2(secret string) func([]corev1.Pod) bool {
 	sum := sha256.Sum256([]byte(secret))
 	return func(pods []corev1.Pod) bool {
 		return len(pods) == 2 && !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
-			return p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil || p.Annotations[controlplane.SecretSHA256] != hex.EncodeToString(sum[:])
+			return p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil ||
+				p.Annotations[controlplane.SecretSHA256] != hex.EncodeToString(sum[:])
 		})
 	}
 }
@@ -249,7 +256,8 @@ func TestControlPlane(t *testing.T) {
 				t.Fatal("a runner has not logged in")
 			}
 			seen[login.Pod] = true
-			if login.Event != "start" || login.ClientSecret != "second" || login.AgentID != "an-agent" || !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == login.Pod }) {
+			if login.Event != "start" || login.ClientSecret != "second" || login.AgentID != "an-agent" ||
+				!slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == login.Pod }) {
 				t.Errorf("got %+v", login)
 			}
 		}
@@ -287,14 +295,16 @@ func TestControlPlane(t *testing.T) {
 		})
 	})
 	t.Run("a user has the rights that he is given", func(t *testing.T) {
-		user := p.addUser("somebody")
+		user := p.addUser("operator")
 		if _, err := user.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 			t.Errorf("got %v, expected that it is forbidden", err)
 		}
-		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "reader"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list"}}}}
+		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "reader"},
+			Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list"}}}}
 		binding := &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: "reader"}, RoleRef: rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: "reader"},
-			Subjects: []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "somebody"}},
+			ObjectMeta: metav1.ObjectMeta{Name: "reader"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: "reader"},
+			Subjects:   []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "operator"}},
 		}
 		if _, err := p.clients.RbacV1().Roles(namespace).Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)

@@ -1,3 +1,0 @@
-// Package stage is what the sandboxes of all clouds share: Maia with one runner, the journal of what happens, the secrets
-// that must leak nowhere, and the proofs at the end.
-package stage
