@@ -16,11 +16,14 @@ import (
 
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	doctorgcp "github.com/maia-rotate/maia-rotate/internal/doctor/gcp"
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 func furtherDoctors() []*cobra.Command { return []*cobra.Command{newDoctorGCP()} }
 
 func furtherPlans() []*cobra.Command { return []*cobra.Command{newPlanGCP()} }
+
+func furtherHolds(holds bool) []*cobra.Command { return []*cobra.Command{newHoldGCP(holds)} }
 
 // gcpOptions are those of the commands that check an installation on Google Cloud.
 type gcpOptions struct {
@@ -164,4 +167,25 @@ func planGCP(ctx context.Context, options gcpOptions, stdout io.Writer) error {
 		return notCarriedOut{err}
 	}
 	return showPlan(stdout, options.json, "The next rotations of "+shortFunction(options.function), plan)
+}
+
+func newHoldGCP(holds bool) *cobra.Command {
+	var where gcpOptions
+	var agents []string
+	return holding(holds, "gcp", "--function projects/P/locations/L/functions/F [--agent ID]", "on Google Cloud",
+		`It is an annotation of the Lease in the runner's namespace. Without --agent it is for all runners of the
+function. You need what "maia-rotate plan gcp" needs, and to create and update Leases in the namespace.
+`, "--function projects/my-project/locations/europe-west1/functions/maia-rotate",
+		func(ctx context.Context, hold *rotate.Hold, stdout io.Writer) error {
+			checker, err := where.checker(ctx)
+			if err != nil {
+				return err
+			}
+			result, err := checker.Wish(ctx, where.function, agents, wish(hold))
+			if err != nil {
+				return notCarriedOut{err}
+			}
+			return showHeld(stdout, where.json, hold, result)
+		},
+		func(command *cobra.Command) { where.flags(command); agentFlag(command, &agents) })
 }

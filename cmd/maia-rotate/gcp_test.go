@@ -105,6 +105,19 @@ func googleCloud(t *testing.T, world *sandboxgcp.World) *googleapis.Server {
 	return google
 }
 
+func TestHoldGCP(t *testing.T) {
+	plane := controlplanetest.Binary(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	world, err := sandboxgcp.New(ctx, sandboxgcp.Options{ControlPlane: plane})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer world.Close()
+	googleCloud(t, world)
+	holdAndRelease(t, "gcp", "--function", gcpFunction)
+}
+
 // TestDoctorAndPlanGCP checks a function and its runner, by way of the endpoint of the cluster, with a token.
 func TestDoctorAndPlanGCP(t *testing.T) {
 	plane := controlplanetest.Binary(t)

@@ -12,3 +12,5 @@ func furtherClouds() []cloudSandbox { return nil }
 func furtherDoctors() []*cobra.Command { return nil }
 
 func furtherPlans() []*cobra.Command { return nil }
+
+func furtherHolds(bool) []*cobra.Command { return nil }

@@ -90,6 +90,11 @@ func (r *runner) StoreTime() time.Duration                   { return rotate.Def
 func (r *runner) Busy(context.Context) (string, bool, error) { return "another run", r.busy, nil }
 func (r *runner) Check(context.Context) error                { return nil }
 
+func (r *runner) Wish(_ context.Context, change func(*rotate.Wishes)) error {
+	change(&r.platform.Wishes)
+	return nil
+}
+
 func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	if r.blind {
 		return rotate.Platform{}, errors.New("nobody may read it")

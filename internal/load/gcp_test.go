@@ -56,6 +56,8 @@ func (r *opened) AgentID() string { return r.id }
 
 func (r *opened) StoreTime() time.Duration { return rotate.DefaultStoreTime }
 
+func (r *opened) Wish(context.Context, func(*rotate.Wishes)) error { return nil }
+
 // free says that nobody else has the lock.
 func (r *opened) free() bool { return r.holder == nil || r.holder == r || time.Now().After(r.until) }
 

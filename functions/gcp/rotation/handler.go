@@ -224,3 +224,12 @@ func (c *call) cluster(ctx context.Context, name string) (*rest.Config, error) {
 func (h *Handler) fleet(log *slog.Logger) fleet.Fleet {
 	return fleet.Fleet{Policy: h.config.Policy, Log: log, First: h.config.Schedule.First, Soak: h.config.Schedule.Soak}
 }
+
+// Wish changes what operators have asked for of the runners with these agent IDs; of all that are served, if there are none.
+func (h *Handler) Wish(ctx context.Context, agentIDs []string, change func(*rotate.Wishes)) (fleet.Result, error) {
+	targets, err := h.targets(ctx, h.config.Releases, h.log)
+	if err != nil {
+		return fleet.Result{}, err
+	}
+	return h.fleet(h.log).Wish(ctx, targets, agentIDs, change)
+}

@@ -161,8 +161,11 @@ func (h *azurePlatform) BreakRestarts(n int) { h.apps.BreakRestarts(appID, n) }
 
 // Wish implements rotatetest.Platform.
 func (h *azurePlatform) Wish(wishes rotate.Wishes) error {
-	return containerapp.ChangeWishes(h.t.Context(), configuration(wire.Transport, h.apps, h.state).State, h.setup.AgentID,
-		func(present *rotate.Wishes) { *present = wishes })
+	runner, err := containerapp.Discover(h.t.Context(), configuration(wire.Transport, h.apps, h.state))
+	if err != nil {
+		return err
+	}
+	return runner.Wish(h.t.Context(), func(present *rotate.Wishes) { *present = wishes })
 }
 
 // Kept implements rotatetest.Platform. It leaves out when the app was changed last, because the question before a refresh is a

@@ -123,10 +123,17 @@ func (l *lock) create(ctx context.Context) error {
 		case !absent(err) || try > 0:
 			return err
 		}
-		if _, err := l.container.Create(ctx, nil); err != nil && !answered(err, http.StatusConflict, bloberror.ContainerAlreadyExists) {
-			return failure("make the container of blob "+l.name, actionContainer, err)
+		if err := l.createContainer(ctx); err != nil {
+			return err
 		}
 	}
+}
+
+func (l *lock) createContainer(ctx context.Context) error {
+	if _, err := l.container.Create(ctx, nil); err != nil && !answered(err, http.StatusConflict, bloberror.ContainerAlreadyExists) {
+		return failure("make the container of blob "+l.name, actionContainer, err)
+	}
+	return nil
 }
 
 // hold makes sure that the lease is this run's for at least d. It is renewed in any case: an operator may have broken it.

@@ -49,9 +49,10 @@ func readWishes(ctx context.Context, state *container.Client, agentID string) (w
 	return wishes, value(found.ETag), err
 }
 
-// ChangeWishes changes what operators have asked for of an agent. Runs that are at work see it. Where two operators do so at the
-// same time, each change is made to what the other has written. It needs the right to read and write blobs of the container.
-func ChangeWishes(ctx context.Context, state *container.Client, agentID string, change func(*rotate.Wishes)) error {
+// Wish changes what operators have asked for of the runner. Runs that are at work see it. Where two operators do so at the same time,
+// each change is made to what the other has written.
+func (r *Runner) Wish(ctx context.Context, change func(*rotate.Wishes)) error {
+	state, agentID := r.lock.container, r.agentID
 	for try := 0; ; try++ {
 		wishes, etag, err := readWishes(ctx, state, agentID)
 		if err != nil && !errors.Is(err, errUnread) { // what is not understood is replaced
@@ -70,6 +71,12 @@ func ChangeWishes(ctx context.Context, state *container.Client, agentID string, 
 			HTTPHeaders:      &blob.HTTPHeaders{BlobContentType: to.Ptr("application/json")},
 			AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: conditions},
 		})
+		if absent(err) && try == 0 {
+			if err := r.lock.createContainer(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		raced := answered(err, http.StatusPreconditionFailed, bloberror.ConditionNotMet) ||
 			answered(err, http.StatusConflict, bloberror.BlobAlreadyExists)
 		if err == nil || !raced || try == maxTries {

@@ -42,6 +42,8 @@ type Runner interface {
 	rotate.Runner
 	// Busy reports whether another run, which is alive, holds the lock of the runner's platform, and who that is.
 	Busy(ctx context.Context) (holder string, busy bool, err error)
+	// Wish changes what operators have asked for, also while a run holds the lock.
+	Wish(ctx context.Context, change func(*rotate.Wishes)) error
 }
 
 // Fleet is how runners are served.

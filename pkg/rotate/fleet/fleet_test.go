@@ -59,6 +59,13 @@ func (r *runner) Observe(context.Context) (rotate.Platform, error) {
 	}, nil
 }
 
+func (r *runner) Wish(_ context.Context, change func(*rotate.Wishes)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.wishes)
+	return nil
+}
+
 func (r *runner) Check(context.Context) error { return r.unfit }
 
 func (r *runner) SaveNote(_ context.Context, note rotate.Note) error {

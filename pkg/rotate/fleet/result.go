@@ -15,6 +15,7 @@ const (
 	Stopped     rotate.Outcome = "stopped"      // scaled to zero
 	NotBegun    rotate.Outcome = "not_begun"    // due, and the reason says why it is not rotated
 	NothingDue  rotate.Outcome = "nothing_due"
+	Wished      rotate.Outcome = "noted" // what an operator has asked for
 )
 
 // Result is what a call came to, target by target, in the order of their names.

@@ -1,10 +1,13 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/pkg/rotate"
 )
 
 // notNow is why operators do not want the rotation of a runner that is due to begin now; empty if nothing is against it. needed is the
@@ -48,4 +51,27 @@ func (f Fleet) waitsForFirst(m *member, members []*member) string {
 
 func (f Fleet) isFirst(agentID string) bool {
 	return slices.ContainsFunc(f.First, func(id string) bool { return strings.EqualFold(id, agentID) })
+}
+
+// Wish changes what operators have asked for of the runners with these agent IDs; of all, if there are none. An ID that is none of the
+// runners' is an error, and nothing is changed.
+func (f Fleet) Wish(ctx context.Context, targets []Target, agentIDs []string, change func(*rotate.Wishes)) (Result, error) {
+	members := f.find(ctx, targets)
+	for _, id := range agentIDs {
+		if !slices.ContainsFunc(members, func(m *member) bool { return strings.EqualFold(m.AgentID, id) }) {
+			return Result{}, rotate.Errorf(rotate.Configuration, "agent %s is none of the runners that the function serves", id).
+				WithHint("maia-rotate plan lists them")
+		}
+	}
+	members = slices.DeleteFunc(members, func(m *member) bool {
+		return len(agentIDs) > 0 && !slices.ContainsFunc(agentIDs, func(id string) bool { return strings.EqualFold(m.AgentID, id) })
+	})
+	f.each(members, atOnce, func(m *member) {
+		if m.err == nil {
+			if m.err = m.runner.Wish(ctx, change); m.err == nil {
+				m.Outcome = Wished
+			}
+		}
+	})
+	return resultOf(ctx, members), nil
 }

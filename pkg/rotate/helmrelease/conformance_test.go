@@ -313,12 +313,12 @@ func (h *gkePlatform) BreakRestarts(n int) {
 }
 
 // Wish implements rotatetest.Platform.
-func (h *gkePlatform) Wish(wishes rotate.Wishes) (err error) {
-	h.out.run(func() {
-		err = helmrelease.ChangeWishes(context.Background(), h.cluster.clients.CoordinationV1().Leases(h.cluster.namespace), releaseName,
-			func(present *rotate.Wishes) { *present = wishes })
-	})
-	return err
+func (h *gkePlatform) Wish(wishes rotate.Wishes) error {
+	runner, err := h.runner(h.t.Context(), func(next http.RoundTripper) http.RoundTripper { return next })
+	if err != nil {
+		return err
+	}
+	return runner.(*helmrelease.Runner).Wish(h.t.Context(), func(present *rotate.Wishes) { *present = wishes })
 }
 
 func (h *gkePlatform) Kept() (text string) {

@@ -38,10 +38,10 @@ func (l *lock) wishes() rotate.Wishes {
 	return wishes
 }
 
-// ChangeWishes changes what operators have asked for of a release. Runs that are at work see it. Where the Lease is written at the
-// same time, the change is made to what was written. It needs the rights to get, create and update the Lease.
-func ChangeWishes(ctx context.Context, leases client.LeaseInterface, release string, change func(*rotate.Wishes)) error {
-	name := leaseName(release)
+// Wish changes what operators have asked for of the runner. Runs that are at work see it. Where the Lease is written at the same time,
+// the change is made to what was written.
+func (r *Runner) Wish(ctx context.Context, change func(*rotate.Wishes)) error {
+	leases, name := r.lock.leases, r.lock.name
 	for try := 0; ; try++ {
 		lease, err := leases.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -51,8 +51,11 @@ func ChangeWishes(ctx context.Context, leases client.LeaseInterface, release str
 		if err == nil {
 			err = changeWishes(ctx, leases, lease, change)
 		}
-		if err == nil || try == maxTries || !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case try == maxTries, !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err):
+			return r.failure("write Lease "+name, err)
 		}
 	}
 }
