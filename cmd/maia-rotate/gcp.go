@@ -23,7 +23,9 @@ func furtherDoctors() []*cobra.Command { return []*cobra.Command{newDoctorGCP()}
 
 func furtherPlans() []*cobra.Command { return []*cobra.Command{newPlanGCP()} }
 
-func furtherHolds(holds bool) []*cobra.Command { return []*cobra.Command{newHoldGCP(holds)} }
+func furtherHolds(puts bool) []*cobra.Command { return []*cobra.Command{newHoldGCP(puts)} }
+
+func furtherRotates() []*cobra.Command { return []*cobra.Command{newRotateGCP()} }
 
 // gcpOptions are those of the commands that check an installation on Google Cloud.
 type gcpOptions struct {
@@ -169,10 +171,10 @@ func planGCP(ctx context.Context, options gcpOptions, stdout io.Writer) error {
 	return showPlan(stdout, options.json, "The next rotations of "+shortFunction(options.function), plan)
 }
 
-func newHoldGCP(holds bool) *cobra.Command {
+func newHoldGCP(puts bool) *cobra.Command {
 	var where gcpOptions
 	var agents []string
-	return holding(holds, "gcp", "--function projects/P/locations/L/functions/F [--agent ID]", "on Google Cloud",
+	return holding(puts, "gcp", "--function projects/P/locations/L/functions/F [--agent ID]", "on Google Cloud",
 		`It is an annotation of the Lease in the runner's namespace. Without --agent it is for all runners of the
 function. You need what "maia-rotate plan gcp" needs, and to create and update Leases in the namespace.
 `, "--function projects/my-project/locations/europe-west1/functions/maia-rotate",
@@ -181,11 +183,34 @@ function. You need what "maia-rotate plan gcp" needs, and to create and update L
 			if err != nil {
 				return err
 			}
-			result, err := checker.Wish(ctx, where.function, agents, wish(hold))
+			result, err := checker.Wish(ctx, where.function, agents, holds(hold))
 			if err != nil {
 				return notCarriedOut{err}
 			}
-			return showHeld(stdout, where.json, hold, result)
+			return showWished(stdout, where.json, said(hold), result, heldResult{OK: !result.Failed(), Held: hold, Result: result})
+		},
+		func(command *cobra.Command) { where.flags(command); agentFlag(command, &agents) })
+}
+
+func newRotateGCP() *cobra.Command {
+	var where gcpOptions
+	var agents []string
+	return rotating("gcp", "--function projects/P/locations/L/functions/F [--agent ID]", "on Google Cloud",
+		`The wish is an annotation of the Lease in the runner's namespace, and the next call of the function answers
+it, whatever the age of the credentials and outside of its window, too. Without --agent it is for all runners
+of the function. To have the call made now, run the Cloud Scheduler job: gcloud scheduler jobs run NAME. You
+need what "maia-rotate plan gcp" needs, and to create and update Leases in the namespace.
+`, "--function projects/my-project/locations/europe-west1/functions/maia-rotate",
+		func(ctx context.Context, request *rotate.Request, stdout io.Writer) error {
+			checker, err := where.checker(ctx)
+			if err != nil {
+				return err
+			}
+			result, err := checker.Wish(ctx, where.function, agents, requests(request))
+			if err != nil {
+				return notCarriedOut{err}
+			}
+			return showWished(stdout, where.json, saidOfRequest, result, requestResult{!result.Failed(), "", request, result})
 		},
 		func(command *cobra.Command) { where.flags(command); agentFlag(command, &agents) })
 }

@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os/user"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -16,16 +12,13 @@ import (
 	"github.com/maia-rotate/maia-rotate/pkg/rotate/fleet"
 )
 
-// holdOptions are those of the commands hold and unhold.
+// holdOptions are those of hold.
 type holdOptions struct {
-	until, reason, by string
+	wishOptions
+	until string
 }
 
-const (
-	longestHold   = 366 * 24 * time.Hour
-	longestReason = 100
-	longestBy     = 40
-)
+const longestHold = 366 * 24 * time.Hour
 
 func newHold() *cobra.Command {
 	command := &cobra.Command{
@@ -62,13 +55,13 @@ Exit codes: 0 if it was done, 1 if it was not for a runner, 2 if the command lin
 not be carried out (no credentials, no network, no rights).`
 
 // holding makes a command that holds, or takes a hold off.
-func holding(holds bool, cloud, flags, where, rights, example string, run func(context.Context, *rotate.Hold, io.Writer) error,
+func holding(puts bool, cloud, flags, where, rights, example string, run func(context.Context, *rotate.Hold, io.Writer) error,
 	addFlags func(*cobra.Command)) *cobra.Command {
 	var options holdOptions
 	name, short := "unhold", "Take the hold off a runner "+where
 	long := short + ".\n\n" + rights
 	use := cloud + " " + flags
-	if holds {
+	if puts {
 		name, short = "hold", "Have no rotation of a runner "+where+" begin before a time"
 		long = short + ".\n\n" + whatHoldIs + "\n" + rights
 		use += " --until TIME --reason TEXT"
@@ -78,7 +71,7 @@ func holding(holds bool, cloud, flags, where, rights, example string, run func(c
 		Use: use, Short: short, Long: long + holdExitCodes, Example: "  maia-rotate " + name + " " + cloud + " " + example, Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			var hold *rotate.Hold
-			if holds {
+			if puts {
 				var err error
 				if hold, err = options.hold(time.Now()); err != nil {
 					return usageError{err}
@@ -89,22 +82,16 @@ func holding(holds bool, cloud, flags, where, rights, example string, run func(c
 		DisableFlagsInUseLine: true,
 	}
 	addFlags(command)
-	if holds {
+	if puts {
 		command.Flags().StringVar(&options.until, "until", "", "the `time` of its end, like 2026-12-24T18:00:00Z, or from now, like 72h (required)")
-		command.Flags().StringVar(&options.reason, "reason", "", "why, in a few words (required)")
-		command.Flags().StringVar(&options.by, "by", "", "who says so; your user name if it is not set")
+		options.flags(command)
 	}
 	return command
 }
 
 // hold is the one that was asked for.
 func (o holdOptions) hold(now time.Time) (*rotate.Hold, error) {
-	if o.by == "" {
-		if current, err := user.Current(); err == nil {
-			o.by = current.Username
-		}
-	}
-	hold := &rotate.Hold{At: now.UTC().Truncate(time.Second), By: o.by, Why: o.reason}
+	hold := &rotate.Hold{At: now.UTC().Truncate(time.Second), By: o.who(), Why: o.reason}
 	if d, err := time.ParseDuration(o.until); err == nil {
 		hold.Until = hold.At.Add(d)
 	} else if at, err := time.Parse(time.RFC3339, o.until); err == nil {
@@ -112,21 +99,10 @@ func (o holdOptions) hold(now time.Time) (*rotate.Hold, error) {
 	} else {
 		return nil, fmt.Errorf("--until is %q, expected a time like 2026-12-24T18:00:00Z, or a duration like 72h", o.until)
 	}
-	switch {
-	case !hold.Until.After(now), hold.Until.After(now.Add(longestHold)):
+	if !hold.Until.After(now) || hold.Until.After(now.Add(longestHold)) {
 		return nil, fmt.Errorf("--until is %s, expected a time from now on and within a year", hold.Until.Format(time.RFC3339))
-	case o.reason == "":
-		return nil, errors.New("--reason is not set: it says why, to whoever finds the runner held")
 	}
-	for _, text := range []struct {
-		flag, value string
-		most        int
-	}{{"--reason", o.reason, longestReason}, {"--by", o.by, longestBy}} {
-		if len(text.value) > text.most || strings.ContainsFunc(text.value, unicode.IsControl) {
-			return nil, fmt.Errorf("%s is %q, expected one line of at most %d characters", text.flag, text.value, text.most)
-		}
-	}
-	return hold, nil
+	return hold, o.validate()
 }
 
 // said is what is shown of a hold that was made or taken off.
@@ -137,8 +113,8 @@ func said(hold *rotate.Hold) string {
 	return hold.Text()
 }
 
-// wish is the change that brings a hold, or takes it off.
-func wish(hold *rotate.Hold) func(*rotate.Wishes) {
+// holds is the change that brings a hold, or takes it off.
+func holds(hold *rotate.Hold) func(*rotate.Wishes) {
 	return func(wishes *rotate.Wishes) { wishes.Held = hold }
 }
 
@@ -150,30 +126,9 @@ type heldResult struct {
 	fleet.Result
 }
 
-// showHeld prints what has become of it for each runner, and returns what decides the exit code.
-func showHeld(stdout io.Writer, asJSON bool, hold *rotate.Hold, result fleet.Result) error {
-	if asJSON {
-		(&jsonPrinter{out: stdout}).line(heldResult{OK: !result.Failed(), Held: hold, Result: result})
-	} else {
-		show := textPrinter{out: stdout, colour: colours(stdout)}
-		for _, target := range result.Targets {
-			text := said(hold)
-			if target.Error != nil {
-				text = target.Text()
-			}
-			show.printf("%s\n", target.Target)
-			show.wrapped("  ", "  ", text)
-		}
-	}
-	if result.Failed() {
-		return errReported
-	}
-	return nil
-}
-
-func newHoldAWS(holds bool) *cobra.Command {
+func newHoldAWS(puts bool) *cobra.Command {
 	var where awsOptions
-	return holding(holds, "aws", "--secret ARN", "on AWS",
+	return holding(puts, "aws", "--secret ARN", "on AWS",
 		`It is a staging label of the runner's secret. You need secretsmanager:DescribeSecret and
 UpdateSecretVersionStage on it.
 `, "--secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:runner-AbCdEf",
@@ -197,10 +152,10 @@ UpdateSecretVersionStage on it.
 		where.flags)
 }
 
-func newHoldAzure(holds bool) *cobra.Command {
+func newHoldAzure(puts bool) *cobra.Command {
 	var where azureOptions
 	var agents []string
-	return holding(holds, "azure", "--function-app ID [--agent ID]", "on Azure",
+	return holding(puts, "azure", "--function-app ID [--agent ID]", "on Azure",
 		`It is a blob next to the runner's note. Without --agent it is for all runners of the function. You need what
 "maia-rotate plan azure" needs, and Storage Blob Data Contributor on the container with the locks and notes.
 `, `--function-app "$(az functionapp show -g maia-rotate -n NAME --query id -o tsv)"`,
@@ -209,15 +164,11 @@ func newHoldAzure(holds bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			result, err := checker.Wish(ctx, where.functionApp, agents, wish(hold))
+			result, err := checker.Wish(ctx, where.functionApp, agents, holds(hold))
 			if err != nil {
 				return notCarriedOut{err}
 			}
-			return showHeld(stdout, where.json, hold, result)
+			return showWished(stdout, where.json, said(hold), result, heldResult{OK: !result.Failed(), Held: hold, Result: result})
 		},
 		func(command *cobra.Command) { where.flags(command); agentFlag(command, &agents) })
-}
-
-func agentFlag(command *cobra.Command, agents *[]string) {
-	command.Flags().StringSliceVar(agents, "agent", nil, "the `ID` of a runner's agent, if it is not for all; may be repeated")
 }

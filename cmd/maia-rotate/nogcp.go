@@ -14,3 +14,5 @@ func furtherDoctors() []*cobra.Command { return nil }
 func furtherPlans() []*cobra.Command { return nil }
 
 func furtherHolds(bool) []*cobra.Command { return nil }
+
+func furtherRotates() []*cobra.Command { return nil }

@@ -64,7 +64,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newSandbox(), newPackage(), newDoctor(), newPlan(), newHold(), newUnhold())
+	root.AddCommand(newSandbox(), newPackage(), newDoctor(), newPlan(), newRotate(), newHold(), newUnhold())
 	return root
 }
 

@@ -31,6 +31,13 @@ func wishesOf(labels []string) (wishes rotate.Wishes) {
 	return wishes
 }
 
+// ReadHold reads the hold of a secret; nil if there is none. It may have ended.
+func ReadHold(ctx context.Context, api secretsAPI, arn string) (*rotate.Hold, error) {
+	s := &secret{api: api, arn: arn, versions: map[string]version{}, moved: map[string]string{}}
+	err := s.describe(ctx)
+	return wishesOf(s.ours()).Held, err
+}
+
 // SaveHold has a secret held, in place of the hold before; nil takes that off. Rotations that run at the time see it. It needs
 // the rights secretsmanager:DescribeSecret and UpdateSecretVersionStage.
 func SaveHold(ctx context.Context, api secretsAPI, arn string, hold *rotate.Hold) error {
