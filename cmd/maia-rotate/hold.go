@@ -83,7 +83,8 @@ func holding(puts bool, cloud, flags, where, rights, example string, run func(co
 	}
 	addFlags(command)
 	if puts {
-		command.Flags().StringVar(&options.until, "until", "", "the `time` of its end, like 2026-12-24T18:00:00Z, or from now, like 72h (required)")
+		command.Flags().StringVar(&options.until, "until", "",
+			"the `time` of its end, like 2026-12-24T18:00:00Z, or from now, like 72h (required)")
 		options.flags(command)
 	}
 	return command

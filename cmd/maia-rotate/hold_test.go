@@ -34,7 +34,8 @@ func holdAndRelease(t *testing.T, where ...string) {
 	checkNarrow(t, text)
 	code, text = run("plan")
 	words := strings.Join(strings.Fields(text), " ")
-	if code != exitFailed || !strings.Contains(words, "a rotation is due, held until ") || !strings.Contains(words, "jo@example.org: "+holdReason) {
+	if code != exitFailed || !strings.Contains(words, "a rotation is due, held until ") ||
+		!strings.Contains(words, "jo@example.org: "+holdReason) {
 		t.Errorf("a plan of a held runner: exit code %d:\n%s", code, text)
 	}
 	code, text = run("hold", "--until", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "--reason", "another", "--json")

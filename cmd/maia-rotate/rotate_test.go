@@ -12,7 +12,8 @@ func TestRotateAWS(t *testing.T) {
 	installation := installed(t, healthy())
 	where := []string{"aws", "--secret", installation.SecretARN}
 	before := len(installation.Changes())
-	if code, _, stderr := runFor(t, append([]string{"hold"}, append(where, "--until", "1h", "--reason", "month-end run")...)...); code != exitOK {
+	if code, _, stderr := runFor(t, append([]string{"hold"}, append(where, "--until", "1h", "--reason",
+		"month-end run")...)...); code != exitOK {
 		t.Fatal(stderr)
 	}
 	code, _, stderr := runFor(t, append([]string{"rotate"}, append(where, "--reason", "it leaked")...)...)
@@ -49,7 +50,8 @@ func TestRotateAzure(t *testing.T) {
 	if !strings.Contains(text, `"requested":{"id":"`+document.Requested.ID) || code != exitOK {
 		t.Errorf("the plan does not have it: exit code %d: %s", code, text)
 	}
-	if code, _, stderr := runFor(t, append([]string{"rotate"}, where...)...); code != exitUsage || !strings.Contains(stderr, "--reason is not set") {
+	if code, _, stderr := runFor(t, append([]string{"rotate"}, where...)...); code != exitUsage ||
+		!strings.Contains(stderr, "--reason is not set") {
 		t.Errorf("without a reason: exit code %d: %s", code, stderr)
 	}
 	for _, leak := range i.Leaks("") {
