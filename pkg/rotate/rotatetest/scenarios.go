@@ -109,6 +109,23 @@ func stories() []scenario {
 			w.rotateAgain()
 			w.finish()
 		}},
+		{name: "held-while-it-drains", play: func(w *world) {
+			w.busy(taskDuration)
+			r := w.start(rotate.Rotate, nil)
+			time.Sleep(taskDuration / 2)
+			hold := &rotate.Hold{At: time.Now().UTC().Truncate(time.Second), Until: time.Now().UTC().Add(long).Truncate(time.Second), By: "jo", Why: "x"}
+			w.must("Wish", w.platform.Wish(rotate.Wishes{Held: hold}))
+			w.mustRefuse(w.wait(r), rotate.NotReady)
+			w.mustNot(r, 3, maiaRefresh)
+			w.checkPause(8, "after a rotation that was held ", w.agent())
+			time.Sleep(later)
+			w.mustEnd(w.run(rotate.Heal), 6, rotate.NoOp, rotate.Healed)
+			w.mustNot(w.runs[len(w.runs)-1], 2, maiaRefresh)
+			w.must("Wish", w.platform.Wish(rotate.Wishes{}))
+			time.Sleep(later)
+			w.rotate()
+			w.finish()
+		}},
 		{name: "drain-that-does-not-end", play: func(w *world) {
 			w.busy(0)
 			r := w.run(rotate.Rotate)
