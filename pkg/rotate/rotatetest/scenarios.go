@@ -113,7 +113,8 @@ func stories() []scenario {
 			w.busy(taskDuration)
 			r := w.start(rotate.Rotate, nil)
 			time.Sleep(taskDuration / 2)
-			hold := &rotate.Hold{At: time.Now().UTC().Truncate(time.Second), Until: time.Now().UTC().Add(long).Truncate(time.Second), By: "jo", Why: "x"}
+			hold := &rotate.Hold{At: time.Now().UTC().Truncate(time.Second), Until: time.Now().UTC().Add(long).Truncate(time.Second), By: "jo",
+				Why: "x"}
 			w.must("Wish", w.platform.Wish(rotate.Wishes{Held: hold}))
 			w.mustRefuse(w.wait(r), rotate.NotReady)
 			w.mustNot(r, 3, maiaRefresh)
