@@ -18,6 +18,7 @@ SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags 
 
 # Google Cloud's libraries take minutes to compile the first time: whoever does not ask for them does not wait for them.
 demo:
+	@echo "compiling the sandbox and what it needs: the first time that takes a minute or two …"
 ifneq ($(CLOUD),)
 	$(SANDBOX) --cloud $(CLOUD)
 else

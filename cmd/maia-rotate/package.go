@@ -48,8 +48,8 @@ func newPackageAzure() *cobra.Command {
 		Short: "Build the rotation function and pack it for Azure Functions",
 		Long: `Build the rotation function and pack it for Azure Functions.
 
-The zip file has a program for linux/amd64, rotator, which is a custom handler; host.json; and the
-folder of the function, RotateRunnerSecrets. The same source and the same version of Go make the same
+The zip file has a program for linux/amd64, rotator, which is a custom handler; time zones for it;
+host.json; and the folder of the function, RotateRunnerSecrets. The same source and the same version of Go make the same
 bytes. A file that is there already is replaced when all is done; a build that fails leaves it as it
 was. It needs Go and a checkout of this module.
 

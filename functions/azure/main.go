@@ -8,12 +8,25 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/maia-rotate/maia-rotate/functions/azure/rotation"
 )
 
+// zonesFile has the time zones of windows. It lies next to the program: the platform's image may have none, and in the program they
+// would be half a megabyte more to be fetched at each cold start, as they are.
+const zonesFile = "zoneinfo.zip"
+
+func findZones() {
+	const variable = "ZONEINFO" // of package time, which goes on to the system's where the file is not there
+	if program, err := os.Executable(); err == nil && os.Getenv(variable) == "" {
+		_ = os.Setenv(variable, filepath.Join(filepath.Dir(program), zonesFile))
+	}
+}
+
 func main() {
+	findZones()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGPIPE) // a rotation does not end in the middle because the host, which reads the log, is gone
 	rotation.New(os.Environ(), os.Stdout).ListenAndServe(ctx, os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT"))

@@ -527,3 +527,16 @@ func TestTheHostsFiles(t *testing.T) {
 		t.Errorf("function.json has %s", got)
 	}
 }
+
+func TestTimeZonesAreFoundNextToTheProgram(t *testing.T) {
+	t.Setenv("ZONEINFO", "")
+	findZones()
+	program, err := os.Executable()
+	if want := filepath.Join(filepath.Dir(program), zonesFile); err != nil || os.Getenv("ZONEINFO") != want {
+		t.Errorf("ZONEINFO is %q, want %q", os.Getenv("ZONEINFO"), want)
+	}
+	t.Setenv("ZONEINFO", "/elsewhere")
+	if findZones(); os.Getenv("ZONEINFO") != "/elsewhere" {
+		t.Error("what was set is not kept")
+	}
+}

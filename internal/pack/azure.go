@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 const azureFunction = module + "/functions/azure"
@@ -16,6 +17,8 @@ var azureFiles = []string{"RotateRunnerSecrets/function.json", "host.json"}
 const (
 	// azureProgram is the program's name, as host.json says.
 	azureProgram = "rotator"
+	// azureZones has the time zones, next to the program.
+	azureZones = "zoneinfo.zip"
 	// azureTags leave out the HTTP/2 of net/http, half a megabyte: Azure's SDK brings its own, and Maia is asked by HTTP/1.1 then.
 	azureTags = "nethttpomithttp2"
 )
@@ -85,5 +88,19 @@ func azureApp(ctx context.Context, goos, goarch string) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(entries, entry{name: azureProgram, mode: 0o755, content: content}), nil // without its x-bit the app is broken
+	zones, err := timeZones(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(entries, entry{name: azureProgram, mode: 0o755, content: content}, // without its x-bit the app is broken
+		entry{name: azureZones, mode: 0o644, content: zones}), nil
+}
+
+// timeZones are those that Go comes with.
+func timeZones(ctx context.Context) ([]byte, error) {
+	root, err := goCommand(ctx, nil, "env", "GOROOT")
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", azureZones))
 }

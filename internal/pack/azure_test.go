@@ -2,6 +2,7 @@ package pack_test
 
 import (
 	"archive/zip"
+	"bytes"
 	"debug/elf"
 	"io"
 	"io/fs"
@@ -15,7 +16,8 @@ import (
 )
 
 // azureLayout is what Azure Functions wants at the root of an app.
-var azureLayout = map[string]fs.FileMode{"RotateRunnerSecrets/function.json": 0o644, "host.json": 0o644, "rotator": 0o755}
+var azureLayout = map[string]fs.FileMode{"RotateRunnerSecrets/function.json": 0o644, "host.json": 0o644, "rotator": 0o755,
+	"zoneinfo.zip": 0o644}
 
 func TestTheAzureAppOfTheSameSourceHasTheSameBytes(t *testing.T) {
 	if testing.Short() {
@@ -87,9 +89,30 @@ func checkAzureLayout(t *testing.T, path string) {
 			}
 			continue
 		}
+		if file.Name == "zoneinfo.zip" {
+			checkZones(t, text)
+			continue
+		}
 		if source, err := os.ReadFile(filepath.Join("..", "..", "functions", "azure", file.Name)); err != nil || string(source) != string(text) {
 			t.Errorf("%s is not that of the function (%v)", file.Name, err)
 		}
+	}
+}
+
+// checkZones reads a time zone as package time does.
+func checkZones(t *testing.T, content []byte) {
+	t.Helper()
+	zones, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	london, err := fs.ReadFile(zones, "Europe/London")
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := time.LoadLocationFromTZData("Europe/London", london)
+	if err != nil || time.Date(2026, 7, 1, 12, 0, 0, 0, place).UTC().Hour() != 11 {
+		t.Errorf("the clocks of London are wrong: %v", err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // of windows: the platform's image may have no time zones
 
 	"github.com/maia-rotate/maia-rotate/internal/settings"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
