@@ -32,6 +32,7 @@ import (
 	gcpdeploy "github.com/maia-rotate/maia-rotate/deploy/gcp"
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
+	"github.com/maia-rotate/maia-rotate/internal/process"
 	"github.com/maia-rotate/maia-rotate/internal/runnerchart"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
@@ -165,7 +166,7 @@ func (w *World) start(ctx context.Context) (err error) {
 
 // newFunction is an instance of the function, which is not started.
 func (w *World) newFunction() *Function {
-	return &Function{binary: w.options.Binary, copy: w.options.FunctionOutput, env: slices.Concat(w.Maia.Endpoints(), []string{
+	return &Function{binary: w.options.Binary, output: process.Output{Also: w.options.FunctionOutput}, env: slices.Concat(w.Maia.Endpoints(), []string{
 		"KUBECONFIG=" + w.kubeconfig,
 		"MAIA_HELM_RELEASES=namespaces/" + w.namespace + "/releases/" + Release,
 		"MAIA_AGENT_IDS=" + sandbox.AgentID,
