@@ -33,7 +33,7 @@ var (
 func Binary(t testing.TB) string {
 	t.Helper()
 	if os.Getenv(Variable) != "1" {
-		t.Skip("needs a Kubernetes control plane, which takes minutes to build the first time: make test, or set " + Variable + "=1")
+		t.Skip("needs a Kubernetes control plane, which takes minutes to build the first time: make test-kubernetes, or set " + Variable + "=1")
 	}
 	file, err := binary()
 	if err != nil {

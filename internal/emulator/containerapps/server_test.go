@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,10 @@ func inRig(t *testing.T, change func(*containerapps.Options, *containerapps.Spec
 		r := &rig{t: t}
 		options := containerapps.Options{Token: "token", Provision: 3 * time.Second, Hang: 10 * time.Minute, Start: 5 * time.Second,
 			Roll: 7 * time.Second, PageSize: 2}
+		var mu sync.Mutex // replicas may start at one instant
 		options.StartReplica = func(app string, environment map[string]string) (func(), error) {
+			mu.Lock()
+			defer mu.Unlock()
 			r.started = append(r.started, environment)
 			if r.refuse {
 				return nil, errors.New("refused")

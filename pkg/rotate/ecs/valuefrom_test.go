@@ -93,3 +93,20 @@ func TestReadWithoutDates(t *testing.T) {
 		})
 	}
 }
+
+// A replica is of the same account and name, in another region.
+func TestReplicas(t *testing.T) {
+	const secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:runner-AbCdEf"
+	for arn, want := range map[string]string{
+		"arn:aws:secretsmanager:eu-central-1:123456789012:secret:runner-AbCdEf": "eu-central-1",
+		"arn:aws:secretsmanager:eu-central-1:123456789012:secret:runner":        "eu-central-1",
+		secret: "",
+		"arn:aws:secretsmanager:eu-central-1:999999999999:secret:runner-AbCdEf": "",
+		"arn:aws:secretsmanager:eu-central-1:123456789012:secret:other-AbCdEf":  "",
+	} {
+		from, ok := parseValueFrom(arn + ":client_secret::")
+		if got := from.replicaOf(secret); !ok || got != want {
+			t.Errorf("%s is a replica in %q, want %q", arn, got, want)
+		}
+	}
+}
