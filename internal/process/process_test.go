@@ -33,6 +33,10 @@ func start(t *testing.T, script string) *process.Process {
 	return p
 }
 
+func terminate(grace time.Duration) func(*process.Process) {
+	return func(p *process.Process) { p.Terminate(grace) }
+}
+
 func TestEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		script string
@@ -40,8 +44,8 @@ func TestEnds(t *testing.T) {
 		signal syscall.Signal
 	}{
 		"killed":                     {"echo; exec sleep 60", (*process.Process).Kill, syscall.SIGKILL},
-		"terminated":                 {"echo; exec sleep 60", func(p *process.Process) { p.Terminate(time.Minute) }, syscall.SIGTERM},
-		"killed after the grace":     {"trap '' TERM; echo; exec sleep 60", func(p *process.Process) { p.Terminate(time.Millisecond) }, syscall.SIGKILL},
+		"terminated":                 {"echo; exec sleep 60", terminate(time.Minute), syscall.SIGTERM},
+		"killed after the grace":     {"trap '' TERM; echo; exec sleep 60", terminate(time.Millisecond), syscall.SIGKILL},
 		"its child holds the output": {"echo; sleep 5 & exec sleep 60", (*process.Process).Kill, syscall.SIGKILL},
 	} {
 		t.Run(name, func(t *testing.T) {

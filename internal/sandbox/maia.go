@@ -186,9 +186,9 @@ func (m *Maia) LogIn(name, agentID, clientID, secret string) (*maiatest.Instance
 	case m.downSince.IsZero():
 		m.journal.Add(FromMaia, "connected", "%s connected", name)
 	default:
-		downtimes := time.Since(m.downSince)
-		m.downtimes, m.downSince = append(m.downtimes, downtimes), time.Time{}
-		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was down for %.1f s", name, downtimes.Seconds())
+		downtime := time.Since(m.downSince)
+		m.downtimes, m.downSince = append(m.downtimes, downtime), time.Time{}
+		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was down for %.1f s", name, downtime.Seconds())
 	}
 	return instance, err
 }

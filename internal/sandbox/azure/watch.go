@@ -29,7 +29,7 @@ const (
 	opPut     = "put"
 )
 
-// asks says that a call asks only whether it would be allowed: what it wants cannot be done.
+// asks reports whether a call asks only whether it would be allowed: what it wants cannot be done.
 func asks(call wire.Call) bool {
 	return call.Operation == opWrite && call.Code == "InvalidRequestContent" || call.Operation == opRestart && call.Code == "RevisionNotFound"
 }

@@ -285,7 +285,7 @@ func (w *World) Output() (text []byte) {
 	return text
 }
 
-// Back says whether the app holds what Maia holds, and all replicas are connected.
+// Back reports whether the app holds what Maia holds, and all replicas are connected.
 func (w *World) Back() bool { return w.storeIsMaia() && w.fleet.connected() }
 
 // Started is how many replicas have ever started.

@@ -90,7 +90,7 @@ func (w *World) Play(ctx context.Context) error {
 	return w.NothingDue(ctx, w.pods.count, w.succeeds)
 }
 
-// succeeds says that a call does.
+// succeeds calls, and reports whether the call succeeds.
 func (w *World) succeeds(ctx context.Context) bool {
 	status, _ := w.Call(ctx)
 	return status == http.StatusOK

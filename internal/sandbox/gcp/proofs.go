@@ -12,9 +12,6 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
-// prove adds a proof.
-func (w *World) prove(text string, ok bool, instead string) { w.Prove(text, ok, instead) }
-
 // Proofs checks whether all is as it must be after the calls: first what the fault is about, then what always holds. It
 // ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed may be
 // given, to be searched for secrets too.

@@ -31,7 +31,6 @@ import (
 	gcpdeploy "github.com/maia-rotate/maia-rotate/deploy/gcp"
 	"github.com/maia-rotate/maia-rotate/functions/gcp/rotation"
 	"github.com/maia-rotate/maia-rotate/internal/controlplane"
-	"github.com/maia-rotate/maia-rotate/internal/process"
 	"github.com/maia-rotate/maia-rotate/internal/runnerchart"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
@@ -149,7 +148,7 @@ func (w *World) start(ctx context.Context) (err error) {
 
 // newFunction is an instance of the function, which is not started.
 func (w *World) newFunction() *Function {
-	return &Function{binary: w.options.Binary, output: process.Output{Also: w.options.FunctionOutput}, env: slices.Concat(w.Maia.Endpoints(), []string{
+	f := &Function{binary: w.options.Binary, env: slices.Concat(w.Maia.Endpoints(), []string{
 		"KUBECONFIG=" + w.kubeconfig,
 		"MAIA_HELM_RELEASES=namespaces/" + w.namespace + "/releases/" + Release,
 		"MAIA_AGENT_IDS=" + sandbox.AgentID,
@@ -157,6 +156,8 @@ func (w *World) newFunction() *Function {
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
 	}, w.Fault.Env, w.options.Env)}
+	f.output.Also = w.options.FunctionOutput
+	return f
 }
 
 // Another is another instance of the function, which is not started.
