@@ -89,6 +89,9 @@ func (s *Stage[W]) Keep(answer []byte) {
 	s.answers.Write(answer)
 }
 
+// Due is how many refreshes may have been carried out.
+func (s *Stage[W]) Due() int { return s.Fault.Due(1) }
+
 // Refreshed is when the last refresh was carried out.
 func (s *Stage[W]) Refreshed() time.Time {
 	s.mu.Lock()

@@ -38,7 +38,7 @@ func (w *World) leaks(printed []*bytes.Buffer) []string {
 		labels = append(labels, version.Stages...)
 	}
 	return w.LeaksIn(map[string][]byte{
-		"the function's output": w.Function.Output(), "the staging labels": []byte(strings.Join(labels, "\n")),
+		"the function's output": w.Output(), "the staging labels": []byte(strings.Join(labels, "\n")),
 	}, printed)
 }
 

@@ -191,5 +191,8 @@ func (w *World) createService(name string) {
 	})
 }
 
+// Output is everything that the function has printed so far.
+func (w *World) Output() []byte { return w.Function.Output() }
+
 // Started is how many tasks have ever started.
 func (w *World) Started() int { return w.fleet.count() }

@@ -83,6 +83,3 @@ func compare(calls []wire.Call, allowed []string) (missing, idle []string) {
 	}
 	return missing, slices.DeleteFunc(slices.Clone(allowed), func(action string) bool { return used[action] })
 }
-
-// Due is how many refreshes may have been carried out.
-func (w *World) Due() int { return w.Fault.Due(1) }

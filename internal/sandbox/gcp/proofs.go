@@ -82,6 +82,3 @@ func (w *World) proveCluster() {
 	}
 	w.Prove("the Role of deploy/gcp suffices", len(refused) == 0, "refused were "+strings.Join(slices.Compact(refused), ", "))
 }
-
-// Due is how many refreshes may have been carried out.
-func (w *World) Due() int { return w.Fault.Due(1) }
