@@ -22,15 +22,17 @@
 // # Three cases
 //
 // A refresh that gets no answer: its intent is in the note since before it was sent. The run reads Maia until that shows another
-// secret, which it stores, or until the quiet time is over; meanwhile no run sends another.
+// secret, which it stores. If the quiet time is over first, or its own, it ends with "unknown outcome"; a later run waits out what is
+// left of the quiet time, and may then refresh again.
 //
 // A refresh by an operator in Maia's console, while the runner is paused for a rotation: before the run sends its own refresh it reads
 // everything once more. It finds a secret that the store lacks, stores it, restarts the runner, and goes on with the rotation if that is
 // still due. A later run that finds the intent of one that was killed cannot know that the new secret is another writer's, and counts it
 // as the outcome of that rotation.
 //
-// A rollout that is slow: the order of the restart is in the note. A run whose time is up ends with "still starting", and a later one
-// waits on for the same instances, and orders no others unless they fail, or run for an hour without a connection.
+// A rollout that is slow: the order of the restart is in the note. A run that has waited for the connect time-out, or whose deadline
+// comes, ends with "still starting". A later one waits on for the same instances, and orders no others unless they fail, or run for an
+// hour without a connection.
 //
 // # Promises
 //

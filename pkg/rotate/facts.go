@@ -73,7 +73,7 @@ func (f *facts) ours() bool {
 		rotated != nil && rotated.New == f.fingerprint
 }
 
-// doubtTime is how long a run reads a doubtful secret again before it believes it.
+// doubtTime is how long after its begin a run reads a doubtful secret again before it believes it.
 const doubtTime = time.Minute
 
 // doubtful reports whether what Maia shows is probably a stale read, and no refresh by another writer: such a refresh would have
@@ -127,17 +127,18 @@ func (f *facts) fresh() bool {
 	return !f.restartOwed() && (f.Agent.Connected || read != ReadOlder)
 }
 
-// owed reports whether the runner has yet to be seen back with the valid secret.
-func (f *facts) owed() bool { return f.Run.Restarts > 0 || f.restartOwed() }
+// notSeenBack reports whether the runner has yet to be seen back with the valid secret.
+func (f *facts) notSeenBack() bool { return f.Run.Restarts > 0 || f.restartOwed() }
 
-// due reports whether a refresh is wanted.
+// due reports whether a refresh is wanted. A run that has resumed the runner begins nothing: it has ended a rotation, or given up.
 func (f *facts) due() bool {
-	if !f.Run.Mode.mayRefresh() || f.Platform.Staged || f.Platform.Unrecorded != "" || f.Run.Sent != nil || f.intent == intentCarriedOut {
+	if !f.Run.Mode.mayRefresh() || f.Platform.Staged || f.Platform.Unrecorded != "" || f.Run.Sent != nil || f.Run.Resumes > 0 ||
+		f.intent == intentCarriedOut {
 		return false
 	}
 	rotated := f.Platform.Note.LastRotation
 	if rotated != nil && rotated.New == f.fingerprint && f.Platform.Note.Applied != f.fingerprint {
-		return false // this run ends the rotation that an earlier one has begun
+		return false // this run is about to end the rotation that an earlier one has begun
 	}
 	return f.policy.Every == 0 || rotated == nil || f.now.Sub(rotated.At) >= f.policy.Every
 }
@@ -175,7 +176,7 @@ func (f *facts) state() State {
 		return NotStored
 	case !f.fresh():
 		return NotMoved
-	case !f.Agent.Connected && f.owed():
+	case !f.Agent.Connected && f.notSeenBack():
 		return NotBack
 	case !f.Agent.Connected:
 		return Down

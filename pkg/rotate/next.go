@@ -52,13 +52,13 @@ const maxTries = 2
 //
 //	store ≠ Maia, and
 //	  a refresh of ours may have made what is stored       AwaitOutcome, until the quiet time is over
-//	  nothing explains it, and the runner is connected     AwaitOutcome, for a minute: the read may be stale
+//	  nothing explains it, and the runner is connected     AwaitOutcome, for the first minute of the run: the read may be stale
 //	  nothing explains it, and they were never seen equal  Refuse
 //	  else; also if a change of the store is not complete  Store
 //
 //	store = Maia, and
 //	  Stage, and the value is staged                       Done
-//	  a refresh may still be carried out                   AwaitOutcome; Refuse when the quiet time is over
+//	  a refresh may still be carried out                   AwaitOutcome; Refuse when the quiet time of its own is over
 //	  scaled to zero                                       Refuse
 //	  instances run with an older secret                   Restart, after a drain if they are alive
 //	  the platform gave up on what was ordered             Restart once more; Refuse

@@ -21,11 +21,12 @@ const AppliedNothing maia.Fingerprint = "none"
 type Note struct {
 	// Agent is the ID of the agent that the note is about, see [Note.Of].
 	Agent string `json:"agent,omitempty"`
-	// Applied is the fingerprint of the secret that the instances were last seen running with, after a restart.
+	// Applied is the fingerprint of the secret with which the runner was last seen connected, or [AppliedNothing].
 	Applied maia.Fingerprint `json:"applied,omitempty"`
-	// Intent is open from before a refresh is sent until its outcome is stored.
+	// Intent is open from before a refresh is sent until a note records its outcome: that of the order of the restart, or the last.
 	Intent *Intent `json:"intent,omitempty"`
-	// Ordered is the restart that was ordered last. A run that finds it waits for those instances and orders no others.
+	// Ordered is the restart that was ordered last. A run that finds it waits for those instances, and orders others only if they fail,
+	// or run for an hour without a connection.
 	Ordered *Order `json:"ordered,omitempty"`
 	// Paused is our own pause of the runner.
 	Paused *OwnPause `json:"paused,omitempty"`

@@ -10,7 +10,7 @@ import (
 type Observation struct {
 	Platform Platform
 	Agent    maia.Agent
-	Maia     maia.Credentials // what a read of Maia showed; zero if it could not be read
+	Maia     maia.Credentials // the last read of Maia, or the answer of this run's refresh; zero if there is neither
 	Run      RunState
 }
 

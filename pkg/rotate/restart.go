@@ -45,7 +45,7 @@ func (f *facts) partlyOrdered() bool {
 // as connected as this run needs it.
 func (f *facts) awaitBack() (step Step, decided bool) {
 	instances := f.Platform.Instances
-	if f.owed() || f.Run.Mode == Finish && !f.Agent.Connected {
+	if f.notSeenBack() || f.Run.Mode == Finish && !f.Agent.Connected {
 		if f.comesNoMore() {
 			return f.restart(), true
 		}
