@@ -14,11 +14,14 @@ KUBERNETES := cd test/kubernetes && CGO_ENABLED=0 GOFLAGS=-trimpath $(GO)
 .PHONY: demo check test test-race test-kubernetes build-functions bench prove fuzz lint build-RotationFunction
 
 # Built with the flags of the functions, so that what they have in common is compiled once.
-SANDBOX := CGO_ENABLED=0 $(GO) run -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate sandbox
+SANDBOX_FLAGS := -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-rotate
+# Counts the packages that go build -v names, which are those that it compiles. What fails is reported by the go run that follows.
+progress = { n=0; while read -r line; do n=$$((n + 1)); case $$n in 1) echo "compiling …";; *[05]0) echo "  $$n packages";; esac; done; }
+SANDBOX := CGO_ENABLED=0 $(GO) run $(SANDBOX_FLAGS) sandbox
 
 # Google Cloud's libraries take minutes to compile the first time: whoever does not ask for them does not wait for them.
 demo:
-	@echo "compiling the sandbox and what it needs: the first time that takes a minute or two …"
+	@CGO_ENABLED=0 $(GO) build -v -o /dev/null $(SANDBOX_FLAGS) 2>&1 | $(progress)
 ifneq ($(CLOUD),)
 	$(SANDBOX) --cloud $(CLOUD)
 else

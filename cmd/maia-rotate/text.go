@@ -24,7 +24,7 @@ const (
 	yellow = "\x1b[33m"
 )
 
-// colours says whether the output is a terminal that may have colours (https://no-color.org).
+// colours reports whether the output is a terminal that may have colours (https://no-color.org).
 func colours(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {

@@ -179,7 +179,7 @@ func rotateAzure(ctx context.Context, app string) (measured azureRotation, err e
 		return measured, err
 	}
 	defer world.Close()
-	if !world.Call(ctx) || world.Calls() != 1 {
+	if !world.Call(ctx) || world.Runs() != 1 {
 		return measured, fmt.Errorf("it did not succeed at the first call: %s", world.Host.Output())
 	}
 	if measured.peak, err = peakMemory(world.Host.PID()); err != nil {

@@ -34,7 +34,7 @@ var mayImport = []struct {
 	{"pkg/rotate/containerapp", slices.Concat(azure, []string{module + "pkg/maia", module + "pkg/rotate"})},
 	{"pkg/rotate/helmrelease",
 		slices.Concat(kubernetes, []string{module + "pkg/maia", module + "pkg/rotate", "github.com/tidwall/", "go.yaml.in/"})},
-	{"internal/emulator", []string{module + "internal/freeport"}},
+	{"internal/emulator", []string{module + "internal/process"}},
 	{"internal/emulator/awstest", slices.Concat(amazon, []string{module + "internal/emulator"})},
 }
 

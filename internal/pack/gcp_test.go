@@ -3,7 +3,6 @@ package pack_test
 import (
 	"archive/zip"
 	"bytes"
-	"context"
 	"fmt"
 	"go/parser"
 	"go/token"
@@ -17,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/freeport"
 	"github.com/maia-rotate/maia-rotate/internal/pack"
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
 func TestTheBundleOfTheSameSourceHasTheSameBytes(t *testing.T) {
@@ -199,41 +198,33 @@ func requirements(t *testing.T, dir string) map[string]string {
 // callOnce runs the program as Google Cloud runs it, without configuration, and calls it once.
 func callOnce(t *testing.T, binary string) (status int, body string) {
 	t.Helper()
-	port, err := freeport.Find()
+	port, err := process.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var printed bytes.Buffer
-	command := exec.CommandContext(ctx, binary)
+	var printed process.Output
+	command := exec.CommandContext(t.Context(), binary)
 	command.Env = []string{"PORT=" + port, "FUNCTION_TARGET=RotateRunnerSecrets"}
 	command.Stdout, command.Stderr = &printed, &printed
-	if err := command.Start(); err != nil {
+	program, err := process.Start(command)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = command.Wait()
-	}()
 	defer func() {
-		cancel()
-		<-ended
+		program.Kill()
+		<-program.Exited()
 	}()
-	for {
-		response, err := http.Post("http://127.0.0.1:"+port, "application/json", nil)
-		if err == nil {
-			defer response.Body.Close()
-			text, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return response.StatusCode, string(text)
-		}
-		select {
-		case <-ended:
-			t.Fatalf("the program ended:\n%s", printed.String())
-		case <-time.After(10 * time.Millisecond):
-		}
+	if err := program.AwaitReady(t.Context(), process.Listens(port)); err != nil {
+		t.Fatalf("the program does not listen: %v\n%s", err, printed.Bytes())
 	}
+	response, err := http.Post("http://127.0.0.1:"+port, "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
 }

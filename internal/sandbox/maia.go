@@ -24,14 +24,6 @@ const (
 // PipelineTime is how long the pipeline that runs when a sandbox is ready goes on after the runner is paused.
 const PipelineTime = 1800 * time.Millisecond
 
-// Pipeline is how long it goes on then; 0 is for ever.
-func Pipeline(endless bool) time.Duration {
-	if endless {
-		return 0
-	}
-	return PipelineTime
-}
-
 // Maia is Maia with one runner. What is done to the runner goes into the journal.
 type Maia struct {
 	*maiatest.Server
@@ -53,9 +45,8 @@ type Maia struct {
 	downtimes []time.Duration
 }
 
-// NewMaia starts Maia. The pipeline goes on for a time after the runner is first paused; 0 is for ever.
-func NewMaia(ctx context.Context, servers *Servers, journal *Journal, secrets *Secrets, pipeline time.Duration,
-	wrap func(http.Handler) http.Handler) (*Maia, error) {
+// newMaia makes Maia. The pipeline goes on for a time after the runner is first paused; 0 is for ever.
+func newMaia(journal *Journal, secrets *Secrets, pipeline time.Duration) *Maia {
 	m := &Maia{APIClient: "maia-api-client", APISecret: rand.Text() + rand.Text(), journal: journal, secrets: secrets}
 	secrets.Learn(m.APISecret, "the secret of the Maia API credential")
 	m.Server = maiatest.New(maiatest.WithAPICredential(m.APIClient, m.APISecret))
@@ -65,19 +56,17 @@ func NewMaia(ctx context.Context, servers *Servers, journal *Journal, secrets *S
 			time.AfterFunc(pipeline, func() { m.FinishTasks(AgentID) })
 		}
 	})
-	handler := m.tap(m.Server)
-	if wrap != nil {
-		handler = wrap(handler)
-	}
-	var err error
-	if m.URL, err = servers.Serve(ctx, handler); err != nil {
-		return nil, err
-	}
+	return m
+}
+
+// servedAt gives Maia its address.
+func (m *Maia) servedAt(url string) (err error) {
+	m.URL = url
 	m.Client, err = maia.New(maia.Config{
 		APIURL: maiatest.APIURL(m.URL), TokenURL: maiatest.TokenURL(m.URL),
 		ClientID: m.APIClient, ClientSecret: maia.NewSecret(m.APISecret),
 	})
-	return m, err
+	return err
 }
 
 // Endpoints are the variables by which a function finds Maia.
@@ -197,9 +186,9 @@ func (m *Maia) LogIn(name, agentID, clientID, secret string) (*maiatest.Instance
 	case m.downSince.IsZero():
 		m.journal.Add(FromMaia, "connected", "%s connected", name)
 	default:
-		downtimes := time.Since(m.downSince)
-		m.downtimes, m.downSince = append(m.downtimes, downtimes), time.Time{}
-		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was down for %.1f s", name, downtimes.Seconds())
+		downtime := time.Since(m.downSince)
+		m.downtimes, m.downSince = append(m.downtimes, downtime), time.Time{}
+		m.journal.Add(FromMaia, "connected", "%s connected: the runner is back, it was down for %.1f s", name, downtime.Seconds())
 	}
 	return instance, err
 }

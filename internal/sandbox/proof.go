@@ -19,8 +19,8 @@ type Proofs struct {
 	proofs []Proof
 }
 
-// Add adds one, with what is so instead if it is not true.
-func (p *Proofs) Add(text string, ok bool, instead string) {
+// Prove adds one, with what is so instead if it is not true.
+func (p *Proofs) Prove(text string, ok bool, instead string) {
 	if ok {
 		instead = ""
 	}

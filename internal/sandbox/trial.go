@@ -13,7 +13,7 @@ import (
 type Trial struct {
 	Proofs
 	Maia    *Maia
-	Journal *Journal
+	Journal Journal
 
 	mu       sync.Mutex
 	injected bool
@@ -45,7 +45,7 @@ func (t *Trial) ProveHappened() {
 	t.mu.Lock()
 	injected := t.injected
 	t.mu.Unlock()
-	t.Add("the fault happened", injected, "it did not")
+	t.Prove("the fault happened", injected, "it did not")
 }
 
 // maxCalls is how often a function is called until a fault must have been repaired.
@@ -55,11 +55,11 @@ const maxCalls = 4
 func (t *Trial) CallUntilOK(ctx context.Context, call func(context.Context) bool) error {
 	for n := range maxCalls {
 		if call(ctx) {
-			t.Add(fmt.Sprintf("call %d succeeds", n+1), true, "")
+			t.Prove(fmt.Sprintf("call %d succeeds", n+1), true, "")
 			return ctx.Err()
 		}
 	}
-	t.Add(fmt.Sprintf("one of %d calls succeeds", maxCalls), false, "none does")
+	t.Prove(fmt.Sprintf("one of %d calls succeeds", maxCalls), false, "none does")
 	return ctx.Err()
 }
 
@@ -68,7 +68,7 @@ func (t *Trial) CallUntilOK(ctx context.Context, call func(context.Context) bool
 func (t *Trial) NothingDue(ctx context.Context, started func() int, call func(context.Context) bool) error {
 	refreshes, instances := t.Maia.Refreshes(AgentID), started()
 	ok := call(ctx)
-	t.Add("one more call finds nothing due", ok && t.Maia.Refreshes(AgentID) == refreshes && started() == instances,
+	t.Prove("one more call finds nothing due", ok && t.Maia.Refreshes(AgentID) == refreshes && started() == instances,
 		"it failed, refreshed or restarted")
 	return ctx.Err()
 }
@@ -127,13 +127,13 @@ func (t *Trial) PausedByOperator(ctx context.Context) error {
 
 // ProveNothingRefreshed adds that there was no refresh.
 func (t *Trial) ProveNothingRefreshed(text string) {
-	t.Add(text, t.Maia.Refreshes(AgentID) == 0, "it refreshed")
+	t.Prove(text, t.Maia.Refreshes(AgentID) == 0, "it refreshed")
 }
 
 // ProveLeftAsItWas adds that the runner works, after a call that failed.
 func (t *Trial) ProveLeftAsItWas(ctx context.Context) {
 	agent, err := t.Maia.Client.Agent(ctx, AgentID)
-	t.Add("it left the runner resumed and connected", err == nil && agent.Status == "running" && agent.Connected,
+	t.Prove("it left the runner resumed and connected", err == nil && agent.Status == "running" && agent.Connected,
 		"status "+string(agent.Status))
 }
 
@@ -141,7 +141,7 @@ func (t *Trial) ProveLeftAsItWas(ctx context.Context) {
 func (t *Trial) Healed(ctx context.Context, call func(context.Context) bool) error {
 	refreshes := t.Maia.Refreshes(AgentID)
 	ok := call(ctx)
-	t.Add("the call that found it succeeds", ok, "it fails")
-	t.Add("it refreshed nothing", t.Maia.Refreshes(AgentID) == refreshes, "it refreshed")
+	t.Prove("the call that found it succeeds", ok, "it fails")
+	t.Prove("it refreshed nothing", t.Maia.Refreshes(AgentID) == refreshes, "it refreshed")
 	return ctx.Err()
 }

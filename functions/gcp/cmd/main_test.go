@@ -1,84 +1,50 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/freeport"
 	"github.com/maia-rotate/maia-rotate/internal/pack"
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
 // function is the compiled function, which serves on a port of loopback.
 type function struct {
-	url     string
-	process *os.Process
-	ended   chan struct{}
-	state   *os.ProcessState // when it has ended
-
-	mu     sync.Mutex
-	output bytes.Buffer
+	*process.Process
+	url    string
+	output process.Output
 }
 
-// Write implements io.Writer, for the process.
-func (f *function) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.output.Write(p)
-}
-
-func (f *function) printed() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.output.String()
-}
+func (f *function) printed() string { return string(f.output.Bytes()) }
 
 func start(t *testing.T, binary string, env ...string) *function {
 	t.Helper()
-	port, err := freeport.Find()
+	port, err := process.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &function{url: "http://127.0.0.1:" + port}
 	command := exec.CommandContext(t.Context(), binary)
 	command.Env = append([]string{"PORT=" + port}, env...)
-	command.Stdout, command.Stderr = f, f
-	if err := command.Start(); err != nil {
+	command.Stdout, command.Stderr = &f.output, &f.output
+	if f.Process, err = process.Start(command); err != nil {
 		t.Fatal(err)
 	}
-	f.process, f.ended = command.Process, make(chan struct{})
-	go func() {
-		_ = command.Wait()
-		f.state = command.ProcessState
-		close(f.ended)
-	}()
 	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		<-f.ended
+		f.Kill()
+		<-f.Exited()
 	})
-	for {
-		connection, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = connection.Close()
-			return f
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-f.ended:
-			t.Fatalf("the function ended at its start: %s", f.printed())
-		}
+	if err := f.AwaitReady(t.Context(), process.Listens(port)); err != nil {
+		t.Fatalf("the function does not listen: %v: %s", err, f.printed())
 	}
+	return f
 }
 
 func (f *function) call(t *testing.T, method string, body io.Reader) (int, string) {
@@ -153,12 +119,9 @@ func TestTheCompiledFunctionEndsInOrder(t *testing.T) {
 	if status, body := f.call(t, http.MethodPost, nil); status != http.StatusInternalServerError {
 		t.Fatalf("got %d, %s", status, body)
 	}
-	if err := f.process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-f.ended
-	if !f.state.Success() {
-		t.Errorf("it ended with %s", f.state)
+	f.Terminate(time.Minute)
+	if state := f.State(); !state.Success() {
+		t.Errorf("it ended with %s", state)
 	}
 }
 

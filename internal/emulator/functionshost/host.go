@@ -1,7 +1,6 @@
 package functionshost
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
 const (
@@ -42,7 +43,7 @@ type Host struct {
 
 	mu        sync.Mutex
 	timeout   time.Duration
-	current   *process // the last one that was started
+	current   *handler // the last one that was started
 	starts    int
 	failures  int // exits with an error in a row
 	failed    time.Time
@@ -50,8 +51,7 @@ type Host struct {
 	closing   bool
 	processes sync.WaitGroup
 
-	printed sync.Mutex
-	output  struct{ both, information, errors bytes.Buffer }
+	output, information, errors process.Output
 }
 
 // New reads an app and starts its handler.
@@ -73,6 +73,8 @@ func New(options Options) (*Host, error) {
 	if h.options.StartTimeout == 0 {
 		h.options.StartTimeout = startTimeout
 	}
+	h.output.Also = options.Output
+	h.information.Also, h.errors.Also = &h.output, &h.output
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h, h.start()
@@ -126,7 +128,7 @@ func (h *Host) Ready(ctx context.Context) error {
 }
 
 // handler is the process that takes invocations.
-func (h *Host) handler(ctx context.Context) (*process, error) {
+func (h *Host) handler(ctx context.Context) (*handler, error) {
 	for {
 		h.mu.Lock()
 		p, down := h.current, h.down
@@ -234,7 +236,7 @@ func (h *Host) Starts() int {
 func (h *Host) PID() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.current.command.Process.Pid
+	return h.current.PID()
 }
 
 // URL is where the handler that was started last serves.
@@ -248,7 +250,7 @@ func (h *Host) URL() string {
 func (h *Host) Kill() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.current.kill()
+	h.current.Kill()
 }
 
 // Revive starts a host again that has shut down because its handler has ended too often, as the platform does; one that runs
@@ -268,7 +270,7 @@ func (h *Host) Close() {
 	h.mu.Lock()
 	h.closing = true
 	if h.current != nil {
-		h.current.kill()
+		h.current.Kill()
 	}
 	h.mu.Unlock()
 	h.processes.Wait()
@@ -276,33 +278,10 @@ func (h *Host) Close() {
 
 // Output is everything that handlers have printed so far, Information what they have printed to standard output, and Errors
 // what to standard error, as which the host logs it.
-func (h *Host) Output() []byte { return h.text(&h.output.both) }
+func (h *Host) Output() []byte { return h.output.Bytes() }
 
 // Information is described at [Host.Output].
-func (h *Host) Information() []byte { return h.text(&h.output.information) }
+func (h *Host) Information() []byte { return h.information.Bytes() }
 
 // Errors is described at [Host.Output].
-func (h *Host) Errors() []byte { return h.text(&h.output.errors) }
-
-func (h *Host) text(buffer *bytes.Buffer) []byte {
-	h.printed.Lock()
-	defer h.printed.Unlock()
-	return bytes.Clone(buffer.Bytes())
-}
-
-// stream is one of a handler's outputs.
-type stream struct {
-	host *Host
-	own  *bytes.Buffer
-}
-
-func (s stream) Write(p []byte) (int, error) {
-	s.host.printed.Lock()
-	defer s.host.printed.Unlock()
-	s.own.Write(p)
-	s.host.output.both.Write(p)
-	if s.host.options.Output != nil {
-		_, _ = s.host.options.Output.Write(p) // its trouble is not the handler's
-	}
-	return len(p), nil
-}
+func (h *Host) Errors() []byte { return h.errors.Bytes() }

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
-	"github.com/maia-rotate/maia-rotate/internal/freeport"
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
 // hostVersion is that of a host of 2026.
@@ -34,81 +34,78 @@ type Result struct {
 	Duration     time.Duration
 }
 
-// process is one process of the handler.
-type process struct {
-	command  *exec.Cmd
+// handler is one process of the handler.
+type handler struct {
+	*process.Process
 	url      string
 	client   *http.Client
 	ready    chan struct{} // closed when it has answered
-	exited   chan struct{} // closed when it has ended
 	replaced chan struct{} // closed when another one has taken its place, or none will
 }
 
 // launch starts a process on a port of its own.
-func (h *Host) launch() (*process, error) {
-	port, err := freeport.Find()
+func (h *Host) launch() (*handler, error) {
+	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	worker := wire.NewID()
-	p := &process{
-		command: exec.Command(h.app.executable), url: "http://127.0.0.1:" + port + "/",
+	p := &handler{
+		url:    "http://127.0.0.1:" + port + "/",
 		client: &http.Client{Transport: &http.Transport{DisableCompression: true}},
-		ready:  make(chan struct{}), exited: make(chan struct{}), replaced: make(chan struct{}),
+		ready:  make(chan struct{}), replaced: make(chan struct{}),
 	}
-	p.command.Dir = h.options.Folder
-	p.command.Env = append([]string{
+	command := exec.Command(h.app.executable)
+	command.Dir = h.options.Folder
+	command.Env = append([]string{
 		"FUNCTIONS_CUSTOMHANDLER_PORT=" + port, "FUNCTIONS_CUSTOMHANDLER_WORKER_ID=" + worker,
 		"FUNCTIONS_HTTPWORKER_PORT=" + port, "FUNCTIONS_HTTPWORKER_ID=" + worker,
 		"FUNCTIONS_APP_ROOT_PATH=" + h.options.Folder, "FUNCTIONS_EXTENSION_VERSION=~4",
 		"HOME=/home", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	}, h.settings...)
-	p.command.Stdout, p.command.Stderr = stream{h, &h.output.information}, stream{h, &h.output.errors}
-	p.command.WaitDelay = time.Second // a child of the handler that keeps the output open does not keep us
-	if err := p.command.Start(); err != nil {
+	command.Stdout, command.Stderr = &h.information, &h.errors
+	if p.Process, err = process.Start(command); err != nil {
 		return nil, fmt.Errorf("functionshost: start the handler: %w", err)
 	}
 	h.processes.Go(func() { p.awaitReady(h.options.StartTimeout) })
 	return p, nil
 }
 
-// kill ends the process; its end is seen in exited.
-func (p *process) kill() { _ = p.command.Process.Kill() }
-
 // wait waits for the end of the process and returns its exit code.
-func (p *process) wait() int {
-	_ = p.command.Wait()
-	close(p.exited)
+func (p *handler) wait() int {
+	code := p.State().ExitCode()
 	p.client.CloseIdleConnections()
-	return p.command.ProcessState.ExitCode()
+	return code
 }
 
-// awaitReady asks until the process answers. One that does not in time is killed.
-func (p *process) awaitReady(timeout time.Duration) {
-	for end := time.Now().Add(timeout); ; {
-		left := time.Until(end)
-		if left <= 0 {
-			p.kill()
-			return
-		}
-		asking := http.Client{Transport: p.client.Transport, Timeout: left}
-		if response, err := asking.Get(p.url); err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				close(p.ready)
-				return
-			}
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-p.exited:
-			return
-		}
+// awaitReady waits until the process answers. One that does not in time is killed.
+func (p *handler) awaitReady(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	switch err := p.AwaitReady(ctx, p.answers); err {
+	case nil:
+		close(p.ready)
+	case context.DeadlineExceeded:
+		p.Kill()
 	}
 }
 
+// answers reports whether the process says that it is ready.
+func (p *handler) answers(ctx context.Context) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		return false
+	}
+	response, err := p.client.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
 // invoke posts an invocation and waits for its end.
-func (p *process) invoke(ctx context.Context, name string, body []byte, timeout time.Duration) (result Result, err error) {
+func (p *handler) invoke(ctx context.Context, name string, body []byte, timeout time.Duration) (result Result, err error) {
 	result.InvocationID = wire.NewID()
 	begin := time.Now()
 	defer func() { result.Duration = time.Since(begin) }()
@@ -123,7 +120,7 @@ func (p *process) invoke(ctx context.Context, name string, body []byte, timeout 
 	case ctx.Err() != nil:
 		return Result{}, ctx.Err()
 	case context.Cause(bounded) == errTimeout:
-		p.kill()
+		p.Kill()
 		<-p.replaced
 		result.TimedOut = true
 		result.Failure = fmt.Sprintf("Timeout value of %s exceeded by function: Functions.%s", timeout, name)
@@ -136,7 +133,7 @@ func (p *process) invoke(ctx context.Context, name string, body []byte, timeout 
 var errTimeout = errors.New("functionTimeout")
 
 // post sends an invocation as the host does.
-func (p *process) post(ctx context.Context, name string, body []byte, result *Result) {
+func (p *handler) post(ctx context.Context, name string, body []byte, result *Result) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+name, bytes.NewReader(body))
 	if err != nil {
 		result.Failure = err.Error()
@@ -169,11 +166,11 @@ func (p *process) post(ctx context.Context, name string, body []byte, result *Re
 }
 
 // hasExited waits a moment for the end of a process whose connection has broken.
-func (p *process) hasExited(ctx context.Context) bool {
+func (p *handler) hasExited(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	select {
-	case <-p.exited:
+	case <-p.Exited():
 		return true
 	case <-ctx.Done():
 		return false

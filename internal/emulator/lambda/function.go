@@ -1,7 +1,6 @@
 package lambda
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
 const (
@@ -37,13 +38,13 @@ type Options struct {
 type Function struct {
 	options Options
 	invalid error // of the options; every invocation says it
-	output  output
+	output  process.Output
 	slots   chan struct{} // one for each process that may be busy
 	closed  chan struct{}
 	once    sync.Once
 
 	mu        sync.Mutex
-	processes []*process
+	processes []*instance
 	closing   bool
 	waiting   sync.WaitGroup // for the processes' ends
 }
@@ -71,7 +72,7 @@ func New(options Options) *Function {
 		slots:   make(chan struct{}, maxProcesses),
 		closed:  make(chan struct{}),
 	}
-	f.output.also = options.Output
+	f.output.Also = options.Output
 	// A process runs in the binary's folder: a relative path would be lost.
 	if absolute, err := filepath.Abs(options.Binary); err != nil {
 		f.invalid = fmt.Errorf("lambda: %w", err)
@@ -88,7 +89,7 @@ func New(options Options) *Function {
 }
 
 // Output returns everything that any process printed so far.
-func (f *Function) Output() []byte { return f.output.bytes() }
+func (f *Function) Output() []byte { return f.output.Bytes() }
 
 // Processes returns the ids of the processes that run now, warm ones included.
 func (f *Function) Processes() []int {
@@ -96,7 +97,7 @@ func (f *Function) Processes() []int {
 	defer f.mu.Unlock()
 	var ids []int
 	for _, p := range f.processes {
-		ids = append(ids, p.command.Process.Pid)
+		ids = append(ids, p.PID())
 	}
 	return ids
 }
@@ -107,7 +108,7 @@ func (f *Function) Kill() {
 	defer f.mu.Unlock()
 	for _, p := range f.processes {
 		if p.invocation() != nil {
-			p.kill()
+			p.Kill()
 		}
 	}
 }
@@ -118,7 +119,7 @@ func (f *Function) Close() {
 	f.mu.Lock()
 	f.closing = true
 	for _, p := range f.processes {
-		p.kill()
+		p.Kill()
 	}
 	f.mu.Unlock()
 	f.waiting.Wait()
@@ -163,7 +164,7 @@ var (
 )
 
 // take returns a process that handles nothing: a warm one if there is one.
-func (f *Function) take() (p *process, warm bool, err error) {
+func (f *Function) take() (p *instance, warm bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closing {
@@ -183,10 +184,10 @@ func (f *Function) take() (p *process, warm bool, err error) {
 	return p, false, nil
 }
 
-func (f *Function) forget(p *process) {
+func (f *Function) forget(p *instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.processes = slices.DeleteFunc(f.processes, func(other *process) bool { return other == p })
+	f.processes = slices.DeleteFunc(f.processes, func(other *instance) bool { return other == p })
 }
 
 // name returns the function's name, from its ARN.
@@ -252,29 +253,6 @@ func checkEnv(env []string) error {
 		return fmt.Errorf("lambda: InvalidParameterValueException: the environment has %d bytes, more than %d", size, maxEnv)
 	}
 	return nil
-}
-
-// output collects what the processes print.
-type output struct {
-	mu   sync.Mutex
-	all  bytes.Buffer
-	also io.Writer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.all.Write(p)
-	if o.also != nil {
-		_, _ = o.also.Write(p) // its trouble is not the function's
-	}
-	return len(p), nil
-}
-
-func (o *output) bytes() []byte {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return bytes.Clone(o.all.Bytes())
 }
 
 func random() []byte {

@@ -10,16 +10,16 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
-// process is one process of the function, with a runtime API of its own.
-type process struct {
+// instance is one process of the function, with a runtime API of its own.
+type instance struct {
+	*process.Process
 	function *Function
-	command  *exec.Cmd
 	server   *http.Server
 	events   chan *invocation // to the runtime API's "next"
-	exited   chan struct{}    // closed when the process has ended …
-	exit     string           // … in this way: "exit status 1"
 
 	mu        sync.Mutex
 	reserved  bool        // an invocation has it, or it is no more to be used
@@ -41,19 +41,17 @@ type invocation struct {
 }
 
 // start starts a process.
-func (f *Function) start() (*process, error) {
+func (f *Function) start() (*instance, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("lambda: %w", err)
 	}
-	p := &process{function: f, events: make(chan *invocation), exited: make(chan struct{})}
-	p.command = exec.Command(f.options.Binary)
-	p.command.Dir = filepath.Dir(f.options.Binary)
-	p.command.Env = f.environment(listener.Addr().String())
-	p.command.Stdout, p.command.Stderr = &f.output, &f.output
-	// A child of the function that keeps the output open does not keep us.
-	p.command.WaitDelay = time.Second
-	if err := p.command.Start(); err != nil {
+	p := &instance{function: f, events: make(chan *invocation)}
+	command := exec.Command(f.options.Binary)
+	command.Dir = filepath.Dir(f.options.Binary)
+	command.Env = f.environment(listener.Addr().String())
+	command.Stdout, command.Stderr = &f.output, &f.output
+	if p.Process, err = process.Start(command); err != nil {
 		_ = listener.Close()
 		return nil, fmt.Errorf("lambda: start the function: %w", err)
 	}
@@ -61,11 +59,7 @@ func (f *Function) start() (*process, error) {
 	var served sync.WaitGroup
 	served.Go(func() { _ = p.server.Serve(listener) })
 	f.waiting.Go(func() {
-		p.exit = "exit status 0"
-		if err := p.command.Wait(); err != nil {
-			p.exit = err.Error()
-		}
-		close(p.exited)
+		<-p.Exited()
 		f.forget(p)
 		_ = p.server.Close()
 		served.Wait()
@@ -73,33 +67,25 @@ func (f *Function) start() (*process, error) {
 	return p, nil
 }
 
-// kill ends the process; its end is seen in exited.
-func (p *process) kill() { _ = p.command.Process.Kill() }
-
 // reserve takes the process for an invocation, unless another one has it.
-func (p *process) reserve() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-	}
+func (p *instance) reserve() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reserved {
+	if p.reserved || !p.Running() {
 		return false
 	}
 	p.reserved = true
 	return true
 }
 
-func (p *process) release() {
+func (p *instance) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reserved = false
 }
 
 // invocation returns the one that the process is handling, or nil.
-func (p *process) invocation() *invocation {
+func (p *instance) invocation() *invocation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.current
@@ -107,7 +93,7 @@ func (p *process) invocation() *invocation {
 
 // handle gives the event to the process, which is reserved, and waits for the
 // end of the invocation. Only a process that answered is used again.
-func (p *process) handle(ctx context.Context, payload []byte) (Result, error) {
+func (p *instance) handle(ctx context.Context, payload []byte) (Result, error) {
 	inv := &invocation{
 		id:       newRequestID(),
 		payload:  payload,
@@ -119,7 +105,7 @@ func (p *process) handle(ctx context.Context, payload []byte) (Result, error) {
 	select {
 	case p.events <- inv:
 		<-inv.taken
-	case <-p.exited:
+	case <-p.Exited():
 		return p.notInitialized(inv)
 	case <-initialized.C:
 		p.end()
@@ -140,7 +126,7 @@ func (p *process) handle(ctx context.Context, payload []byte) (Result, error) {
 	result := Result{FunctionError: unhandled}
 	select {
 	case <-inv.answered:
-	case <-p.exited:
+	case <-p.Exited():
 	case <-deadline.C:
 		result.TimedOut = true
 	case <-ctx.Done():
@@ -172,7 +158,7 @@ func (p *process) handle(ctx context.Context, payload []byte) (Result, error) {
 
 // notInitialized is the outcome for a process that ended before it took the
 // event.
-func (p *process) notInitialized(inv *invocation) (Result, error) {
+func (p *instance) notInitialized(inv *invocation) (Result, error) {
 	p.mu.Lock()
 	initError := p.initError
 	before := p.last != ""
@@ -187,18 +173,19 @@ func (p *process) notInitialized(inv *invocation) (Result, error) {
 }
 
 // end kills the process and waits for its end; it stays reserved.
-func (p *process) end() {
-	p.kill()
-	<-p.exited
+func (p *instance) end() {
+	p.Kill()
+	<-p.Exited()
 }
 
 const unhandled = "Unhandled"
 
-func (p *process) exitMessage(id string) string {
-	if p.exit == "exit status 0" {
+func (p *instance) exitMessage(id string) string {
+	exit := p.State().String() // "exit status 1"
+	if exit == "exit status 0" {
 		return fmt.Sprintf("RequestId: %s Error: Runtime exited without providing a reason", id)
 	}
-	return fmt.Sprintf("RequestId: %s Error: Runtime exited with error: %s", id, p.exit)
+	return fmt.Sprintf("RequestId: %s Error: Runtime exited with error: %s", id, exit)
 }
 
 func errorPayload(kind, message string) []byte {

@@ -11,7 +11,7 @@ import (
 
 // runtimeAPI is the API that a process sees. Its documentation:
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
-func (p *process) runtimeAPI() http.Handler {
+func (p *instance) runtimeAPI() http.Handler {
 	const base = "/2018-06-01/runtime/"
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+base+"invocation/next", p.serveNext)
@@ -23,7 +23,7 @@ func (p *process) runtimeAPI() http.Handler {
 
 // serveNext waits for the next event and gives it to the process. The time of
 // the invocation begins here: the start of a process is not part of it.
-func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
+func (p *instance) serveNext(w http.ResponseWriter, r *http.Request) {
 	if p.invocation() != nil {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the invocation before it is not answered")
 		return
@@ -51,7 +51,7 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveAnswer takes the response or the error of an invocation.
-func (p *process) serveAnswer(w http.ResponseWriter, r *http.Request, failed bool) {
+func (p *instance) serveAnswer(w http.ResponseWriter, r *http.Request, failed bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
@@ -84,7 +84,7 @@ func (p *process) serveAnswer(w http.ResponseWriter, r *http.Request, failed boo
 }
 
 // serveInitError takes the error of a process that could not be initialized.
-func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
+func (p *instance) serveInitError(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil || !json.Valid(body) {
 		refuse(w, http.StatusBadRequest, "InvalidRequest", "the body is no JSON")
@@ -95,7 +95,7 @@ func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	accept(w)
 	// It has nothing more to do; some runtimes wait to be ended.
-	p.kill()
+	p.Kill()
 }
 
 func accept(w http.ResponseWriter) {

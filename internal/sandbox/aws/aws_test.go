@@ -6,7 +6,6 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
@@ -32,42 +31,9 @@ func TestWorld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range append([]Fault{{}}, Faults()...) {
-		name := fault.Name
-		if name == "" {
-			name = "no-fault"
-		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-			defer cancel()
-			world, err := New(ctx, Options{
-				Binary: binary, Fault: fault,
-				OnEvent: sandboxtest.LogIfFailed(t),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer world.Close()
-			if err := world.Play(ctx); err != nil {
-				t.Error(err)
-			}
-			for _, proof := range world.Proofs() {
-				if !proof.OK {
-					t.Errorf("not true: %s: %s", proof.Text, proof.Detail)
-				}
-			}
-			if due := world.Due(); world.Maia.Refreshes(sandbox.AgentID) != due {
-				t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", world.Maia.Refreshes(sandbox.AgentID), due)
-			}
-			if len(world.Downtimes()) == 0 {
-				t.Error("no downtime was measured")
-			}
-			if t.Failed() {
-				t.Logf("the function's output:\n%s", world.Function.Output())
-			}
-		})
-	}
+	sandboxtest.Worlds(t, Faults(), func(ctx context.Context, fault Fault, onEvent func(sandbox.Event)) (*World, error) {
+		return New(ctx, Options{Binary: binary, Fault: fault, OnEvent: onEvent})
+	})
 }
 
 // TestClose ends a world in the middle of a rotation.

@@ -3,12 +3,12 @@
 // the runner reads the secret when it starts and logs in to Maia with it, and a rotation of the secret invokes the
 // function.
 //
-//	binary, err := sandbox.Build(ctx, dir)
-//	world, err := sandbox.New(ctx, sandbox.Options{Binary: binary})
+//	binary, err := aws.Build(ctx, dir)
+//	world, err := aws.New(ctx, aws.Options{Binary: binary})
 //	defer world.Close()
 //	end, err := world.Rotate(ctx)   // end.Name is RotationSucceeded
 //	for _, proof := range world.Proofs() { … }
 //
 // What goes wrong in it is a [Fault]; [World.Play] rotates with the fault of the world, and heals. Whether all came out
-// well is for [World.Proofs] to say, which read the services themselves and never at what the function says of itself.
+// well is for [World.Proofs] to say, which reads the services themselves, and never what the function says of itself.
 package aws

@@ -147,7 +147,7 @@ func install(ctx context.Context, change func(*blueprint)) (*Installation, error
 func (i *Installation) deploy(ctx context.Context, change func(*blueprint)) error {
 	i.endpoints = map[string]string{"Secrets Manager": i.SecretsURL, "ECS": i.ECSURL}
 	for name, handler := range map[string]http.Handler{"Lambda": i.Lambda, "IAM": i.IAM, "EventBridge": i.Events} {
-		url, err := i.servers.Serve(ctx, handler)
+		url, err := i.Servers.Serve(ctx, handler)
 		if err != nil {
 			return err
 		}

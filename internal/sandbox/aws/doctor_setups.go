@@ -234,7 +234,7 @@ func (i *Installation) refuse(call maiatest.Name, status int) {
 func wrongCredential(_ context.Context, i *Installation) error {
 	id, _ := i.Maia.APICredential()
 	wrong := "a-secret-that-maia-does-not-know"
-	i.secrets.Learn(wrong, "the wrong secret of the Maia API credential")
+	i.Guarded.Learn(wrong, "the wrong secret of the Maia API credential")
 	text, err := json.Marshal(map[string]string{"client_id": id, "client_secret": wrong})
 	i.Secrets.Put(apiSecretName, string(text))
 	return err

@@ -14,13 +14,13 @@ type Fault = sandbox.Fault[*World]
 
 // Faults are all of them.
 func Faults() sandbox.Faults[*World] {
-	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.trial }, func(w *World) { w.Function.Kill() })
+	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.Trial }, func(w *World) { w.Function.Kill() })
 	return append(append(first, []Fault{
 		{
 			Name: "never-retried", Refreshes: 1,
 			What:     "The function is killed right after the refresh, and nobody tries again: the healing schedule brings the runner back.",
 			Attempts: 1,
-			Inject:   sandbox.Does(func(w *World) { w.trial.KilledAfterRefresh(w.Function.Kill) }),
+			Inject:   sandbox.Does(func(w *World) { w.KilledAfterRefresh(w.Function.Kill) }),
 			Play:     neverRetried,
 		},
 		{
@@ -62,7 +62,7 @@ func Faults() sandbox.Faults[*World] {
 // Play rotates with the world's fault: once, or as often as the fault needs. An error means that it could not be
 // played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
-	if play := w.options.Fault.Play; play != nil {
+	if play := w.Fault.Play; play != nil {
 		return play(ctx, w)
 	}
 	return w.expect(ctx, secretsmanager.RotationSucceeded)
@@ -74,7 +74,7 @@ func (w *World) expect(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	w.prove("Secrets Manager reports "+name, end.Name == name, "it reports "+end.Name)
+	w.Prove("Secrets Manager reports "+name, end.Name == name, "it reports "+end.Name)
 	return nil
 }
 
@@ -82,9 +82,9 @@ func neverRetried(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationFailed); err != nil {
 		return err
 	}
-	w.prove("it left the runner cut off", !w.connected(), "it is connected")
+	w.Prove("it left the runner cut off", !w.connected(), "it is connected")
 	err := w.Heal(ctx)
-	w.prove("the next healing event succeeds", err == nil, fmt.Sprint(err))
+	w.Prove("the next healing event succeeds", err == nil, fmt.Sprint(err))
 	return ctx.Err()
 }
 
@@ -96,7 +96,7 @@ func putFails(_ context.Context, w *World) error {
 		Operation: "PutSecretValue", Kind: awsjson.Status5xx, Times: failures,
 		After: func() {
 			if count++; count == failures {
-				w.trial.Happened()
+				w.Happened()
 			}
 		},
 	})
@@ -106,7 +106,7 @@ func putFails(_ context.Context, w *World) error {
 func putAnswerLost(_ context.Context, w *World) error {
 	w.Secrets.Inject(awsjson.Fault{
 		Operation: "PutSecretValue", Kind: awsjson.DropAfter, Times: 1,
-		After: w.trial.Happened,
+		After: w.Happened,
 	})
 	return nil
 }
@@ -118,7 +118,7 @@ func restartFails(_ context.Context, w *World) error {
 		broken := len(w.broken) > 0
 		w.mu.Unlock()
 		if broken {
-			w.trial.Happened()
+			w.Happened()
 		}
 	})
 	return nil
@@ -127,14 +127,14 @@ func restartFails(_ context.Context, w *World) error {
 func drainNeverEnds(ctx context.Context, w *World) error {
 	w.afterStep = func(_ string, err error) {
 		w.afterStep = nil
-		w.trial.Happened()
-		w.prove("not drained in time, the rotation failed", err != nil, "the step succeeded")
-		w.prove("it refreshed nothing", w.Maia.Refreshes(sandbox.AgentID) == 0, "it refreshed")
+		w.Happened()
+		w.Prove("not drained in time, the rotation failed", err != nil, "the step succeeded")
+		w.Prove("it refreshed nothing", w.Refreshes() == 0, "it refreshed")
 		agent, agentErr := w.Maia.Client.Agent(ctx, sandbox.AgentID)
-		w.prove("it left the runner resumed and connected",
+		w.Prove("it left the runner resumed and connected",
 			agentErr == nil && agent.Status == "running" && agent.Connected && w.connected(), "status "+string(agent.Status))
 		w.Maia.FinishTasks(sandbox.AgentID)
-		w.journal.Add(sandbox.FromFault, "pipeline-ended", "the pipeline ends at last")
+		w.Journal.Add(sandbox.FromFault, "pipeline-ended", "the pipeline ends at last")
 	}
 	return nil
 }
@@ -143,15 +143,15 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationSucceeded); err != nil {
 		return err
 	}
-	w.trial.Inject("reverted", "another writer puts the revoked secret back into the store")
+	w.Inject("reverted", "another writer puts the revoked secret back into the store")
 	w.Secrets.Put(w.SecretARN, w.Document)
 	w.onLabels()
-	refreshes, tasks := w.Maia.Refreshes(sandbox.AgentID), w.fleet.count()
+	refreshes, tasks := w.Refreshes(), w.fleet.count()
 	if err := w.expect(ctx, secretsmanager.RotationSucceeded); err != nil {
 		return err
 	}
-	w.prove("the rotation that found it refreshed nothing", w.Maia.Refreshes(sandbox.AgentID) == refreshes, "it refreshed")
-	w.prove("it did not restart the connected runner", w.fleet.count() == tasks, "it did")
+	w.Prove("the rotation that found it refreshed nothing", w.Refreshes() == refreshes, "it refreshed")
+	w.Prove("it did not restart the connected runner", w.fleet.count() == tasks, "it did")
 	return nil
 }
 
@@ -161,7 +161,7 @@ func refreshedInConsole(_ context.Context, w *World) error {
 			return
 		}
 		w.afterStep = nil
-		w.trial.RefreshedInConsole()
+		w.RefreshedInConsole()
 	}
 	return nil
 }
@@ -170,6 +170,6 @@ func refreshedInConsolePlay(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, secretsmanager.RotationAbandoned); err != nil {
 		return err
 	}
-	w.prove("it left the store with what Maia holds, and the runner connected", w.storeIsMaia() && w.connected(), "it did not")
+	w.Prove("it left the store with what Maia holds, and the runner connected", w.storeIsMaia() && w.connected(), "it did not")
 	return w.expect(ctx, secretsmanager.RotationSucceeded)
 }

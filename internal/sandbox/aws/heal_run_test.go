@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +16,7 @@ import (
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	awssecrets "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/maia-rotate/maia-rotate/internal/sandbox"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 	"github.com/maia-rotate/maia-rotate/pkg/maia"
 	"github.com/maia-rotate/maia-rotate/pkg/maia/maiatest"
 	"github.com/maia-rotate/maia-rotate/pkg/rotate"
@@ -56,9 +55,9 @@ func TestTheCompiledFunctionHealsWhatACutOffRunLeaves(t *testing.T) {
 					t.Fatalf("the run made only %d changes", made)
 				}
 				ended := time.Now()
-				refreshes := world.Maia.Refreshes(sandbox.AgentID)
+				refreshes := world.Refreshes()
 				world.mustHeal(ctx, t, ended.Add(untilResumed))
-				if world.Maia.Refreshes(sandbox.AgentID) != refreshes {
+				if world.Refreshes() != refreshes {
 					t.Error("healing has refreshed")
 				}
 			})

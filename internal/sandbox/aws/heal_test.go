@@ -78,9 +78,9 @@ func TestTheCompiledFunctionHealsEveryState(t *testing.T) {
 			if got := world.State(t); got != state {
 				t.Fatalf("the state is\n%s, want\n%s", got, state)
 			}
-			refreshes := world.Maia.Refreshes(sandbox.AgentID)
+			refreshes := world.Refreshes()
 			world.mustHeal(ctx, t, ended.Add(again))
-			if world.Maia.Refreshes(sandbox.AgentID) != refreshes {
+			if world.Refreshes() != refreshes {
 				t.Error("healing has refreshed")
 			}
 		})

@@ -17,7 +17,7 @@ func rotated(w *World) {
 	w.Maia.ConsoleRefresh(sandbox.AgentID)
 	w.Secrets.Put(w.SecretARN, document(w.Maia.LiveSecret(sandbox.AgentID)))
 	done := make(chan struct{})
-	w.journal.Listen(func(e sandbox.Event) {
+	w.Journal.Listen(func(e sandbox.Event) {
 		if e.Name == "task-stopped" {
 			close(done)
 		}
@@ -88,14 +88,14 @@ func TestProofsCatch(t *testing.T) {
 		"API credential in an answer": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
 			_, secret := w.Maia.APICredential()
-			w.answers.WriteString(secret)
+			w.Keep([]byte(secret))
 		}, []string{unleaked}},
 		"token printed": {func(w *World, printed *bytes.Buffer) {
 			rotated(w)
 			if _, err := w.Maia.Client.Agent(w.ctx, sandbox.AgentID); err != nil {
 				panic(err)
 			}
-			for secret, what := range w.secrets.Known() {
+			for secret, what := range w.Guarded.Known() {
 				if strings.Contains(what, "token") {
 					printed.WriteString(secret)
 				}

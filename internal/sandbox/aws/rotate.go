@@ -19,15 +19,12 @@ import (
 // Rotate asks Secrets Manager to rotate the secret, as an operator does, and waits for the end of the rotation, retries
 // included. If one is not complete, Secrets Manager says so and tries that one again.
 func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
-	w.journal.Add(sandbox.FromSecretsManager, "rotation-started", "rotation of %s begins", SecretName)
+	w.Journal.Add(sandbox.FromSecretsManager, "rotation-started", "rotation of %s begins", SecretName)
 	input := &awssecrets.RotateSecretInput{SecretId: &w.SecretARN}
-	w.mu.Lock()
-	w.rotations++
-	if w.rotations == 1 {
+	if w.NewRun() == 1 {
 		input.RotationLambdaARN = aws.String(functionARN)
 		input.RotationRules = &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)}
 	}
-	w.mu.Unlock()
 	var incomplete *types.InvalidRequestException
 	if _, err := w.client.RotateSecret(ctx, input); err != nil && !(errors.As(err, &incomplete) &&
 		strings.Contains(incomplete.ErrorMessage(), "will be reattempted")) {
@@ -39,11 +36,11 @@ func (w *World) Rotate(ctx context.Context) (secretsmanager.Event, error) {
 	}
 	switch end.Name {
 	case secretsmanager.RotationSucceeded:
-		w.journal.Add(sandbox.FromSecretsManager, "rotation-succeeded", "rotation succeeded (attempt %d)", end.Attempts)
+		w.Journal.Add(sandbox.FromSecretsManager, "rotation-succeeded", "rotation succeeded (attempt %d)", end.Attempts)
 	case secretsmanager.RotationAbandoned:
-		w.journal.Fail(sandbox.FromSecretsManager, "rotation-abandoned", "rotation abandoned")
+		w.Journal.Fail(sandbox.FromSecretsManager, "rotation-abandoned", "rotation abandoned")
 	default:
-		w.journal.Fail(sandbox.FromSecretsManager, "rotation-failed", "rotation failed (attempt %d)", end.Attempts)
+		w.Journal.Fail(sandbox.FromSecretsManager, "rotation-failed", "rotation failed (attempt %d)", end.Attempts)
 	}
 	return end, nil
 }
@@ -62,13 +59,13 @@ func (w *World) Invoke(ctx context.Context, event []byte) error {
 
 // Act invokes the function with an action and returns its answer.
 func (w *World) Act(ctx context.Context, event []byte) ([]byte, error) {
-	w.journal.Add(sandbox.FromSchedule, "action-started", "%s …", event)
+	w.Journal.Add(sandbox.FromSchedule, "action-started", "%s …", event)
 	result, err := w.call(ctx, event)
 	if err != nil {
-		w.journal.Fail(sandbox.FromSchedule, "action-failed", "it failed: %v", err)
+		w.Journal.Fail(sandbox.FromSchedule, "action-failed", "it failed: %v", err)
 		return nil, err
 	}
-	w.journal.Add(sandbox.FromSchedule, "action-ended", "ok (%.1f s)", result.Duration.Seconds())
+	w.Journal.Add(sandbox.FromSchedule, "action-ended", "ok (%.1f s)", result.Duration.Seconds())
 	return result.Payload, nil
 }
 
@@ -78,12 +75,12 @@ func (w *World) invoke(ctx context.Context, _ string, payload []byte) error {
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return err
 	}
-	w.journal.Add(sandbox.FromSecretsManager, "step-started", "%s …", event.Step)
+	w.Journal.Add(sandbox.FromSecretsManager, "step-started", "%s …", event.Step)
 	result, err := w.call(ctx, payload)
 	if err != nil {
-		w.journal.Fail(sandbox.FromSecretsManager, "step-failed", "%s failed: %v", event.Step, err)
+		w.Journal.Fail(sandbox.FromSecretsManager, "step-failed", "%s failed: %v", event.Step, err)
 	} else {
-		w.journal.Add(sandbox.FromSecretsManager, "step-ended", "%s ok (%.1f s)", event.Step, result.Duration.Seconds())
+		w.Journal.Add(sandbox.FromSecretsManager, "step-ended", "%s ok (%.1f s)", event.Step, result.Duration.Seconds())
 	}
 	if w.afterStep != nil {
 		w.afterStep(event.Step, err)
@@ -101,9 +98,7 @@ func (w *World) call(ctx context.Context, payload []byte) (lambda.Result, error)
 		ended = w.options.OnInvoke(payload)
 	}
 	result, err := w.Function.Invoke(ctx, payload)
-	w.mu.Lock()
-	w.answers.Write(result.Payload)
-	w.mu.Unlock()
+	w.Keep(result.Payload)
 	if err == nil && result.FunctionError != "" {
 		err = functionError(result.Payload)
 	}

@@ -11,7 +11,6 @@ import (
 
 // watch makes events of what the function does to the services.
 func (w *World) watch() {
-	w.Maia.Watch(nil)
 	w.Secrets.OnCall(w.onSecrets)
 	w.ECS.OnCall(w.onECS)
 }
@@ -38,9 +37,9 @@ func (w *World) onSecrets(call awsjson.Call) {
 	}
 	switch {
 	case call.Fault == awsjson.DropAfter || call.Fault == awsjson.Status5xxAfter:
-		w.journal.Fail(sandbox.FromSecretsManager, "answer-lost", "%s is done, and its answer is lost", call.Operation)
+		w.Journal.Fail(sandbox.FromSecretsManager, "answer-lost", "%s is done, and its answer is lost", call.Operation)
 	case call.Status/100 != 2:
-		w.journal.Fail(sandbox.FromSecretsManager, "call-failed", "%s fails: %s", call.Operation, call.Code)
+		w.Journal.Fail(sandbox.FromSecretsManager, "call-failed", "%s fails: %s", call.Operation, call.Code)
 	}
 	w.onLabels()
 }
@@ -53,23 +52,23 @@ func (w *World) onLabels() {
 	w.labels = now
 	w.mu.Unlock()
 	if now.pending != before.pending && now.pending != "" && now.pending != now.current {
-		w.journal.Add(sandbox.FromSecretsManager, "stored", "AWSPENDING has a new value")
+		w.Journal.Add(sandbox.FromSecretsManager, "stored", "AWSPENDING has a new value")
 	}
 	switch {
 	case now.current == before.current:
 	case now.current == before.pending:
-		w.journal.Add(sandbox.FromSecretsManager, "promoted", "AWSCURRENT moves to the pending version")
+		w.Journal.Add(sandbox.FromSecretsManager, "promoted", "AWSCURRENT moves to the pending version")
 	default:
-		w.journal.Add(sandbox.FromSecretsManager, "promoted", "AWSCURRENT has a new value")
+		w.Journal.Add(sandbox.FromSecretsManager, "promoted", "AWSCURRENT has a new value")
 	}
 }
 
 func (w *World) onECS(call awsjson.Call) {
 	switch {
 	case call.Operation == "UpdateService" && call.Status == http.StatusOK:
-		w.journal.Add(sandbox.FromECS, "restart-ordered", "restart ordered")
+		w.Journal.Add(sandbox.FromECS, "restart-ordered", "restart ordered")
 	case call.Operation == "UpdateService":
-		w.journal.Fail(sandbox.FromECS, "restart-refused", "restart refused: %s", call.Code)
+		w.Journal.Fail(sandbox.FromECS, "restart-refused", "restart refused: %s", call.Code)
 	case call.Operation == "DescribeServices":
 		w.onDeployments()
 	}
@@ -86,7 +85,7 @@ func (w *World) onDeployments() {
 		w.broken[deployment.ID] = true
 		w.mu.Unlock()
 		if !known {
-			w.journal.Fail(sandbox.FromECS, "deployment-failed", "the deployment failed: its task did not start")
+			w.Journal.Fail(sandbox.FromECS, "deployment-failed", "the deployment failed: its task did not start")
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -56,7 +55,7 @@ type Options struct {
 // World is one runner with everything around it. The services may be used and disturbed at any time; [World.Close] ends
 // them.
 type World struct {
-	Maia     *sandbox.Maia
+	sandbox.Stage[*World]
 	Secrets  *secretsmanager.Server
 	ECS      *ecs.Server
 	Function *lambda.Function
@@ -68,10 +67,6 @@ type World struct {
 
 	ctx       context.Context // ends the function with the caller's
 	options   Options
-	journal   sandbox.Journal
-	secrets   sandbox.Secrets
-	trial     sandbox.Trial
-	servers   sandbox.Servers
 	fleet     *fleet
 	client    *awssecrets.Client
 	afterStep func(step string, err error) // called between two steps; nil is nothing
@@ -80,9 +75,7 @@ type World struct {
 	untouched string          // all that a rotation must not change, at the beginning
 	labels    labels          // as far as events show
 	broken    map[string]bool // deployments that were seen to have failed
-	rotations int             // started
 	sibling   bool            // there is another service of the runner
-	answers   bytes.Buffer    // what the function answered, errors included
 }
 
 // New starts the services and the runner, which is connected and runs a pipeline when New returns. ctx bounds all that
@@ -93,34 +86,29 @@ func New(ctx context.Context, options Options) (*World, error) {
 		options: options,
 		broken:  map[string]bool{},
 	}
-	w.journal.Listen(options.OnEvent)
 	if err := w.start(ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	w.journal.Start()
 	return w, nil
 }
 
 func (w *World) start(ctx context.Context) error {
-	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	var err error
-	pipeline := cmp.Or(w.options.pipeline, sandbox.Pipeline(w.options.Fault.Endless))
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, pipeline, wrapMaia); err != nil {
+	if err := w.Open(ctx, w.options.Fault, w.options.pipeline, w.options.OnEvent, w.options.Wrap); err != nil {
 		return err
 	}
-	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
-	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, tasks: map[string]*task{}}
+	w.fleet = &fleet{maia: w.Maia, journal: &w.Journal, tasks: map[string]*task{}}
 	w.Secrets = secretsmanager.New(secretsmanager.Options{Region: awsRegion, Invoke: w.invoke,
-		Attempts: cmp.Or(w.options.Fault.Attempts, w.options.Attempts), RetryDelay: retryDelay})
+		Attempts: cmp.Or(w.Fault.Attempts, w.options.Attempts), RetryDelay: retryDelay})
 	w.ECS = ecs.New(ecs.Options{
 		Region: awsRegion, StartDelay: cmp.Or(w.options.startDelay, startDelay), RollDelay: cmp.Or(w.options.rollDelay, rollDelay),
 		SecretValue: w.Secrets.Value, StartTask: w.fleet.start, StopTask: w.fleet.stop,
 	})
-	if w.SecretsURL, err = w.servers.Serve(ctx, w.wrap(sandbox.FromSecretsManager, w.Secrets)); err != nil {
+	var err error
+	if w.SecretsURL, err = w.Serve(ctx, sandbox.FromSecretsManager, w.Secrets); err != nil {
 		return err
 	}
-	if w.ECSURL, err = w.servers.Serve(ctx, w.wrap(sandbox.FromECS, w.ECS)); err != nil {
+	if w.ECSURL, err = w.Serve(ctx, sandbox.FromECS, w.ECS); err != nil {
 		return err
 	}
 
@@ -142,7 +130,7 @@ func (w *World) start(ctx context.Context) error {
 			"MAIA_ECS_CLUSTERS=" + Cluster,
 			"MAIA_AGENT_IDS=" + sandbox.AgentID,
 			"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
-		}, w.options.Fault.Env, w.options.Env),
+		}, w.Fault.Env, w.options.Env),
 	})
 	w.client = awssecrets.New(awssecrets.Options{
 		Region: awsRegion, BaseEndpoint: &w.SecretsURL,
@@ -150,23 +138,12 @@ func (w *World) start(ctx context.Context) error {
 	})
 	w.untouched = w.others()
 	w.watch()
-	w.Maia.SetRunningTasks(sandbox.AgentID, 1)
-	if inject := w.options.Fault.Inject; inject != nil {
-		return inject(ctx, w)
-	}
-	return ctx.Err()
-}
-
-func (w *World) wrap(source sandbox.Source, handler http.Handler) http.Handler {
-	if w.options.Wrap == nil {
-		return handler
-	}
-	return w.options.Wrap(source, handler)
+	return w.Ready(ctx, w)
 }
 
 // Close ends the function's processes and all services.
 func (w *World) Close() {
-	w.journal.Stop()
+	w.Journal.Stop()
 	// In this order: whoever calls another service ends before it.
 	if w.Secrets != nil {
 		w.Secrets.Close()
@@ -177,17 +154,7 @@ func (w *World) Close() {
 	if w.ECS != nil {
 		w.ECS.Close()
 	}
-	if w.Maia != nil {
-		w.Maia.Close()
-	}
-	w.servers.Close()
-}
-
-// Rotations is how many rotations were started.
-func (w *World) Rotations() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rotations
+	w.Stage.Close()
 }
 
 // Back reports whether the store holds what Maia holds, and as many tasks as are wanted are connected. Older ones may run on for long.
@@ -224,14 +191,8 @@ func (w *World) createService(name string) {
 	})
 }
 
+// Output is everything that the function has printed so far.
+func (w *World) Output() []byte { return w.Function.Output() }
+
 // Started is how many tasks have ever started.
 func (w *World) Started() int { return w.fleet.count() }
-
-// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
-
-// Runs is how many rotations were started.
-func (w *World) Runs() int { return w.Rotations() }
-
-// Refreshes is how many Maia has carried out for the function.
-func (w *World) Refreshes() int { return w.Maia.Refreshes(sandbox.AgentID) }

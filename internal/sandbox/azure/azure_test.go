@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
@@ -51,23 +50,10 @@ func TestWorld(t *testing.T) {
 		t.Skip("the compiled function takes minutes")
 	}
 	t.Parallel()
-	for _, fault := range append([]Fault{{}}, Faults()...) {
-		name := fault.Name
-		if name == "" {
-			name = "no-fault"
-		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-			defer cancel()
-			world, err := New(ctx, Options{App: build(t), Fault: fault, OnEvent: sandboxtest.LogIfFailed(t)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer world.Close()
-			sandboxtest.Play(ctx, t, world, world.Maia, world.Host.Output)
-		})
-	}
+	folder := build(t)
+	sandboxtest.Worlds(t, Faults(), func(ctx context.Context, fault Fault, onEvent func(sandbox.Event)) (*World, error) {
+		return New(ctx, Options{App: folder, Fault: fault, OnEvent: onEvent})
+	})
 }
 
 // TestClose ends a world in the middle of a rotation.
@@ -97,6 +83,9 @@ func TestClose(t *testing.T) {
 }
 
 func TestNewFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compiled function takes minutes")
+	}
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -20,7 +20,7 @@ type Fault = sandbox.Fault[*World]
 
 // Faults are all of them.
 func Faults() sandbox.Faults[*World] {
-	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.trial }, func(w *World) { w.Host.Kill() })
+	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.Trial }, func(w *World) { w.Host.Kill() })
 	return append(append(first, []Fault{
 		{
 			Name: "killed-in-patch", Refreshes: 1,
@@ -116,17 +116,17 @@ func Faults() sandbox.Faults[*World] {
 // Play has the timer fire with the world's fault, and once more: then nothing is due. An error means that it could not be
 // played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
-	play := w.options.Fault.Play
+	play := w.Fault.Play
 	if play == nil {
 		play = callUntilOK
 	}
 	if err := play(ctx, w); err != nil {
 		return err
 	}
-	return w.trial.NothingDue(ctx, w.fleet.count, w.CallPastDue)
+	return w.NothingDue(ctx, w.fleet.count, w.CallPastDue)
 }
 
-func callUntilOK(ctx context.Context, w *World) error { return w.trial.CallUntilOK(ctx, w.Call) }
+func callUntilOK(ctx context.Context, w *World) error { return w.CallUntilOK(ctx, w.Call) }
 
 // storing reports whether a body changes the runner's secret. One that sends all secrets as they are asks only whether a change is
 // allowed.
@@ -135,14 +135,14 @@ func (w *World) storing(body []byte) bool {
 }
 
 func killedInPatch(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.DropAfter, After: func() { w.trial.Kill(w.Host.Kill) }})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.DropAfter, After: func() { w.Kill(w.Host.Kill) }})
 }
 
 func killedByTimeout(w *World) {
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.Slow, Delay: time.Hour})
 	w.between = func(result functionshost.Result) {
 		if result.TimedOut {
-			w.trial.Happened()
+			w.Happened()
 		}
 		w.Host.KeepFunctionTimeout()
 	}
@@ -154,23 +154,23 @@ func patchFails(w *World) {
 	count := 0
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Kind: wire.Status5xx, Times: failures, After: func() {
 		if count++; count == failures {
-			w.trial.Happened()
+			w.Happened()
 		}
 	}})
 }
 
 func patchEndsFailed(w *World) {
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() { w.Apps.FailUpdates(App, 1) }, After: func() {
-		w.trial.Inject("change-fails", "the change of the app's secrets is accepted, and will fail")
+		w.Inject("change-fails", "the change of the app's secrets is accepted, and will fail")
 	}})
 }
 
 func patchAnswerLost(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.DropAfter, After: w.trial.Happened})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Kind: wire.DropAfter, After: w.Happened})
 }
 
 func conflict(w *World) {
-	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Kind: wire.Conflict, Times: 2, After: w.trial.Happened})
+	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Kind: wire.Conflict, Times: 2, After: w.Happened})
 }
 
 // otherSecretChanged has another person's change begin when the function has listed the secrets and is about to send them,
@@ -180,7 +180,7 @@ func otherSecretChanged(ctx context.Context, w *World) error {
 	var mu sync.Mutex
 	end, reads := func() {}, 0
 	w.Apps.Inject(wire.Fault{Operation: opWrite, Match: w.storing, Nth: 1, Before: func() {
-		w.trial.Inject("changed-midway", "another person changes the secret "+otherSecret)
+		w.Inject("changed-midway", "another person changes the secret "+otherSecret)
 		mu.Lock()
 		defer mu.Unlock()
 		reads, end = 2, w.Apps.Begin(App, func() { w.Apps.SetSecret(App, otherSecret, after) })
@@ -193,20 +193,20 @@ func otherSecretChanged(ctx context.Context, w *World) error {
 		}
 		if reads--; reads == 0 {
 			end()
-			w.journal.Add(sandbox.FromFault, "change-ended", "the other person's change has ended")
+			w.Journal.Add(sandbox.FromFault, "change-ended", "the other person's change has ended")
 		}
 	})
 	if err := callUntilOK(ctx, w); err != nil {
 		return err
 	}
-	w.prove("the other person's change is there still", w.Apps.Secret(App, otherSecret).Value == after, "it is lost")
+	w.Prove("the other person's change is there still", w.Apps.Secret(App, otherSecret).Value == after, "it is lost")
 	w.others = strings.Replace(w.others, before, after, 1)
 	return nil
 }
 
 // changeInProgress has another writer's change end when the function has read it some times.
 func changeInProgress(ctx context.Context, w *World) error {
-	w.trial.Inject("change-begun", "another writer changes the app")
+	w.Inject("change-begun", "another writer changes the app")
 	end := w.Apps.Begin(App, nil)
 	var mu sync.Mutex
 	reads := 8
@@ -217,9 +217,9 @@ func changeInProgress(ctx context.Context, w *World) error {
 			return
 		}
 		if reads--; reads == 0 {
-			w.trial.ProveNothingRefreshed("while it is in progress nothing is refreshed")
+			w.ProveNothingRefreshed("while it is in progress nothing is refreshed")
 			end()
-			w.journal.Add(sandbox.FromFault, "change-ended", "another writer's change has ended")
+			w.Journal.Add(sandbox.FromFault, "change-ended", "another writer's change has ended")
 		}
 	})
 	return callUntilOK(ctx, w)
@@ -230,7 +230,7 @@ func restartFails(w *World) {
 	var once sync.Once
 	w.Apps.OnCall(func(call wire.Call) {
 		if call.Operation == opRestart && call.Status == http.StatusOK {
-			once.Do(func() { w.trial.Inject("crash", "the replicas that are started crash") })
+			once.Do(func() { w.Inject("crash", "the replicas that are started crash") })
 		}
 	})
 }
@@ -238,18 +238,18 @@ func restartFails(w *World) {
 func drainNeverEnds(ctx context.Context, w *World) error {
 	w.between = func(result functionshost.Result) {
 		w.proveFailed(result)
-		w.trial.ProveLeftAsItWas(ctx)
+		w.ProveLeftAsItWas(ctx)
 		w.Maia.FinishTasks(sandbox.AgentID)
-		w.trial.Inject("pipeline-ended", "the pipeline ends at last")
+		w.Inject("pipeline-ended", "the pipeline ends at last")
 	}
 	return nil
 }
 
 // proveFailed adds that the first call failed and changed nothing.
 func (w *World) proveFailed(result functionshost.Result) {
-	w.prove("the first try fails", result.Failure != "", "it succeeds")
-	w.trial.ProveNothingRefreshed("it refreshed nothing")
-	w.prove("it changed nothing of the app", w.untouched() == w.others && w.storeIsMaia(), "it did")
+	w.Prove("the first try fails", result.Failure != "", "it succeeds")
+	w.ProveNothingRefreshed("it refreshed nothing")
+	w.Prove("it changed nothing of the app", w.untouched() == w.others && w.storeIsMaia(), "it did")
 }
 
 // blob is the name of the runner's.
@@ -260,16 +260,16 @@ func leaseHeld(w *World) {
 	w.State.Put(StateContainer, blob, "")
 	until := time.Now().Add(left)
 	w.State.Lease(StateContainer, blob, left)
-	w.trial.Once(maiatest.Pause, func() {
-		w.trial.Inject("lease-ended", "the lease of the run that is gone has ended")
-		w.prove("until it had ended nothing was done to the runner", !time.Now().Before(until), "it was")
+	w.Once(maiatest.Pause, func() {
+		w.Inject("lease-ended", "the lease of the run that is gone has ended")
+		w.Prove("until it had ended nothing was done to the runner", !time.Now().Before(until), "it was")
 	})
 }
 
 func leaseLost(w *World) {
-	w.trial.Once(maiatest.Pause, func() {
+	w.Once(maiatest.Pause, func() {
 		w.State.Break(StateContainer, blob)
-		w.trial.Inject("lease-broken", "an operator breaks the lease of the runner's blob")
+		w.Inject("lease-broken", "an operator breaks the lease of the runner's blob")
 	})
 	w.between = func(result functionshost.Result) { w.proveFailed(result) }
 }
@@ -284,8 +284,8 @@ func timerReplayed(ctx context.Context, w *World) error {
 		err error
 	}
 	answers := make(chan answer, 2)
-	w.trial.Once(maiatest.Pause, func() {
-		w.trial.Inject("replayed", "the timer is replayed, on the same machine and on another one")
+	w.Once(maiatest.Pause, func() {
+		w.Inject("replayed", "the timer is replayed, on the same machine and on another one")
 		for _, host := range []*functionshost.Host{w.Host, other} {
 			w.working.Go(func() {
 				result, err := host.Invoke(ctx, function, functionshost.Timer{PastDue: true})
@@ -299,8 +299,9 @@ func timerReplayed(ctx context.Context, w *World) error {
 	for range 2 {
 		select {
 		case got := <-answers:
-			w.keep(got.Result)
-			w.prove("a replayed call succeeds and says why it did nothing", got.err == nil && got.Failure == "" && len(got.Logs) > 0,
+			w.Keep(got.Body)
+			w.Keep([]byte(got.Failure))
+			w.Prove("a replayed call succeeds and says why it did nothing", got.err == nil && got.Failure == "" && len(got.Logs) > 0,
 				fmt.Sprint(got.Failure, got.err))
 		case <-ctx.Done():
 			return ctx.Err()
@@ -310,7 +311,7 @@ func timerReplayed(ctx context.Context, w *World) error {
 }
 
 func identityAway(w *World) {
-	repair := w.Identity.Inject(wire.Fault{Kind: wire.Status5xx, After: w.trial.Happened})
+	repair := w.Identity.Inject(wire.Fault{Kind: wire.Status5xx, After: w.Happened})
 	w.between = func(result functionshost.Result) {
 		w.proveFailed(result)
 		repair()
@@ -318,10 +319,10 @@ func identityAway(w *World) {
 }
 
 func rightMissing(w *World) {
-	repair := w.Apps.Inject(wire.Fault{Operation: opRestart, Kind: wire.AccessDenied, After: w.trial.Happened})
+	repair := w.Apps.Inject(wire.Fault{Operation: opRestart, Kind: wire.AccessDenied, After: w.Happened})
 	w.between = func(result functionshost.Result) {
 		w.proveFailed(result)
-		w.prove("it names the action", bytes.Contains(result.Body, []byte("Microsoft.App/containerApps/"+opRestart)), "it does not")
+		w.Prove("it names the action", bytes.Contains(result.Body, []byte("Microsoft.App/containerApps/"+opRestart)), "it does not")
 		repair()
 	}
 }
@@ -331,14 +332,14 @@ func revertedByTerraform(ctx context.Context, w *World) error {
 	if err := callUntilOK(ctx, w); err != nil {
 		return err
 	}
-	w.trial.Inject("reverted", "an operator applies the Terraform of before: the revoked secret is back in the app")
+	w.Inject("reverted", "an operator applies the Terraform of before: the revoked secret is back in the app")
 	w.Apps.SetSecret(App, Secret, before)
 	w.onStored()
 	replicas := w.fleet.count()
-	if err := w.trial.Healed(ctx, w.Call); err != nil {
+	if err := w.Healed(ctx, w.Call); err != nil {
 		return err
 	}
-	w.prove("it did not restart the connected runner", w.fleet.count() == replicas, "it did")
+	w.Prove("it did not restart the connected runner", w.fleet.count() == replicas, "it did")
 	return nil
 }
 
@@ -346,6 +347,6 @@ func refreshedInConsole(ctx context.Context, w *World) error {
 	if err := callUntilOK(ctx, w); err != nil {
 		return err
 	}
-	w.trial.RefreshedInConsole()
-	return w.trial.Healed(ctx, w.Call)
+	w.RefreshedInConsole()
+	return w.Healed(ctx, w.Call)
 }

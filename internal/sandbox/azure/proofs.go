@@ -12,61 +12,56 @@ import (
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 )
 
-// prove adds a proof.
-func (w *World) prove(text string, ok bool, instead string) { w.trial.Add(text, ok, instead) }
-
 // Proofs checks whether all is as it must be after the calls: first what the fault is about, then what always holds. It
 // ends the events, and the function, so that all that it printed is there to be searched. Whatever else was printed may be
 // given, to be searched for secrets too.
 func (w *World) Proofs(printed ...*bytes.Buffer) []sandbox.Proof {
-	w.journal.Stop()
+	w.Journal.Stop()
 	w.closeHosts()
-	if w.options.Fault.Name != "" {
-		w.trial.ProveHappened()
-	}
-	w.Maia.ProveRevoked(w.prove)
+	w.ProveFault()
 	w.proveApp()
-	w.Maia.Prove(w.ctx, w.prove, w.Due(), w.fleet.connected())
+	w.Maia.Prove(w.ctx, w.Prove, w.Due(), w.fleet.connected())
 	w.proveRights()
-	var function, errors []byte
+	var errors []byte
 	for _, host := range w.hosts() {
-		function, errors = append(function, host.Output()...), append(errors, host.Errors()...)
+		errors = append(errors, host.Errors()...)
 	}
-	w.prove("nothing was printed to standard error, which the host would log as errors", len(errors) == 0, string(errors))
-	leaks := w.leaks(function, printed)
-	w.prove("no secret leaked into output, answers, blobs, or what the app shows", len(leaks) == 0, strings.Join(leaks, "; "))
-	return w.trial.All()
+	w.Prove("nothing was printed to standard error, which the host would log as errors", len(errors) == 0, string(errors))
+	apps, state := w.shown()
+	return w.ProveUnleaked("no secret leaked into output, answers, blobs, or what the app shows", w.LeaksIn(map[string][]byte{
+		"the function's output": w.Output(), "what the apps show": apps, "the blobs": state,
+	}, printed))
 }
 
 // proveApp adds what must be true of the app.
 func (w *World) proveApp() {
 	clientID, secret := w.storedCredentials()
-	w.prove("Maia accepts the stored one", w.Maia.Accepts(sandbox.AgentID, clientID, secret), "it is not valid")
-	w.prove("the app holds exactly what Maia holds", w.storeIsMaia(), "it holds something else")
+	w.Prove("Maia accepts the stored one", w.Maia.Accepts(sandbox.AgentID, clientID, secret), "it is not valid")
+	w.Prove("the app holds exactly what Maia holds", w.storeIsMaia(), "it holds something else")
 	reference := containerapps.Secret{Name: vaultSecret, KeyVaultURL: vaultURL, Identity: "system"}
-	w.prove("the reference to Key Vault is one still", w.vaultReference() == reference, "it is not")
-	w.prove("every other secret, tags, template, and the other app are untouched", w.untouched() == w.others, "something else changed")
+	w.Prove("the reference to Key Vault is one still", w.vaultReference() == reference, "it is not")
+	w.Prove("every other secret, tags, template, and the other app are untouched", w.untouched() == w.others, "something else changed")
 	var idle []string
 	for revision, restarts := range w.Apps.Restarts(App) {
 		if restarts == 0 {
 			idle = append(idle, revision)
 		}
 	}
-	w.prove("every active revision was restarted", len(idle) == 0, "not restarted: "+strings.Join(idle, ", "))
-	w.prove("every replica runs with the new secret", w.startedWith(w.Maia.LiveSecret(sandbox.AgentID)), "one does not")
+	w.Prove("every active revision was restarted", len(idle) == 0, "not restarted: "+strings.Join(idle, ", "))
+	w.Prove("every replica runs with the new secret", w.startedWith(w.Maia.LiveSecret(sandbox.AgentID)), "one does not")
 }
 
 // proveRights adds that the custom role is neither too small nor too large.
 func (w *World) proveRights() {
 	allowed, err := roleActions()
 	if err != nil {
-		w.prove("the template has a custom role", false, err.Error())
+		w.Prove("the template has a custom role", false, err.Error())
 	}
 	missing, idle := compare(w.Apps.Calls(), allowed)
-	w.prove(fmt.Sprintf("the custom role of deploy/azure suffices, and each of its %d actions was needed", len(allowed)),
+	w.Prove(fmt.Sprintf("the custom role of deploy/azure suffices, and each of its %d actions was needed", len(allowed)),
 		len(allowed) > 0 && len(missing) == 0 && len(idle) == 0, fmt.Sprintf("missing %q, never needed %q", missing, idle))
 	missing, _ = compare(w.State.Calls(), stateActions)
-	w.prove("in blob storage it needed no more than to read and write blobs, and to make the container", len(missing) == 0,
+	w.Prove("in blob storage it needed no more than to read and write blobs, and to make the container", len(missing) == 0,
 		fmt.Sprintf("missing %q", missing))
 }
 
@@ -88,25 +83,3 @@ func compare(calls []wire.Call, allowed []string) (missing, idle []string) {
 	}
 	return missing, slices.DeleteFunc(slices.Clone(allowed), func(action string) bool { return used[action] })
 }
-
-// leaks names the secrets that are where none must be, and the place.
-func (w *World) leaks(function []byte, printed []*bytes.Buffer) []string {
-	w.Maia.Learn()
-	apps, state := w.shown()
-	var output []byte
-	for _, buffer := range printed {
-		output = append(output, buffer.Bytes()...)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.secrets.Leaks(map[string][]byte{
-		"the function's output":     function,
-		"the function's answers":    w.answers.Bytes(),
-		"what the apps show":        apps,
-		"the blobs":                 state,
-		"the output of the sandbox": output,
-	})
-}
-
-// Due is how many refreshes may have been carried out.
-func (w *World) Due() int { return w.options.Fault.Due(1) }

@@ -23,7 +23,7 @@ func rotated(w *World) {
 // restarted restarts the app and waits until its new replicas are there.
 func restarted(w *World) {
 	back := make(chan struct{}, Replicas)
-	w.journal.Listen(func(e sandbox.Event) {
+	w.Journal.Listen(func(e sandbox.Event) {
 		if e.Name == "connected" || e.Name == "login-refused" {
 			back <- struct{}{}
 		}
@@ -120,11 +120,11 @@ func TestProofsCatch(t *testing.T) {
 		}, []string{unleaked}},
 		"another secret in an answer": {func(w *World, _ *bytes.Buffer) {
 			rotated(w)
-			w.answers.WriteString(w.Apps.Secret(App, otherSecret).Value)
+			w.Keep([]byte(w.Apps.Secret(App, otherSecret).Value))
 		}, []string{unleaked}},
 		"a token printed": {func(w *World, printed *bytes.Buffer) {
 			rotated(w)
-			for secret, what := range w.secrets.Known() {
+			for secret, what := range w.Guarded.Known() {
 				if strings.Contains(what, "token for blob storage") {
 					printed.WriteString(secret)
 				}

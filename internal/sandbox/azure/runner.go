@@ -102,7 +102,7 @@ func (f *fleet) want(more int) {
 	f.wanted += more
 }
 
-// each says that all replicas are there, and that something is true of each.
+// each reports whether all replicas are there, and that something is true of each.
 func (f *fleet) each(is func(replica) bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -40,13 +40,13 @@ func (w *World) storedCredentials() (clientID, secret string) {
 	return w.Apps.Secret(App, clientIDSecret).Value, w.Apps.Secret(App, Secret).Value
 }
 
-// storeIsMaia says that the app holds what Maia holds.
+// storeIsMaia reports whether the app holds what Maia holds.
 func (w *World) storeIsMaia() bool {
 	clientID, secret := w.storedCredentials()
 	return clientID == sandbox.ClientID && secret == w.Maia.LiveSecret(sandbox.AgentID)
 }
 
-// startedWith says that all replicas were started with a secret.
+// startedWith reports whether all replicas were started with a secret.
 func (w *World) startedWith(secret string) bool {
 	return w.fleet.each(func(one replica) bool { return one.secret == secret })
 }

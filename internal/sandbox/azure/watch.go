@@ -2,7 +2,6 @@ package azure
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/emulator/wire"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox"
@@ -10,16 +9,11 @@ import (
 
 // watch makes events of what the function does to the services.
 func (w *World) watch() {
-	w.Maia.Watch(func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.refreshed = time.Now()
-	})
 	w.Apps.OnCall(w.onApps)
 	w.State.OnCall(w.onState)
 	w.Identity.OnCall(func(call wire.Call) {
 		if call.Status != http.StatusOK {
-			w.journal.Fail(sandbox.FromHost, "no-token", "the identity endpoint gives no token (%d)", call.Status)
+			w.Journal.Fail(sandbox.FromHost, "no-token", "the identity endpoint gives no token (%d)", call.Status)
 		}
 	})
 }
@@ -35,7 +29,7 @@ const (
 	opPut     = "put"
 )
 
-// asks says that a call asks only whether it would be allowed: what it wants cannot be done.
+// asks reports whether a call asks only whether it would be allowed: what it wants cannot be done.
 func asks(call wire.Call) bool {
 	return call.Operation == opWrite && call.Code == "InvalidRequestContent" || call.Operation == opRestart && call.Code == "RevisionNotFound"
 }
@@ -46,13 +40,13 @@ func (w *World) onApps(call wire.Call) {
 	switch name := operationNames[call.Operation]; {
 	case asks(call):
 	case lost:
-		w.journal.Fail(sandbox.FromContainerApps, "answer-lost", "%s is done, and its answer is lost", name)
+		w.Journal.Fail(sandbox.FromContainerApps, "answer-lost", "%s is done, and its answer is lost", name)
 	case call.Operation == opWrite && call.Status == http.StatusAccepted:
-		w.journal.Add(sandbox.FromContainerApps, "change-begun", "the app is being changed by a PATCH with all of its secrets")
+		w.Journal.Add(sandbox.FromContainerApps, "change-begun", "the app is being changed by a PATCH with all of its secrets")
 	case call.Operation == opRestart && call.Status == http.StatusOK:
-		w.journal.Add(sandbox.FromContainerApps, "restart-ordered", "restart of the revision ordered")
+		w.Journal.Add(sandbox.FromContainerApps, "restart-ordered", "restart of the revision ordered")
 	case call.Status/100 != 2 && call.Fault != wire.DropBefore:
-		w.journal.Fail(sandbox.FromContainerApps, "call-refused", "%s is refused: %d %s", name, call.Status, call.Code)
+		w.Journal.Fail(sandbox.FromContainerApps, "call-refused", "%s is refused: %d %s", name, call.Status, call.Code)
 	}
 }
 
@@ -69,17 +63,17 @@ func (w *World) onStored() {
 	w.stored = now
 	w.mu.Unlock()
 	if changed {
-		w.journal.Add(sandbox.FromContainerApps, "stored", "secret %s has a new value", Secret)
+		w.Journal.Add(sandbox.FromContainerApps, "stored", "secret %s has a new value", Secret)
 	}
 }
 
 func (w *World) onState(call wire.Call) {
 	switch {
 	case call.Operation == opAcquire && call.Status == http.StatusCreated:
-		w.journal.Add(sandbox.FromBlobs, "locked", "the runner's blob is leased")
+		w.Journal.Add(sandbox.FromBlobs, "locked", "the runner's blob is leased")
 	case call.Operation == opAcquire && call.Status == http.StatusConflict:
-		w.journal.Fail(sandbox.FromBlobs, "lock-held", "the runner's blob is leased by another")
+		w.Journal.Fail(sandbox.FromBlobs, "lock-held", "the runner's blob is leased by another")
 	case call.Operation == opRelease && call.Status == http.StatusOK:
-		w.journal.Add(sandbox.FromBlobs, "unlocked", "the lease is given back")
+		w.Journal.Add(sandbox.FromBlobs, "unlocked", "the lease is given back")
 	}
 }

@@ -4,7 +4,6 @@
 package azure
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -57,7 +56,7 @@ type Options struct {
 // World is one runner with everything around it. The services may be used and disturbed at any time; [World.Close] ends
 // them.
 type World struct {
-	Maia     *sandbox.Maia
+	sandbox.Stage[*World]
 	Apps     *containerapps.Server
 	State    *blobs.Server
 	Identity *identity.Server
@@ -68,10 +67,6 @@ type World struct {
 	ctx     context.Context
 	end     context.CancelFunc
 	options Options
-	journal sandbox.Journal
-	secrets sandbox.Secrets
-	trial   sandbox.Trial
-	servers sandbox.Servers
 	fleet   *fleet
 	others  string                     // all that a rotation must not change, at the beginning
 	env     []string                   // of the function
@@ -80,33 +75,25 @@ type World struct {
 
 	working sync.WaitGroup
 
-	mu        sync.Mutex
-	stored    string    // the secret, as far as events show
-	refreshed time.Time // when the last refresh was carried out
-	calls     int       // made
-	answers   bytes.Buffer
+	mu     sync.Mutex
+	stored string // the secret, as far as events show
 }
 
 // New starts everything. The runner is connected and runs a pipeline when New returns.
 func New(ctx context.Context, options Options) (*World, error) {
 	w := &World{options: options}
 	w.ctx, w.end = context.WithCancel(ctx)
-	w.journal.Listen(options.OnEvent)
 	if err := w.start(w.ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	w.journal.Start()
 	return w, nil
 }
 
 func (w *World) start(ctx context.Context) (err error) {
-	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets, sandbox.Pipeline(w.options.Fault.Endless),
-		wrapMaia); err != nil {
+	if err := w.Open(ctx, w.options.Fault, 0, w.options.OnEvent, w.options.Wrap); err != nil {
 		return err
 	}
-	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
 	if err := w.startAzure(ctx); err != nil {
 		return err
 	}
@@ -117,18 +104,14 @@ func (w *World) start(ctx context.Context) (err error) {
 		return err
 	}
 	w.watch()
-	w.Maia.SetRunningTasks(sandbox.AgentID, 1)
-	if inject := w.options.Fault.Inject; inject != nil {
-		return inject(ctx, w)
-	}
-	return ctx.Err()
+	return w.Ready(ctx, w)
 }
 
 // startAzure starts the services of Azure, with the runner's app and another one.
 func (w *World) startAzure(ctx context.Context) (err error) {
 	managerToken, blobToken := w.newSecret("the token for Azure Resource Manager"), w.newSecret("the token for blob storage")
 	header := w.newSecret("the header of the identity endpoint")
-	w.fleet = &fleet{maia: w.Maia, journal: &w.journal, wanted: Replicas, replicas: map[int]replica{}}
+	w.fleet = &fleet{maia: w.Maia, journal: &w.Journal, wanted: Replicas, replicas: map[int]replica{}}
 	w.Apps = containerapps.New(containerapps.Options{
 		Token: managerToken, Provision: provision, Hang: hang, Start: startDelay, Roll: rollDelay, StartReplica: w.fleet.start,
 	})
@@ -136,14 +119,16 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 	w.Identity = identity.New(identity.Options{Header: header, Tokens: map[string]string{
 		"https://management.core.windows.net": managerToken, "https://storage.azure.com": blobToken,
 	}})
-	var urls [3]string
-	for i, handler := range []http.Handler{w.wrap(sandbox.FromContainerApps, w.Apps), w.wrap(sandbox.FromBlobs, w.State),
-		w.wrap(sandbox.FromIdentity, w.Identity)} {
-		if urls[i], err = w.servers.Serve(ctx, handler); err != nil {
-			return err
-		}
+	if w.AppsURL, err = w.Serve(ctx, sandbox.FromContainerApps, w.Apps); err != nil {
+		return err
 	}
-	w.AppsURL, w.StateURL = urls[0], urls[1]
+	if w.StateURL, err = w.Serve(ctx, sandbox.FromBlobs, w.State); err != nil {
+		return err
+	}
+	identityURL, err := w.Serve(ctx, sandbox.FromIdentity, w.Identity)
+	if err != nil {
+		return err
+	}
 	w.stored = w.Maia.LiveSecret(sandbox.AgentID)
 	w.Apps.Add(runnerApp(w.stored, w.newSecret("another secret of the app")))
 	w.Apps.Add(containerapps.Spec{ID: otherApp, Location: "West Europe", Replicas: 1,
@@ -153,35 +138,28 @@ func (w *World) startAzure(ctx context.Context) (err error) {
 		"ROTATION_SCHEDULE=0 */30 * * * *",
 		"AZURE_RESOURCE_MANAGER_URL=" + w.AppsURL,
 		"AzureWebJobsStorage__blobServiceUri=" + w.StateURL,
-		"IDENTITY_ENDPOINT=" + urls[2] + identity.Path,
+		"IDENTITY_ENDPOINT=" + identityURL + identity.Path,
 		"IDENTITY_HEADER=" + header,
 		"MAIA_CONTAINER_APPS=" + App,
 		"MAIA_AGENT_IDS=" + sandbox.AgentID,
 		"MAIA_CLIENT_ID=" + w.Maia.APIClient,
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
-	}, w.options.Fault.Env, w.options.Env)
+	}, w.Fault.Env, w.options.Env)
 	return nil
-}
-
-func (w *World) wrap(source sandbox.Source, handler http.Handler) http.Handler {
-	if w.options.Wrap == nil {
-		return handler
-	}
-	return w.options.Wrap(source, handler)
 }
 
 // newSecret is one that must leak nowhere.
 func (w *World) newSecret(what string) string {
 	secret := rand.Text() + rand.Text()
-	w.secrets.Learn(secret, what)
+	w.Guarded.Learn(secret, what)
 	return secret
 }
 
 // startHost starts a host with the function.
 func (w *World) startHost() (*functionshost.Host, error) {
 	return functionshost.New(functionshost.Options{
-		Folder: w.options.App, Settings: w.env, FunctionTimeout: w.options.Fault.Timeout, RetryDelay: retryDelay, StartTimeout: startTimeout,
+		Folder: w.options.App, Settings: w.env, FunctionTimeout: w.Fault.Timeout, RetryDelay: retryDelay, StartTimeout: startTimeout,
 		Output: w.options.FunctionOutput, BeforeTry: w.beforeTry, AfterTry: w.afterTry,
 	})
 }
@@ -190,39 +168,30 @@ func (w *World) startHost() (*functionshost.Host, error) {
 const startTimeout = 2 * time.Minute
 
 func (w *World) beforeTry(try int) {
-	w.mu.Lock()
-	w.calls++
-	w.mu.Unlock()
+	w.NewRun()
 	if try == 0 {
-		w.journal.Add(sandbox.FromHost, "call-started", "the timer fires: the host calls the function …")
+		w.Journal.Add(sandbox.FromHost, "call-started", "the timer fires: the host calls the function …")
 	} else {
-		w.journal.Add(sandbox.FromHost, "call-started", "the host calls the function again, by its retry policy …")
+		w.Journal.Add(sandbox.FromHost, "call-started", "the host calls the function again, by its retry policy …")
 	}
 }
 
 func (w *World) afterTry(_ int, result functionshost.Result) {
-	w.keep(result)
+	w.Keep(result.Body)
+	w.Keep([]byte(result.Failure))
 	if w.options.OnResult != nil {
 		w.options.OnResult(result)
 	}
 	took := result.Duration.Seconds()
 	if result.Failure == "" {
-		w.journal.Add(sandbox.FromHost, "call-ended", "%d (%.1f s): %s", result.Status, took, short(result.Logs))
+		w.Journal.Add(sandbox.FromHost, "call-ended", "%d (%.1f s): %s", result.Status, took, short(result.Logs))
 	} else {
-		w.journal.Fail(sandbox.FromHost, "call-failed", "%s (%.1f s)", failure(result), took)
+		w.Journal.Fail(sandbox.FromHost, "call-failed", "%s (%.1f s)", failure(result), took)
 	}
 	if between := w.between; between != nil {
 		w.between = nil
 		between(result)
 	}
-}
-
-// keep keeps an answer, to be searched for secrets.
-func (w *World) keep(result functionshost.Result) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answers.Write(result.Body)
-	w.answers.WriteString(result.Failure)
 }
 
 // short is what the function says of its app, which is the only one.
@@ -284,7 +253,7 @@ func (w *World) CallOn(ctx context.Context, machine *functionshost.Host) bool {
 func (w *World) fireOn(ctx context.Context, host *functionshost.Host, timer functionshost.Timer) bool {
 	results, err := host.Fire(ctx, function, timer)
 	if err != nil {
-		w.journal.Fail(sandbox.FromHost, "call-failed", "the host cannot call the function: %v", err)
+		w.Journal.Fail(sandbox.FromHost, "call-failed", "the host cannot call the function: %v", err)
 		return false
 	}
 	return results[len(results)-1].Failure == ""
@@ -316,7 +285,7 @@ func (w *World) Output() (text []byte) {
 	return text
 }
 
-// Back says whether the app holds what Maia holds, and all replicas are connected.
+// Back reports whether the app holds what Maia holds, and all replicas are connected.
 func (w *World) Back() bool { return w.storeIsMaia() && w.fleet.connected() }
 
 // Started is how many replicas have ever started.
@@ -324,7 +293,7 @@ func (w *World) Started() int { return w.fleet.count() }
 
 // Close ends everything.
 func (w *World) Close() {
-	w.journal.Stop()
+	w.Journal.Stop()
 	w.end()
 	// In this order: whoever calls another service ends before it.
 	w.closeHosts()
@@ -337,32 +306,6 @@ func (w *World) Close() {
 	if w.Identity != nil {
 		w.Identity.End()
 	}
-	w.servers.Close()
 	w.working.Wait()
-	if w.Maia != nil {
-		w.Maia.Close()
-	}
+	w.Stage.Close()
 }
-
-// Calls is how many times the host has called the function.
-func (w *World) Calls() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.calls
-}
-
-// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
-
-// Refreshed is when the last refresh was carried out.
-func (w *World) Refreshed() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.refreshed
-}
-
-// Runs is how many times the function was called.
-func (w *World) Runs() int { return w.Calls() }
-
-// Refreshes is how many Maia has carried out for the function.
-func (w *World) Refreshes() int { return w.Maia.Refreshes(sandbox.AgentID) }

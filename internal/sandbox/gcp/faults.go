@@ -19,7 +19,7 @@ type Fault = sandbox.Fault[*World]
 
 // Faults are all of them.
 func Faults() sandbox.Faults[*World] {
-	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.trial }, func(w *World) { w.Function.Kill() })
+	first, last := sandbox.OfMaia(func(w *World) *sandbox.Trial { return &w.Trial }, func(w *World) { w.Function.Kill() })
 	return append(append(first, []Fault{
 		{
 			Name: "killed-in-upgrade", Refreshes: 1,
@@ -80,32 +80,32 @@ func Faults() sandbox.Faults[*World] {
 // Play calls the function with the world's fault, and once more: then nothing is due. An error means that it could not be
 // played; [World.Proofs] says how it came out.
 func (w *World) Play(ctx context.Context) error {
-	play := w.options.Fault.Play
+	play := w.Fault.Play
 	if play == nil {
 		play = callUntilOK
 	}
 	if err := play(ctx, w); err != nil {
 		return err
 	}
-	return w.trial.NothingDue(ctx, w.pods.count, w.succeeds)
+	return w.NothingDue(ctx, w.pods.count, w.succeeds)
 }
 
-// succeeds says that a call does.
+// succeeds calls, and reports whether the call succeeds.
 func (w *World) succeeds(ctx context.Context) bool {
 	status, _ := w.Call(ctx)
 	return status == http.StatusOK
 }
 
-func callUntilOK(ctx context.Context, w *World) error { return w.trial.CallUntilOK(ctx, w.succeeds) }
+func callUntilOK(ctx context.Context, w *World) error { return w.CallUntilOK(ctx, w.succeeds) }
 
 // expect calls, and makes a proof of the status.
 func (w *World) expect(ctx context.Context, want int) error {
 	status, _ := w.Call(ctx)
-	w.prove(fmt.Sprintf("the call is answered with %d", want), status == want, fmt.Sprintf("it is %d", status))
+	w.Prove(fmt.Sprintf("the call is answered with %d", want), status == want, fmt.Sprintf("it is %d", status))
 	return ctx.Err()
 }
 
-func (w *World) kill() { w.trial.Kill(w.Function.Kill) }
+func (w *World) kill() { w.Kill(w.Function.Kill) }
 
 // ofSecret is the change of the runner's Secret.
 func ofSecret(r Request) bool { return r.Changes() && r.Resource == "secrets" && r.Name == Secret }
@@ -117,22 +117,22 @@ func killedInUpgrade(_ context.Context, w *World) error {
 
 func upgradeAnswerLost(_ context.Context, w *World) error {
 	w.proxy.inject(requestFault{of: ofSecret, times: 1, after: func(Request) {
-		w.trial.Inject("answer-lost", "the Secret is changed, and the answer is lost")
+		w.Inject("answer-lost", "the Secret is changed, and the answer is lost")
 	}})
 	return nil
 }
 
 func apiServerAway(_ context.Context, w *World) error {
 	var once sync.Once
-	w.proxy.inject(requestFault{of: func(Request) bool { return w.Maia.Refreshes(sandbox.AgentID) > 0 }, times: 8, before: true,
+	w.proxy.inject(requestFault{of: func(Request) bool { return w.Refreshes() > 0 }, times: 8, before: true,
 		after: func(Request) {
-			once.Do(func() { w.trial.Inject("api-away", "the Kubernetes API does not answer") })
+			once.Do(func() { w.Inject("api-away", "the Kubernetes API does not answer") })
 		}})
 	return nil
 }
 
 func crashLoop(ctx context.Context, w *World) error {
-	w.trial.Happened()
+	w.Happened()
 	return w.annotate(ctx, "break", "1")
 }
 
@@ -143,11 +143,11 @@ func noRoom(ctx context.Context, w *World) error {
 	if err := w.annotate(ctx, "hang", "true"); err != nil {
 		return err
 	}
-	w.trial.Once(maiatest.RefreshCredentials, func() {
-		w.trial.Inject("no-room", "no node has room for new pods")
+	w.Once(maiatest.RefreshCredentials, func() {
+		w.Inject("no-room", "no node has room for new pods")
 		time.AfterFunc(4*time.Second, func() {
 			if w.annotate(ctx, "hang", nil) == nil {
-				w.journal.Add(sandbox.FromFault, "room", "a node has room again")
+				w.Journal.Add(sandbox.FromFault, "room", "a node has room again")
 			}
 		})
 	})
@@ -170,13 +170,13 @@ func helmBusyPlay(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusInternalServerError); err != nil {
 		return err
 	}
-	w.trial.ProveNothingRefreshed("while it is in progress nothing is refreshed")
+	w.ProveNothingRefreshed("while it is in progress nothing is refreshed")
 	last, err := w.helm.Releases.Last(Release)
 	if err != nil {
 		return err
 	}
-	w.prove("another writer's revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
-	w.trial.Inject("upgrade-ended", "another writer's upgrade fails")
+	w.Prove("another writer's revision is left alone", last.Info.Status == release.StatusPendingUpgrade, "it is "+last.Info.Status.String())
+	w.Inject("upgrade-ended", "another writer's upgrade fails")
 	last.SetStatus(release.StatusFailed, "Upgrade failed")
 	if err := w.helm.Releases.Update(last); err != nil {
 		return err
@@ -191,8 +191,8 @@ func calledTwice(ctx context.Context, w *World) error {
 		says   string
 	}
 	answers := make(chan answer, 2)
-	w.trial.Once(maiatest.Pause, func() {
-		w.trial.Inject("called-again", "the call is delivered again, to the same instance and to another one")
+	w.Once(maiatest.Pause, func() {
+		w.Inject("called-again", "the call is delivered again, to the same instance and to another one")
 		for _, function := range []*Function{w.Function, other} {
 			w.working.Go(func() {
 				status, body := w.call(ctx, function)
@@ -210,7 +210,7 @@ func calledTwice(ctx context.Context, w *World) error {
 	for range 2 {
 		select {
 		case got := <-answers:
-			w.prove("a duplicate is answered with 200 and says why it did nothing", got.status == http.StatusOK && got.says != "",
+			w.Prove("a duplicate is answered with 200 and says why it did nothing", got.status == http.StatusOK && got.says != "",
 				fmt.Sprint(got.status, " ", got.says))
 		case <-ctx.Done():
 			return ctx.Err()
@@ -223,10 +223,10 @@ func drainNeverEnds(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusInternalServerError); err != nil {
 		return err
 	}
-	w.trial.ProveNothingRefreshed("it refreshed nothing")
-	w.trial.ProveLeftAsItWas(ctx)
+	w.ProveNothingRefreshed("it refreshed nothing")
+	w.ProveLeftAsItWas(ctx)
 	w.Maia.FinishTasks(sandbox.AgentID)
-	w.trial.Inject("pipeline-ended", "the pipeline ends at last")
+	w.Inject("pipeline-ended", "the pipeline ends at last")
 	return w.expect(ctx, http.StatusOK)
 }
 
@@ -238,13 +238,13 @@ func revertedByHelm(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	w.trial.Inject("reverted", "another writer upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
+	w.Inject("reverted", "another writer upgrades the release with the values of before, which scales it to the chart's 2 replicas too")
 	upgrade := action.NewUpgrade(w.helm)
 	upgrade.Namespace = w.namespace
 	if _, err := upgrade.RunWithContext(ctx, Release, before.Chart, before.Config); err != nil {
 		return err
 	}
-	if err := w.trial.Healed(ctx, w.succeeds); err != nil {
+	if err := w.Healed(ctx, w.succeeds); err != nil {
 		return err
 	}
 	if err := w.scale(ctx, Replicas); err != nil { // as an autoscaler does, in its own time
@@ -257,6 +257,6 @@ func refreshedInConsole(ctx context.Context, w *World) error {
 	if err := w.expect(ctx, http.StatusOK); err != nil {
 		return err
 	}
-	w.trial.RefreshedInConsole()
-	return w.trial.Healed(ctx, w.succeeds)
+	w.RefreshedInConsole()
+	return w.Healed(ctx, w.succeeds)
 }

@@ -1,19 +1,16 @@
 package gcp
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/maia-rotate/maia-rotate/internal/freeport"
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
 // Function is the compiled function in a process of its own, called over HTTP. It is started when it is called, and
@@ -21,39 +18,22 @@ import (
 type Function struct {
 	binary string
 	env    []string
-	copy   io.Writer // gets what it prints, too; may be nil
+	output process.Output
 
 	mu      sync.Mutex
-	process *exec.Cmd
-	killed  bool // it will end
-	ended   chan struct{}
+	process *process.Process // the last one; nil if there was none
+	killed  bool             // it will end
 	url     string
-	output  bytes.Buffer
 	started time.Duration // of the last start until it listened
 }
 
 const listenTimeout = 2 * time.Minute
 
-// Write implements io.Writer, for the process.
-func (f *Function) Write(text []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.output.Write(text)
-	if f.copy != nil {
-		_, _ = f.copy.Write(text)
-	}
-	return len(text), nil
-}
-
 // Env is its environment, but for what the platform adds.
 func (f *Function) Env() []string { return slices.Clone(f.env) }
 
 // Output is all that it has printed.
-func (f *Function) Output() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return bytes.Clone(f.output.Bytes())
-}
+func (f *Function) Output() []byte { return f.output.Bytes() }
 
 // Started is how long its last start took until it listened.
 func (f *Function) Started() time.Duration {
@@ -66,66 +46,48 @@ func (f *Function) Started() time.Duration {
 func (f *Function) Process() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.process == nil {
+	if f.process == nil || !f.process.Running() {
 		return 0
 	}
-	return f.process.Process.Pid
+	return f.process.PID()
 }
 
 // start starts a process, unless one runs.
 func (f *Function) start(ctx context.Context) (url string, err error) {
 	f.mu.Lock()
-	for f.process != nil && f.killed {
-		ended := f.ended
+	for f.process != nil && f.killed && f.process.Running() {
+		ended := f.process.Exited()
 		f.mu.Unlock()
 		<-ended
 		f.mu.Lock()
 	}
-	if f.process != nil {
-		defer f.mu.Unlock()
+	defer f.mu.Unlock()
+	if f.process != nil && f.process.Running() {
 		return f.url, nil
 	}
-	port, err := freeport.Find()
+	port, err := process.FreePort()
 	if err != nil {
-		f.mu.Unlock()
 		return "", err
 	}
-	process := exec.Command(f.binary)
-	process.Env = append([]string{"PORT=" + port, "HOME=/nonexistent"}, f.env...)
-	process.Stdout, process.Stderr = f, f
-	began, ended := time.Now(), make(chan struct{})
-	if err := process.Start(); err != nil {
-		f.mu.Unlock()
+	command := exec.Command(f.binary)
+	command.Env = append([]string{"PORT=" + port, "HOME=/nonexistent"}, f.env...)
+	command.Stdout, command.Stderr = &f.output, &f.output
+	began := time.Now()
+	started, err := process.Start(command)
+	if err != nil {
 		return "", err
 	}
-	f.process, f.killed, f.ended, f.url = process, false, ended, "http://127.0.0.1:"+port
+	f.process, f.killed, f.url = started, false, "http://127.0.0.1:"+port
 	f.mu.Unlock()
-	go func() {
-		_ = process.Wait()
-		f.mu.Lock()
-		f.process = nil
-		f.mu.Unlock()
-		close(ended)
-	}()
 	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
-	for {
-		connection, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = connection.Close()
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.started = time.Since(began)
-			return f.url, nil
-		}
-		select {
-		case <-time.After(2 * time.Millisecond):
-		case <-ended:
-			return "", fmt.Errorf("the function ended at its start: %s", f.Output())
-		case <-ctx.Done():
-			return "", fmt.Errorf("the function does not listen: %w", ctx.Err())
-		}
+	err = started.AwaitReady(ctx, process.Listens(port))
+	f.mu.Lock()
+	if err != nil {
+		return "", fmt.Errorf("the function does not listen: %w: %s", err, f.Output())
 	}
+	f.started = time.Since(began)
+	return f.url, nil
 }
 
 // Call calls the function as Cloud Scheduler does, and returns the status and the body of its answer.
@@ -156,31 +118,23 @@ const termination = 10 * time.Second
 
 // Terminate ends its process as Cloud Run does: it is asked to end, and killed if it has not soon. Terminate does not wait.
 func (f *Function) Terminate() {
-	f.mu.Lock()
-	process, ended := f.process, f.ended
-	f.killed = true
-	f.mu.Unlock()
-	if process == nil {
-		return
+	if running := f.end(); running != nil {
+		running.Terminate(termination)
 	}
-	_ = process.Process.Signal(syscall.SIGTERM)
-	go func() {
-		select {
-		case <-ended:
-		case <-time.After(termination):
-			_ = process.Process.Kill()
-		}
-	}()
 }
 
 // Kill ends its process at once, if one runs.
 func (f *Function) Kill() {
-	f.mu.Lock()
-	process, ended := f.process, f.ended
-	f.killed = true
-	f.mu.Unlock()
-	if process != nil {
-		_ = process.Process.Kill()
-		<-ended
+	if running := f.end(); running != nil {
+		running.Kill()
+		<-running.Exited()
 	}
+}
+
+// end is the process that is to end; nil if there was none.
+func (f *Function) end() *process.Process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.killed = true
+	return f.process
 }

@@ -5,9 +5,9 @@ import (
 	"flag"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/maia-rotate/maia-rotate/internal/controlplane/controlplanetest"
+	"github.com/maia-rotate/maia-rotate/internal/sandbox"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/gcp"
 	"github.com/maia-rotate/maia-rotate/internal/sandbox/sandboxtest"
 )
@@ -31,21 +31,7 @@ func TestWorld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range append([]gcp.Fault{{}}, gcp.Faults()...) {
-		name := fault.Name
-		if name == "" {
-			name = "no-fault"
-		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-			defer cancel()
-			world, err := gcp.New(ctx, gcp.Options{ControlPlane: plane, Binary: binary, Fault: fault, OnEvent: sandboxtest.LogIfFailed(t)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer world.Close()
-			sandboxtest.Play(ctx, t, world, world.Maia, world.Function.Output)
-		})
-	}
+	sandboxtest.Worlds(t, gcp.Faults(), func(ctx context.Context, fault gcp.Fault, onEvent func(sandbox.Event)) (*gcp.World, error) {
+		return gcp.New(ctx, gcp.Options{ControlPlane: plane, Binary: binary, Fault: fault, OnEvent: onEvent})
+	})
 }

@@ -26,7 +26,7 @@ type Request struct {
 	Subresource string
 }
 
-// Changes says that it is one that changes something.
+// Changes reports whether the request changes something.
 func (r Request) Changes() bool {
 	return !r.DryRun && slices.Contains([]string{"create", "update", "patch", "delete"}, r.Verb) && r.Resource != "selfsubjectaccessreviews"
 }

@@ -64,7 +64,7 @@ func (p *pods) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 // shortName is the name of a pod without its Deployment's.
 func shortName(pod string) string { return pod[len(Deployment)+1:] }
 
-// connected says that the runner in each of the named pods has its connection.
+// connected reports whether the runner in each of the named pods has its connection.
 func (p *pods) connected(names []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *pods) count() int {
 	return p.started
 }
 
-// gone says that none is left.
+// gone reports whether none is left.
 func (p *pods) gone() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

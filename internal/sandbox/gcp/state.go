@@ -83,13 +83,13 @@ func names(pods []corev1.Pod) []string {
 	return all
 }
 
-// connected says that every pod that does not end has its connection.
+// connected reports whether every pod that does not end has its connection.
 func (w *World) connected(ctx context.Context) bool {
 	pods, err := w.livePods(ctx)
 	return err == nil && w.pods.connected(names(pods))
 }
 
-// startedWith says that every pod that does not end was started with a secret.
+// startedWith reports whether every pod that does not end was started with a secret.
 func (w *World) startedWith(ctx context.Context, secret string) bool {
 	sum := sha256.Sum256([]byte(secret))
 	pods, err := w.livePods(ctx)
@@ -98,7 +98,7 @@ func (w *World) startedWith(ctx context.Context, secret string) bool {
 	})
 }
 
-// storeIsMaia says that the Secret and the release hold what Maia holds.
+// storeIsMaia reports whether the Secret and the release hold what Maia holds.
 func (w *World) storeIsMaia(ctx context.Context) bool {
 	clientID, secret, err := w.liveSecret(ctx)
 	declared, declaredErr := w.declaredSecret()
@@ -149,7 +149,7 @@ func (w *World) shown(ctx context.Context) ([]byte, error) {
 	return shown.Bytes(), nil
 }
 
-// Back says that the Secret and the release hold what Maia holds, and that the runner's pods are connected with it.
+// Back reports whether the Secret and the release hold what Maia holds, and that the runner's pods are connected with it.
 func (w *World) Back(ctx context.Context) bool {
 	_, connected := w.Maia.Actual(sandbox.AgentID)
 	return connected && w.storeIsMaia(ctx) && w.connected(ctx) && w.startedWith(ctx, w.Maia.LiveSecret(sandbox.AgentID))

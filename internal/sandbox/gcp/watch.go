@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"context"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,11 +13,6 @@ import (
 
 // watch makes events of what the function does.
 func (w *World) watch(ctx context.Context) error {
-	w.Maia.Watch(func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.refreshed = time.Now()
-	})
 	secrets, err := w.Clients.CoreV1().Secrets(w.namespace).Watch(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -61,7 +55,7 @@ func (w *World) watchSecrets(ctx context.Context, seen watch.Interface) {
 		case s.Name == Secret:
 			if value := string(s.Data["OAUTH_CLIENT_SECRET"]); value != live {
 				if live != "" {
-					w.journal.Add(sandbox.FromKubernetes, "stored", "Secret %s has a new value", Secret)
+					w.Journal.Add(sandbox.FromKubernetes, "stored", "Secret %s has a new value", Secret)
 				}
 				live = value
 			}
@@ -79,11 +73,11 @@ func (w *World) onRevision(version, before, status string) {
 	switch {
 	case before == "" && status == "deployed": // the one that was installed
 	case status == "pending-upgrade":
-		w.journal.Add(sandbox.FromHelm, "upgrade-begun", "an upgrade begins: revision %s", version)
+		w.Journal.Add(sandbox.FromHelm, "upgrade-begun", "an upgrade begins: revision %s", version)
 	case status == "deployed":
-		w.journal.Add(sandbox.FromHelm, "upgraded", "revision %s is deployed", version)
+		w.Journal.Add(sandbox.FromHelm, "upgraded", "revision %s is deployed", version)
 	case status == "failed":
-		w.journal.Fail(sandbox.FromHelm, "upgrade-failed", "revision %s is marked as failed", version)
+		w.Journal.Fail(sandbox.FromHelm, "upgrade-failed", "revision %s is marked as failed", version)
 	}
 }
 
@@ -96,7 +90,7 @@ func (w *World) watchDeployment(ctx context.Context, seen watch.Interface) {
 		annotations := d.Spec.Template.Annotations
 		now := marks{annotations["maia-rotate/restarted-at"], annotations["kubectl.kubernetes.io/restartedAt"]}
 		if last != nil && *last != now {
-			w.journal.Add(sandbox.FromKubernetes, "restart-ordered", "restart ordered: the pod template has a new mark")
+			w.Journal.Add(sandbox.FromKubernetes, "restart-ordered", "restart ordered: the pod template has a new mark")
 		}
 		last = &now
 	})

@@ -4,7 +4,6 @@
 package gcp
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -77,7 +76,7 @@ type Options struct {
 
 // World is one runner with everything around it.
 type World struct {
-	Maia     *sandbox.Maia
+	sandbox.Stage[*World]
 	Function *Function
 	Plane    *controlplane.ControlPlane
 	Clients  *kubernetes.Clientset // an administrator's
@@ -86,10 +85,6 @@ type World struct {
 	end       context.CancelFunc
 	options   Options
 	namespace string
-	journal   sandbox.Journal
-	secrets   sandbox.Secrets
-	trial     sandbox.Trial
-	servers   sandbox.Servers
 	pods      *pods
 	proxy     *proxy
 	helm      *action.Configuration
@@ -102,11 +97,8 @@ type World struct {
 
 	working sync.WaitGroup
 
-	mu        sync.Mutex
-	refreshed time.Time // when the last refresh was carried out
-	calls     int       // made
-	wanted    int       // replicas
-	answers   bytes.Buffer
+	mu     sync.Mutex
+	wanted int // replicas
 }
 
 // New starts everything. The runner is connected and runs a pipeline when New returns.
@@ -114,12 +106,10 @@ func New(ctx context.Context, options Options) (*World, error) {
 	options.Namespace, options.FunctionUser = cmp.Or(options.Namespace, Namespace), cmp.Or(options.FunctionUser, FunctionUser)
 	w := &World{options: options, namespace: options.Namespace, wanted: Replicas}
 	w.ctx, w.end = context.WithCancel(ctx)
-	w.journal.Listen(options.OnEvent)
 	if err := w.start(w.ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	w.journal.Start()
 	return w, nil
 }
 
@@ -127,13 +117,10 @@ func (w *World) start(ctx context.Context) (err error) {
 	if w.dir, err = os.MkdirTemp("", "maia-rotate-"); err != nil {
 		return err
 	}
-	wrapMaia := func(next http.Handler) http.Handler { return w.wrap(sandbox.FromMaia, next) }
-	if w.Maia, err = sandbox.NewMaia(ctx, &w.servers, &w.journal, &w.secrets,
-		cmp.Or(w.options.Pipeline, sandbox.Pipeline(w.options.Fault.Endless)), wrapMaia); err != nil {
+	if err := w.Open(ctx, w.options.Fault, w.options.Pipeline, w.options.OnEvent, w.options.Wrap); err != nil {
 		return err
 	}
-	w.trial.Maia, w.trial.Journal = w.Maia, &w.journal
-	w.pods = &pods{namespace: w.namespace, maia: w.Maia, journal: &w.journal, here: map[string]*maiatest.Instance{}}
+	w.pods = &pods{namespace: w.namespace, maia: w.Maia, journal: &w.Journal, here: map[string]*maiatest.Instance{}}
 	if w.Plane = w.options.Plane; w.Plane == nil {
 		if w.Plane, err = controlplane.Start(ctx, w.options.ControlPlane); err != nil {
 			return err
@@ -156,23 +143,21 @@ func (w *World) start(ctx context.Context) (err error) {
 	if err := w.watch(ctx); err != nil {
 		return err
 	}
-	w.Maia.SetRunningTasks(sandbox.AgentID, 1)
-	if inject := w.options.Fault.Inject; inject != nil {
-		return inject(ctx, w)
-	}
-	return ctx.Err()
+	return w.Ready(ctx, w)
 }
 
 // newFunction is an instance of the function, which is not started.
 func (w *World) newFunction() *Function {
-	return &Function{binary: w.options.Binary, copy: w.options.FunctionOutput, env: slices.Concat(w.Maia.Endpoints(), []string{
+	f := &Function{binary: w.options.Binary, env: slices.Concat(w.Maia.Endpoints(), []string{
 		"KUBECONFIG=" + w.kubeconfig,
 		"MAIA_HELM_RELEASES=namespaces/" + w.namespace + "/releases/" + Release,
 		"MAIA_AGENT_IDS=" + sandbox.AgentID,
 		"MAIA_CLIENT_ID=" + w.Maia.APIClient,
 		"MAIA_CLIENT_SECRET=" + w.Maia.APISecret,
 		"MAIA_ROTATE_CONNECT_TIMEOUT=1m", // so that a runner that stays away shows soon
-	}, w.options.Fault.Env, w.options.Env)}
+	}, w.Fault.Env, w.options.Env)}
+	f.output.Also = w.options.FunctionOutput
+	return f
 }
 
 // Another is another instance of the function, which is not started.
@@ -224,7 +209,7 @@ func (w *World) admit(ctx context.Context) error {
 	if w.proxy, err = newProxy(user); err != nil {
 		return err
 	}
-	url, err := w.servers.Serve(ctx, w.wrap(sandbox.FromKubernetes, w.proxy))
+	url, err := w.Serve(ctx, sandbox.FromKubernetes, w.proxy)
 	if err != nil {
 		return err
 	}
@@ -236,16 +221,9 @@ func (w *World) admit(ctx context.Context) error {
 	}, w.kubeconfig)
 }
 
-func (w *World) wrap(source sandbox.Source, handler http.Handler) http.Handler {
-	if w.options.Wrap == nil {
-		return handler
-	}
-	return w.options.Wrap(source, handler)
-}
-
 // install installs the runner as an operator does, and waits until it is connected.
 func (w *World) install(ctx context.Context) error {
-	loginURL, err := w.servers.Serve(ctx, w.pods)
+	loginURL, err := w.Servers.Serve(ctx, w.pods)
 	if err != nil {
 		return err
 	}
@@ -356,24 +334,20 @@ func (w *World) Call(ctx context.Context) (status int, answer rotation.Answer) {
 
 // CallAt is Call for one of its instances.
 func (w *World) CallAt(ctx context.Context, function *Function) (status int, answer rotation.Answer) {
-	w.mu.Lock()
-	w.calls++
-	w.mu.Unlock()
-	w.journal.Add(sandbox.FromSchedule, "call-started", "Cloud Scheduler calls the function …")
+	w.NewRun()
+	w.Journal.Add(sandbox.FromSchedule, "call-started", "Cloud Scheduler calls the function …")
 	return w.call(ctx, function)
 }
 
 func (w *World) call(ctx context.Context, function *Function) (status int, answer rotation.Answer) {
 	began := time.Now()
 	status, body, err := function.Call(ctx)
-	w.mu.Lock()
-	w.answers.Write(body)
-	w.mu.Unlock()
+	w.Keep(body)
 	if err == nil {
 		err = json.Unmarshal(body, &answer)
 	}
 	if err != nil {
-		w.journal.Fail(sandbox.FromSchedule, "call-failed", "the call gets no answer: %v", errors.Unwrap(err))
+		w.Journal.Fail(sandbox.FromSchedule, "call-failed", "the call gets no answer: %v", errors.Unwrap(err))
 		return 0, answer
 	}
 	says := answer.Note
@@ -383,9 +357,9 @@ func (w *World) call(ctx context.Context, function *Function) (status int, answe
 	for _, target := range answer.Targets {
 		says += target.Text()
 	}
-	add := w.journal.Add
+	add := w.Journal.Add
 	if status != 200 {
-		add = w.journal.Fail
+		add = w.Journal.Fail
 	}
 	add(sandbox.FromSchedule, "call-ended", "%d (%.1f s): %s", status, time.Since(began).Seconds(), says)
 	return status, answer
@@ -393,15 +367,12 @@ func (w *World) call(ctx context.Context, function *Function) (status int, answe
 
 // Close ends everything.
 func (w *World) Close() {
-	w.journal.Stop()
+	w.Journal.Stop()
 	w.end()
 	w.endFunction()
 	w.leave()
-	w.servers.Close()
 	w.working.Wait()
-	if w.Maia != nil {
-		w.Maia.Close()
-	}
+	w.Stage.Close()
 	_ = os.RemoveAll(w.dir)
 }
 
@@ -424,28 +395,5 @@ func (w *World) leave() {
 
 const leaveTimeout = time.Minute
 
-// Calls is how many times Cloud Scheduler has called.
-func (w *World) Calls() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.calls
-}
-
-// Downtimes is, for each time that a refresh cut the runner off, how long it took until it was connected again.
-func (w *World) Downtimes() []time.Duration { return w.Maia.Downtimes() }
-
 // Requests are those that the function has sent to the API server.
 func (w *World) Requests() []Request { return w.proxy.seen() }
-
-// Refreshed is when the last refresh was carried out.
-func (w *World) Refreshed() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.refreshed
-}
-
-// Runs is how many times the function was called.
-func (w *World) Runs() int { return w.Calls() }
-
-// Refreshes is how many Maia has carried out for the function.
-func (w *World) Refreshes() int { return w.Maia.Refreshes(sandbox.AgentID) }

@@ -3,6 +3,7 @@ package sandboxtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -14,12 +15,33 @@ import (
 type World interface {
 	Play(context.Context) error
 	Proofs(printed ...*bytes.Buffer) []sandbox.Proof
+	Refreshes() int
 	Due() int
 	Downtimes() []time.Duration
+	Output() []byte
+	Close()
 }
 
-// Play plays the world's fault and checks that all proofs hold. If not, it logs what the function printed.
-func Play(ctx context.Context, t *testing.T, world World, maia *sandbox.Maia, output func() []byte) {
+// Worlds plays a world without a fault, and one with each of them, several at the same time.
+func Worlds[W World](t *testing.T, faults sandbox.Faults[W],
+	open func(context.Context, sandbox.Fault[W], func(sandbox.Event)) (W, error)) {
+	for _, fault := range append(sandbox.Faults[W]{{}}, faults...) {
+		t.Run(cmp.Or(fault.Name, "no-fault"), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			world, err := open(ctx, fault, LogIfFailed(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer world.Close()
+			play(ctx, t, world)
+		})
+	}
+}
+
+// play plays the world's fault and checks that all proofs hold. If not, it logs what the function printed.
+func play(ctx context.Context, t *testing.T, world World) {
 	t.Helper()
 	if err := world.Play(ctx); err != nil {
 		t.Error(err)
@@ -29,14 +51,14 @@ func Play(ctx context.Context, t *testing.T, world World, maia *sandbox.Maia, ou
 			t.Errorf("not true: %s: %s", proof.Text, proof.Detail)
 		}
 	}
-	if got, due := maia.Refreshes(sandbox.AgentID), world.Due(); got != due {
+	if got, due := world.Refreshes(), world.Due(); got != due {
 		t.Errorf("%d refreshes, expected %d: every rotation that is due brings one", got, due)
 	}
 	if len(world.Downtimes()) == 0 {
 		t.Error("no downtime was measured")
 	}
 	if t.Failed() {
-		t.Logf("the function's output:\n%s", output())
+		t.Logf("the function's output:\n%s", world.Output())
 	}
 }
 

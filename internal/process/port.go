@@ -1,5 +1,4 @@
-// Package freeport finds ports of loopback for programs that are to be started and cannot choose one themselves.
-package freeport
+package process
 
 import (
 	"fmt"
@@ -16,8 +15,8 @@ const (
 	tries = 100
 )
 
-// Find returns a TCP port of 127.0.0.1 on which nobody listens.
-func Find() (port string, err error) {
+// FreePort returns a TCP port of 127.0.0.1 on which nobody listens, for a program that cannot choose one itself.
+func FreePort() (port string, err error) {
 	for range tries {
 		port = strconv.Itoa(first + rand.IntN(last-first))
 		var listener net.Listener
@@ -25,5 +24,5 @@ func Find() (port string, err error) {
 			return port, listener.Close()
 		}
 	}
-	return "", fmt.Errorf("freeport: no free port was found: %w", err)
+	return "", fmt.Errorf("process: no free port was found: %w", err)
 }

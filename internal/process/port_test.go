@@ -1,14 +1,14 @@
-package freeport_test
+package process_test
 
 import (
 	"net"
 	"testing"
 
-	"github.com/maia-rotate/maia-rotate/internal/freeport"
+	"github.com/maia-rotate/maia-rotate/internal/process"
 )
 
-func TestFind(t *testing.T) {
-	port, err := freeport.Find()
+func TestFreePort(t *testing.T) {
+	port, err := process.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
