@@ -14,7 +14,7 @@ import (
 var (
 	link    = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]*))?\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	folder  = regexp.MustCompile("(?m)(?:^|[ `(=])(?:\\./)?((?:cmd|deploy|docs|functions|internal|pkg|test|tools)/[a-zA-Z0-9_/.*-]*[a-zA-Z0-9_*])")
+	folder  = regexp.MustCompile("(?m)(?:^|[ `(=])(?:\\./)?((?:cmd|deploy|docs|functions|internal|pkg|test|tools)/[\\w/.*-]*[\\w*])")
 	file    = regexp.MustCompile("`([a-z0-9_/-]+\\.(?:go|golden))`")
 )
 
