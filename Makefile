@@ -1,5 +1,6 @@
 # demo: the main job in an embedded sandbox, on AWS and on Azure (CLOUD=aws, azure or gcp: on one).  bench: figures, one a line.
-# check: what to run while one works.  test: all tests but those that need a Kubernetes control plane: test-kubernetes.  test-race: the race detector's.
+# check: what to run while you work.  test: all tests but those that need a Kubernetes control plane, which are test-kubernetes.
+# test-race: what check tests, under the race detector.  lint: the linters.
 # prove: the promises as evidence, with the figures of docs/reliability.md.  fuzz: every parser of foreign input, a minute each.
 # See README.md.
 
@@ -19,7 +20,7 @@ SANDBOX_FLAGS := -trimpath $(if $(filter gcp,$(CLOUD)),,-tags nogcp) ./cmd/maia-
 progress = { n=0; while read -r line; do n=$$((n + 1)); case $$n in 1) echo "compiling …";; *[05]0) echo "  $$n packages";; esac; done; }
 SANDBOX := CGO_ENABLED=0 $(GO) run $(SANDBOX_FLAGS) sandbox
 
-# Google Cloud's libraries take minutes to compile the first time: whoever does not ask for them does not wait for them.
+# Google Cloud's libraries take minutes to compile the first time: they are left out unless CLOUD=gcp asks for them.
 demo:
 	@CGO_ENABLED=0 $(GO) build -v -o /dev/null $(SANDBOX_FLAGS) 2>&1 | $(progress)
 ifneq ($(CLOUD),)
@@ -31,14 +32,14 @@ else
 	@echo "Google Cloud, with a real Kubernetes API server: make demo CLOUD=gcp"
 endif
 
-# At a time: one more package than there are cores, because some wait for minutes.
+# Packages that are tested at a time: one more than there are cores, because some wait for minutes.
 PACKAGES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 GO_TEST = $(GO) test -v -p $(PACKAGES) -timeout 30m
 
-# A pipe ends as its last command does: the mark says that the tests failed.
+# The status of a pipe is that of its last command: the file shows that the tests failed.
 tested = failed=$$(mktemp); { $(1) 2>&1 || echo failed >"$$failed"; } | awk -f tools/tested.awk; test ! -s "$$failed"; result=$$?; rm -f "$$failed"; exit $$result
 
-# While one works: what goes without a compiled function and without a control plane, and a sample of the long suites.
+# While you work: what needs no compiled function and no control plane, and a sample of the long suites.
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -52,11 +53,11 @@ test: build-functions
 test-race:
 	@$(call tested,CGO_ENABLED=1 $(GO_TEST) -race -short ./...)
 
-# As tests compile them: several tests that need one at once would each compile its libraries.
+# With the flags of the tests, and before them: tests that need a function at the same time would each compile its libraries.
 build-functions:
 	CGO_ENABLED=0 $(GO) build -trimpath ./functions/...
 
-# What needs a Kubernetes control plane: its own module, pkg/rotate/helmrelease, and what goes by a name with GCP.
+# What needs a Kubernetes control plane: the module test/kubernetes, pkg/rotate/helmrelease, and tests with GCP in their names.
 test-kubernetes: build-functions
 	$(GO) run ./internal/controlplane/cmd
 	$(KUBERNETES) test -timeout 20m ./...
@@ -66,14 +67,14 @@ test-kubernetes: build-functions
 bench:
 	@$(GO) run ./internal/bench
 
-# Plays what make test leaves out. Real time passes in it: it takes most of an hour.
+# Plays what make test leaves out, in real time: it takes most of an hour.
 prove:
 	@$(GO) run ./internal/prove -document docs/reliability.md
 
-# How long each fuzz target runs. What one finds is kept below testdata/fuzz of its package, where go test tries it from then on.
+# How long each fuzz target runs. Its findings are kept below testdata/fuzz of its package, where go test tries them from then on.
 FUZZTIME ?= 60s
 
-# One target after another, whichever there are; the first that finds something ends it.
+# All targets, one after another, until one finds something.
 fuzz:
 	@targets=0; executions=0; said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
 	for directory in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal pkg | xargs -n 1 dirname | sort -u); do \

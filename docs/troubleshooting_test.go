@@ -8,7 +8,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"unicode"
 )
 
 var update = flag.Bool("update", false, "write what is generated instead of comparing it")
@@ -297,69 +295,4 @@ var verb = regexp.MustCompile(`"?%(\[\d+\])?[a-zA-Z]"?`)
 // cell is a text with verbs as it stands in a table.
 func cell(text string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "\x00", "").Replace(verb.ReplaceAllString(text, "…"))
-}
-
-var (
-	link    = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]*))?\)`)
-	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
-)
-
-// Every link from one page to another, or to a chapter, leads somewhere.
-func TestLinksLeadSomewhere(t *testing.T) {
-	links := 0
-	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
-			return fs.SkipDir
-		}
-		if filepath.Ext(path) != ".md" {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
-			if strings.Contains(found[1], "://") {
-				continue
-			}
-			links++
-			target := path
-			if found[1] != "" {
-				target = filepath.Join(filepath.Dir(path), found[1])
-			}
-			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s, which is not there", path, found[1])
-			} else if found[2] != "" && !slices.Contains(anchors(t, target), found[2]) {
-				t.Errorf("%s links to %s#%s, and there is no such chapter", path, found[1], found[2])
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if links == 0 {
-		t.Error("no links were found")
-	}
-}
-
-// anchors are those of a page's chapters, as GitHub makes them.
-func anchors(t *testing.T, page string) (all []string) {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, found := range heading.FindAllStringSubmatch(string(text), -1) {
-		all = append(all, strings.Map(func(r rune) rune {
-			switch {
-			case r == ' ':
-				return '-'
-			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
-				return unicode.ToLower(r)
-			}
-			return -1
-		}, found[1]))
-	}
-	return all
 }

@@ -259,7 +259,7 @@ func (t *template) refused() (why []string) {
 	return why
 }
 
-// accepts says whether a value satisfies the constraints of a parameter.
+// accepts reports whether a value satisfies the constraints of a parameter.
 func accepts(parameter map[string]any, value string) bool {
 	if pattern, ok := parameter["AllowedPattern"].(string); ok && !regexp.MustCompile(pattern).MatchString(value) {
 		return false

@@ -88,7 +88,7 @@ func logged(t *testing.T, calls ...call) (all tables) {
 	return all
 }
 
-// fires says whether a rule fires with these tables in its window, and of what.
+// fires reports whether a rule fires with these tables in its window, and for which runners.
 func (a alert) fires(t *testing.T, from tables) (fires bool, of []string) {
 	t.Helper()
 	rows := kql(t, a.query, from)

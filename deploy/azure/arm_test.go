@@ -532,7 +532,7 @@ func (t *template) reference(args []any) any {
 	return nil
 }
 
-// accepts says whether a value satisfies the constraints of a parameter.
+// accepts reports whether a value satisfies the constraints of a parameter.
 func accepts(parameter map[string]any, value any) bool {
 	within := func(least, most string, is float64) bool {
 		lower, bounded := parameter[least].(float64)

@@ -27,7 +27,7 @@ var (
 	either     = regexp.MustCompile(`\((jsonPayload\.[^() ]+) OR (jsonPayload\.[^() ]+)\)`)
 )
 
-// matches says that a line has what a filter asks of severity and payload. The rest of the filter names the function.
+// matches reports whether a line has the severity and payload that a filter asks for. The rest of the filter names the function.
 func matches(t *testing.T, filter string, line map[string]any) bool {
 	t.Helper()
 	for _, pair := range either.FindAllStringSubmatch(filter, -1) {

@@ -132,8 +132,8 @@ resource "aws_cloudwatch_metric_alarm" "paused" {
   ok_actions          = [local.topic_arn]
 }
 
-# Every healing reports the ages. Three hours without any mean that the healing is dead. (The first state of an alarm is
-# INSUFFICIENT_DATA, and no change: it notifies nobody.)
+# Every healing reports the ages. Three hours without any mean that healing does not run. (The first state of an alarm is
+# INSUFFICIENT_DATA, which is no change and so sends no notification.)
 resource "aws_cloudwatch_metric_alarm" "age" {
   alarm_name                = "${var.name}-age"
   alarm_description         = "A Maia runner's secret was not rotated for more than ${var.max_age_days} days. Or, as INSUFFICIENT_DATA, the healing does not run."

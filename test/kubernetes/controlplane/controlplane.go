@@ -63,8 +63,8 @@ func Start(ctx context.Context, dir string) (*Plane, error) {
 	return p, nil
 }
 
-// Stop has it write nothing more to its folder. It does not end the control plane in order, which takes seconds and saves
-// nothing: what is left of it ends with the process.
+// Stop makes the control plane write nothing more to its folder. It does not shut it down, which takes seconds and saves
+// nothing: the rest ends with the process.
 func (p *Plane) Stop() { p.etcd.Server.HardStop() }
 
 // Ended yields the error with which the API server ended before its time.

@@ -37,7 +37,7 @@ const (
 const node = "node-1"
 
 // kubelet stands in for a scheduler and a kubelet with one large node. It does for a pod what they do: binds it, reads
-// its variables once when a container starts, says that it is running and ready, and ends it when it is deleted.
+// its variables once when a container starts, sets it running and ready, and ends it when it is deleted.
 type kubelet struct {
 	clients *kubernetes.Clientset
 
@@ -119,7 +119,7 @@ func (s *podState) end() {
 // retryAfter is when a step that failed is tried again.
 const retryAfter = 100 * time.Millisecond
 
-// see does the next thing for a pod, as it is now: what is reported of it may be old, and may be reported twice.
+// see takes the next step for a pod as it is now: an event about it may be old, and may come twice.
 func (k *kubelet) see(ctx context.Context, o any) {
 	seen, ok := o.(*corev1.Pod)
 	if !ok {
@@ -148,7 +148,7 @@ func (k *kubelet) again(ctx context.Context, pod *corev1.Pod, after time.Duratio
 	time.AfterFunc(after, func() { k.see(ctx, pod) })
 }
 
-// step does the next thing for a pod.
+// step takes the next step for a pod.
 func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) error {
 	pods := k.clients.CoreV1().Pods(pod.Namespace)
 	switch {
@@ -187,7 +187,7 @@ func (k *kubelet) step(ctx context.Context, pod *corev1.Pod, state *podState) er
 	return nil
 }
 
-// takes is how long it is until something is over that takes a while, a Go duration; the first call begins it.
+// takes returns how long something of the given duration still takes; the first call begins it.
 func takes(over *time.Time, while string) time.Duration {
 	if over.IsZero() {
 		duration, _ := time.ParseDuration(while) // none takes no time
@@ -205,8 +205,8 @@ func (k *kubelet) settings(ctx context.Context, namespace string) (map[string]st
 	return found.Annotations, nil
 }
 
-// breaks says whether the pods of a template crash, and decides it when it is seen for the first time. The settings are read
-// under the lock: of two pods the one that is judged later has not read the earlier settings.
+// breaks reports whether the pods of a template crash. It is decided for the first pod of a template. The settings are read under the
+// lock, so that a pod which comes later has not read older settings.
 func (k *kubelet) breaks(ctx context.Context, pod *corev1.Pod) (settings map[string]string, broken bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -240,7 +240,7 @@ func (k *kubelet) behaviour(namespace string) *behaviour {
 	return k.namespaces[namespace]
 }
 
-// finds says that a pod finds a node, by what the annotation Hang says.
+// finds reports whether a pod finds a node, by the annotation Hang.
 func (k *kubelet) finds(pod *corev1.Pod, hang string) bool {
 	if hang == "" {
 		return true

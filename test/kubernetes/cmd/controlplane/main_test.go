@@ -210,7 +210,7 @@ func (p *plane) install() {
 	}
 }
 
-// run2 says that exactly two pods run, both with a secret.
+// run2 reports whether exactly two pods run, both with a secret.
 func run2(secret string) func([]corev1.Pod) bool {
 	sum := sha256.Sum256([]byte(secret))
 	return func(pods []corev1.Pod) bool {
